@@ -1,0 +1,657 @@
+"""All that a connector author imports: values, protocols, errors.
+
+A connector speaks to one kind of system (Postgres, S3, a helpdesk). The core hands it subjects, a
+`Context` and decision tables; it hands back records, links, keys and receipts. It never sees the
+ledger, the queue, or another system. Nothing here imports anything of ours.
+
+The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it can
+do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
+`Affected`. Everything is a stream: a connector holds no result in memory that grows with the data.
+
+Errors state their consequence::
+
+    ConnectorError
+      Transient       the engine tries again later (`retry_after_s`)
+      Permanent       this step has failed; the rest of the job goes on, and the answer says so
+      NeedsHuman      the step stops for a person; its clocks go on
+      Configuration   the system refuses to start, or stops
+    LeaseLost         raised by `Context.check` and `Guard`: stop at once, change nothing more
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+# ---- people
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """One name a person goes by: a kind (`email`, `customer_number`, …) and its canonical value."""
+
+    kind: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Identity({self.kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A person in a batch: an opaque `ref` and the closed set of identities resolved for them."""
+
+    ref: str
+    identities: tuple[Identity, ...]
+
+    def values(self, kind: str) -> tuple[str, ...]:
+        """The canonical values of one identity kind, in order."""
+        return tuple(i.value for i in self.identities if i.kind == kind)
+
+    def __repr__(self) -> str:
+        return f"Subject({self.ref}, {len(self.identities)} identities)"
+
+
+# ---- the data map
+
+
+class Form(StrEnum):
+    """How a store may write an identity; it selects a safe superset, the core decides equality."""
+
+    EXACT = "exact"
+    ASCII_CASE = "ascii-case"  # ASCII letters in any case
+    DIGITS = "digits"  # any punctuation between the digits
+
+
+class MaskKind(StrEnum):
+    """What replaces a value whose row has to stay."""
+
+    NULL = "null"
+    CONSTANT = "constant"
+    PSEUDONYM = "pseudonym"  # keyed, stable within one erasure, starts with "erased-"
+    TOMBSTONE = "tombstone"  # unique and undeliverable: erased-…@erased.invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A mask and, for `constant`, the text it puts in place."""
+
+    kind: MaskKind
+    constant: str | None = None
+
+    def holds(self, value: object) -> bool:
+        """Whether `value`, read back, is what this mask leaves behind."""
+        match self.kind:
+            case MaskKind.NULL:
+                return value is None
+            case MaskKind.CONSTANT:
+                return value is not None and str(value) == self.constant
+            case MaskKind.PSEUDONYM:
+                return isinstance(value, str) and value.startswith("erased-")
+            case MaskKind.TOMBSTONE:
+                return isinstance(value, str) and value.endswith("@erased.invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a collection, as mapped. `mask` says how it goes when its row must stay."""
+
+    name: str
+    category: str  # a Fideslang data category, e.g. user.contact.email
+    mask: Mask | None = None  # None: not personal by itself, stays with its row
+    third_party: bool = False  # about other people: withheld from an access package
+    free_text: bool = False  # may mention other people: scanned by `Mentions`
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """By which field (and in which form) a collection takes an identity of one kind."""
+
+    field: str
+    form: Form = Form.EXACT
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The collection (of the same system) whose rows own these; `on` maps our field to its."""
+
+    collection: str
+    on: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A table, a layout of objects, or a resource of an API, as the data map describes it.
+
+    A row belongs to a subject when one of its `takes` fields equals one of the subject's identities,
+    or when its parent row belongs to the subject. `yields` says which further identities such a row
+    gives. Each row of a `person` collection is one person: a subject that matches two of them is
+    ambiguous and stops for a human.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    fields: Mapping[str, Field]
+    takes: Mapping[str, Taken] = field(default_factory=dict)
+    yields: Mapping[str, str] = field(default_factory=dict)  # identity kind -> field
+    person: bool = False
+    parent: Parent | None = None
+    contact: Mapping[str, str] = field(default_factory=dict)  # email | phone -> field
+    residence: str | None = None  # field with an ISO 3166 country
+    clocks: Mapping[str, str] = field(default_factory=dict)  # start event (record_date, …) -> field
+    record_class: str | None = None  # what retention policies speak of: voucher, cart, …
+    kept_fields: frozenset[str] | None = None  # fields a statutory minimum protects; None: all
+    purpose: str = ""  # Art. 15(1)(a) GDPR
+    legal_basis: str = ""
+    recipients: tuple[str, ...] = ()  # Art. 15(1)(c) GDPR
+    origin: str = ""  # Art. 15(1)(g) GDPR: where the data came from
+    source: Mapping[str, Any] = field(default_factory=dict)  # the connector's own part: table, layout …
+
+    @property
+    def identity_kinds(self) -> frozenset[str]:
+        return frozenset(self.takes)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One system of the data map: its name, its connector's name and its collections."""
+
+    name: str
+    connector: str
+    collections: Mapping[str, Collection]
+    parallel: int = 2  # batches at once: as many slots
+
+    def children_first(self) -> tuple[Collection, ...]:
+        """Every collection, each before its parent."""
+
+        def depth(collection: Collection) -> int:
+            above = collection.parent
+            return 0 if above is None else 1 + depth(self.collections[above.collection])
+
+        return tuple(sorted(self.collections.values(), key=lambda c: (-depth(c), c.name)))
+
+
+# ---- decisions
+
+
+class Action(StrEnum):
+    """What a rule does with the rows it matches."""
+
+    KEEP = "keep"
+    MASK = "mask"  # the row stays, the masked fields go
+    ERASE = "erase"
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """Matches every row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Matches every row: the whole collection is under a legal hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSubjects:
+    """Matches the rows of these subjects of the batch (by `ref`)."""
+
+    refs: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPeople:
+    """Matches rows owned, directly or through parents, by any of these identities (sweeps)."""
+
+    identities: tuple[Identity, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRows:
+    """Matches rows whose `field`, as text, is one of `values` (a row-set hold)."""
+
+    field: str
+    values: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Matches rows whose clock `field` is at or after `cutoff`, and those where it is null."""
+
+    field: str
+    cutoff: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Matches rows whose clock `field` is before `cutoff`; a null never matches."""
+
+    field: str
+    cutoff: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NeededByKept:
+    """Matches rows that a staying row (kept or masked) of one of these children refers to."""
+
+    children: tuple[str, ...]
+
+
+Predicate = (
+    Always | Frozen | HeldSubjects | HeldPeople | HeldRows | Since | Before | NeededByKept
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a decision table. `ground` says why a row stays (a code, never prose)."""
+
+    code: str  # hold | minimum | needed | limit | default
+    when: Predicate
+    action: Action
+    ground: str = ""
+    masks: Mapping[str, Mask] = field(default_factory=dict)  # for MASK: field -> mask
+    clock: str | None = None  # the clock field whose newest value dates the end of the keeping
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTable:
+    """The rules of one collection in order; the first that matches a row decides it.
+
+    The last rule's predicate is `Always`, so that no row is left undecided.
+    """
+
+    collection: str
+    rules: tuple[Rule, ...]
+
+
+# ---- what connectors hand back
+
+
+class Outcome(StrEnum):
+    """What became of rows."""
+
+    ERASED = "erased"
+    MASKED = "masked"
+    REDACTED = "redacted"
+    RESTRICTED = "restricted"
+    RETAINED = "retained"
+    ALREADY_GONE = "already_gone"
+    PENDING_REMOTE = "pending_remote"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """Rows of one outcome; `fields`: values changed; `latest_at`: the newest clock value."""
+
+    outcome: Outcome
+    rows: int
+    fields: int = 0
+    ground: str = ""
+    latest_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Exactly one per subject and collection (`subject_ref` None in a sweep). No personal data.
+
+    The outcomes add up to the rows located. `kept` holds `Context.digest`s of the keys of rows that
+    stay (retained or masked), so that verification can subtract exactly those.
+    """
+
+    subject_ref: str | None
+    collection: str
+    outcomes: tuple[OutcomeCount, ...]
+    kept: frozenset[str] = frozenset()
+
+    @property
+    def rows(self) -> int:
+        return sum(o.rows for o in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where a row, object or ticket of a subject is: enough to reach it again, and no more."""
+
+    subject_ref: str
+    collection: str
+    key: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Key({self.subject_ref}, {self.collection})"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that belongs to a record. `open` starts a fresh stream each time it is called."""
+
+    name: str
+    media_type: str
+    open: Callable[[], Iterator[bytes]]
+
+    def __repr__(self) -> str:
+        return f"Attachment({self.media_type})"
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Values left out of a record: which field, how many, and the ground's code."""
+
+    field: str
+    ground: str
+    values: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row, object or ticket of a subject. `body` is a JSON object in UTF-8 without newlines."""
+
+    subject_ref: str
+    collection: str
+    key: tuple[str, ...]
+    body: bytes
+    attachment: Attachment | None = None
+    withheld: tuple[Withheld, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Record({self.subject_ref}, {self.collection}, {len(self.body)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A further identity found for a subject, with its ground.
+
+    `owners` counts the distinct rows outside this subject's that carry the identity as well: above
+    zero it is contested (a shared phone), stops for a human and never seeds a further hop.
+    """
+
+    subject_ref: str
+    identity: Identity
+    collection: str
+    key: tuple[str, ...]
+    via: str  # the identity kind by which the row was found
+    owners: int = 0
+
+    def __repr__(self) -> str:
+        return f"Link({self.subject_ref}, {self.identity!r} via {self.via})"
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A place in somebody else's record that names the subject: reported to a human, never erased."""
+
+    subject_ref: str
+    collection: str
+    key: tuple[str, ...]
+    field: str
+
+    def __repr__(self) -> str:
+        return f"Mention({self.subject_ref}, {self.collection}.{self.field})"
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPoint:
+    """A contact *on file* of the subject who was claimed: where a verification code may go."""
+
+    subject_ref: str
+    kind: str  # email | phone
+    value: str  # as stored, so that the message goes to the stored address
+
+    def __repr__(self) -> str:
+        return f"ContactPoint({self.subject_ref}, {self.kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOrder:
+    """What a sweep is to do in one collection: the table decides, the limits stop it.
+
+    `max_rows` is a brake: more matching rows than this changes nothing and raises `NeedsHuman`.
+    """
+
+    collection: str
+    table: DecisionTable
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeakScope:
+    """What leaked from one collection: its fields, and the window in which rows existed."""
+
+    collection: str
+    fields: tuple[str, ...]
+    from_at: datetime | None = None
+    until_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedPerson:
+    """A person whose data was in a leaked scope: the identities the row gives, and where they live."""
+
+    collection: str
+    identities: tuple[Identity, ...]
+    residence: str | None = None  # ISO 3166; None is unknown and counted as unknown
+    rows: int = 1
+
+    def __repr__(self) -> str:
+        return f"AffectedPerson({self.collection}, {len(self.identities)} identities)"
+
+
+class Severity(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `check`: what was looked at, how it stands, and what to do about it."""
+
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str = ""
+
+
+# ---- what the core hands in
+
+
+@runtime_checkable
+class State(Protocol):
+    """A small sealed store per system for cursors, verdicts and remote job ids; values up to 64 KiB.
+
+    Writes are fenced: `LeaseLost` when the batch no longer holds its lease.
+    """
+
+    def get(self, key: str) -> bytes | None: ...
+    def put(self, key: str, value: bytes) -> None: ...
+    def forget(self, key: str) -> None: ...
+
+
+class Guard(Protocol):
+    """The moment of an effect: legal holds cannot be placed in this system until it ends."""
+
+    def table(self, collection: str) -> DecisionTable:
+        """The decision table as of this moment, holds included."""
+        ...
+
+    def intend(self, receipts: Sequence[Receipt]) -> None:
+        """Record durably what is about to be committed, with counts. Call it last before the commit.
+
+        Raises LeaseLost when the batch may not go on: roll back.
+        """
+        ...
+
+
+class Context(Protocol):
+    """What a call may know and use beside its subjects."""
+
+    @property
+    def operation_id(self) -> str:
+        """Stable over repeats of the same work: use it as an idempotency key."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The instant this call is decided by (aware UTC)."""
+        ...
+
+    @property
+    def dry_run(self) -> bool:
+        """Say what would happen, with counts, and change nothing."""
+        ...
+
+    @property
+    def second_path(self) -> bool:
+        """Verification: read by another connection, in every collection, for every identity."""
+        ...
+
+    @property
+    def state(self) -> State: ...
+
+    def table(self, collection: str) -> DecisionTable:
+        """The decision table for planning; at the moment of effect use the guard's."""
+        ...
+
+    def guard(self) -> AbstractContextManager[Guard]:
+        """Enter around the committing call only (in Postgres: around the transaction)."""
+        ...
+
+    def check(self) -> None:
+        """Call at unit borders. Raises LeaseLost when the work was taken away or is to stop."""
+        ...
+
+    def spend(self, calls: int = 1) -> None:
+        """Take `calls` from the system's shared rate budget; raises Transient when it is used up."""
+        ...
+
+    def digest(self, collection: str, key: Sequence[str]) -> str:
+        """A keyed digest of a key: the only form in which a receipt may name a row."""
+        ...
+
+    def pseudonym(self, subject_ref: str, value: str) -> str:
+        """The keyed pseudonym for masks: `erased-` and 16 hex digits, stable per subject and value."""
+        ...
+
+    def canonical(self, kind: str, value: str) -> str | None:
+        """The canonical form of a stored identity, by the one canonicaliser; None: not an identity."""
+        ...
+
+
+# ---- what a connector can do
+
+
+@runtime_checkable
+class Connector(Protocol):
+    """The smallest connector. It is made as `cls(system, config)` and may be used by many threads."""
+
+    Config: ClassVar[type[BaseModel]]
+
+    def check(self) -> Iterable[Finding]:
+        """Whether the system can be reached and fits its map. Changes nothing."""
+        ...
+
+    def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """Every record of every subject, in any order. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Contacts(Protocol):
+    def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
+        """The contact points on file of those whose claimed identity matches exactly. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Resolves(Protocol):
+    def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
+        """Further identities of the subjects, from the collections that yield them. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Erases(Protocol):
+    def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
+        """The key of everything of the subjects, in every collection. Reads only."""
+        ...
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Apply the decision tables to the located keys, children first.
+
+        `keys` were sealed before this call, so that a repeat after any crash works from the same
+        ones: what is no longer there is `already_gone`. With `ctx.dry_run`, counts only. One receipt
+        for every subject and collection, `absent` where nothing was located.
+        """
+        ...
+
+
+@runtime_checkable
+class Mentions(Protocol):
+    def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
+        """Places in other people's records that name a subject. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
+        """Apply each order in short transactions, children first; with `ctx.dry_run`, count only.
+
+        May yield several receipts per collection (one per committed part); a repeat goes on.
+        """
+        ...
+
+
+@runtime_checkable
+class Affected(Protocol):
+    def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
+        """Everyone whose data lay in the leaked scopes. Reads only."""
+        ...
+
+
+# ---- errors
+
+
+class ConnectorError(Exception):
+    """Root of what a connector may raise. Texts hold no personal data: they reach logs and events."""
+
+
+class Transient(ConnectorError):
+    """The same call may succeed later."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Permanent(ConnectorError):
+    """Repeating the call cannot help."""
+
+
+class NeedsHuman(ConnectorError):
+    """A person has to decide. `code` is stable; `fields` name what to look at (no values)."""
+
+    def __init__(self, code: str, fields: Mapping[str, Any] = NOTHING) -> None:
+        super().__init__(code)
+        self.code = code
+        self.fields = dict(fields)
+
+
+class Configuration(ConnectorError):
+    """The system's configuration or data map is wrong: refuse to start."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - a state of affairs, not a fault
+    """The work was taken away or the worker is stopping. Roll back and return."""
