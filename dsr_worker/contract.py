@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from dataclasses import field as attribute
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -220,7 +221,7 @@ class HeldRows:
     """Matches rows whose `field`, as text, is one of `values` (a row-set hold)."""
 
     field: str
-    values: tuple[str, ...] = field(repr=False)
+    values: tuple[str, ...] = attribute(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ _install() {
     uv pip install --quiet --python "$project_python" --require-hashes -r "$project/requirements/dev.txt" >"$log" 2>&1 \
       && uv pip install --quiet --python "$project_python" --no-deps --no-build-isolation -e "$project" >>"$log" 2>&1
   else
-    "$project_python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
+    "$project_python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: --no-compile \
         -r "$project/requirements/dev.txt" >"$log" 2>&1 \
       && "$project_python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation \
         -e "$project" >>"$log" 2>&1
