@@ -170,6 +170,7 @@ class System:
     connector: str
     collections: Mapping[str, Collection]
     parallel: int = 2  # batches at once: as many slots
+    calls_per_minute: int | None = None  # the rate budget that all workers share
 
     def children_first(self) -> tuple[Collection, ...]:
         """Every collection, each before its parent."""
