@@ -600,6 +600,19 @@ class Erases(Protocol):
 
 
 @runtime_checkable
+class Rechecks(Protocol):
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """What is still there, by a second path: `ctx.second_path` is set.
+
+        Every one of `keys` that still exists, and whatever else any identity of the subjects finds in
+        any collection, never along references that the erasure cut. Each key once, in any order.
+        """
+        ...
+
+
+@runtime_checkable
 class Mentions(Protocol):
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records that name a subject. Reads only."""
