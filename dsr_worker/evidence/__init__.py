@@ -1,0 +1,70 @@
+"""Evidence: what happened, provable without keeping whose data it was.
+
+Why: a regulator should be able to check the log and the certificates without trusting us. In:
+codes, counts, versions, digests. Out: event bytes, hash chains, Merkle checkpoints, signed
+certificates, and the checks of all of them. No personal data enters, so nothing here ever has to be
+erased.
+"""
+
+from dsr_worker.evidence.certificate import (
+    Certificate,
+    CertificateRefused,
+    CollectionResult,
+    Deferred,
+    Kept,
+    MentionsLeft,
+    Requery,
+    SystemResult,
+    build_certificate,
+    render_certificate,
+    verify_certificate,
+)
+from dsr_worker.evidence.chain import (
+    GENESIS,
+    ChainedEvent,
+    Checkpoint,
+    Signer,
+    chain_hash,
+    commit,
+    commitment,
+    inclusion_proof,
+    leaf_hash,
+    merkle_root,
+    sign_checkpoint,
+    verify_chain,
+    verify_checkpoint,
+    verify_inclusion,
+)
+from dsr_worker.evidence.event import BODIES, Event, EventRefused, Kind
+
+__all__ = [
+    "BODIES",
+    "GENESIS",
+    "Certificate",
+    "CertificateRefused",
+    "ChainedEvent",
+    "Checkpoint",
+    "CollectionResult",
+    "Deferred",
+    "Event",
+    "EventRefused",
+    "Kept",
+    "Kind",
+    "MentionsLeft",
+    "Requery",
+    "Signer",
+    "SystemResult",
+    "build_certificate",
+    "chain_hash",
+    "commit",
+    "commitment",
+    "inclusion_proof",
+    "leaf_hash",
+    "merkle_root",
+    "render_certificate",
+    "sign_checkpoint",
+    "verify_certificate",
+    "verify_chain",
+    "verify_checkpoint",
+    "verify_inclusion",
+]

@@ -1,0 +1,363 @@
+"""Certificates of erasure and of a sweep: what was done, checkable with a public key alone.
+
+In: counts, grounds, versions, instants; never an identifier of a person. Out: signed JSON, and the
+same as a page to read. The wording is scoped: a certificate says what a named system no longer
+returned at a named time, never that no copy exists.
+
+The fields of a request's record follow 11 CCR § 7101(b) (date and manner of the request, date and
+nature of the response, basis of a denial); a response names what was not done and why by Art. 12(4)
+GDPR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Any, Literal
+
+import jinja2
+import orjson
+
+from dsr_worker.evidence.chain import (
+    Checkpoint,
+    Signer,
+    canonical_json,
+    is_signed,
+    verify_checkpoint,
+    verify_inclusion,
+)
+
+FORMAT = "dsr-certificate/1"
+_LABEL = b"dsr certificate\0"
+
+
+class CertificateRefused(ValueError):  # noqa: N818 - reads as what happened
+    """The results do not add up, so nothing is certified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Rows that stay, masked or whole: why, and until when (None: until the ground ends)."""
+
+    rows: int
+    ground: str
+    until_on: date | None = None
+    masked: bool = False  # personal fields went, the rest of the row stays
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionResult:
+    """One collection's counts of rows; they add up to `found`.
+
+    `masked` is without a ground to keep the row; `pending` was accepted by a remote system and is
+    not finished; each of `kept` has its ground.
+    """
+
+    collection: str
+    found: int
+    erased: int = 0
+    masked: int = 0
+    redacted: int = 0
+    restricted: int = 0
+    already_gone: int = 0
+    pending: int = 0
+    kept: tuple[Kept, ...] = ()
+
+    @property
+    def accounted(self) -> int:
+        """The rows that have an outcome."""
+        return (
+            self.erased
+            + self.masked
+            + self.redacted
+            + self.restricted
+            + self.already_gone
+            + self.pending
+            + sum(k.rows for k in self.kept)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Requery:
+    """The second look: by which path, when, how many rows it returned beyond the kept ones."""
+
+    at: datetime
+    path: str
+    returned: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResult:
+    """What was done in one system, and under which versions."""
+
+    system: str
+    connector: str
+    connector_version: str
+    map_hash: str
+    policy_hash: str
+    law_pack: str
+    collections: tuple[CollectionResult, ...]
+    requery: Requery | None  # None only in a sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A promise: these rows go when their minimum has passed."""
+
+    system: str
+    collection: str
+    rows: int
+    ground: str
+    due_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class MentionsLeft:
+    """Places in other people's records that name the person: left for a human to judge."""
+
+    system: str
+    collection: str
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """All that a certificate says. `case` is the job's opaque id.
+
+    `inclusion` places the case's last event under the checkpoint: leaf, index, proof (hex).
+    """
+
+    kind: Literal["erasure", "sweep"]
+    number: str
+    case: str
+    controller: str
+    regime: str
+    country: str
+    request_kind: str
+    received_at: datetime | None  # None in a sweep
+    manner: str  # the channel of the request, or how the sweep was started
+    responded_at: datetime
+    response: str  # granted | partly_granted | denied | swept
+    issued_at: datetime
+    systems: tuple[SystemResult, ...]
+    deferred: tuple[Deferred, ...] = ()
+    mentions: tuple[MentionsLeft, ...] = ()
+    denial_grounds: tuple[str, ...] = ()
+    backups: str = ""  # the organisation's own text: how long copies in backups last
+    checkpoint: Checkpoint | None = None
+    inclusion: Mapping[str, Any] | None = None
+
+
+def build_certificate(certificate: Certificate, signer: Signer) -> bytes:
+    """The signed JSON file. The same certificate and key give the same bytes.
+
+    Raises CertificateRefused when counts do not add up or a system was not looked at again.
+    """
+    for system in certificate.systems:
+        _check(system, certificate.kind)
+    statement = _statement(certificate)
+    signed = {
+        "certificate": statement,
+        "signature": {
+            "algorithm": "Ed25519",
+            "public_key": signer.public_key.hex(),
+            "value": signer.sign(_LABEL + canonical_json(statement)).hex(),
+        },
+    }
+    return orjson.dumps(signed, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2) + b"\n"
+
+
+def verify_certificate(file: bytes, public_key: bytes | None = None) -> list[str]:
+    """What is wrong with a certificate file; an empty list when nothing is.
+
+    With `public_key` (from the organisation, by another way than the file) the signature must be
+    that key's; without it, only that the file agrees with the key it names.
+    """
+    try:
+        content = orjson.loads(file)
+        statement, signature = content["certificate"], content["signature"]
+        named_key = bytes.fromhex(signature["public_key"])
+        value = str(signature["value"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return ["The file is not a certificate."]
+    problems = []
+    if not isinstance(statement, dict) or statement.get("format") != FORMAT:
+        problems.append("The format is not known to this version.")
+    if public_key is not None and named_key != public_key:
+        problems.append("The certificate names another public key than the one given.")
+    if not is_signed(public_key or named_key, _LABEL + canonical_json(statement), value):
+        problems.append(
+            "The signature does not fit: the file was altered, or another key signed it."
+        )
+        return problems
+    try:
+        return problems + _inner_problems(statement, public_key or named_key)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return [*problems, "The certificate is not well formed."]
+
+
+def render_certificate(file: bytes) -> str:
+    """The certificate as a page to read (HTML without scripts or remote parts)."""
+    content = orjson.loads(file)
+    return _template().render(c=content["certificate"], signature=content["signature"])
+
+
+def _check(system: SystemResult, kind: str) -> None:
+    for result in system.collections:
+        if result.found != result.accounted:
+            raise CertificateRefused(
+                f"{system.system}.{result.collection}: {result.found} rows were found and "
+                f"{result.accounted} have an outcome. Nothing is certified until they agree."
+            )
+    if kind == "erasure" and system.requery is None:
+        raise CertificateRefused(f"{system.system} was not looked at again: verify it first.")
+
+
+def _statement(c: Certificate) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": c.kind,
+        "number": c.number,
+        "case": c.case,
+        "controller": c.controller,
+        "regime": c.regime,
+        "country": c.country,
+        "request": {
+            "kind": c.request_kind,
+            "received_at": _instant(c.received_at),
+            "manner": c.manner,
+        },
+        "response": {
+            "nature": c.response,
+            "responded_at": _instant(c.responded_at),
+            "denial_grounds": list(c.denial_grounds),
+        },
+        "issued_at": _instant(c.issued_at),
+        "systems": [_system(s) for s in c.systems],
+        "deferred": [
+            {
+                "system": d.system,
+                "collection": d.collection,
+                "rows": d.rows,
+                "ground": d.ground,
+                "due_on": d.due_on.isoformat(),
+            }
+            for d in c.deferred
+        ],
+        "mentions_left_for_a_human": [
+            {"system": m.system, "collection": m.collection, "places": m.places} for m in c.mentions
+        ],
+        "backups": c.backups,
+        "scope": _scope(c),
+        "checkpoint": c.checkpoint.to_json() if c.checkpoint else None,
+        "inclusion": dict(c.inclusion) if c.inclusion else None,
+    }
+
+
+def _system(s: SystemResult) -> dict[str, Any]:
+    return {
+        "system": s.system,
+        "connector": s.connector,
+        "connector_version": s.connector_version,
+        "map_hash": s.map_hash,
+        "policy_hash": s.policy_hash,
+        "law_pack": s.law_pack,
+        "collections": [_collection(r) for r in s.collections],
+        "requery": None
+        if s.requery is None
+        else {
+            "at": _instant(s.requery.at),
+            "path": s.requery.path,
+            "returned": s.requery.returned,
+        },
+        "finding": _finding(s),
+    }
+
+
+def _collection(r: CollectionResult) -> dict[str, Any]:
+    return {
+        "collection": r.collection,
+        "found": r.found,
+        "erased": r.erased,
+        "masked": r.masked,
+        "redacted": r.redacted,
+        "restricted": r.restricted,
+        "already_gone": r.already_gone,
+        "pending": r.pending,
+        "kept": [
+            {
+                "rows": k.rows,
+                "ground": k.ground,
+                "until_on": k.until_on.isoformat() if k.until_on else None,
+                "masked": k.masked,
+            }
+            for k in r.kept
+        ],
+    }
+
+
+def _finding(s: SystemResult) -> str:
+    if s.requery is None:
+        return f"Counted by {s.system} when the change was committed."
+    when = _instant(s.requery.at)
+    kept = sum(k.rows for r in s.collections for k in r.kept)
+    beside = f", beside the {kept} kept rows listed here" if kept else ""
+    if s.requery.returned:
+        return (
+            f"{s.requery.returned} rows were still returned by {s.system} ({s.requery.path}) "
+            f"at {when}{beside}: not certified as erased."
+        )
+    return f"Not returned by {s.system} ({s.requery.path}) at {when}{beside}."
+
+
+def _scope(c: Certificate) -> str:
+    names = ", ".join(s.system for s in c.systems) or "no system"
+    return (
+        f"This certificate speaks of what the systems named here ({names}) held in the collections "
+        "listed, at the times given. It does not speak of other systems, of backups, logs and "
+        "replicas not yet overwritten, or of third parties."
+    )
+
+
+def _inner_problems(statement: Mapping[str, Any], public_key: bytes) -> list[str]:
+    """What does not hold although it is signed."""
+    problems = []
+    for system in statement["systems"]:
+        for r in system["collections"]:
+            parts = ("erased", "masked", "redacted", "restricted", "already_gone", "pending")
+            accounted = sum(r[p] for p in parts) + sum(k["rows"] for k in r["kept"])
+            if r["found"] != accounted:
+                problems.append(f"{system['system']}.{r['collection']}: the counts do not add up.")
+    if statement["checkpoint"] is not None:
+        checkpoint = Checkpoint.from_json(statement["checkpoint"])
+        if not verify_checkpoint(checkpoint, public_key):
+            problems.append("The checkpoint is not signed by the certificate's key.")
+        if not _is_included(statement["inclusion"], checkpoint):
+            problems.append("The case's last event is not under the checkpoint.")
+    return problems
+
+
+def _is_included(inclusion: Mapping[str, Any] | None, checkpoint: Checkpoint) -> bool:
+    if inclusion is None:
+        return True
+    proof = [bytes.fromhex(node) for node in inclusion["proof"]]
+    leaf, root = bytes.fromhex(inclusion["leaf"]), bytes.fromhex(checkpoint.root)
+    return verify_inclusion(leaf, inclusion["index"], checkpoint.size, proof, root)
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dsr_worker.evidence", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("certificate.html")
