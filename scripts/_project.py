@@ -1,7 +1,8 @@
 """Lets a script run under the project's own environment, whichever Python it was started with.
 
-Every script begins with ``import _project; _project.enter()``, before it imports anything of ours. Only the standard
-library is used here, and only what old Pythons understand too, so that the message below reaches everyone.
+Every script begins with ``import _project; _project.enter()``, before it imports anything of ours.
+Only the standard library is used here, and only what old Pythons understand too, so that the
+message below reaches everyone.
 """
 
 import importlib.util
@@ -13,9 +14,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def enter() -> None:
-    """Go on under ``.venv`` of the project, or where we are if the package is installed here (an image).
+    """Go on under ``.venv`` of the project, or where we are if the package is installed here (an
+    image).
 
-    Replaces the process at most once. Raises SystemExit with a plain message where there is neither.
+    Replaces the process at most once. Raises SystemExit with a plain message where there is
+    neither.
     """
     environment = PROJECT / ".venv"
     if Path(sys.prefix).resolve() == environment.resolve():
