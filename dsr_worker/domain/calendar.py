@@ -1,0 +1,148 @@
+"""Civil days: whose midnight it is, and which days are working days.
+
+Why this room exists: statutory periods run on civil dates of one place, while everything we
+store is a UTC instant. An instant and an IANA zone name enter; dates, exclusive day ends and
+working days leave. Public holidays come from the pinned `holidays` library, whose version is
+part of every due date, since a new release may move one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import holidays
+from holidays.version import __version__ as holidays_version
+
+CALENDAR_VERSION = f"holidays {holidays_version}"
+LAST_YEAR = 2100
+"""The last year for which the `holidays` library computes anything."""
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the IANA zone called `name`.
+
+    Raises:
+        ValueError: there is no such zone.
+
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(
+            f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin"
+        ) from error
+
+
+def local_date(at: datetime, zone: str) -> date:
+    """Return the civil date in `zone` at the instant `at`.
+
+    Raises:
+        ValueError: `at` has no offset, or the zone does not exist.
+
+    """
+    return _aware(at).astimezone(zone_of(zone)).date()
+
+
+def start_of_day(on: date, zone: str) -> datetime:
+    """Return the first instant of the civil day `on` in `zone`, in UTC."""
+    return datetime.combine(on, time.min, zone_of(zone)).astimezone(UTC)
+
+
+def end_of_day(on: date, zone: str) -> datetime:
+    """Return the exclusive end of the civil day `on` in `zone`, in UTC.
+
+    It is the first instant of the next local day: an act at `t` is in time iff `t < end`.
+    """
+    return start_of_day(on + timedelta(days=1), zone)
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None or at.utcoffset() is None:
+        raise ValueError("an instant needs an offset (2026-01-31T10:00+01:00); this one has none")
+    return at
+
+
+def to_utc(at: datetime) -> datetime:
+    """Return the instant `at` in UTC.
+
+    Raises:
+        ValueError: `at` has no offset.
+
+    """
+    return _aware(at).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The public holidays and weekend of one country or one part of it (ISO 3166 codes)."""
+
+    country: str
+    subdivision: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a place for which the library knows no holidays.
+
+        Raises:
+            ValueError: unknown country or subdivision, or the United Kingdom as a whole.
+
+        """
+        if self.country == "GB" and self.subdivision is None:
+            raise ValueError(
+                "the United Kingdom has no one calendar: use GB-ENG, GB-SCT, GB-NIR or GB-WLS"
+            )
+        if not has_holidays(self.country, self.subdivision):
+            raise ValueError(f"no holiday calendar for {self.code}")
+
+    @property
+    def code(self) -> str:
+        """The ISO 3166 code, such as `DE` or `GB-ENG`."""
+        return self.country if self.subdivision is None else f"{self.country}-{self.subdivision}"
+
+    def is_weekend(self, on: date) -> bool:
+        """Say whether `on` falls on this country's weekend (Friday/Saturday in some)."""
+        return on.weekday() in _weekend(self.country)
+
+    def is_working_day(self, on: date) -> bool:
+        """Say whether `on` is neither weekend nor public holiday.
+
+        Raises:
+            ValueError: the year lies after `LAST_YEAR`.
+
+        """
+        return not self.is_weekend(on) and on not in _public_holidays(
+            self.country, self.subdivision, on.year
+        )
+
+    def next_working_day(self, on: date) -> date:
+        """Return `on` itself if it is a working day, else the first one after it."""
+        while not self.is_working_day(on):
+            on += timedelta(days=1)
+        return on
+
+
+@cache
+def has_holidays(country: str, subdivision: str | None) -> bool:
+    """Say whether the library knows this country, and this part of it where one is given."""
+    supported = holidays.list_supported_countries(include_aliases=False)
+    return country in supported and (subdivision is None or subdivision in supported[country])
+
+
+@cache
+def _weekend(country: str) -> frozenset[int]:
+    return frozenset(holidays.country_holidays(country).weekend)
+
+
+@cache
+def _public_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    # The library fills its objects lazily, year by year, which two threads could see half done;
+    # a finished frozen set per year cannot be.
+    if year > LAST_YEAR:
+        raise ValueError(f"no holidays are known after {LAST_YEAR}")
+    return frozenset(
+        on
+        for on in holidays.country_holidays(country, subdiv=subdivision, years=year, expand=False)
+        if on.year == year
+    )
