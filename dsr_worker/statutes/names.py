@@ -1,0 +1,26 @@
+"""Wrong names get the near ones: one error for every name that a person may mistype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_SHOWN = 12
+
+
+class UnknownNameError(LookupError):
+    """A law, country, right or retention rule of this name does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        folded = {other.lower(): other for other in known}
+        near = get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
+        hints = [f"did you mean {' or '.join(folded[other] for other in near)}?"] if near else []
+        if len(known) <= _SHOWN:
+            hints.append(f"known: {', '.join(known)}")
+        elif not near:
+            hints.append(f"known, among {len(known)}: {', '.join(known[:_SHOWN])}")
+        super().__init__(f"unknown {kind} {name!r}; {' '.join(hints)}")
+        self.kind = kind
+        self.name = name
+        self.near = tuple(folded[other] for other in near)

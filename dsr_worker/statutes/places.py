@@ -1,0 +1,96 @@
+"""Where a clock runs: country codes to zone, calendar and law.
+
+Why this module exists: people write `DE`, `GB-ENG` or `US-CA`; the arithmetic needs an IANA zone
+and a holiday calendar. A code enters; a place leaves, or an error with the near codes. A code
+with a subdivision (`DE-BY`) asks for the regional holidays, one without for the national list
+(Regulation 1182/71 Art 2(1)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsr_worker.domain.calendar import Calendar, has_holidays, zone_of
+from dsr_worker.statutes.load import countries, load_pack, packs
+from dsr_worker.statutes.model import LawPack
+from dsr_worker.statutes.names import UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Locality:
+    """A country code with its default zone and its calendar."""
+
+    country: str
+    zone: str
+    calendar: Calendar
+
+
+def locality(country: str, zone: str | None = None) -> Locality:
+    """Return zone and calendar of an ISO 3166 code; `zone` overrides the default.
+
+    Raises:
+        UnknownNameError: the code is not known; near codes are given.
+        ValueError: `zone` does not exist.
+
+    """
+    code = canonical_country(country)
+    row = countries().countries.get(code) or countries().countries[code.partition("-")[0]]
+    if zone is not None:
+        zone_of(zone)
+    return Locality(code, zone or row.zone, calendar_of(row.calendar or code))
+
+
+def canonical_country(country: str) -> str:
+    """Return the code in the form of the table (`uk` becomes `GB`).
+
+    Raises:
+        UnknownNameError: neither the country nor this part of it is known.
+
+    """
+    table = countries()
+    upper = country.strip().upper()
+    code = table.aliases.get(upper, upper)
+    if code in table.countries:
+        return code
+    nation, _, part = code.partition("-")
+    nation = table.aliases.get(nation, nation)
+    code = f"{nation}-{part}" if part else nation
+    if code in table.countries or (
+        part and nation in table.countries and has_holidays(nation, part)
+    ):
+        return code
+    raise UnknownNameError("country", country, [*table.countries, *table.aliases])
+
+
+def calendar_of(code: str) -> Calendar:
+    """Return the holiday calendar of `DE`, `DE-BY` or `GB-ENG`.
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    nation, _, part = code.partition("-")
+    return Calendar(nation, part or None)
+
+
+def applicable(country: str | None, law: str | None = None) -> LawPack:
+    """Return the law for residents of `country`; `law` names it where it is known already.
+
+    Raises:
+        UnknownNameError: law or country are not known, or no pack covers the country.
+        ValueError: the named law does not apply in the country, or neither is given.
+
+    """
+    if law is not None:
+        pack = load_pack(law)
+        if country is not None:
+            pack.jurisdiction(canonical_country(country))
+        return pack
+    if country is None:
+        raise ValueError("name a country or a law")
+    code = canonical_country(country)
+    for name in packs():
+        if load_pack(name).covers(code):
+            return load_pack(name)
+    covered = [own for name in packs() for own in load_pack(name).countries]
+    raise UnknownNameError("country with a law pack", country, covered)
