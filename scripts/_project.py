@@ -14,8 +14,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def enter() -> None:
-    """Go on under ``.venv`` of the project, or where we are if the package is installed here (an
-    image).
+    """Go on under the project's ``.venv``, or where we are if the package is installed here.
 
     Replaces the process at most once. Raises SystemExit with a plain message where there is
     neither.
@@ -29,6 +28,6 @@ def enter() -> None:
     if importlib.util.find_spec("dsr_worker") is not None:
         return
     sys.exit(
-        "The project's environment is not there yet. Make it with ./scripts/demo or ./scripts/test\n"
-        "(either sets everything up by itself), then run this again."
+        "The project's environment is not there yet. ./scripts/demo or ./scripts/test makes it\n"
+        "(either sets everything up by itself); then run this again."
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsr_worker.embedded import place as places
+from dsr_worker.embedded.binaries import EmbeddedError
 from dsr_worker.embedded.broker import Server
 from dsr_worker.embedded.place import Place
 from dsr_worker.embedded.postgres import Cluster
@@ -42,10 +43,17 @@ class Services:
         place = places.prepare(self._data_dir)
         with locked(self._lock_file):
             cluster, server = self._at(place)
+            ran_before = cluster.recorded
             if ledger:
                 cluster.start()
             if broker:
-                server.start()
+                try:
+                    server.start()
+                except EmbeddedError:
+                    if not ran_before:
+                        cluster.stop()  # a start that fails leaves nothing running behind
+                        places.forget_sockets(place)
+                    raise
             return Endpoints(cluster.dsn, server.url if server.recorded else None)
 
     def running(self) -> Endpoints | None:
