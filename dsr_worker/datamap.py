@@ -1,0 +1,361 @@
+"""The data map: what each system holds of whom, read from reviewed files.
+
+Why this room exists: connectors erase what the map says, so a map that contradicts itself must be
+refused before anything runs, with file and line. A folder of YAML files enters; systems as the
+contract knows them leave, with the canonical text and hash that a job freezes. A frozen text can be
+parsed again years later.
+
+Secrets stand in a map only by reference (`{env: NAME}`, `{file: path}`), since texts are kept; they
+are resolved when a connector is made and never stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+
+from dsr_worker import contract
+from dsr_worker.contract import Form, MaskKind
+from dsr_worker.documents import Document, DocumentError, Strict, parse, read, read_file
+from dsr_worker.map_rules import faults_of
+
+CATEGORY_TOPS = ("user", "system")
+"""The two top keys of Fideslang's data categories."""
+
+_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+_KIND = r"^[a-z][a-z0-9_]{0,39}$"
+_CATEGORY = rf"^({'|'.join(CATEGORY_TOPS)})(\.[a-z][a-z0-9_]*)*$"
+_SECRET_KEY = re.compile(
+    r"dsn|passw|secret|token|private|credential|api_?key|access_key", re.IGNORECASE
+)
+_USERINFO = re.compile(r"://[^/@\s]*:[^/@\s]+@")
+
+Name = Annotated[str, Field(pattern=_NAME)]
+Kind = Annotated[str, Field(pattern=_KIND)]
+FieldName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _mask(value: Any) -> Any:
+    if value is None:
+        raise ValueError('an empty mask is none: write mask: "null" in quotes, or leave it out')
+    if isinstance(value, str):
+        if value not in {"null", "pseudonym", "tombstone"}:
+            raise ValueError('a mask is "null", pseudonym, tombstone or {constant: text}')
+        return {"kind": value}
+    return value
+
+
+class MaskFile(Strict):
+    """A mask in its long form; files write the short ones."""
+
+    kind: MaskKind = MaskKind.CONSTANT
+    constant: str | None = None
+
+
+class FieldFile(Strict):
+    """A field: its category and how it goes when its row must stay."""
+
+    category: Annotated[str, Field(pattern=_CATEGORY)]
+    mask: Annotated[MaskFile | None, BeforeValidator(_mask)] = None
+    third_party: bool = False
+    free_text: bool = False
+
+
+class TakenFile(Strict):
+    """By which field a collection takes an identity."""
+
+    field: FieldName
+    form: Form = Form.EXACT
+
+
+class ParentFile(Strict):
+    """The collection whose rows own these."""
+
+    collection: Name
+    on: Annotated[dict[FieldName, FieldName], Field(min_length=1)]
+
+
+def _short(key: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+class CollectionFile(Strict):
+    """One collection of a system's file."""
+
+    source: dict[str, Any]
+    key: Annotated[tuple[FieldName, ...], Field(min_length=1)]
+    fields: Annotated[
+        dict[FieldName, Annotated[FieldFile, _short("category")]], Field(min_length=1)
+    ]
+    takes: dict[Kind, Annotated[TakenFile, _short("field")]] = Field(default_factory=dict)
+    yields: dict[Kind, FieldName] = Field(default_factory=dict)
+    person: bool = False
+    parent: ParentFile | None = None
+    contact: dict[Kind, FieldName] = Field(default_factory=dict)
+    residence: FieldName | None = None
+    clocks: dict[Kind, FieldName] = Field(default_factory=dict)
+    record_class: Annotated[Name | None, Field(alias="class")] = None
+    keeps: tuple[FieldName, ...] | None = None
+    purpose: str = ""
+    legal_basis: str = ""
+    recipients: tuple[str, ...] = ()
+    origin: str = ""
+
+
+class SystemFile(Strict):
+    """One file: a system, its connector and its collections."""
+
+    system: Name
+    connector: Name
+    parallel: Annotated[int, Field(ge=1, le=64)] = 2
+    config: dict[str, Any] = Field(default_factory=dict)
+    collections: Annotated[dict[Name, CollectionFile], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class MappedSystem:
+    """One system of the map: as the contract knows it, its raw config, its frozen form."""
+
+    system: contract.System
+    config: Mapping[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+    hash: str
+
+    @property
+    def connector(self) -> str:
+        """The connector's entry-point name."""
+        return self.system.connector
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """All systems by name; `text` is canonical JSON and `hash` its SHA-256 (hex)."""
+
+    systems: Mapping[str, MappedSystem]
+    text: str = field(repr=False)
+    hash: str
+
+    @property
+    def by_name(self) -> dict[str, contract.System]:
+        """The systems as the contract knows them."""
+        return {name: mapped.system for name, mapped in self.systems.items()}
+
+
+def load_systems(folder: Path) -> Maps:
+    """Return the map of every `*.yaml` in `folder`.
+
+    Raises:
+        DocumentError: every fault of every file at once; also where there is no file at all.
+
+    """
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise DocumentError([f"{folder}:1: no *.yaml here; add one file per system"])
+    systems: dict[str, MappedSystem] = {}
+    faults: list[str] = []
+    for file in files:
+        try:
+            document = read_file(file)
+            mapped = _mapped(document)
+        except DocumentError as error:
+            faults += error.faults
+            continue
+        name = mapped.system.name
+        if name in systems:
+            faults.append(document.fault(("system",), f"{name} is mapped by another file too"))
+        systems[name] = mapped
+    if faults:
+        raise DocumentError(faults)
+    return _maps(systems)
+
+
+def read_system(text: str, name: str = "map") -> MappedSystem:
+    """Return the system that `text` (YAML, or a system's frozen text) maps.
+
+    Raises:
+        DocumentError: the text is no valid map.
+
+    """
+    return _mapped(read(text, name))
+
+
+def parse_maps(text: str) -> Maps:
+    """Return the maps whose `Maps.text` was frozen.
+
+    Raises:
+        DocumentError: the text is no map, or no longer valid.
+
+    """
+    try:
+        frozen = json.loads(text)
+    except ValueError:
+        raise DocumentError(["frozen map:1: not the text of a map"]) from None
+    systems = {name: read_system(_canonical(data), name) for name, data in frozen.items()}
+    return _maps(systems)
+
+
+def _maps(systems: Mapping[str, MappedSystem]) -> Maps:
+    ordered = dict(sorted(systems.items()))
+    text = _canonical({name: json.loads(mapped.text) for name, mapped in ordered.items()})
+    return Maps(ordered, text, _sha256(text))
+
+
+def _mapped(document: Document) -> MappedSystem:
+    model = parse(document, SystemFile)
+    system = _system(model)
+    faults = [document.fault(path, message) for path, message in faults_of(system)]
+    faults += [document.fault(path, message) for path, message in _inline_secrets(document.data)]
+    if faults:
+        raise DocumentError(faults)
+    text = _canonical(document.data)
+    return MappedSystem(system, model.config, text, _sha256(text))
+
+
+def _canonical(data: object) -> str:
+    # Order is kept: it is the order in which people read their data.
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _system(model: SystemFile) -> contract.System:
+    collections = {name: _collection(name, part) for name, part in model.collections.items()}
+    return contract.System(model.system, model.connector, collections, model.parallel)
+
+
+def _collection(name: str, part: CollectionFile) -> contract.Collection:
+    parent = part.parent
+    return contract.Collection(
+        name=name,
+        key=part.key,
+        fields={field: _field(field, item) for field, item in part.fields.items()},
+        takes={kind: contract.Taken(item.field, item.form) for kind, item in part.takes.items()},
+        yields=part.yields,
+        person=part.person,
+        parent=None if parent is None else contract.Parent(parent.collection, parent.on),
+        contact=part.contact,
+        residence=part.residence,
+        clocks=part.clocks,
+        record_class=part.record_class,
+        kept_fields=None if part.keeps is None else frozenset(part.keeps),
+        purpose=part.purpose,
+        legal_basis=part.legal_basis,
+        recipients=part.recipients,
+        origin=part.origin,
+        source=part.source,
+    )
+
+
+def _field(name: str, part: FieldFile) -> contract.Field:
+    mask = None if part.mask is None else contract.Mask(part.mask.kind, part.mask.constant)
+    return contract.Field(name, part.category, mask, part.third_party, part.free_text)
+
+
+# ---- secrets by reference
+
+
+class SecretMissing(ValueError):  # noqa: N818 - reads as what it is
+    """A reference to a secret leads nowhere; the text names the reference, never a value."""
+
+
+_Config = TypeVar("_Config", bound=BaseModel)
+
+
+def connector_config(
+    mapped: MappedSystem,
+    model: type[_Config],
+    environment: Mapping[str, str] = os.environ,
+    base: Path | None = None,
+) -> _Config:
+    """Return the connector's own config with every reference resolved, for making it now.
+
+    `base` is the folder that relative `{file: …}` references start from. Call it anew for every
+    connector that is made, so that rotated secrets are seen.
+
+    Raises:
+        SecretMissing: a variable is not set, or a file cannot be read.
+        DocumentError: the config does not fit the connector, or writes a secret out.
+
+    """
+    name = mapped.system.name
+    written_out = [
+        f"{name}: config.{key}: a secret is written out; write {{env: NAME}} or {{file: path}}"
+        for key, info in model.model_fields.items()
+        if _is_secret(info.annotation) and isinstance(mapped.config.get(key), str)
+    ]
+    if written_out:
+        raise DocumentError(written_out)
+    try:
+        return model.model_validate(_resolved(mapped.config, environment, base or Path()))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        raise DocumentError(
+            f"{name}: config.{'.'.join(map(str, found['loc']))}: {found['msg']}"
+            for found in details
+        ) from None
+
+
+def _is_secret(annotation: Any) -> bool:
+    parts = getattr(annotation, "__args__", ())
+    return annotation is SecretStr or any(_is_secret(part) for part in parts)
+
+
+def _reference(value: object) -> tuple[str, str] | None:
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((kind, target),) = value.items()
+        if kind in {"env", "file"} and isinstance(target, str):
+            return kind, target
+    return None
+
+
+def _resolved(value: Any, environment: Mapping[str, str], base: Path) -> Any:
+    reference = _reference(value)
+    if reference is not None:
+        return _secret(*reference, environment, base)
+    if isinstance(value, Mapping):
+        return {key: _resolved(part, environment, base) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_resolved(part, environment, base) for part in value]
+    return value
+
+
+def _secret(kind: str, target: str, environment: Mapping[str, str], base: Path) -> str:
+    if kind == "env":
+        if not environment.get(target):
+            raise SecretMissing(f"environment variable {target} is not set; set it")
+        return environment[target]
+    try:
+        return (base / target).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretMissing(f"the file {target} cannot be read; check path and rights") from error
+
+
+def _inline_secrets(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def walk(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+        if _reference(value) is not None:
+            return
+        if isinstance(value, Mapping):
+            for key, part in value.items():
+                yield from walk(part, (*path, key))
+        elif isinstance(value, list):
+            for at, part in enumerate(value):
+                yield from walk(part, (*path, at))
+        elif isinstance(value, str) and _looks_secret(str(path[-1]), value):
+            yield path
+
+    for place in walk(data.get("config", {}), ("config",)):
+        yield place, "a secret is written out; write {env: NAME} or {file: path}"
+
+
+def _looks_secret(key: str, value: str) -> bool:
+    return bool(_SECRET_KEY.search(key) or _USERINFO.search(value))

@@ -1,0 +1,363 @@
+"""What happens to a row: the order of grounds, compiled to one decision table per collection.
+
+Why this room exists: database, object store, preview and certificate must all decide alike, so the
+decision is data. A system of the data map, the periods that policies bind to its
+collections, holds and an instant enter; tables leave, in which the first matching rule decides.
+
+Erasure: hold > statutory minimum > needed by a staying row > erase.
+Sweep:   hold > statutory minimum > needed by a staying row > limit > keep.
+
+`Decisions` is what a job freezes: periods and cut-offs stay as they were approved, while holds are
+put in anew at every use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Before,
+    Collection,
+    DecisionTable,
+    Mask,
+    NeededByKept,
+    Rule,
+    Since,
+    Subject,
+    System,
+)
+from dsr_worker.domain.hold import Hold, rules_for
+from dsr_worker.domain.retention import (
+    Anchor,
+    AnchorKind,
+    CalendarPeriod,
+    YearEnd,
+    cutoff,
+    ends_on,
+)
+
+NEEDED = "needed_by_kept"
+"""The ground of a row that stays because a staying row refers to it."""
+NOT_DUE = "not_due"
+"""The ground of a row that a sweep leaves because no limit is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A period that binds a class of records: a minimum or a limit.
+
+    `ground` is the id of a statute's row or `policy/rule`; `clock` is the start event, which the
+    collection maps to a field; `action` counts for limits alone.
+    """
+
+    ground: str
+    citation: str
+    period: CalendarPeriod
+    anchor: Anchor
+    zone: str
+    clock: str
+    action: Action = Action.ERASE
+
+    def cutoff(self, now: datetime) -> datetime:
+        """Return the instant from which clock values are still inside the period at `now`."""
+        return cutoff(self.period, self.anchor, now, self.zone)
+
+    def ends_on(self, clock_value: datetime | date) -> date:
+        """Return the last civil day on which a record of this clock value is kept."""
+        return ends_on(self.period, self.anchor, clock_value, self.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The terms that bind one collection."""
+
+    minimums: tuple[Term, ...] = ()
+    limits: tuple[Term, ...] = ()
+
+
+UNBOUND = Bound()
+
+
+class DecisionError(ValueError):
+    """Map and policies do not fit; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The compiled rules of one system as of `at`, without holds."""
+
+    system: System
+    at: datetime
+    bound: Mapping[str, Bound] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse terms for collections or clocks that the map does not have.
+
+        Raises:
+            DecisionError: see the message.
+
+        """
+        for name, bound in self.bound.items():
+            collection = self.system.collections.get(name)
+            if collection is None:
+                raise DecisionError(f"{self.system.name} has no collection {name}")
+            for term in (*bound.minimums, *bound.limits):
+                _clock_field(collection, term)
+
+    def erasure(
+        self, subjects: Sequence[Subject] = (), holds: Iterable[Hold] = ()
+    ) -> dict[str, DecisionTable]:
+        """Return the table of every collection for erasing `subjects` under `holds`."""
+        tables: dict[str, DecisionTable] = {}
+        standing = tuple(holds)
+        for collection in self.system.children_first():
+            rules = (
+                *rules_for(self.system.name, collection, standing, subjects),
+                *(self._minimum(collection, term) for term in self._minimums(collection)),
+                *_needed(collection, self._staying_children(collection, tables)),
+                Rule("default", Always(), Action.ERASE),
+            )
+            tables[collection.name] = DecisionTable(collection.name, rules)
+        return tables
+
+    def sweep(self, holds: Iterable[Hold] = ()) -> dict[str, DecisionTable]:
+        """Return the tables of the collections with a limit, and of all that hang below them.
+
+        A table without a limit keeps by default and says which rows may not go with their parent.
+
+        Raises:
+            DecisionError: limits on different clocks where children may have to stay.
+
+        """
+        standing = tuple(holds)
+        tables: dict[str, DecisionTable] = {}
+        for collection in self.system.children_first():
+            if not self._is_swept(collection):
+                continue
+            limits = self._limits(collection)
+            children = self._staying_children(collection, tables)
+            rules = (
+                *rules_for(self.system.name, collection, standing, None),
+                *(self._kept(collection, term) for term in self._minimums(collection)),
+                *(self._needed_when_due(collection, children) if limits else ()),
+                *(self._limit(collection, term) for term in limits),
+                Rule("default", Always(), Action.KEEP, ground=NOT_DUE),
+            )
+            tables[collection.name] = DecisionTable(collection.name, rules)
+        return tables
+
+    def until(self, ground: str, latest_at: datetime | date | None) -> date | None:
+        """Return the last day on which rows of `ground` are kept; None where no period says.
+
+        `latest_at` is the newest clock value among them, as receipts give it.
+        """
+        terms = [t for b in self.bound.values() for t in b.minimums if t.ground == ground]
+        if not terms or latest_at is None:
+            return None
+        return max(term.ends_on(latest_at) for term in terms)
+
+    def citation(self, ground: str) -> str | None:
+        """Return the source of a ground that a term gives; None for holds and needed rows."""
+        bounds = self.bound.values()
+        terms = (term for bound in bounds for term in (*bound.minimums, *bound.limits))
+        return next((term.citation for term in terms if term.ground == ground), None)
+
+    def cutoffs(self) -> dict[str, datetime]:
+        """Return the cut-off instants by collection and ground, for the plan that is approved."""
+        return {
+            f"{self.system.name}.{name}:{term.ground}": term.cutoff(self.at)
+            for name, bound in sorted(self.bound.items())
+            for term in (*bound.minimums, *bound.limits)
+        }
+
+    def _minimums(self, collection: Collection) -> list[Term]:
+        terms = self.bound.get(collection.name, UNBOUND).minimums
+        return sorted(terms, key=lambda term: (term.cutoff(self.at), term.ground))
+
+    def _limits(self, collection: Collection) -> list[Term]:
+        """Return the limits, erasing ones first: a row past two of them takes the harsher."""
+        terms = self.bound.get(collection.name, UNBOUND).limits
+        return sorted(terms, key=lambda term: term.action is not Action.ERASE)
+
+    def _since(self, collection: Collection, term: Term) -> Since:
+        return Since(_clock_field(collection, term), term.cutoff(self.at))
+
+    def _minimum(self, collection: Collection, term: Term) -> Rule:
+        masks = masks_outside_kept(collection)
+        when = self._since(collection, term)
+        action = Action.MASK if masks else Action.KEEP
+        return Rule("minimum", when, action, term.ground, masks, when.field)
+
+    def _kept(self, collection: Collection, term: Term) -> Rule:
+        when = self._since(collection, term)
+        return Rule("minimum", when, Action.KEEP, term.ground, clock=when.field)
+
+    def _limit(self, collection: Collection, term: Term) -> Rule:
+        clock = _clock_field(collection, term)
+        masks = all_masks(collection) if term.action is Action.MASK else {}
+        if term.action is Action.MASK and not masks:
+            raise DecisionError(
+                f"{term.ground} masks {self.system.name}.{collection.name}, which maps no mask: "
+                "give a field a mask or let the rule erase"
+            )
+        when = Before(clock, term.cutoff(self.at))
+        return Rule("limit", when, term.action, term.ground, masks, clock)
+
+    def _needed_when_due(
+        self, collection: Collection, children: tuple[str, ...]
+    ) -> tuple[Rule, ...]:
+        """Return rules that mask a needed row once a limit is reached, and not before."""
+        if not children:
+            return ()
+        dues = [self._since(collection, term) for term in self._limits(collection)]
+        if len({due.field for due in dues}) > 1:
+            raise DecisionError(
+                f"the limits of {self.system.name}.{collection.name} run on different clocks while "
+                f"{', '.join(children)} may have to stay: give them one clock"
+            )
+        latest = max(dues, key=lambda due: due.cutoff)
+        return (Rule("default", latest, Action.KEEP, NOT_DUE), *_needed(collection, children))
+
+    def _is_swept(self, collection: Collection) -> bool:
+        if self.bound.get(collection.name, UNBOUND).limits:
+            return True
+        above = collection.parent
+        return above is not None and self._is_swept(self.system.collections[above.collection])
+
+    def _staying_children(
+        self, collection: Collection, tables: Mapping[str, DecisionTable]
+    ) -> tuple[str, ...]:
+        return tuple(
+            sorted(
+                child.name
+                for child in self.system.collections.values()
+                if child.parent is not None
+                and child.parent.collection == collection.name
+                and any(rule.code in _STAY for rule in tables[child.name].rules)
+            )
+        )
+
+
+_STAY = frozenset({"hold", "minimum", "needed"})
+
+
+def compile_decisions(system: System, bound: Mapping[str, Bound], now: datetime) -> Decisions:
+    """Return the rules of `system` as of `now`; collections without terms may be left out.
+
+    Raises:
+        DecisionError: a term names a collection or clock that the map does not have.
+
+    """
+    kept = {name: terms for name, terms in sorted(bound.items()) if terms != UNBOUND}
+    return Decisions(system, now, kept)
+
+
+def all_masks(collection: Collection) -> dict[str, Mask]:
+    """Return every mask that the collection maps."""
+    return {f.name: f.mask for f in collection.fields.values() if f.mask is not None}
+
+
+def masks_outside_kept(collection: Collection) -> dict[str, Mask]:
+    """Return the masks of the fields that a statutory minimum does not protect."""
+    kept = collection.kept_fields
+    if kept is None:
+        return {}
+    return {name: mask for name, mask in all_masks(collection).items() if name not in kept}
+
+
+def _needed(collection: Collection, children: tuple[str, ...]) -> tuple[Rule, ...]:
+    if not children:
+        return ()
+    masks = all_masks(collection)
+    action = Action.MASK if masks else Action.KEEP
+    return (Rule("needed", NeededByKept(children), action, NEEDED, masks),)
+
+
+def _clock_field(collection: Collection, term: Term) -> str:
+    clock = collection.clocks.get(term.clock)
+    if clock is None:
+        known = ", ".join(sorted(collection.clocks)) or "none"
+        raise DecisionError(
+            f"{term.ground} counts from {term.clock}, which {collection.name} does not map "
+            f"(clocks: {known}): add it to the data map or name another clock in the policy"
+        )
+    return clock
+
+
+# ---- frozen on a job
+
+
+def freeze(decisions: Decisions) -> str:
+    """Return the decisions as canonical JSON; the system is frozen as its own text."""
+    return canonical_json(
+        {
+            "system": decisions.system.name,
+            "at": decisions.at.isoformat(),
+            "bound": {
+                name: {
+                    "minimums": [_term_to_json(term) for term in bound.minimums],
+                    "limits": [_term_to_json(term) for term in bound.limits],
+                }
+                for name, bound in decisions.bound.items()
+            },
+        }
+    )
+
+
+def thaw(text: str, system: System) -> Decisions:
+    """Return the decisions that `freeze` wrote, for the system that was frozen with them.
+
+    Raises:
+        DecisionError: the text is of another system or the map no longer fits.
+
+    """
+    plain = json.loads(text)
+    if plain["system"] != system.name:
+        raise DecisionError(f"these decisions are of {plain['system']}, not of {system.name}")
+    bound = {
+        name: Bound(
+            tuple(map(_term_from_json, terms["minimums"])),
+            tuple(map(_term_from_json, terms["limits"])),
+        )
+        for name, terms in plain["bound"].items()
+    }
+    return Decisions(system, datetime.fromisoformat(plain["at"]), bound)
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON with sorted keys and no spaces: the same text for the same value."""
+    return json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+
+
+def _term_to_json(term: Term) -> dict[str, str]:
+    closes = term.anchor.year_end
+    return {
+        "ground": term.ground,
+        "citation": term.citation,
+        "period": str(term.period),
+        "anchor": term.anchor.kind.value,
+        "year_end": f"{closes.month:02}-{closes.day:02}",
+        "zone": term.zone,
+        "clock": term.clock,
+        "action": term.action.value,
+    }
+
+
+def _term_from_json(plain: Mapping[str, str]) -> Term:
+    month, _, day = plain["year_end"].partition("-")
+    return Term(
+        ground=plain["ground"],
+        citation=plain["citation"],
+        period=CalendarPeriod.parse(plain["period"]),
+        anchor=Anchor(AnchorKind(plain["anchor"]), YearEnd(int(month), int(day))),
+        zone=plain["zone"],
+        clock=plain["clock"],
+        action=Action(plain["action"]),
+    )

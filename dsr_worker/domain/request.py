@@ -1,0 +1,213 @@
+"""What may be asked, and through which states a case goes.
+
+Why this room exists: whether an erasure can begin must follow from a table that anyone can read and
+a test can walk, never from code spread over rooms. A case's progress and an event enter; the next
+progress leaves, or a refusal.
+
+A case that stopped for a human remembers where it stood, and resuming leads back there and nowhere
+else: stopping is no way round verification or approval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a person asks for."""
+
+    ACCESS = "access"  # Art. 15 GDPR
+    PORTABILITY = "portability"  # Art. 20
+    ERASURE = "erasure"  # Art. 17
+    RECTIFICATION = "rectification"  # Art. 16
+    RESTRICTION = "restriction"  # Art. 18
+    OBJECTION = "objection"  # Art. 21
+    COMPLAINT = "complaint"  # s. 164A DPA 2018 (UK)
+
+
+ALIASES: Mapping[str, Kind] = {"deletion": Kind.ERASURE}
+
+
+class State(StrEnum):
+    """Where a case stands."""
+
+    RECEIVED = "received"
+    VERIFYING = "verifying"
+    RESOLVING = "resolving"
+    PLANNING = "planning"
+    AWAITING_APPROVAL = "awaiting_approval"
+    WORKING = "working"
+    PACKAGING = "packaging"
+    CERTIFYING = "certifying"
+    READY = "ready"
+    """The answer is made and not yet delivered: the clock runs on."""
+    DELIVERED = "delivered"
+    CLOSED = "closed"
+    NEEDS_HUMAN = "needs_human"
+    REFUSED = "refused"
+    """A refusal is an answer too: it has to be delivered."""
+    WITHDRAWN = "withdrawn"
+
+
+class Event(StrEnum):
+    """What moves a case."""
+
+    VERIFICATION_STARTED = "verification_started"
+    IDENTITY_VERIFIED = "identity_verified"
+    RESOLVED = "resolved"
+    PLANNED = "planned"
+    APPROVED = "approved"
+    APPROVAL_VOIDED = "approval_voided"
+    RESOLVE_AGAIN = "resolve_again"
+    WORK_DONE = "work_done"
+    ANSWER_MADE = "answer_made"
+    DELIVERED = "delivered"
+    CLOSED = "closed"
+    STOPPED = "stopped"
+    RESUMED = "resumed"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+ANSWER_STATE: Mapping[Kind, State] = {
+    Kind.ACCESS: State.PACKAGING,
+    Kind.ERASURE: State.CERTIFYING,
+}
+"""The state in which the answer of each kind that is carried out is made."""
+
+CARRIED_OUT = frozenset(ANSWER_STATE)
+
+_ANSWERED = {State.READY, State.REFUSED, State.DELIVERED, State.CLOSED, State.WITHDRAWN}
+_OPEN = tuple(state for state in State if state not in _ANSWERED | {State.NEEDS_HUMAN})
+_BEFORE_WORK = _OPEN[: _OPEN.index(State.WORKING)]
+ENDED = frozenset({State.CLOSED, State.WITHDRAWN})
+
+
+def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
+    fixed = {
+        (State.RECEIVED, Event.VERIFICATION_STARTED): State.VERIFYING,
+        (State.VERIFYING, Event.IDENTITY_VERIFIED): State.RESOLVING,
+        (State.RESOLVING, Event.RESOLVED): State.PLANNING,
+        (State.PLANNING, Event.PLANNED): State.AWAITING_APPROVAL,
+        (State.PLANNING, Event.RESOLVE_AGAIN): State.RESOLVING,
+        (State.AWAITING_APPROVAL, Event.APPROVED): State.WORKING,
+        (State.AWAITING_APPROVAL, Event.APPROVAL_VOIDED): State.PLANNING,
+        (State.AWAITING_APPROVAL, Event.RESOLVE_AGAIN): State.RESOLVING,
+        (State.WORKING, Event.APPROVAL_VOIDED): State.PLANNING,
+        (State.PACKAGING, Event.ANSWER_MADE): State.READY,
+        (State.CERTIFYING, Event.ANSWER_MADE): State.READY,
+        (State.READY, Event.DELIVERED): State.DELIVERED,
+        (State.REFUSED, Event.DELIVERED): State.DELIVERED,
+        (State.DELIVERED, Event.CLOSED): State.CLOSED,
+        (State.NEEDS_HUMAN, Event.VERIFICATION_STARTED): State.VERIFYING,
+        (State.NEEDS_HUMAN, Event.REFUSED): State.REFUSED,
+        (State.NEEDS_HUMAN, Event.WITHDRAWN): State.WITHDRAWN,
+    }
+    table = {pair: frozenset({target}) for pair, target in fixed.items()}
+    table[State.WORKING, Event.WORK_DONE] = frozenset(ANSWER_STATE.values())
+    table[State.NEEDS_HUMAN, Event.RESUMED] = frozenset(_OPEN)
+    for state in _OPEN:
+        table[state, Event.STOPPED] = frozenset({State.NEEDS_HUMAN})
+    for state in _BEFORE_WORK:
+        table[state, Event.REFUSED] = frozenset({State.REFUSED})
+        table[state, Event.WITHDRAWN] = frozenset({State.WITHDRAWN})
+    return table
+
+
+TRANSITIONS: Mapping[tuple[State, Event], frozenset[State]] = _transitions()
+"""Every legal move. Where it has several targets, the kind or the place of the stop decides."""
+
+
+class KindRefusedError(ValueError):
+    """The kind is unknown or not carried out yet; the text lists those that are."""
+
+
+class TransitionRefusedError(ValueError):
+    """The event is not legal in this state; the text names those that are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a case stands. `stopped_in` is set exactly while it needs a human."""
+
+    kind: Kind
+    state: State = State.RECEIVED
+    stopped_in: State | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a memory without a stop, and a stop without a memory.
+
+        Raises:
+            ValueError: the two do not fit, or the case could not have stopped there.
+
+        """
+        stopped = self.state is State.NEEDS_HUMAN
+        if stopped != (self.stopped_in is not None) or (stopped and self.stopped_in not in _OPEN):
+            raise ValueError(f"{self.state} does not fit stopped_in {self.stopped_in}")
+
+
+def kind_of(text: str) -> Kind:
+    """Return the kind that `text` names; `deletion` is an alias of erasure.
+
+    Raises:
+        KindRefusedError: unknown, or not carried out yet.
+
+    """
+    name = text.strip().lower()
+    kind = ALIASES.get(name) or next((kind for kind in Kind if kind == name), None)
+    if kind is None or kind not in CARRIED_OUT:
+        known = "not carried out yet" if kind else "not a kind of request"
+        raise KindRefusedError(f"{known}; choose one of: {', '.join(sorted(CARRIED_OUT))}")
+    return kind
+
+
+def advance(progress: Progress, event: Event) -> Progress:
+    """Return the progress after `event`.
+
+    Raises:
+        TransitionRefusedError: the event is not legal here.
+
+    """
+    targets = TRANSITIONS.get((progress.state, event))
+    if targets is None:
+        legal = ", ".join(sorted(legal_events(progress.state))) or "none"
+        raise TransitionRefusedError(
+            f"{event} is not possible while {progress.state}; possible: {legal}"
+        )
+    if event is Event.STOPPED:
+        return replace(progress, state=State.NEEDS_HUMAN, stopped_in=progress.state)
+    return Progress(progress.kind, _target(progress, event, targets))
+
+
+def _target(progress: Progress, event: Event, targets: frozenset[State]) -> State:
+    if event is Event.WORK_DONE:
+        return ANSWER_STATE[progress.kind]
+    if event is Event.RESUMED and progress.stopped_in is not None:
+        return progress.stopped_in
+    (target,) = targets
+    return target
+
+
+def legal_events(state: State) -> frozenset[Event]:
+    """Return the events that are legal in `state`."""
+    return frozenset(event for source, event in TRANSITIONS if source is state)
+
+
+def diagram() -> str:
+    """Return the states and moves as a Mermaid state diagram, the same text every time."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.RECEIVED}"]
+    lines += [f"    {source} --> {target}: {events}" for source, target, events in _edges()]
+    lines += [f"    {state} --> [*]" for state in sorted(ENDED)]
+    return "\n".join(lines) + "\n"
+
+
+def _edges() -> Iterable[tuple[State, State, str]]:
+    order = {state: position for position, state in enumerate(State)}
+    labels: dict[tuple[State, State], list[str]] = {}
+    for (source, event), targets in TRANSITIONS.items():
+        for target in targets:
+            labels.setdefault((source, target), []).append(event)
+    for source, target in sorted(labels, key=lambda pair: (order[pair[0]], order[pair[1]])):
+        yield source, target, ", ".join(sorted(labels[source, target]))
