@@ -161,7 +161,7 @@ def cutoff_on(period: CalendarPeriod, anchor: Anchor, now: datetime, zone: str) 
         while period.after(guess) < today:
             guess += _ONE_DAY
         return guess
-    year = guess.year - 1
+    year = guess.year
     while _kept_until(period, anchor, closes.in_year(year)) < today:
         year += 1
     return closes.in_year(year - 1) + _ONE_DAY

@@ -133,6 +133,17 @@ def test_unverified_pause_moves_only_the_statutory_date() -> None:
     assert due.conservative_due_on == date(2026, 4, 2)
 
 
+def test_clipped_month_does_not_turn_the_readings_around() -> None:
+    """A restart into a clipped month can end before the reading that ignores it; alerts follow."""
+    pauses = [
+        Pause(PauseGround.CLARIFICATION, at("2025-01-28"), at("2025-01-30")),
+        Pause(PauseGround.FEE, at("2025-01-28"), at("2025-01-31")),
+    ]
+    rule = replace(MONTH, roll=Roll.NONE)
+    due = compute_due(rule, at("2025-01-28"), "Europe/London", ENGLAND, pauses)
+    assert (due.due_on, due.conservative_due_on) == (date(2025, 2, 28), date(2025, 2, 28))
+
+
 def test_question_after_the_end_moves_nothing() -> None:
     """A clock that has run out is not revived by a question."""
     asked = Pause(PauseGround.IDENTITY, at("2026-04-03"), at("2026-04-10"))
@@ -200,8 +211,10 @@ def test_extension_is_refused_outside_the_legal_window() -> None:
     extended = extend(received, at("2026-04-06"))
     assert extended.due.unrolled_on == date(2026, 6, 6)
     assert extension_notice_by(extended) == date(2026, 4, 6)
+    end = end_of_day(date(2026, 4, 6), received.zone)
+    assert extend(received, end - timedelta(microseconds=1)).extended_at is not None
     with pytest.raises(ClockRefusedError, match="due by 2026-04-06"):
-        extend(received, at("2026-04-07"))
+        extend(received, end)
     with pytest.raises(ClockRefusedError, match="already"):
         extend(extended, at("2026-04-01"))
     with pytest.raises(ClockRefusedError, match="knows no extension"):
