@@ -5,7 +5,7 @@ file, plain bytes. Out: sealed values and streams, keyed digests, Ed25519 signat
 knows the ledger, the store or a connector.
 """
 
-from dsr_worker.vault.keyring import KeyRing, KeyRingRefused
+from dsr_worker.vault.keyring import WRAPPED_BYTES, KeyRing, KeyRingRefused
 from dsr_worker.vault.seal import (
     CHUNK_BYTES,
     CaseKey,
@@ -18,6 +18,7 @@ from dsr_worker.vault.seal import (
 
 __all__ = [
     "CHUNK_BYTES",
+    "WRAPPED_BYTES",
     "CaseKey",
     "KeyRing",
     "KeyRingRefused",

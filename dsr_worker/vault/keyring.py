@@ -34,6 +34,7 @@ _KEY_BYTES = 32
 _WRAP_LABEL = b"dsr case key"
 _NONCE_BYTES = 12
 _HEAD_BYTES = 2  # the version before a wrapped key
+WRAPPED_BYTES = _HEAD_BYTES + _NONCE_BYTES + _KEY_BYTES + 16  # as `new_case_key` wraps a key
 
 
 class KeyRingRefused(Exception):  # noqa: N818 - reads as what happened
