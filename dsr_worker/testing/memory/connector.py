@@ -1,0 +1,320 @@
+"""The connector itself: each protocol of the contract over a `Store`, with faults on order.
+
+In: a data map, subjects, a context. Out: records, links, keys, receipts. Written to be read as an
+explanation of the contract. Rows are JSON objects, instants ISO 8601 texts (naive ones are UTC);
+paths into documents are not supported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from dsr_worker.contract import (
+    AffectedPerson,
+    Collection,
+    ConnectorError,
+    ContactPoint,
+    Context,
+    Finding,
+    Identity,
+    Key,
+    LeakScope,
+    Link,
+    Mention,
+    Permanent,
+    Receipt,
+    Record,
+    Severity,
+    Subject,
+    SweepOrder,
+    System,
+    Transient,
+    Withheld,
+)
+from dsr_worker.testing.memory.decide import Judge, clock
+from dsr_worker.testing.memory.owners import owned, taken, top
+from dsr_worker.testing.memory.rows import RowKey, Store, Tables
+
+_SHORTEST_MENTION: Final = 5  # a shorter number stands in too many texts by chance
+_stores: dict[str, Store] = {}
+_stores_lock = threading.Lock()
+
+
+class Fault(BaseModel):
+    """A misbehaviour on order: before or after the work of calls beyond the first `after_calls`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["transient", "permanent", "kill"]
+    when: Literal["before", "after"] = "before"
+    after_calls: int = 0
+    method: str | None = None
+    for_ref: str | None = None
+    for_value: SecretStr | None = None  # a subject with this identity value is poison
+    times: int | None = None  # then it is over; None: never
+
+    def strikes(self, method: str, subjects: Sequence[Subject]) -> bool:
+        """Whether this call is one it is meant for."""
+        if self.method not in {None, method}:
+            return False
+        if self.for_ref is not None:
+            return any(s.ref == self.for_ref for s in subjects)
+        if self.for_value is not None:
+            poison = self.for_value.get_secret_value()
+            return any(i.value == poison for s in subjects for i in s.identities)
+        return True
+
+
+class MemoryConfig(BaseModel):
+    """`name` shares rows inside one process, `path` between processes as well."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "memory"
+    path: Path | None = None
+    fault: Fault | None = None
+
+
+def store(name: str = "memory", path: Path | None = None) -> Store:
+    """Return the store of this name or file, the same for everybody in this process."""
+    with _stores_lock:
+        return _stores.setdefault(str(path) if path else f"name:{name}", Store(path))
+
+
+class Memory:
+    """Implements every protocol of the contract; may be used by many threads."""
+
+    Config: ClassVar[type[BaseModel]] = MemoryConfig
+
+    def __init__(self, system: System, config: BaseModel) -> None:
+        parsed = MemoryConfig.model_validate(config.model_dump())
+        self._system = system
+        self._fault = parsed.fault
+        self.store = store(parsed.name, parsed.path)
+
+    def check(self) -> Iterator[Finding]:
+        """How many rows each collection holds; changes nothing."""
+        with self.store.reading() as tables:
+            for name in self._system.collections:
+                message = f"{len(tables.rows[name])} rows"
+                yield Finding(Severity.OK, f"{self._system.name}.{name}", message)
+
+    def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """Every record of every subject; other people's fields are withheld."""
+        self._called("find", subjects)
+        for collection, subject, key, row in self._belongings(subjects, ctx):
+            yield _record(collection, subject, key, row)
+
+    def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
+        """The stored contact points of the claimed identities."""
+        self._called("contacts", subjects)
+        for collection in self._system.collections.values():
+            for subject in subjects if collection.contact else ():
+                with self.store.reading() as tables:
+                    keys = [key for _, key in taken(tables, collection, subject, ctx)]
+                    rows = [tables.rows[collection.name][key] for key in dict.fromkeys(keys)]
+                for row in rows:
+                    for kind, name in collection.contact.items():
+                        if row.get(name):
+                            yield ContactPoint(subject.ref, kind, str(row[name]))
+
+    def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
+        """Further identities from the rows that carry a known one."""
+        self._called("resolve", subjects)
+        for collection in self._system.collections.values():
+            for subject in subjects if collection.yields else ():
+                with self.store.reading() as tables:
+                    links = list(_links(tables, collection, subject, ctx))
+                yield from links
+
+    def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
+        """The key of every row of every subject."""
+        self._called("locate", subjects)
+        for collection, subject, key, _ in self._belongings(subjects, ctx):
+            yield Key(subject.ref, collection.name, key)
+
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """The located keys that still exist, then whatever the identities still find."""
+        self._called("recheck", subjects)
+        seen: set[Key] = set()
+        for key in keys:
+            with self.store.reading() as tables:
+                there = key.key in tables.rows[key.collection]
+            if there and key not in seen:
+                seen.add(key)
+                yield key
+        for collection, subject, found, _ in self._belongings(subjects, ctx):
+            key = Key(subject.ref, collection.name, found)
+            if key not in seen:
+                yield key
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Apply the decision tables in one transaction; a repeat works from the same keys."""
+        self._called("erase", subjects)
+        located = dict.fromkeys(keys)
+        ctx.check()
+        if ctx.dry_run:
+            with self.store.reading() as tables:
+                receipts = Judge(self._system, tables, ctx, ctx.table).erase(subjects, located)
+        else:
+            with ctx.guard() as guard, self.store.transaction() as (tables, changes):
+                judge = Judge(self._system, tables, ctx, guard.table)
+                receipts = judge.erase(subjects, located)
+                changes.extend(judge.changes)
+                guard.intend(receipts)
+        self._fails("after", "erase", subjects)
+        yield from receipts
+
+    def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
+        """Free texts in other people's rows that name a subject."""
+        self._called("mentions", subjects)
+        for subject in subjects:
+            if (names := _named(subject)) is None:
+                continue
+            for collection in self._system.collections.values():
+                yield from self._mentions_in(collection, subject, names, ctx)
+
+    def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
+        """Apply each order in a transaction of its own, children first."""
+        self._called("sweep", ())
+        by_name = {order.collection: order for order in orders}
+        for collection in self._system.children_first():
+            if (order := by_name.get(collection.name)) is None:
+                continue
+            ctx.check()
+            if ctx.dry_run:
+                with self.store.reading() as tables:
+                    receipts = Judge(self._system, tables, ctx, ctx.table).sweep(order, order.table)
+            else:
+                with ctx.guard() as guard, self.store.transaction() as (tables, changes):
+                    judge = Judge(self._system, tables, ctx, guard.table)
+                    receipts = judge.sweep(order, guard.table(collection.name))
+                    changes.extend(judge.changes)
+                    guard.intend(receipts)
+            yield from receipts
+
+    def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
+        """The people whose rows existed before the window closed."""
+        self._called("affected", ())
+        for scope in scopes:
+            with self.store.reading() as tables:
+                rows = Counter(self._owners(tables, scope))
+            for (above, key), count in rows.items():
+                with self.store.reading() as tables:
+                    row = tables.rows[above.name].get(key, {})
+                residence = row.get(above.residence) if above.residence else None
+                people = tuple(_identities(above, row, ctx))
+                yield AffectedPerson(scope.collection, people, residence, count)
+
+    def _called(self, method: str, subjects: Sequence[Subject]) -> None:
+        self.store.count(method)
+        self._fails("before", method, subjects)
+
+    def _fails(self, when: str, method: str, subjects: Sequence[Subject]) -> None:
+        fault = self._fault
+        if fault is None or fault.when != when or not fault.strikes(method, subjects):
+            return
+        counts = self.store.counts()
+        struck = counts.pop("fault", 0)
+        made = counts.total() if fault.method is None else counts[fault.method]
+        if made <= fault.after_calls or (fault.times is not None and struck >= fault.times):
+            return
+        self.store.count("fault")
+        if fault.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise _ERRORS[fault.kind]("a fault on order")
+
+    def _belongings(
+        self, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[tuple[Collection, Subject, RowKey, dict[str, Any]]]:
+        for collection in self._system.collections.values():
+            for subject in subjects:
+                ctx.check()
+                with self.store.reading() as tables:
+                    keys = owned(self._system, tables, collection, subject, ctx)
+                for key in keys:
+                    with self.store.reading() as tables:
+                        row = tables.rows[collection.name].get(key)
+                    if row is not None:
+                        yield collection, subject, key, row
+
+    def _mentions_in(
+        self, collection: Collection, subject: Subject, names: re.Pattern[str], ctx: Context
+    ) -> Iterator[Mention]:
+        texts = [field.name for field in collection.fields.values() if field.free_text]
+        with self.store.reading() as tables:
+            own = set(owned(self._system, tables, collection, subject, ctx))
+            rows = list(tables.rows[collection.name].items()) if texts else []
+        for key, row in rows:
+            for name in texts if key not in own else ():
+                if names.search(str(row.get(name) or "")):
+                    yield Mention(subject.ref, collection.name, key, name)
+
+    def _owners(self, tables: Tables, scope: LeakScope) -> Iterator[tuple[Collection, RowKey]]:
+        """The topmost owner of every row that existed before the window closed."""
+        collection = self._system.collections[scope.collection]
+        born = collection.clocks.get("record_date")
+        for key, row in tables.rows[scope.collection].items():
+            at = clock(row.get(born)) if born else None
+            if scope.until_at is None or at is None or at <= scope.until_at:
+                yield top(self._system, tables, collection, key)
+
+
+def _links(
+    tables: Tables, collection: Collection, subject: Subject, ctx: Context
+) -> Iterator[Link]:
+    by_key = {key: kind for kind, key in taken(tables, collection, subject, ctx)}
+    for key, via in by_key.items():
+        for kind, name in collection.yields.items():
+            value = tables.rows[collection.name][key].get(name)
+            identity = ctx.canonical(kind, str(value)) if value is not None else None
+            if identity is None or identity in subject.values(kind):
+                continue
+            same = tables.keys(collection.name, name, identity, kind, partial(ctx.canonical, kind))
+            owners = len(set(same) - by_key.keys())
+            yield Link(subject.ref, Identity(kind, identity), collection.name, key, via, owners)
+
+
+def _record(collection: Collection, subject: Subject, key: RowKey, row: dict[str, Any]) -> Record:
+    others = {f.name for f in collection.fields.values() if f.third_party}
+    shown = {name: row.get(name) for name in collection.fields if name not in others}
+    body = json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode()
+    held_back = sorted(name for name in others if row.get(name) is not None)
+    withheld = tuple(Withheld(name, "AC_RIGHTS_OF_OTHERS") for name in held_back)
+    return Record(subject.ref, collection.name, key, body, withheld=withheld)
+
+
+def _named(subject: Subject) -> re.Pattern[str] | None:
+    values = [i.value for i in subject.identities if len(i.value) >= _SHORTEST_MENTION]
+    either = "|".join(map(re.escape, values))
+    return (
+        re.compile(rf"(?<![\w.+-])(?:{either})(?![\w-])", re.ASCII | re.IGNORECASE)
+        if values
+        else None
+    )
+
+
+def _identities(above: Collection, row: dict[str, Any], ctx: Context) -> Iterator[Identity]:
+    fields = {kind: by.field for kind, by in above.takes.items()} | dict(above.yields)
+    for kind, name in fields.items():
+        value = ctx.canonical(kind, str(row[name])) if row.get(name) is not None else None
+        if value is not None:
+            yield Identity(kind, value)
+
+
+_ERRORS: Final[dict[str, type[ConnectorError]]] = {"transient": Transient, "permanent": Permanent}

@@ -1,0 +1,59 @@
+"""Whose rows they are: ownership in memory, by identities and by references to parents.
+
+In: tables, collections of the data map, a subject. Out: keys of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from dsr_worker.contract import Collection, Context, Subject, System
+from dsr_worker.testing.memory.rows import RowKey, Tables
+
+
+def owned(
+    system: System, tables: Tables, collection: Collection, subject: Subject, ctx: Context
+) -> list[RowKey]:
+    """The keys of the rows that belong to a subject, by their own fields or by their parents."""
+    found = dict.fromkeys(key for _, key in taken(tables, collection, subject, ctx))
+    if (parent := collection.parent) is not None:
+        above = system.collections[parent.collection]
+        for key in owned(system, tables, above, subject, ctx):
+            row = tables.rows[above.name][key]
+            found |= dict.fromkeys(children(tables, collection, row))
+    return list(found)
+
+
+def children(tables: Tables, collection: Collection, above: dict[str, Any]) -> list[RowKey]:
+    """The keys of the rows of `collection` that refer to the row `above`."""
+    assert collection.parent is not None, "only a collection with a parent has children's rows"
+    (ours, theirs), *others = collection.parent.on.items()
+    keys = tables.keys(collection.name, ours, str(above.get(theirs)), "=", str)
+    rows = tables.rows[collection.name]
+    return [k for k in keys if all(str(rows[k].get(o)) == str(above.get(t)) for o, t in others)]
+
+
+def taken(
+    tables: Tables, collection: Collection, subject: Subject, ctx: Context
+) -> Iterator[tuple[str, RowKey]]:
+    """Rows whose own fields carry an identity of the subject, with that identity's kind."""
+    for kind, by in collection.takes.items():
+        for value in subject.values(kind):
+            spell = partial(ctx.canonical, kind)
+            for key in tables.keys(collection.name, by.field, value, kind, spell):
+                yield kind, key
+
+
+def top(
+    system: System, tables: Tables, collection: Collection, key: RowKey
+) -> tuple[Collection, RowKey]:
+    """The topmost row above this one, itself where nothing is above it."""
+    parent, row = collection.parent, tables.rows[collection.name][key]
+    if parent is None:
+        return collection, key
+    above = system.collections[parent.collection]
+    (ours, theirs), *_ = parent.on.items()
+    owners = tables.keys(above.name, theirs, str(row.get(ours)), "=", str)
+    return top(system, tables, above, owners[0]) if owners else (collection, key)
