@@ -6,9 +6,9 @@ that says where in the segment their part lies; the ledger keeps it with the ste
 gives the records in the order they were written.
 
 A subject's part is one sealed stream (see `vault.seal`), appended chunk by chunk as it fills: no
-more than 64 KiB per subject wait in memory. Within it an entry is two lengths (4 bytes each), a JSON
-head and the body as the connector gave it. An attachment is a sealed stream of its own, of which
-the head says where it lies.
+more than 64 KiB per subject wait in memory. Within it an entry is two lengths (4 bytes each), a
+JSON head and the body as the connector gave it. An attachment is a sealed stream of its own, of
+which the head says where it lies.
 """
 
 from __future__ import annotations

@@ -1,0 +1,348 @@
+"""Writing the package: member by member, streamed, memory flat.
+
+In: `Contents`. Out: the ZIP in any binary file, and what was written in numbers. Refuses before the
+first byte when a text that the law asks for is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import orjson
+from markupsafe import Markup
+
+from dsr_worker.contract import Collection
+from dsr_worker.package import pages
+from dsr_worker.package.archive import Archive, Names
+from dsr_worker.package.contents import (
+    AttachmentSource,
+    Contents,
+    PackageRefused,
+    RecordSource,
+    Source,
+    missing_texts,
+)
+from dsr_worker.package.records import Records, ThirdParty, Withheld
+from dsr_worker.package.texts import ground_text, limit_text, texts
+
+_PAGE_ROWS = 500
+_PAGE_BYTES = 1024 * 1024
+_JOIN_BYTES = 64 * 1024
+_JSON, _HTML = "application/json", "text/html"
+# Endings a browser or office program shows; anything else (programs, scripts, HTML, SVG) is `.bin`.
+_ENDING = re.compile(
+    r"bmp|csv|docx?|eml|gif|gz|jpe?g|json|m4a|mov|mp[34]|ndjson|od[pst]|ogg|opus|pdf|png|pptx?|"
+    r"tiff?|txt|wav|web[mp]|xlsx?|zip"
+)
+_WORTH_COMPRESSING = re.compile(r"bmp|csv|doc|eml|json|ndjson|ppt|tiff?|txt|wav|xls")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageMade:
+    """What was written: for the event, and for whoever checks."""
+
+    records: int
+    attachments: int
+    withheld: int
+    members: int
+    complete: bool
+    manifest_sha256: str
+
+
+@dataclass(slots=True)
+class _Part:
+    """One collection with records: where its files are."""
+
+    source: Source
+    collection: Collection
+    records: int
+    stem: str
+    folder: str
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"system": self.source.system.name, "collection": self.collection.name}
+
+    def page(self, number: int) -> str:
+        return f"{self.stem}.html" if number == 1 else f"{self.stem}.p{number:04}.html"
+
+
+def write_package(out: BinaryIO, contents: Contents) -> PackageMade:
+    """Write the package into `out`, which need not be seekable. The same contents, the same bytes.
+
+    Raises PackageRefused when texts are missing or a record is not as the data map says, and passes
+    on what `out` raises; then `out` holds no package, and nothing that opens as one.
+    """
+    missing = missing_texts(contents.organisation, [s.system for s in contents.sources])
+    if missing:
+        lines = "".join(f"\n- {text}" for text in missing)
+        raise PackageRefused(f"Texts that the law asks for are missing:{lines}")
+    with Archive(out, contents.case.made_at) as archive:
+        return _Writer(archive, contents).write()
+
+
+class _Writer:
+    def __init__(self, archive: Archive, contents: Contents) -> None:
+        self._archive = archive
+        self._contents = contents
+        self._lang, self._texts = texts(contents.case.language)
+        self._withheld: Withheld = Withheld()
+        self._attachments = 0
+
+    def write(self) -> PackageMade:
+        folders = Names()
+        answers: list[tuple[Source, Records, list[_Part]]] = []
+        for source in self._contents.sources:
+            records = Records(source)
+            self._withheld.update(records.withheld)
+            parts = list(self._parts(source, records, folders.stem(source.system.name)))
+            for part in parts:
+                self._write_data(part, records)
+            answers.append((source, records, parts))
+        for extra in self._contents.withheld:
+            where = (extra.system, extra.collection, extra.field, extra.ground)
+            self._withheld[where] += extra.values
+        self._write_information([part for _, _, parts in answers for part in parts])
+        self._write_index(answers)
+        case, complete = self._contents.case, all(s.complete for s in self._contents.sources)
+        manifest = self._archive.finish(
+            {
+                "case": case.case,
+                "kind": case.kind,
+                "made_at": _instant(case.made_at),
+                "complete": complete,
+            }
+        )
+        return PackageMade(
+            records=sum(part.records for _, _, parts in answers for part in parts),
+            attachments=self._attachments,
+            withheld=sum(self._withheld.values()),
+            members=self._archive.members + 1,
+            complete=complete,
+            manifest_sha256=manifest,
+        )
+
+    def _parts(self, source: Source, records: Records, folder: str) -> Iterator[_Part]:
+        """The collections that have records and are handed out."""
+        stems = Names()
+        for collection in source.system.collections.values():
+            found = records.counts[collection.name]
+            if not found:
+                continue
+            if not self._is_handed_out(source, collection):
+                where = (source.system.name, collection.name, "", "not_portable")
+                self._withheld[where] += found
+                continue
+            yield _Part(source, collection, found, stems.stem(collection.name), folder)
+
+    def _is_handed_out(self, source: Source, collection: Collection) -> bool:
+        if self._contents.case.kind != "portability":
+            return True
+        return (source.system.name, collection.name) in self._contents.portable
+
+    # ---- data
+
+    def _write_data(self, part: _Part, records: Records) -> None:
+        guard = ThirdParty(part.source.system.name, part.collection, self._withheld)
+        about = {
+            **part.about,
+            "records": part.records,
+            "searched_at": _instant(part.source.searched_at),
+        }
+        path = f"{self._data_folder}/{part.folder}/{part.stem}.json"
+        bodies = guard.bodies(records.of(part.collection.name), count=True)
+        if records.is_held:
+            self._archive.put(path, _JSON, b"".join(_array(bodies)), about)
+        else:
+            with self._archive.member(path, _JSON, about=about) as member:
+                for piece in _array(bodies):
+                    member.write(piece)
+        self._write_pages(part, records.of(part.collection.name), guard)
+
+    @property
+    def _data_folder(self) -> str:
+        return "portable" if self._contents.case.kind == "portability" else "data"
+
+    def _write_pages(self, part: _Part, records: Iterable[RecordSource], guard: ThirdParty) -> None:
+        rows: list[dict[str, Any]] = []
+        size, page = 0, 1
+        for seen, record in enumerate(records, start=1):
+            body = guard.body(record.body, count=False)
+            row = self._row(part, body)
+            if record.attachment is not None:
+                name = self._texts["attachment"]
+                row[name] = self._write_attachment(part, record, record.attachment)
+            rows.append(row)
+            size += len(body)
+            is_last = seen == part.records
+            if is_last or len(rows) >= _PAGE_ROWS or size >= _PAGE_BYTES:
+                self._write_page(part, rows, page, is_last=is_last)
+                rows, size, page = [], 0, page + 1
+
+    def _row(self, part: _Part, body: bytes) -> dict[str, Any]:
+        try:
+            return pages.parse(body)
+        except ValueError:
+            raise PackageRefused(
+                f"{part.source.system.name}.{part.collection.name}: a record is not a JSON object."
+            ) from None
+
+    def _write_page(
+        self, part: _Part, rows: list[dict[str, Any]], page: int, *, is_last: bool
+    ) -> None:
+        fields = part.collection.fields
+        names = pages.columns(rows, list(fields))
+        values = {
+            **self._frame,
+            "system": part.source.system.name,
+            "collection": part.collection.name,
+            "purpose": part.collection.purpose,
+            "page": page,
+            "previous": part.page(page - 1) if page > 1 else None,
+            "next": None if is_last else part.page(page + 1),
+            "columns": [(n, fields[n].category if n in fields else "") for n in names],
+            "rows": pages.table_rows(rows, names),
+        }
+        path = f"{self._data_folder}/{part.folder}/{part.page(page)}"
+        self._archive.put(path, _HTML, pages.render("records.html", values), part.about)
+
+    def _write_attachment(
+        self, part: _Part, record: RecordSource, attachment: AttachmentSource
+    ) -> Markup:
+        self._attachments += 1
+        ending = _ending(attachment)
+        path = f"attachments/{part.folder}/{part.stem}/{self._attachments:06}.{ending}"
+        about = {**part.about, "original_name": attachment.name, "record": list(record.key)}
+        with self._archive.member(
+            path,
+            "application/octet-stream",
+            size_bytes=attachment.size_bytes,
+            compress=_WORTH_COMPRESSING.fullmatch(ending) is not None,
+            about=about,
+        ) as member:
+            for piece in attachment.open():
+                member.write(piece)
+        if member.bytes != attachment.size_bytes:
+            raise PackageRefused(
+                f"{part.source.system.name}.{part.collection.name}: an attachment is not whole."
+            )
+        return pages.link(f"../../{path}", attachment.name)
+
+    # ---- information, index
+
+    @property
+    def _frame(self) -> dict[str, Any]:
+        return {"lang": self._lang, "t": self._texts}
+
+    def _write_information(self, parts: list[_Part]) -> None:
+        organisation = self._contents.organisation
+        described = [
+            {
+                **part.about,
+                "records": part.records,
+                "purpose": part.collection.purpose,
+                "legal_basis": part.collection.legal_basis,
+                "categories": sorted({f.category for f in part.collection.fields.values()}),
+                "recipients": list(part.collection.recipients),
+                "storage": organisation.storage[part.collection.record_class or ""],
+                "origin": part.collection.origin,
+            }
+            for part in parts
+        ]
+        content = {
+            "basis": "Art. 15(1) and (2) GDPR",
+            "controller": {
+                "name": organisation.controller,
+                "address": organisation.address,
+                "contact": organisation.contact,
+            },
+            "data": described,
+            "rights": organisation.rights,
+            "complaint": organisation.complaint,
+            "automated_decisions": organisation.automated_decisions,
+            "transfers": organisation.transfers,
+        }
+        self._archive.put("information/art15.json", _JSON, _json(content))
+        values = {**self._frame, "organisation": organisation, "parts": described}
+        page = pages.render("information.html", values)
+        self._archive.put("information/art15.html", _HTML, page)
+
+    def _write_index(self, answers: list[tuple[Source, Records, list[_Part]]]) -> None:
+        case, used = self._contents.case, self._texts
+        withheld = [
+            {
+                "system": system,
+                "collection": collection,
+                "field": field,
+                "ground": ground,
+                "values": values,
+                "explanation": ground_text(used, ground),
+            }
+            for (system, collection, field, ground), values in sorted(self._withheld.items())
+        ]
+        limits = [limit_text(used, limit) for limit in self._contents.limits]
+        self._archive.put("withheld.json", _JSON, _json({"withheld": withheld, "limits": limits}))
+        values = {
+            **self._frame,
+            "case": case,
+            "kind": used.get(f"kind_{case.kind}", case.kind),
+            "received": _instant(case.received_at),
+            "made": _instant(case.made_at),
+            "organisation": self._contents.organisation,
+            "systems": [self._answer(*answer) for answer in answers],
+            "attachments": self._attachments,
+            "withheld": withheld,
+            "limits": limits,
+        }
+        self._archive.put("index.html", _HTML, pages.render("index.html", values))
+
+    def _answer(self, source: Source, records: Records, parts: list[_Part]) -> dict[str, Any]:
+        folder = self._data_folder
+        return {
+            "name": source.system.name,
+            "searched": _instant(source.searched_at),
+            "complete": source.complete,
+            "note": source.note,
+            "found": sum(records.counts.values()),
+            "empty": [name for name in source.system.collections if not records.counts[name]],
+            "parts": [
+                {
+                    "name": part.collection.name,
+                    "records": part.records,
+                    "page": f"{folder}/{part.folder}/{part.page(1)}",
+                    "json": f"{folder}/{part.folder}/{part.stem}.json",
+                }
+                for part in parts
+            ],
+        }
+
+
+def _array(bodies: Iterator[bytes]) -> Iterator[bytes]:
+    """A JSON array of the bodies as they are, in pieces of some size."""
+    pending: list[bytes] = []
+    size, before = 0, b"[\n"
+    for body in bodies:
+        pending += (before, body)
+        size += len(body)
+        before = b",\n"
+        if size >= _JOIN_BYTES:
+            yield b"".join(pending)
+            pending, size = [], 0
+    yield b"".join(pending) + b"\n]\n"
+
+
+def _ending(attachment: AttachmentSource) -> str:
+    ending = attachment.name.rpartition(".")[2].lower()
+    return ending if _ENDING.fullmatch(ending) else "bin"
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n"
