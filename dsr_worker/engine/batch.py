@@ -1,0 +1,169 @@
+"""A batch under work: its members, what they are worked on with, and how each ended.
+
+In: a claimed batch. Out: `Batch` for a performer, `StepResult`s for the ledger. A performer takes a
+batch whole; when it fails, `work_off` splits it inside its lease until each culprit stands alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dsr_worker.contract import (
+    Configuration,
+    Connector,
+    Identity,
+    LeaseLost,
+    NeedsHuman,
+    Permanent,
+    Subject,
+    Transient,
+)
+from dsr_worker.engine.context import BatchContext
+from dsr_worker.engine.materials import Frozen
+from dsr_worker.ledger import LedgerUnreachable
+from dsr_worker.ledger.rows import Claim, StepResult
+from dsr_worker.ledger.statements import ALONE_LIMIT
+from dsr_worker.ledger.steps import BatchJob
+from dsr_worker.vault import CaseKey
+
+_log = logging.getLogger(__name__)
+
+_FIRST_WAIT_S = 2.0
+_LONGEST_WAIT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One step of a batch: its claim, its job, the job's data key and whom it is about."""
+
+    claim: Claim
+    job: BatchJob
+    key: CaseKey
+    subject: Subject
+    standings: Mapping[Identity, str]
+
+    def known(self, *standings: str) -> tuple[Identity, ...]:
+        """The job's identities of these standings."""
+        return tuple(i for i, s in self.standings.items() if s in standings)
+
+    def done(self, **findings: Any) -> StepResult:
+        """This step has ended well, with these findings."""
+        return StepResult(self.claim, **findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Steps that share system, action and frozen texts, and the context of their one call."""
+
+    members: tuple[Member, ...]
+    ctx: BatchContext
+    spools: Mapping[tuple[int, str], list[dict[str, Any]]]
+    results: Mapping[tuple[int, str, str], dict[str, Any]]
+    frozen: Frozen
+    connector: Connector | None  # None at the desk
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return tuple(m.subject for m in self.members)
+
+    @property
+    def by_ref(self) -> dict[str, Member]:
+        return {m.subject.ref: m for m in self.members}
+
+    def frames(self, member: Member, name: str) -> list[dict[str, Any]]:
+        """The sealed frames of this name that finished steps of the member's job left."""
+        return self.spools.get((member.job.id, name), [])
+
+    def part(self, members: Sequence[Member]) -> Batch:
+        """The same work for some of the members."""
+        kept = tuple(members)
+        return replace(self, members=kept, ctx=self.ctx.for_members(kept))
+
+
+Performer = Callable[[Batch], Sequence[StepResult]]
+
+
+def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
+    """Have a batch performed; yield one result for each member.
+
+    Raises LeaseLost, and LedgerUnreachable: then nothing is known and the lease runs out by itself.
+    """
+    try:
+        results = perform(batch)
+    except (LeaseLost, LedgerUnreachable):
+        raise
+    except Transient as error:
+        yield from (_wait(m, "transient", error.retry_after_s) for m in batch.members)
+    except Configuration:
+        _log.exception("configuration", extra={"system": batch.ctx.system.name})
+        yield from (_stop(m, "needs_human", "configuration") for m in batch.members)
+    except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the others
+        yield from _split(batch, perform, error)
+    else:
+        missing = {m.claim.id for m in batch.members} - {r.claim.id for r in results}
+        if missing:
+            message = f"a performer left {len(missing)} steps without a result"
+            raise RuntimeError(message)
+        yield from results
+
+
+def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepResult]:
+    members = batch.members
+    if len(members) == 1:
+        yield _alone(members[0], error)
+        return
+    batch.ctx.check()
+    middle = len(members) // 2
+    for half in (members[:middle], members[middle:]):
+        yield from work_off(batch.part(half), perform)
+
+
+def _alone(member: Member, error: Exception) -> StepResult:
+    if isinstance(error, NeedsHuman):
+        return _stop(member, "needs_human", error.code, error.fields)
+    if isinstance(error, Permanent):
+        return _stop(member, "failed", "permanent", {"error": type(error).__name__})
+    claim = member.claim
+    charge = 1 if claim.batch_size > 1 else 0
+    _log.error(
+        "step_failed",
+        extra={
+            "step": claim.id,
+            "action": claim.action,
+            "system": claim.system,
+            "error": type(error).__name__,
+            "at": _where(error),
+        },
+    )
+    if claim.charged + charge >= ALONE_LIMIT:
+        return _stop(member, "needs_human", "quarantined", {"error": type(error).__name__}, charge)
+    return replace(_wait(member, "fault", None), charge=charge)
+
+
+def _stop(
+    member: Member, state: str, code: str, details: Mapping[str, Any] | None = None, charge: int = 0
+) -> StepResult:
+    return StepResult(member.claim, state=state, code=code, details=details, charge=charge)
+
+
+def _wait(member: Member, code: str, after_s: float | None) -> StepResult:
+    claim = member.claim
+    backoff = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(claim.attempt - 1, 10))
+    jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, protects nothing
+    wait_s = after_s if after_s is not None else backoff * jitter
+    charge = -1 if claim.batch_size == 1 else 0
+    return StepResult(claim, state="waiting", code=code, wait_s=wait_s, charge=charge)
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    code = trace.tb_frame.f_code
+    return f"{code.co_qualname}:{trace.tb_lineno}"

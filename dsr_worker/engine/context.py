@@ -1,0 +1,198 @@
+"""What a connector's call may know and do: tables, holds, lease, rate budget, state, digests.
+
+In: a batch's claims, its system's decisions, the ledger. Out: the contract's `Context` and `Guard`.
+A guard holds the system's lock in a ledger transaction of its own, so a hold placed meanwhile waits
+for the target's commit; when that transaction is lost, `intend` raises and the target rolls back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dsr_worker.contract import DecisionTable, LeaseLost, Receipt, Subject, System, Transient
+from dsr_worker.domain.decision import Decisions
+from dsr_worker.domain.identity import canonical_stored
+from dsr_worker.engine.crash import crash_point
+from dsr_worker.engine.holds import HoldReader
+from dsr_worker.engine.leases import Lease
+from dsr_worker.engine.receipts import to_json
+from dsr_worker.ledger import Ledger, rates, states, steps
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.holds import share_lock
+from dsr_worker.ledger.rows import Claim
+from dsr_worker.vault import WRAPPED_BYTES, CaseKey, KeyRing
+
+if TYPE_CHECKING:
+    from dsr_worker.engine.batch import Member
+
+_LEAST_LEASE_S = 5.0  # no effect begins with less lease left than this
+_RATE_GRANT = 20  # calls taken from the shared budget at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every context of this process works with."""
+
+    ledger: Ledger
+    keys: KeyRing
+    holds: HoldReader
+    stopping: threading.Event
+
+
+class SystemState:
+    """A connector's sealed key-value store, fenced by its batch's lease."""
+
+    def __init__(self, bench: Bench, system: str, claims: Sequence[Claim]) -> None:
+        self._bench = bench
+        self._system = system
+        self._claims = claims
+
+    def get(self, key: str) -> bytes | None:
+        found = states.get(self._bench.ledger, self._system, key)
+        if found is None:
+            return None
+        value_key = self._bench.keys.unwrap(found[:WRAPPED_BYTES])
+        return value_key.open(found[WRAPPED_BYTES:], self._purpose(key))
+
+    def put(self, key: str, value: bytes) -> None:
+        if len(value) > 65_536:
+            message = "a connector's state holds at most 64 KiB a key"
+            raise ValueError(message)
+        value_key, wrapped = self._bench.keys.new_case_key()
+        sealed = wrapped + value_key.seal(value, self._purpose(key))
+        states.put(self._bench.ledger, self._system, key, sealed, self._claims)
+
+    def forget(self, key: str) -> None:
+        states.put(self._bench.ledger, self._system, key, None, self._claims)
+
+    def _purpose(self, key: str) -> str:
+        return f"state:{self._system}:{key}"
+
+
+@dataclass(frozen=True)
+class BatchContext:
+    """The contract's `Context` for one batch; `claims` are those of the present part of it."""
+
+    bench: Bench
+    system: System
+    decisions: Decisions | None
+    subjects: tuple[Subject, ...]
+    claims: tuple[Claim, ...]
+    case_keys: Mapping[str, CaseKey] = field(repr=False)
+    lease: Lease
+    now: datetime
+    dry_run: bool = False
+    second_path: bool = False
+    sweeping: bool = False
+    _granted: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def operation_id(self) -> str:
+        return f"{self.system.name}-{min(c.id for c in self.claims)}"
+
+    @property
+    def state(self) -> SystemState:
+        return SystemState(self.bench, self.system.name, self.claims)
+
+    def for_members(self, members: Sequence[Member]) -> BatchContext:
+        """The same context for some of the batch."""
+        return replace(
+            self,
+            claims=tuple(m.claim for m in members),
+            subjects=tuple(m.subject for m in members),
+        )
+
+    def trying(self) -> BatchContext:
+        """The same context for a call that only says what would happen."""
+        return replace(self, dry_run=True)
+
+    def verifying(self) -> BatchContext:
+        """The same context for reading back by the second path."""
+        return replace(self, second_path=True)
+
+    def for_sweep(self) -> BatchContext:
+        """The same context with the tables of a sweep."""
+        return replace(self, sweeping=True)
+
+    def table(self, collection: str) -> DecisionTable:
+        with self.bench.ledger.transaction() as cursor:
+            return self.tables(cursor)[collection]
+
+    def tables(self, cursor: Cursor) -> dict[str, DecisionTable]:
+        """Every table of the system under the holds that this transaction sees."""
+        if self.decisions is None:
+            message = f"nothing was decided for system {self.system.name}"
+            raise LookupError(message)
+        holds = self.bench.holds.read(cursor, self.system.name)
+        if self.sweeping:
+            return self.decisions.sweep(holds)
+        return self.decisions.erasure(self.subjects, holds)
+
+    @contextmanager
+    def guard(self) -> Iterator[BatchGuard]:
+        self.check()
+        with self.bench.ledger.transaction() as cursor:
+            share_lock(cursor, self.system.name)
+            yield BatchGuard(self, cursor, self.tables(cursor))
+        crash_point("after-effect")
+
+    def check(self) -> None:
+        if self.bench.stopping.is_set():
+            message = "this worker stops"
+            raise LeaseLost(message)
+        if self.lease.left_s() < _LEAST_LEASE_S:
+            message = "the lease of this batch is gone or about to go"
+            raise LeaseLost(message)
+
+    def spend(self, calls: int = 1) -> None:
+        limit = self.system.calls_per_minute
+        if limit is None:
+            return
+        if self._granted[0] < calls:
+            grant = max(calls, min(_RATE_GRANT, limit // 10))
+            wait_s = rates.take(self.bench.ledger, self.system.name, grant, limit)
+            if wait_s > 0:
+                message = "the rate budget is used up"
+                raise Transient(message, retry_after_s=wait_s)
+            self._granted[0] += grant
+        self._granted[0] -= calls
+
+    def digest(self, collection: str, key: Sequence[str]) -> str:
+        return self.bench.keys.row_digest(self.system.name, collection, key)
+
+    def pseudonym(self, subject_ref: str, value: str) -> str:
+        return self.case_keys[subject_ref].pseudonym(value)
+
+    def canonical(self, kind: str, value: str) -> str | None:
+        return canonical_stored(kind, value)
+
+
+class BatchGuard:
+    """The contract's `Guard`: the system's lock, today's tables, the intent."""
+
+    def __init__(
+        self, ctx: BatchContext, cursor: Cursor, tables: Mapping[str, DecisionTable]
+    ) -> None:
+        self._ctx = ctx
+        self._cursor = cursor
+        self._tables = tables
+
+    def table(self, collection: str) -> DecisionTable:
+        return self._tables[collection]
+
+    def intend(self, receipts: Sequence[Receipt]) -> None:
+        self._ctx.check()
+        crash_point("before-intent")
+        by_ref = {s.ref: c.id for s, c in zip(self._ctx.subjects, self._ctx.claims, strict=True)}
+        by_step: dict[int, list[dict[str, object]]] = {}
+        for receipt in receipts:
+            step = by_ref[receipt.subject_ref] if receipt.subject_ref else self._ctx.claims[0].id
+            by_step.setdefault(step, []).append(to_json(receipt))
+        steps.intend(self._ctx.bench.ledger, self._ctx.claims, by_step)
+        self._cursor.execute("SELECT 1")  # the lock's own session is alive: the hold lock stands
+        crash_point("after-intent")

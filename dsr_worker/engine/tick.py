@@ -1,0 +1,85 @@
+"""The tick: in every worker, every second or so, what must happen without anybody ringing.
+
+In: a list of duties. Out: their effects, each in its own transaction, all safe to run in every
+process at once. One duty that fails is told and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+
+import psycopg2
+
+from dsr_worker.engine.leases import Worker
+from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
+from dsr_worker.metrics import TICK_AT
+
+_log = logging.getLogger(__name__)
+
+Duty = Callable[[], None]
+
+
+class Ticker:
+    """Runs the duties until stopped. `systems` names what this process can ring for."""
+
+    def __init__(self, worker: Worker, duties: Sequence[Duty], every_s: float) -> None:
+        self._worker = worker
+        self._duties = duties
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tick", daemon=True)
+
+    def start(self) -> None:
+        """Begin to tick, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End ticking; the tick under way is finished."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.tick()
+            self._stop.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads ticks
+
+    def tick(self) -> None:
+        """Every duty once."""
+        for duty in (self._worker.enlist, self._worker.renew, *self._duties):
+            try:
+                duty()
+            except (LedgerUnreachable, psycopg2.Error) as error:
+                _log.warning("ledger_unreachable", extra={"error": type(error).__name__})
+                return
+            except Exception as error:  # noqa: BLE001 - one duty must not silence the others
+                _log.error(  # noqa: TRY400 - a traceback could carry values
+                    "tick_duty_failed",
+                    extra={
+                        "duty": getattr(duty, "__qualname__", "?"),
+                        "error": type(error).__name__,
+                    },
+                )
+        TICK_AT.set_to_current_time()
+
+
+def rescue(ledger: Ledger) -> Duty:
+    """The duty that takes back what dead workers and run-out leases held."""
+
+    def rescue_steps() -> None:
+        taken = steps.take_back(ledger, slots.dead_workers(ledger))
+        if taken:
+            _log.warning("steps_taken_back", extra={"steps": len(taken)})
+
+    return rescue_steps
+
+
+def ring_for_ready(ledger: Ledger, ring: Callable[[Sequence[str]], None]) -> Duty:
+    """The duty that wakes what waited and rings wherever steps are ready."""
+
+    def ring_ready() -> None:
+        ring(slots.to_ring(ledger, slots.with_ready_steps(ledger)))
+
+    return ring_ready

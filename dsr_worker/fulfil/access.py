@@ -1,0 +1,132 @@
+"""Performs `find` and `package`: an access request, from the systems to the sealed ZIP.
+
+In: batches at systems (every connector can find) and at the desk. Out: one sealed segment per batch
+with a part for each case; then one sealed package per case, which only `deliver` opens again.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, BinaryIO, cast
+
+from dsr_worker.engine.batch import Batch, Member
+from dsr_worker.engine.crash import crash_point
+from dsr_worker.fulfil.texts import Texts
+from dsr_worker.ledger import answers
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.rows import Event, Spool, StepResult
+from dsr_worker.package import CaseFacts, Contents, Source, write_package
+from dsr_worker.spool import Frame, RecordSpool, read_records
+from dsr_worker.store import Store, new_name
+from dsr_worker.vault import SealingWriter
+
+PACKAGE = "package"  # the purpose under which packages are sealed
+_BUFFER_BYTES = 65_536
+
+
+class Accessing:
+    """The performers of an access case's steps."""
+
+    def __init__(self, store: Store, texts: Texts, expire_after: timedelta) -> None:
+        self._store = store
+        self._texts = texts
+        self._expire_after = expire_after
+
+    def find(self, batch: Batch) -> Sequence[StepResult]:
+        """Stream every record of every subject into one sealed segment."""
+        assert batch.connector is not None  # noqa: S101 - the desk finds nothing
+        counts: dict[str, Counter[str]] = {m.subject.ref: Counter() for m in batch.members}
+        keys = {m.subject.ref: m.key for m in batch.members}
+        name = new_name("records", batch.ctx.now.date())
+        with RecordSpool(self._store, name, keys) as spool:
+            for record in batch.connector.find(batch.subjects, batch.ctx):
+                counts[record.subject_ref][record.collection] += 1
+                spool.add(record)
+            frames = spool.finish()
+        crash_point("after-spool")
+        found_at = batch.ctx.now.isoformat()
+        return [
+            member.done(
+                result={"rows": dict(counts[member.subject.ref]), "at": found_at},
+                spools=(Spool("records", frames[member.subject.ref].to_json()),),
+            )
+            for member in batch.members
+        ]
+
+    def package(self, batch: Batch) -> Sequence[StepResult]:
+        """Write each case's package, sealed, and record where it lies and until when."""
+        return [self._package(batch, member) for member in batch.members]
+
+    def _package(self, batch: Batch, member: Member) -> StepResult:
+        name = new_name("packages", batch.ctx.now.date())
+        with self._store.write(name) as blob:
+            sealing = SealingWriter(blob, member.key, PACKAGE)
+            out = io.BufferedWriter(sealing, _BUFFER_BYTES)
+            made = write_package(cast("BinaryIO", out), self._contents(batch, member))
+            out.flush()
+            sealing.finish()
+        expires_at = batch.ctx.now + self._expire_after
+        answer = answers.Answer(
+            job_id=member.job.id,
+            blob=name,
+            kind=PACKAGE,
+            size_bytes=made.size_bytes,
+            sha256=made.sha256,
+            expires_at=expires_at,
+        )
+        event = Event(
+            "package_made",
+            {
+                "records": made.records,
+                "bytes": made.size_bytes,
+                "file_sha256": made.sha256,
+                "expires_at": expires_at,
+            },
+        )
+        return member.done(
+            result={"records": made.records}, events=(event,), also=partial(_keep, answer)
+        )
+
+    def _contents(self, batch: Batch, member: Member) -> Contents:
+        frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}
+        plan = member.job.plan or {}
+        sources = [
+            Source(
+                system=system,
+                read=partial(self._read, frames.get(name), member),
+                searched_at=self._found_at(batch, member, name),
+                note="" if name in frames else "not-applicable",
+            )
+            for name, system in sorted(batch.frozen.systems.items())
+        ]
+        job = member.job
+        facts = CaseFacts(
+            case=job.ref,
+            kind=job.kind,
+            regime=job.law or "",
+            country=job.country or "",
+            received_at=job.received_at,
+            made_at=batch.ctx.now,
+            language=self._texts.language(job.facts.get("language")),
+        )
+        return Contents(
+            case=facts,
+            organisation=self._texts.for_package(facts.language, job.law, job.country),
+            sources=sources,
+            limits=[f"contested-{kind.replace('_', '-')}" for kind in plan.get("contested", [])],
+        )
+
+    def _read(self, frame: Frame | None, member: Member) -> Any:
+        return () if frame is None else read_records(self._store, frame, member.key)
+
+    def _found_at(self, batch: Batch, member: Member, system: str) -> datetime:
+        found = batch.results.get((member.job.id, "find", system))
+        return datetime.fromisoformat(found["at"]) if found else batch.ctx.now
+
+
+def _keep(answer: answers.Answer, cursor: Cursor) -> None:
+    answers.keep(cursor, [answer])

@@ -1,0 +1,221 @@
+"""What follows what in a case: from verified identity to the made answer.
+
+In: cases whose last awaited step has finished. Out: their moves. Runs inside the transaction that
+finished the step, for many cases at once, with a fixed number of statements.
+
+    contact -> send_code   (a person verifies)   -> resolve, round by round -> plan
+    (a person approves)   access:  find -> package
+                          erasure: locate -> apply -> recheck -> certify
+    ready (a person delivers) -> closed
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dsr_worker.contract import Resolves, System
+from dsr_worker.domain.request import State
+from dsr_worker.domain.resolution import not_applicable, reached, rounds
+from dsr_worker.engine.materials import Frozen, Materials
+from dsr_worker.fulfil import planning
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
+
+_MOST_RECHECKS = 3
+
+
+class CaseCourse:
+    """The course of access and erasure cases."""
+
+    def __init__(self, materials: Materials, planner: planning.Planner) -> None:
+        self._materials = materials
+        self._planner = planner
+        self._next = {
+            "contact": self._after_contact,
+            "send_code": self._after_send_code,
+            "resolve": self._after_resolve,
+            "plan": self._after_plan,
+            "find": self._after_find,
+            "package": self._after_answer,
+            "locate": self._after_locate,
+            "apply": self._after_apply,
+            "recheck": self._after_recheck,
+            "certify": self._after_answer,
+        }
+
+    def advance(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        """The moves of these cases, each of which waits for no step any more."""
+        by_phase: dict[str, list[Job]] = defaultdict(list)
+        for job in jobs:
+            by_phase[job.phase].append(job)
+        return [
+            move
+            for phase, those in sorted(by_phase.items())
+            if phase in self._next
+            for move in self._next[phase](cursor, those)
+        ]
+
+    def resolving(
+        self, job: Job, kinds: Iterable[str], events: Sequence[Event], **changes: Any
+    ) -> Move:
+        """The move by which a verified case begins to be resolved."""
+        frozen = self._materials.frozen(job.frozen)
+        first = next(iter(self._rounds(frozen, frozenset(kinds))), ())
+        steps = tuple(_resolve(name, 1) for name in first)
+        if not steps:
+            return self._nowhere(job, events, **changes)
+        return Move(
+            job,
+            state=State.RESOLVING,
+            phase="resolve",
+            round=1,
+            steps=steps,
+            events=tuple(events),
+            **changes,
+        )
+
+    # ---- verification
+
+    def _after_contact(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        step = NewStep("send_code", DESK, effect="manual")
+        return [Move(job, phase="send_code", steps=(_again(step, job),)) for job in jobs]
+
+    def _after_send_code(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        return [Move(job, phase="await_code") for job in jobs]
+
+    # ---- resolving and planning
+
+    def _after_resolve(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        found = _identities(cursor, jobs)
+        asking, closed = [], []
+        for job in jobs:
+            following = self._following(job, found[job.id])
+            (asking if following else closed).append((job, following))
+        moves = [
+            Move(job, round=job.round + 1, steps=tuple(_resolve(n, job.round + 1) for n in systems))
+            for job, systems in asking
+        ]
+        return moves + self._planner.begin(cursor, [job for job, _ in closed], found)
+
+    def _following(self, job: Job, found: Sequence[Any]) -> list[str]:
+        frozen = self._materials.frozen(job.frozen)
+        fresh = {i.kind for i in found if i.standing == "resolved" and i.round == job.round}
+        plan = self._rounds(frozen, frozenset(i.kind for i in found if i.standing == "verified"))
+        if not fresh or job.round >= len(plan):
+            return []
+        return [name for name in plan[job.round] if _takes(frozen.systems[name], fresh)]
+
+    def _rounds(self, frozen: Frozen, kinds: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+        able = {
+            name: system
+            for name, system in frozen.systems.items()
+            if self._materials.can(frozen, name, Resolves)
+        }
+        return rounds(able, kinds)
+
+    def _nowhere(self, job: Job, events: Sequence[Event], **changes: Any) -> Move:
+        """Nobody can be resolved any further: what is verified is all there is."""
+        return Move(
+            job,
+            state=State.RESOLVING,
+            phase="resolve",
+            round=1,
+            steps=(NewStep("nothing_to_resolve", DESK),),
+            events=tuple(events),
+            **changes,
+        )
+
+    def _after_plan(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        return self._planner.propose(cursor, jobs)
+
+    # ---- access
+
+    def _after_find(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        step = NewStep("package", DESK, effect="idempotent")
+        return [
+            Move(job, state=State.PACKAGING, phase="package", steps=(_again(step, job),))
+            for job in jobs
+        ]
+
+    def _after_answer(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        return [Move(job, state=State.READY, phase="ready") for job in jobs]
+
+    # ---- erasure
+
+    def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        void = self._planner.voided_by_location(cursor, jobs)
+        moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        return moves + [
+            Move(job, phase="apply", steps=self._everywhere(job, "apply", "probe"))
+            for job in jobs
+            if job.id not in void
+        ]
+
+    def _after_apply(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        return [
+            Move(job, phase="recheck", steps=self._everywhere(job, "recheck", "read"))
+            for job in jobs
+        ]
+
+    def _after_recheck(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        cursor.execute(
+            "SELECT job_id, sum((result->>'remaining')::int) AS remaining FROM steps"
+            " WHERE job_id = ANY(%s) AND action = 'recheck' AND (job_id, round) IN"
+            " (SELECT * FROM unnest(%s::bigint[], %s::int[])) GROUP BY job_id",
+            ([j.id for j in jobs], [j.id for j in jobs], [j.round for j in jobs]),
+        )
+        remaining = {row.job_id: int(row.remaining) for row in cursor.fetchall()}
+        return [self._certify_or_repeat(job, remaining.get(job.id, 0)) for job in jobs]
+
+    def _certify_or_repeat(self, job: Job, remaining: int) -> Move:
+        if remaining == 0:
+            step = NewStep("certify", DESK, effect="idempotent", round=job.round)
+            return Move(job, state=State.CERTIFYING, phase="certify", steps=(step,))
+        again = job.round + 1
+        if job.facts.get("rechecks", 0) >= _MOST_RECHECKS:
+            event = Event("needs_human", {"code": "found_again", "counts": {"rows": remaining}})
+            return Move(job, state=State.NEEDS_HUMAN, phase="found_again", events=(event,))
+        return Move(
+            job,
+            phase="locate",
+            round=again,
+            facts={"rechecks": job.facts.get("rechecks", 0) + 1},
+            steps=self._everywhere(job._replace(round=again), "locate", "read"),
+        )
+
+    def _everywhere(self, job: Job, action: str, effect: str) -> tuple[NewStep, ...]:
+        systems = (job.plan or {})["systems"]
+        return tuple(NewStep(action, name, effect=effect, round=job.round) for name in systems)
+
+
+def applicable_systems(frozen: Frozen, kinds: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Systems in which identities of these kinds can find anything, and those in which none can."""
+    known = frozenset(kinds)
+    nowhere = not_applicable(frozen.systems, known)
+    return [n for n, s in sorted(frozen.systems.items()) if reached(s, known)], list(nowhere)
+
+
+def _resolve(system: str, number: int) -> NewStep:
+    return NewStep("resolve", system, round=number)
+
+
+def _takes(system: System, kinds: Iterable[str]) -> bool:
+    return any(c.identity_kinds & frozenset(kinds) for c in system.collections.values())
+
+
+def _again(step: NewStep, job: Job) -> NewStep:
+    return NewStep(step.action, step.system, step.effect, round=job.round)
+
+
+def _identities(cursor: Cursor, jobs: Sequence[Job]) -> dict[int, list[Any]]:
+    cursor.execute(
+        "SELECT job_id, kind, digest, standing, round FROM identities WHERE job_id = ANY(%s)"
+        " ORDER BY job_id, kind, digest",
+        ([job.id for job in jobs],),
+    )
+    found: dict[int, list[Any]] = defaultdict(list)
+    for row in cursor.fetchall():
+        found[row.job_id].append(row)
+    return found

@@ -1,0 +1,241 @@
+"""The plan of a case: what is to happen, in counts and grounds, and what an approval of it covers.
+
+In: resolved cases, the findings of their `plan` steps. Out: plans on the jobs, by hash; moves to
+approval, or past it where the organisation approves a kind by standing rule. A plan holds counts,
+codes and keyed digests, no personal data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from dsr_worker.contract import Outcome
+from dsr_worker.domain.decision import canonical_json
+from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
+from dsr_worker.domain.request import State
+from dsr_worker.domain.resolution import not_applicable, reached
+from dsr_worker.engine.materials import Frozen, Materials
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.rows import Event, Job, Move, NewStep
+from dsr_worker.organisation import Organisation
+
+AUTOMATIC = "automatic"
+
+
+class Planner:
+    """Plans cases and judges whether an approval still covers what would happen."""
+
+    def __init__(self, materials: Materials, organisation: Organisation) -> None:
+        self._materials = materials
+        self._organisation = organisation
+
+    def begin(
+        self, cursor: Cursor, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]
+    ) -> list[Move]:
+        """Plan resolved cases: by a dry run in every system, or at once where nobody will read it."""
+        return [self._begin(cursor, job, found[job.id]) for job in jobs]
+
+    def _begin(self, cursor: Cursor, job: Job, found: Sequence[Any]) -> Move:
+        law = job.law
+        frozen_id = self._materials.freeze(cursor, law, job.now)
+        frozen = self._materials.frozen(frozen_id)
+        kinds = {i.kind for i in found if i.standing != "contested"}
+        systems = [n for n, s in sorted(frozen.systems.items()) if reached(s, kinds)]
+        contested = sorted({i.kind for i in found if i.standing == "contested"})
+        sketch = {
+            "identities": sorted(bytes(i.digest).hex() for i in found if i.standing != "contested"),
+            "systems": systems,
+            "not_applicable": list(not_applicable(frozen.systems, kinds)),
+            "contested": contested,
+            "versions": dict(frozen.versions),
+            "decided_at": frozen.decided_at.isoformat(),
+        }
+        kinds_found = _count_kinds(found)
+        events = [Event("resolved", {"identity_kinds": kinds_found, "systems": systems})]
+        if contested:
+            events.append(Event("contested", {"identity_kinds": {kind: 1 for kind in contested}}))
+        if job.kind == "access" and self._is_automatic(job) and not contested:
+            plan = {**sketch, "outcomes": [], "cutoffs": {}}
+            return approved(
+                job,
+                plan,
+                (*events, *_planned(plan, frozen)),
+                frozen=frozen_id,
+                phase_facts={"approval": AUTOMATIC},
+            )
+        step = "plan"
+        return Move(
+            job,
+            state=State.PLANNING,
+            phase=step,
+            round=job.round + 1,
+            frozen=frozen_id,
+            plan=sketch,
+            plan_hash=None,
+            steps=tuple(NewStep(step, name, round=job.round + 1) for name in systems),
+            events=tuple(events),
+        )
+
+    def _is_automatic(self, job: Job) -> bool:
+        return getattr(self._organisation.approval, job.kind, None) == AUTOMATIC
+
+    def propose(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        """Put plans together from their dry runs and lay them before an approver."""
+        outcomes = _step_results(cursor, jobs, "plan")
+        return [self._propose(job, outcomes[job.id]) for job in jobs]
+
+    def _propose(self, job: Job, outcomes: Sequence[dict[str, Any]]) -> Move:
+        frozen = self._materials.frozen(job.frozen)
+        cutoffs = {
+            name: at.isoformat()
+            for system in sorted((job.plan or {})["systems"])
+            for name, at in frozen.decisions[system].cutoffs().items()
+        }
+        plan = {**(job.plan or {}), "outcomes": list(outcomes), "cutoffs": cutoffs}
+        return Move(
+            job,
+            state=State.AWAITING_APPROVAL,
+            phase="approve",
+            plan=plan,
+            plan_hash=hash_of(plan),
+            events=tuple(_planned(plan, frozen)),
+        )
+
+    def voided_by_location(self, cursor: Cursor, jobs: Sequence[Job]) -> dict[int, list[str]]:
+        """Cases of which more was located than their approval covers, with the reasons."""
+        located = _step_results(cursor, jobs, "locate")
+        return {
+            job.id: reasons
+            for job in jobs
+            if (reasons := reasons_void(job.plan or {}, located[job.id]))
+        }
+
+    def again(
+        self, cursor: Cursor, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]
+    ) -> list[Move]:
+        """Void approvals and plan anew, by today's map and policies."""
+        return [self._again(cursor, job, reasons[job.id]) for job in jobs]
+
+    def _again(self, cursor: Cursor, job: Job, reasons: Sequence[str]) -> Move:
+        plan = job.plan or {}
+        frozen_id = self._materials.freeze(cursor, job.law, job.now)
+        frozen = self._materials.frozen(frozen_id)
+        sketch = {k: plan[k] for k in ("identities", "systems", "not_applicable", "contested")} | {
+            "versions": dict(frozen.versions),
+            "decided_at": frozen.decided_at.isoformat(),
+        }
+        event = Event("approval_voided", {"plan_hash": job.plan_hash, "reason": reasons[0]})
+        return Move(
+            job,
+            state=State.PLANNING,
+            phase="plan",
+            round=job.round + 1,
+            frozen=frozen_id,
+            plan=sketch,
+            plan_hash=None,
+            approved_by=None,
+            facts={"voided": list(reasons)},
+            steps=tuple(NewStep("plan", n, round=job.round + 1) for n in sketch["systems"]),
+            events=(event,),
+        )
+
+
+def approved(
+    job: Job,
+    plan: Mapping[str, Any],
+    events: Sequence[Event],
+    *,
+    frozen: int,
+    phase_facts: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Move:
+    """The move by which an approved case begins to be carried out."""
+    action = "find" if job.kind == "access" else "locate"
+    number = job.round + 1
+    return Move(
+        job,
+        state=State.WORKING,
+        phase=action,
+        round=number,
+        frozen=frozen,
+        plan=plan,
+        plan_hash=hash_of(plan),
+        facts=phase_facts or {},
+        steps=tuple(NewStep(action, name, round=number) for name in plan["systems"]),
+        events=tuple(events),
+        **changes,
+    )
+
+
+def hash_of(plan: Mapping[str, Any]) -> str:
+    """The SHA-256 (hex) of a plan, with the upper bounds that its approval would cover."""
+    bounded = [{**o, "at_most": upper_bound(o["rows"])} for o in plan["outcomes"]]
+    return hashlib.sha256(canonical_json({**plan, "outcomes": bounded}).encode()).hexdigest()
+
+
+def reasons_void(plan: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why these outcomes are not covered by an approval of `plan`; empty where it stands."""
+    before = _plan_of(plan, plan["outcomes"])
+    now = _plan_of(plan, outcomes)
+    return sorted({str(v.code) for v in approval_voided(before, now)})
+
+
+def _plan_of(plan: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> Plan:
+    parts = tuple(
+        PlannedOutcome(
+            o["system"], o["collection"], Outcome(o["outcome"]), o.get("ground", ""), o["rows"]
+        )
+        for o in outcomes
+    )
+    return Plan(
+        identities=frozenset(plan["identities"]),
+        collections=frozenset((p.system, p.collection) for p in parts),
+        outcomes=parts,
+        versions=plan["versions"],
+        cutoffs={n: datetime.fromisoformat(at) for n, at in plan.get("cutoffs", {}).items()},
+    )
+
+
+def _planned(plan: Mapping[str, Any], frozen: Frozen) -> list[Event]:
+    body = {
+        "plan_hash": hash_of(plan),
+        "systems": plan["systems"],
+        "map_hash": frozen.versions["map"],
+        "policy_hash": frozen.versions["policy"],
+        "law_hash": frozen.versions["law"],
+        "counts": _rows_by_outcome(plan["outcomes"]),
+    }
+    return [Event("planned", body)]
+
+
+def _rows_by_outcome(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for outcome in outcomes:
+        counts[outcome["outcome"]] += outcome["rows"]
+    return dict(counts)
+
+
+def _count_kinds(found: Sequence[Any]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for identity in found:
+        counts[identity.kind] += 1
+    return dict(counts)
+
+
+def _step_results(
+    cursor: Cursor, jobs: Sequence[Job], action: str
+) -> dict[int, list[dict[str, Any]]]:
+    cursor.execute(
+        "SELECT s.job_id, s.result FROM steps s"
+        " JOIN unnest(%s::bigint[], %s::int[]) AS j(id, round) ON j.id = s.job_id AND j.round = s.round"
+        " WHERE s.action = %s AND s.state = 'done' ORDER BY s.job_id, s.system",
+        ([j.id for j in jobs], [j.round for j in jobs], action),
+    )
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in cursor.fetchall():
+        found[row.job_id].extend((row.result or {}).get("outcomes", []))
+    return found

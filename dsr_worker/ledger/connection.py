@@ -1,0 +1,175 @@
+"""Connections to the ledger: one pool per process, one transaction per `with`.
+
+In: a DSN. Out: psycopg2 cursors inside a transaction, with timeouts on every connection. Values are
+passed as parameters; the ledger itself holds no personal data in the clear, so its statements may
+carry them. A pool is never shared over a fork: it is made anew when the process id changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class Cursor(Protocol):
+    """A cursor of a ledger transaction; rows are named tuples."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, query: str, vars: object = None) -> None: ...  # noqa: A002 - psycopg2's name
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+def values(
+    cursor: Cursor, sql: str, rows: Sequence[Sequence[Any]], template: str | None = None
+) -> list[Any]:
+    """Run one statement over many rows (`VALUES %s`); what it returns, if anything.
+
+    One statement whatever the number of rows.
+    """
+    raw: Any = cursor
+    page_size = max(1, len(rows))
+    psycopg2.extras.execute_values(raw, sql, rows, template=template, page_size=page_size)
+    return list(raw.fetchall()) if raw.description else []
+
+
+_MIGRATION_LOCK = 0x6473725F6D6967  # any fixed number of our own
+_OPTIONS = (
+    "-c statement_timeout=60000 -c lock_timeout=15000 "
+    "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC"
+)
+
+
+class LedgerUnreachable(Exception):  # noqa: N818 - reads as what it says
+    """The ledger does not answer."""
+
+
+class SchemaOutdated(Exception):  # noqa: N818 - reads as what it says
+    """The ledger's schema is not the one this version works with."""
+
+
+class Ledger:
+    """A pool of connections to one ledger."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 20) -> None:
+        self._dsn = dsn
+        self._pool_size = pool_size
+        self._engine: Engine | None = None
+        self._engine_pid = 0
+
+    def __repr__(self) -> str:
+        return "Ledger(…)"
+
+    @property
+    def engine(self) -> Engine:
+        """The pool of this process."""
+        if self._engine is None or self._engine_pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)
+            self._engine = create_engine(
+                "postgresql+psycopg2://",
+                creator=self.connect,
+                pool_size=self._pool_size,
+                max_overflow=self._pool_size,
+                pool_recycle=1800,
+                pool_timeout=30,
+            )
+            self._engine_pid = os.getpid()
+        return self._engine
+
+    def connect(self) -> psycopg2.extensions.connection:
+        """A connection outside the pool, with the same timeouts. The caller closes it."""
+        connection: psycopg2.extensions.connection = psycopg2.connect(
+            self._dsn,
+            connect_timeout=5,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30000,
+            application_name="dsr",
+            options=_OPTIONS,
+        )
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A cursor inside one transaction: committed at the end, rolled back on any exception.
+
+        Rows come as named tuples. Raises LedgerUnreachable when no connection can be had; a
+        connection that broke is not put back into the pool.
+        """
+        try:
+            pooled = self.engine.raw_connection()
+        except (OperationalError, psycopg2.OperationalError, PoolTimeout) as error:
+            message = "the ledger does not answer; is Postgres running, and DSR_LEDGER_DSN right?"
+            raise LedgerUnreachable(message) from error
+        raw: Any = pooled.driver_connection
+        try:
+            with raw.cursor(cursor_factory=psycopg2.extras.NamedTupleCursor) as cursor:
+                yield cursor
+            raw.commit()
+        except BaseException:
+            if raw.closed or raw.info.transaction_status == _UNKNOWN:
+                pooled.invalidate()
+            else:
+                raw.rollback()
+            raise
+        finally:
+            pooled.close()
+
+    def dispose(self) -> None:
+        """Close the pool's connections."""
+        if self._engine is not None and self._engine_pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+    def migrate(self) -> None:
+        """Bring the schema up to date. Safe to call from many processes at once; idempotent."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SET lock_timeout = 0")
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+            connection.commit()
+            try:
+                config = _alembic()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                connection.commit()
+            finally:
+                connection.rollback()
+                connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_MIGRATION_LOCK,))
+                connection.commit()
+            connection.invalidate()
+
+    def require_schema(self) -> None:
+        """Raise SchemaOutdated when the schema is older or newer than this version's."""
+        with self.engine.connect() as connection:
+            have = MigrationContext.configure(connection).get_current_revision()
+        want = ScriptDirectory.from_config(_alembic()).get_current_head()
+        if have != want:
+            message = f"the ledger's schema is {have or 'empty'}, not {want}; run `dsr migrate`"
+            raise SchemaOutdated(message)
+
+
+_UNKNOWN = psycopg2.extensions.TRANSACTION_STATUS_UNKNOWN
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,80 @@
+"""Legal holds as rows, and the lock that lets them win every race.
+
+In: a cursor inside a transaction. Out: active holds, still sealed. An effect takes its system's lock
+shared for as long as it commits; placing or releasing a hold takes it exclusively, so a hold is
+either seen by an effect or placed after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from dsr_worker.ledger.connection import Cursor
+
+_SYSTEM_LOCKS = 0x686F6C64  # first key of the two-key advisory locks on systems
+
+
+class HoldRow(NamedTuple):
+    """An active hold. `identities` are (kind, sealed) pairs; `data_key` is wrapped."""
+
+    ref: str
+    scope: str
+    system: str | None
+    collection: str | None
+    field: str | None
+    sealed: bytes | None
+    reason_code: str
+    matter: str
+    review_on: date | None
+    data_key: bytes
+    identities: list[tuple[str, bytes]]
+
+
+def share_lock(cursor: Cursor, system: str) -> None:
+    """Keep holds from being placed in a system until this transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))", (_SYSTEM_LOCKS, system))
+
+
+def exclude_effects(cursor: Cursor, systems: Sequence[str]) -> None:
+    """Wait until no effect is under way in these systems, and hold off new ones until commit."""
+    for system in sorted(systems):
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYSTEM_LOCKS, system))
+
+
+def active(cursor: Cursor, system: str) -> list[HoldRow]:
+    """The holds not released that may concern a system."""
+    cursor.execute(
+        "SELECT h.ref, h.scope, h.system, h.collection, h.field, h.sealed, h.reason_code, h.matter,"
+        " h.review_on, j.data_key, h.job_id FROM holds h JOIN jobs j ON j.id = h.job_id"
+        " WHERE h.released_at IS NULL AND (h.system IS NULL OR h.system = %s) ORDER BY h.ref",
+        (system,),
+    )
+    rows = cursor.fetchall()
+    if not rows:
+        return []
+    cursor.execute(
+        "SELECT job_id, kind, sealed FROM identities WHERE job_id = ANY(%s)"
+        " ORDER BY job_id, kind, digest",
+        ([row.job_id for row in rows],),
+    )
+    people: dict[int, list[tuple[str, bytes]]] = {}
+    for found in cursor.fetchall():
+        people.setdefault(found.job_id, []).append((found.kind, bytes(found.sealed)))
+    return [
+        HoldRow(
+            ref=row.ref,
+            scope=row.scope,
+            system=row.system,
+            collection=row.collection,
+            field=row.field,
+            sealed=None if row.sealed is None else bytes(row.sealed),
+            reason_code=row.reason_code,
+            matter=row.matter,
+            review_on=row.review_on,
+            data_key=bytes(row.data_key),
+            identities=people.get(row.job_id, []),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,149 @@
+"""Jobs and their event chains: locked in one order, changed by moves, each with its events.
+
+In: moves. Out: job rows. `change` is the only way a job's state, steps and chain change together;
+the number of statements does not depend on the number of jobs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from psycopg2.extras import Json
+
+from dsr_worker import evidence
+from dsr_worker.ledger import statements
+from dsr_worker.ledger.connection import Cursor, values
+from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
+
+ENGINE = "engine"  # the actor of events that no person caused
+
+_UPDATE_JOBS = """
+UPDATE jobs j
+SET state = v.state, phase = v.phase, round = v.round, pending = v.pending, frozen = v.frozen,
+    plan = v.plan, plan_hash = v.plan_hash, facts = v.facts, urgency_at = v.urgency_at,
+    verified_at = v.verified_at, verified_how = coalesce(v.verified_how, j.verified_how),
+    approved_by = v.approved_by, closed_at = v.closed_at,
+    head_seq = v.head_seq, head_hash = v.head_hash
+FROM (VALUES %s) AS v(id, state, phase, round, pending, frozen, plan, plan_hash, facts, urgency_at,
+                      verified_at, verified_how, approved_by, closed_at, head_seq, head_hash)
+WHERE j.id = v.id
+"""
+_JOB_TEMPLATE = (
+    "(%s::bigint, %s, %s, %s::smallint, %s::int, %s::int, %s::jsonb, %s, %s::jsonb, %s::timestamptz,"
+    " %s::timestamptz, %s, %s, %s::timestamptz, %s::int, %s::bytea)"
+)
+_INSERT_STEPS = """
+INSERT INTO steps (job_id, action, system, round, frozen, effect, state, sweep, urgency_at, urgent,
+                   run_at, details)
+VALUES %s
+"""
+_INSERT_EVENTS = "INSERT INTO events (job_id, seq, at, kind, actor, body, leaf, chain) VALUES %s"
+
+
+def lock(cursor: Cursor, ids: Iterable[int]) -> dict[int, Job]:
+    """Lock these jobs, in the order of their ids, until the transaction ends."""
+    cursor.execute(statements.LOCK_JOBS, {"ids": sorted(set(ids))})
+    return {row.id: _job(row) for row in cursor.fetchall()}
+
+
+def lock_ref(cursor: Cursor, ref: str) -> Job | None:
+    """Lock the job of this reference; None where there is none."""
+    cursor.execute("SELECT id FROM jobs WHERE ref = %s", (ref,))
+    found = cursor.fetchone()
+    return None if found is None else lock(cursor, [found.id])[found.id]
+
+
+def change(
+    cursor: Cursor, moves: Sequence[Move], *, settled: Mapping[int, int] | None = None
+) -> list[str]:
+    """Apply moves to jobs locked in this transaction; one move a job.
+
+    `settled` counts steps finished per job. Returns the systems that have new steps: ring for them
+    after the commit.
+    """
+    if not moves:
+        return []
+    done = settled or {}
+    rows, events, steps, systems = [], [], [], set()
+    for move in moves:
+        job = move.job
+        seq, head = job.head_seq, bytes(job.head_hash)
+        for event in move.events:
+            seq += 1
+            actor = event.actor or ENGINE
+            body = evidence.Event(
+                str(job.id), seq, job.now, evidence.Kind(event.kind), actor, event.body
+            ).canonical()
+            leaf = evidence.leaf_hash(body)
+            head = evidence.chain_hash(head, leaf)
+            events.append((job.id, seq, job.now, event.kind, actor, body.decode(), leaf, head))
+        for step in move.steps:
+            systems.add(step.system)
+            steps.append(_step_row(move, step))
+        rows.append(_job_row(move, job.pending - done.get(job.id, 0), seq, head))
+    values(cursor, _UPDATE_JOBS, rows, template=_JOB_TEMPLATE)
+    if steps:
+        values(
+            cursor,
+            _INSERT_STEPS,
+            steps,
+            template="(%s,%s,%s,%s,%s,%s,'ready',%s,%s,%s,coalesce(%s::timestamptz, now()),%s)",
+        )
+    if events:
+        values(cursor, _INSERT_EVENTS, events)
+    return sorted(systems)
+
+
+def add_event(cursor: Cursor, job: Job, event: Event, **changes: Any) -> list[str]:
+    """One event, and whatever else changes with it, on a job locked in this transaction."""
+    return change(cursor, [Move(job, events=(event,), **changes)])
+
+
+def _job(row: Any) -> Job:
+    return Job(**row._asdict())
+
+
+def _or(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is UNCHANGED else value
+
+
+def _job_row(move: Move, pending: int, seq: int, head: bytes) -> tuple[Any, ...]:
+    job = move.job
+    plan = _or(move.plan, job.plan)
+    return (
+        job.id,
+        _or(move.state, job.state),
+        _or(move.phase, job.phase),
+        _or(move.round, job.round),
+        pending + len(move.steps),
+        _or(move.frozen, job.frozen),
+        None if plan is None else Json(plan),
+        _or(move.plan_hash, job.plan_hash),
+        json.dumps({**job.facts, **move.facts}),
+        _or(move.urgency_at, job.urgency_at),
+        _or(move.verified_at, job.verified_at),
+        _or(move.verified_how, None),
+        _or(move.approved_by, job.approved_by),
+        _or(move.closed_at, job.closed_at),
+        seq,
+        head,
+    )
+
+
+def _step_row(move: Move, step: Any) -> tuple[Any, ...]:
+    job = move.job
+    return (
+        job.id,
+        step.action,
+        step.system,
+        step.round,
+        _or(move.frozen, job.frozen),
+        step.effect,
+        step.sweep,
+        _or(move.urgency_at, job.urgency_at),
+        job.urgent,
+        step.run_at,
+        None if step.details is None else Json(step.details),
+    )

@@ -1,0 +1,135 @@
+"""The hot statements: claim, renew, take back, complete, ring. Fixed SQL, one round trip each.
+
+Leases go by the database's own clock (`now()`), never by a worker's. `attempt` is the fencing token:
+every statement that finishes or renews work names it, and touches nothing when it has moved on.
+"""
+
+from __future__ import annotations
+
+LEASE_S = 30
+RENEW_S = 10
+BATCH_STEPS = 200
+ALONE_LIMIT = 3  # a step charged so often, alone, is quarantined
+
+# The most urgent ready step leads; what shares its action, frozen texts and batch cap joins it.
+CLAIM = """
+WITH head AS (
+    SELECT action, frozen, batch_cap FROM steps
+    WHERE system = %(system)s AND state = 'ready' AND run_at <= now()
+      AND (urgent OR NOT %(urgent_only)s) AND (sweep OR NOT %(sweeps_first)s)
+    ORDER BY urgency_at, id LIMIT 1
+), picked AS (
+    SELECT s.id FROM steps s JOIN head h USING (action, frozen, batch_cap)
+    WHERE s.system = %(system)s AND s.state = 'ready' AND s.run_at <= now()
+      AND (s.urgent OR NOT %(urgent_only)s)
+    ORDER BY s.urgency_at, s.id
+    LIMIT least(%(limit)s, (SELECT batch_cap FROM head))
+    FOR UPDATE OF s SKIP LOCKED
+), counted AS (
+    SELECT count(*)::int AS size FROM picked
+)
+UPDATE steps s
+SET state = 'leased', attempt = s.attempt + 1, worker = %(worker)s,
+    charged = s.charged + CASE WHEN c.size = 1 THEN 1 ELSE 0 END, batch_size = c.size,
+    lease_until = now() + make_interval(secs => %(lease_s)s),
+    started_at = coalesce(s.started_at, now())
+FROM picked p, counted c
+WHERE s.id = p.id
+RETURNING s.id, s.job_id, s.action, s.system, s.round, s.frozen, s.effect, s.attempt, s.charged,
+          s.batch_size, s.intent, s.result, s.details
+"""
+
+RENEW = """
+UPDATE steps SET lease_until = now() + make_interval(secs => %(lease_s)s)
+WHERE worker = %(worker)s AND state = 'leased' AND (id, attempt) IN (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))
+"""
+
+# A step goes back when its lease has run out or its worker is known to be dead. Alone too often: a human.
+TAKE_BACK = """
+UPDATE steps
+SET state = CASE WHEN charged >= %(alone_limit)s THEN 'needs_human' ELSE 'ready' END,
+    code = CASE WHEN charged >= %(alone_limit)s THEN 'quarantined' ELSE 'worker_lost' END,
+    batch_cap = greatest(1, batch_size / 2), worker = NULL, lease_until = NULL, rung_at = NULL
+WHERE id IN (
+    SELECT id FROM steps
+    WHERE state = 'leased' AND (lease_until < now() OR worker = ANY(%(dead)s))
+    FOR UPDATE SKIP LOCKED)
+RETURNING id, job_id, system, state, action, attempt
+"""
+
+WAKE = """
+UPDATE steps SET state = 'ready', rung_at = NULL
+WHERE id IN (SELECT id FROM steps WHERE state = 'waiting' AND run_at <= now()
+             LIMIT 1000 FOR UPDATE SKIP LOCKED)
+"""
+
+# Systems with ready work that nobody was called to lately.
+TO_RING = """
+SELECT DISTINCT s.system FROM steps s
+WHERE s.state = 'ready' AND s.run_at <= now()
+"""
+
+RING = """
+INSERT INTO rings (system, rung_at) SELECT unnest(%(systems)s::text[]), now()
+ON CONFLICT (system) DO UPDATE SET rung_at = excluded.rung_at
+WHERE rings.rung_at < now() - make_interval(secs => %(quiet_s)s)
+RETURNING system
+"""
+UNRING = "DELETE FROM rings WHERE system = %(system)s"
+
+TAKE_SLOT = """
+UPDATE slots SET worker = %(worker)s, token = token + 1,
+                 lease_until = now() + make_interval(secs => %(lease_s)s)
+WHERE (system, number) = (
+    SELECT system, number FROM slots
+    WHERE system = %(system)s AND lease_until < now()
+    ORDER BY reserved, number LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING number, reserved, token
+"""
+RENEW_SLOTS = """
+UPDATE slots SET lease_until = now() + make_interval(secs => %(lease_s)s)
+WHERE worker = %(worker)s AND lease_until >= now()
+"""
+LEAVE_SLOT = """
+UPDATE slots SET lease_until = '-infinity', worker = NULL
+WHERE system = %(system)s AND number = %(number)s AND token = %(token)s
+"""
+FREE_SLOTS_OF_DEAD = """
+UPDATE slots SET lease_until = '-infinity', worker = NULL WHERE worker = ANY(%(dead)s)
+"""
+
+# Two systems may finish steps of the same jobs at once: rows are locked in one order.
+LOCK_JOBS = """
+SELECT id, ref, kind, state, phase, round, pending, frozen, urgency_at, urgent, law, country,
+       received_at, zone, plan, plan_hash, facts, head_seq, head_hash, verified_at, approved_by,
+       submitted_by, data_key, closed_at, business_now() AS now
+FROM jobs WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
+"""
+
+FINISH = """
+UPDATE steps s
+SET state = v.state, code = v.code, details = v.details::jsonb,
+    result = coalesce(v.result::jsonb, s.result),
+    run_at = CASE WHEN v.wait_s > 0 THEN now() + make_interval(secs => v.wait_s) ELSE s.run_at END,
+    charged = greatest(0, s.charged + v.charge),
+    finished_at = CASE WHEN v.state IN ('done', 'failed') THEN now() END,
+    worker = NULL, lease_until = NULL, rung_at = NULL
+FROM (VALUES %s) AS v(id, attempt, state, code, details, result, wait_s, charge)
+WHERE s.id = v.id AND s.attempt = v.attempt AND s.state = 'leased'
+RETURNING s.id
+"""
+
+# Given back unworked, by a worker that stops: no attempt is charged.
+RELEASE = """
+UPDATE steps SET state = 'ready', charged = greatest(0, charged - (batch_size = 1)::int),
+                 worker = NULL, lease_until = NULL, rung_at = NULL
+WHERE state = 'leased' AND (id, attempt) IN (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))
+"""
+
+STILL_OURS = """
+SELECT count(*) AS ours, min(extract(epoch FROM lease_until - now())) AS left_s FROM steps
+WHERE state = 'leased' AND (id, attempt) IN (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))
+"""

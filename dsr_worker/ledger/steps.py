@@ -1,0 +1,366 @@
+"""Steps: claim, load, renew, intend, finish, take back. The protocol of ARCHITECTURE's step states.
+
+In: a system's name, results. Out: claims and what they need to be worked on. A claim and all it
+loads is one transaction; a finish with receipts, spools, events, fan-in and new steps is one
+transaction; neither grows in statements with the size of the batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from psycopg2.extras import Json
+
+from dsr_worker.contract import LeaseLost
+from dsr_worker.ledger import jobs, statements
+from dsr_worker.ledger.connection import Cursor, Ledger, values
+from dsr_worker.ledger.rows import Claim, Event, Job, Move, StepResult
+
+
+Advance = Callable[[Cursor, Sequence[Job]], Sequence[Move]]
+
+
+class BatchJob(NamedTuple):
+    """What a step's work needs of its job. `data_key` is wrapped."""
+
+    id: int
+    ref: str
+    kind: str
+    data_key: bytes | None
+    law: str | None
+    country: str | None
+    received_at: Any
+    zone: str | None
+    facts: dict[str, Any]
+    plan: dict[str, Any] | None
+
+
+class LoadedIdentity(NamedTuple):
+    """A sealed identity of a batch's job."""
+
+    job_id: int
+    kind: str
+    sealed: bytes | None
+    standing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A batch under lease: steps that share (system, action, frozen texts), and what they need."""
+
+    claims: tuple[Claim, ...]
+    jobs: Mapping[int, BatchJob]
+    identities: tuple[LoadedIdentity, ...]
+    spools: Mapping[tuple[int, str], list[dict[str, Any]]]  # (job, name) -> frames
+    results: Mapping[tuple[int, str, str], dict[str, Any]]  # (job, action, system) -> the latest
+    now: Any  # business instant of the claim
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a finish brought about."""
+
+    accepted: frozenset[int]
+    ring: tuple[str, ...]
+
+
+def claim(
+    ledger: Ledger,
+    system: str,
+    worker: int,
+    *,
+    urgent_only: bool = False,
+    sweeps_first: bool = False,
+    limit: int = statements.BATCH_STEPS,
+) -> Claimed | None:
+    """Lease the most urgent batch of a system; None when nothing is ready. Counts the attempts."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            statements.CLAIM,
+            {
+                "system": system,
+                "worker": worker,
+                "urgent_only": urgent_only,
+                "sweeps_first": sweeps_first,
+                "limit": limit,
+                "lease_s": statements.LEASE_S,
+            },
+        )
+        claims = tuple(Claim(**row._asdict()) for row in cursor.fetchall())
+        if not claims:
+            return None
+        ids = sorted({c.job_id for c in claims})
+        cursor.execute(
+            "SELECT id, ref, kind, data_key, law, country, received_at, zone, facts, plan FROM jobs"
+            " WHERE id = ANY(%s)",
+            (ids,),
+        )
+        found = {row.id: BatchJob(**row._asdict()) for row in cursor.fetchall()}
+        cursor.execute(
+            "SELECT job_id, kind, sealed, standing FROM identities WHERE job_id = ANY(%s)"
+            " ORDER BY job_id, round, kind, digest",
+            (ids,),
+        )
+        identities = tuple(LoadedIdentity(*row) for row in cursor.fetchall())
+        cursor.execute(
+            "SELECT p.job_id, p.name, p.frame, s.system, s.action FROM spools p"
+            " JOIN steps s ON s.id = p.step_id WHERE p.job_id = ANY(%s) ORDER BY p.step_id",
+            (ids,),
+        )
+        spools: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+        for row in cursor.fetchall():
+            spools[row.job_id, row.name].append({**row.frame, "system": row.system})
+        cursor.execute(
+            "SELECT job_id, action, system, result FROM steps WHERE job_id = ANY(%s)"
+            " AND state = 'done' AND result IS NOT NULL ORDER BY round, id",
+            (ids,),
+        )
+        results = {(r.job_id, r.action, r.system): r.result for r in cursor.fetchall()}
+        cursor.execute("SELECT business_now()")
+        (now,) = cursor.fetchone()
+    return Claimed(claims, found, identities, dict(spools), results, now, len(claims) >= limit)
+
+
+def renew(ledger: Ledger, worker: int, claims: Sequence[Claim]) -> bool:
+    """Renew a batch's lease in one statement; False when any of its steps was taken away."""
+    ids, attempts = _tokens(claims)
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            statements.RENEW,
+            {"worker": worker, "ids": ids, "attempts": attempts, "lease_s": statements.LEASE_S},
+        )
+        return bool(cursor.rowcount == len(ids))
+
+
+def intend(
+    ledger: Ledger, claims: Sequence[Claim], receipts: Mapping[int, list[dict[str, Any]]]
+) -> None:
+    """Commit, fenced, what is about to take effect: `receipts` by step id. Raises LeaseLost."""
+    ids, attempts = _tokens(claims)
+    with ledger.transaction() as cursor:
+        locked = jobs.lock(cursor, [c.job_id for c in claims])
+        cursor.execute(statements.STILL_OURS, {"ids": ids, "attempts": attempts})
+        row = cursor.fetchone()
+        if row.ours != len(ids) or row.left_s < 1:
+            message = "the lease of this batch is gone"
+            raise LeaseLost(message)
+        concerned = [c for c in claims if receipts.get(c.id)]
+        if not concerned:
+            return
+        values(
+            cursor,
+            "UPDATE steps s SET intent = coalesce(s.intent, '[]') || v.intent::jsonb"
+            " FROM (VALUES %s) AS v(id, intent) WHERE s.id = v.id",
+            [(c.id, Json([{"attempt": c.attempt, "receipts": receipts[c.id]}])) for c in concerned],
+            template="(%s::bigint, %s)",
+        )
+        moves = [
+            Move(
+                locked[c.job_id],
+                events=(
+                    Event(
+                        "intent",
+                        {
+                            "system": c.system,
+                            "action": c.action,
+                            "attempt": c.attempt,
+                            "counts": _counts(receipts[c.id]),
+                        },
+                    ),
+                ),
+            )
+            for c in concerned
+        ]
+        jobs.change(cursor, moves)
+
+
+def finish(ledger: Ledger, results: Sequence[StepResult], advance: Advance) -> Finished:
+    """Record results whose lease still holds, and move the jobs that waited for nothing else.
+
+    One transaction. A result whose token is stale changes nothing but an event that says so.
+    """
+    if not results:
+        return Finished(frozenset(), ())
+    with ledger.transaction() as cursor:
+        locked = jobs.lock(cursor, [r.claim.job_id for r in results])
+        accepted = _finish_steps(cursor, results)
+        kept = [r for r in results if r.claim.id in accepted]
+        _insert_findings(cursor, kept)
+        for result in kept:
+            if result.also is not None:
+                result.also(cursor)
+        settled = Counter(r.claim.job_id for r in kept if r.state == "done")
+        events: dict[int, list[Event]] = defaultdict(list)
+        for result in results:
+            events[result.claim.job_id].extend(
+                _events(result) if result.claim.id in accepted else [_ignored(result.claim)]
+            )
+        free = [
+            job._replace(pending=0)
+            for job in locked.values()
+            if settled[job.id] and job.pending - settled[job.id] <= 0
+        ]
+        moved = {m.job.id: m for m in (advance(cursor, free) if free else ())}
+        moves = [
+            _with_events(locked[job_id], moved.get(job_id), found)
+            for job_id, found in events.items()
+        ]
+        ring = jobs.change(cursor, moves, settled=settled)
+    return Finished(frozenset(accepted), tuple(ring))
+
+
+def release(ledger: Ledger, claims: Sequence[Claim]) -> None:
+    """Give a batch back unworked: no attempt is charged."""
+    ids, attempts = _tokens(claims)
+    with ledger.transaction() as cursor:
+        cursor.execute(statements.RELEASE, {"ids": ids, "attempts": attempts})
+
+
+def take_back(ledger: Ledger, dead: Sequence[int]) -> list[Any]:
+    """Make ready again what dead workers or run-out leases held, with the batch size halved."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            statements.TAKE_BACK,
+            {"dead": list(dead), "alone_limit": statements.ALONE_LIMIT},
+        )
+        taken = list(cursor.fetchall())
+        if taken:
+            _tell_taken(cursor, taken)
+        if dead:
+            cursor.execute(statements.FREE_SLOTS_OF_DEAD, {"dead": list(dead)})
+    return taken
+
+
+def _tell_taken(cursor: Cursor, taken: Sequence[Any]) -> None:
+    quarantined = [row for row in taken if row.state == "needs_human"]
+    locked = jobs.lock(cursor, [row.job_id for row in quarantined])
+    by_job = defaultdict(list)
+    for row in quarantined:
+        body = {
+            "system": row.system,
+            "action": row.action,
+            "code": "quarantined",
+            "attempt": row.attempt,
+        }
+        by_job[row.job_id].append(Event("needs_human", body))
+    jobs.change(cursor, [Move(locked[j], events=tuple(e)) for j, e in by_job.items()])
+
+
+def _finish_steps(cursor: Cursor, results: Sequence[StepResult]) -> set[int]:
+    rows = [
+        (
+            r.claim.id,
+            r.claim.attempt,
+            r.state,
+            r.code,
+            None if r.details is None else Json(r.details),
+            None if r.result is None else Json(r.result),
+            r.wait_s,
+            r.charge,
+        )
+        for r in results
+    ]
+    found = values(
+        cursor,
+        statements.FINISH,
+        rows,
+        template="(%s::bigint, %s::int, %s, %s, %s::jsonb, %s::jsonb, %s::double precision, %s::int)",
+    )
+    return {row.id for row in found}
+
+
+def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
+    receipts = [
+        (
+            r.claim.id,
+            r.claim.job_id,
+            r.claim.system,
+            x.collection,
+            x.outcome,
+            x.rows,
+            x.fields,
+            x.ground,
+            x.until_on,
+            x.before_commit,
+        )
+        for r in results
+        for x in r.receipts
+    ]
+    if receipts:
+        values(
+            cursor,
+            "INSERT INTO receipts (step_id, job_id, system, collection, outcome, row_count, fields,"
+            " ground, until_on, before_commit) VALUES %s",
+            receipts,
+        )
+    spools = [
+        (r.claim.id, r.claim.job_id, s.name, Json(dict(s.frame))) for r in results for s in r.spools
+    ]
+    if spools:
+        values(
+            cursor,
+            "INSERT INTO spools (step_id, job_id, name, frame) VALUES %s"
+            " ON CONFLICT (step_id, name) DO UPDATE SET frame = excluded.frame",
+            spools,
+        )
+    identities = [
+        (r.claim.job_id, i.kind, i.digest, i.sealed, i.standing, i.ground, i.round)
+        for r in results
+        for i in r.identities
+    ]
+    if identities:
+        values(
+            cursor,
+            "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
+            " VALUES %s ON CONFLICT (job_id, kind, digest) DO NOTHING",
+            identities,
+        )
+
+
+def _events(result: StepResult) -> list[Event]:
+    claim = result.claim
+    body: dict[str, Any] = {
+        "system": claim.system,
+        "action": claim.action,
+        "attempt": claim.attempt,
+    }
+    match result.state:
+        case "done":
+            counts: Counter[str] = Counter()
+            for receipt in result.receipts:
+                counts[receipt.outcome] += receipt.rows
+            ending = Event("step_done", {**body, "counts": dict(counts)})
+        case "waiting":
+            ending = Event("waiting", {**body, "code": result.code})
+        case "needs_human":
+            ending = Event("needs_human", {**body, "code": result.code})
+        case _:
+            ending = Event("failed", {**body, "code": result.code})
+    return [*result.events, ending]
+
+
+def _ignored(claim: Claim) -> Event:
+    body = {"system": claim.system, "action": claim.action, "attempt": claim.attempt}
+    return Event("late_result_ignored", body)
+
+
+def _with_events(job: Job, move: Move | None, events: list[Event]) -> Move:
+    if move is None:
+        return Move(job, events=tuple(events))
+    return replace(move, job=job, events=(*events, *move.events))
+
+
+def _counts(receipts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for receipt in receipts:
+        for outcome in receipt["outcomes"]:
+            counts[outcome["outcome"]] += outcome["rows"]
+    return dict(counts)
+
+
+def _tokens(claims: Sequence[Claim]) -> tuple[list[int], list[int]]:
+    return [c.id for c in claims], [c.attempt for c in claims]

@@ -1,0 +1,59 @@
+"""The broker as we use it: Dramatiq without retries, callbacks, pipelines, groups or results.
+
+In: the broker's URL, the names of systems. Out: one actor per system (a queue each), and `ring`.
+Retry, fan-in, delay and results live in the ledger; losing or doubling any message costs one tick.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Middleware, ShutdownNotifications
+
+_log = logging.getLogger(__name__)
+
+Drain = Callable[[str], None]
+
+
+class Doorbell:
+    """One actor per system on one broker; `ring` calls a worker to each."""
+
+    def __init__(
+        self,
+        url: str,
+        systems: Iterable[str],
+        drain: Drain,
+        *,
+        middleware: Iterable[Middleware] = (),
+    ) -> None:
+        self.broker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
+            url=url,
+            middleware=[ShutdownNotifications(), *middleware],
+            namespace="dsr",
+            socket_connect_timeout=2,
+            socket_timeout=5,
+        )
+        self._actors = {system: self._declare(system, drain) for system in sorted(set(systems))}
+
+    def _declare(self, system: str, drain: Drain) -> dramatiq.Actor[[], None]:
+        def answer() -> None:
+            drain(system)
+
+        name = f"drain.{system}"
+        return dramatiq.actor(actor_name=name, queue_name=name, broker=self.broker)(answer)
+
+    def ring(self, systems: Iterable[str]) -> None:
+        """Call a worker to each system, best effort: the ready rows are the outbox, ticks ring again."""
+        for system in systems:
+            actor = self._actors.get(system)
+            if actor is None:
+                continue
+            try:
+                actor.send()
+            except (BrokerConnectionError, OSError) as error:
+                _log.warning("broker_unreachable", extra={"error": type(error).__name__})
+                return
