@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dsr_worker.embedded import binaries
 from dsr_worker.embedded.binaries import EmbeddedError
@@ -46,7 +48,9 @@ class Server:
 
     def answers(self) -> bool:
         """Whether it takes a command now."""
-        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+        client = redis.Redis(
+            unix_socket_path=str(self._socket), socket_timeout=5, retry=Retry(NoBackoff(), 0)
+        )
         try:
             return bool(client.ping())
         except redis.RedisError:

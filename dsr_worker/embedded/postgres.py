@@ -23,6 +23,7 @@ from dsr_worker.embedded.process import Identity, spawn
 USER = DATABASE = "dsr"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
+LAUNCHES = 5
 _POLL_S = 0.02
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
 _SETTINGS = {
@@ -192,6 +193,14 @@ class Cluster:
         raise EmbeddedError(f"Postgres could not make its data folder; see {self.log}.")
 
     def _launch(self, programs: Path) -> None:
+        """Start the server; again if it ends at once, as while a killed one's children go."""
+        for _ in range(LAUNCHES):
+            if self._launched(programs):
+                return
+            time.sleep(1)
+        raise EmbeddedError(f"Postgres ends while it starts; its words are in {self.log}.")
+
+    def _launched(self, programs: Path) -> bool:
         settings = {**_SETTINGS, "unix_socket_directories": str(self.place.sockets)}
         argv = [str(programs / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
@@ -203,10 +212,11 @@ class Cluster:
         until = time.monotonic() + START_TIMEOUT_S
         while not self._accepts("postgres"):
             if self._started.poll() is not None:
-                raise EmbeddedError(f"Postgres ended while starting; its words are in {self.log}.")
+                return False
             if time.monotonic() > until:
                 raise EmbeddedError(self._silent())
             time.sleep(_POLL_S)
+        return True
 
     def _create_database(self) -> None:
         connection = psycopg2.connect(self._dsn("postgres"), connect_timeout=5)

@@ -52,6 +52,8 @@ class Supervisor:
         Raises:
             EmbeddedError: the supervisor does not come up.
         """
+        if self._started is not None:
+            self._started.poll()
         if self.alive():
             return
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

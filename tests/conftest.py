@@ -1,0 +1,113 @@
+"""Fixtures that every test may ask for. Services start when the first test needs them.
+
+`services`       the embedded Postgres and broker of this run (`.log_files()` for tests that read
+logs) `postgres_dsn`   superuser on the cluster, maintenance database `database`       call it for a
+fresh empty database: returns its DSN; dropped after the test `redis_url`      a broker that is
+empty at the start of the test `s3_endpoint`    address of an S3 API;  `s3` a client of it;
+`bucket` call it for a new bucket's name `smtp_sink`      an SMTP server that keeps what it gets in
+`.mails`, empty at the start of the test
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+import redis
+
+from dsr_worker.embedded import Endpoints, Services
+from tests import services as real
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def pytest_configure() -> None:
+    """No test reads the user's settings or reaches another machine."""
+    real.isolate_from_the_user()
+    sys.addaudithook(real.keep_to_this_machine)
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """The embedded services of this run."""
+    with real.embedded_services() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def endpoints(services: Services) -> Endpoints:
+    """Where they listen."""
+    found = services.running()
+    assert found is not None, "the embedded services have died"
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(endpoints: Endpoints) -> str:
+    """Superuser on the cluster, maintenance database."""
+    return endpoints.ledger_dsn.replace("/dsr?", "/postgres?")
+
+
+@pytest.fixture
+def database(postgres_dsn: str) -> Iterator[Callable[[], str]]:
+    """Makes fresh empty databases; they go after the test."""
+    databases = real.Databases(postgres_dsn)
+    yield databases
+    databases.drop_all()
+
+
+@pytest.fixture
+def redis_url(endpoints: Endpoints) -> str:
+    """A broker with nothing in it."""
+    assert endpoints.redis_url is not None
+    client = redis.Redis.from_url(endpoints.redis_url)
+    client.flushall()
+    client.close()
+    return endpoints.redis_url
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Address of an S3 API."""
+    with real.s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(s3_endpoint: str) -> Iterator[S3Client]:
+    """A client of the S3 API."""
+    client = real.s3_client(s3_endpoint)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> Callable[[], str]:
+    """Makes new buckets, each with a name of its own."""
+
+    def make() -> str:
+        name = f"test-{uuid4().hex}"
+        s3.create_bucket(
+            Bucket=name, CreateBucketConfiguration={"LocationConstraint": real.S3_REGION}
+        )
+        return name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _smtp_server() -> Iterator[real.SmtpSink]:
+    with real.smtp_server() as sink:
+        yield sink
+
+
+@pytest.fixture
+def smtp_sink(_smtp_server: real.SmtpSink) -> real.SmtpSink:
+    """An SMTP server with no mail in it."""
+    _smtp_server.mails.clear()
+    _smtp_server.refuse = False
+    return _smtp_server

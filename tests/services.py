@@ -1,0 +1,222 @@
+"""Real services for tests, on private sockets or free loopback ports, all ended by the test run.
+
+Enters: nothing. Leaves: a Postgres and a broker of our own (`dsr_worker.embedded`), an S3 API
+(moto's server as a process) and an SMTP sink. A service that does not come up is an error, never a
+skip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import boto3
+import psycopg2
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from dsr_worker.embedded import Services
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+START_TIMEOUT_S = 60.0
+S3_KEY = S3_SECRET = "testing"
+S3_REGION: Final = "eu-central-1"
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for one run that the servers' user may pass through (as root that is uid 65534)."""
+    folder = Path(tempfile.mkdtemp(prefix="dsr-test-"))
+    try:
+        folder.chmod(0o711)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def embedded_services() -> Iterator[Services]:
+    """A Postgres and a broker for this run alone."""
+    with private_folder() as folder:
+        services = Services(folder / "data")
+        try:
+            services.start()
+            yield services
+        finally:
+            services.remove()
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[str]:
+    """The address of an S3 API that keeps everything in memory."""
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    argv = [
+        sys.executable,
+        "-m",
+        "moto.server",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        endpoint.rpartition(":")[2],
+    ]
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(argv, stdout=words, stderr=words, stdin=subprocess.DEVNULL)
+        try:
+            _wait_for_http(endpoint + "/moto-api/data.json", process)
+            yield endpoint
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_for_http(address: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own loopback address
+                return
+        except (urllib.error.URLError, ConnectionError):
+            if process.poll() is not None or time.monotonic() > until:
+                message = "the S3 server does not start: python -m moto.server shows why"
+                raise RuntimeError(message) from None
+            time.sleep(0.05)
+
+
+def s3_client(endpoint: str) -> S3Client:
+    """A client of the test's S3 API."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=S3_KEY,
+        aws_secret_access_key=S3_SECRET,
+        region_name=S3_REGION,
+    )
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One message as it came over the wire."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes = field(repr=False)
+
+
+@dataclass
+class SmtpSink:
+    """An SMTP server that keeps what it gets; `refuse` answers every recipient with a 550."""
+
+    port: int
+    host: str = "127.0.0.1"
+    mails: list[Mail] = field(default_factory=list)
+    refuse: bool = False
+
+    async def handle_RCPT(  # noqa: N802 - the library's name for the hook
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take or refuse one recipient."""
+        del server, session, options
+        if self.refuse:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802 - the library's name for the hook
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Keep one message."""
+        del server, session
+        content = envelope.original_content or b""
+        self.mails.append(Mail(envelope.mail_from or "", tuple(envelope.rcpt_tos), content))
+        return "250 kept"
+
+
+@contextlib.contextmanager
+def smtp_server() -> Iterator[SmtpSink]:
+    """An SMTP sink on a free loopback port."""
+    sink = SmtpSink(free_port())
+    controller = Controller(sink, hostname=sink.host, port=sink.port)
+    controller.start()
+    try:
+        yield sink
+    finally:
+        controller.stop()
+
+
+class Databases:
+    """Makes fresh empty databases on one cluster and drops them again."""
+
+    def __init__(self, maintenance_dsn: str) -> None:
+        self._maintenance_dsn = maintenance_dsn
+        self._made: list[str] = []
+
+    def __call__(self) -> str:
+        """The DSN of a new, empty database."""
+        name = f"test_{uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        self._made.append(name)
+        return self._maintenance_dsn.replace("/postgres?", f"/{name}?")
+
+    def drop_all(self) -> None:
+        """Drop what was made, whoever is still connected."""
+        while self._made:
+            self._execute(f"DROP DATABASE IF EXISTS {self._made.pop()} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        connection = psycopg2.connect(self._maintenance_dsn)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+
+def keep_to_this_machine(event: str, args: tuple[object, ...]) -> None:
+    """An audit hook: refuse every connection that would leave the machine.
+
+    Raises:
+        RuntimeError: something connects to another host.
+    """
+    if event != "socket.connect":
+        return
+    address = args[1]
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        message = "a test tried to connect to another machine"
+        raise RuntimeError(message)
+
+
+def isolate_from_the_user() -> None:
+    """Leave out what the caller's own settings say about this software and about clouds."""
+    for name in [n for n in os.environ if n.startswith(("DSR_", "AWS_", "dramatiq_"))]:
+        if name != "DSR_EMBEDDED_BINARIES":
+            del os.environ[name]
+    nowhere = os.devnull
+    os.environ.update(
+        AWS_CONFIG_FILE=nowhere,
+        AWS_SHARED_CREDENTIALS_FILE=nowhere,
+        AWS_EC2_METADATA_DISABLED="true",
+    )
