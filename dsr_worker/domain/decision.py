@@ -144,7 +144,7 @@ class Decisions:
             rules = (
                 *rules_for(self.system.name, collection, standing, None),
                 *(self._kept(collection, term) for term in self._minimums(collection)),
-                *(self._needed_when_due(collection, children) if limits else ()),
+                *self._needed_in_sweep(collection, children),
                 *(self._limit(collection, term) for term in limits),
                 Rule("default", Always(), Action.KEEP, ground=NOT_DUE),
             )
@@ -208,13 +208,18 @@ class Decisions:
         when = Before(clock, term.cutoff(self.at))
         return Rule("limit", when, term.action, term.ground, masks, clock)
 
-    def _needed_when_due(
+    def _needed_in_sweep(
         self, collection: Collection, children: tuple[str, ...]
     ) -> tuple[Rule, ...]:
-        """Return rules that mask a needed row once a limit is reached, and not before."""
+        """Return rules that mask a needed row once a limit is reached, and not before.
+
+        A row without a limit of its own only goes with its parent; needed, it stays as it is.
+        """
+        dues = [self._since(collection, term) for term in self._limits(collection)]
         if not children:
             return ()
-        dues = [self._since(collection, term) for term in self._limits(collection)]
+        if not dues:
+            return (Rule("needed", NeededByKept(children), Action.KEEP, NEEDED),)
         if len({due.field for due in dues}) > 1:
             raise DecisionError(
                 f"the limits of {self.system.name}.{collection.name} run on different clocks while "

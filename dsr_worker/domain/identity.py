@@ -138,7 +138,7 @@ def _refuse_placeholders(kind: str, text: str) -> None:
         raise IdentityRefused(kind, "too_long", f"at most {MAX_BYTES} bytes")
     if _is_null_like(kind, text):
         raise IdentityRefused(kind, "null_like", "a placeholder names nobody; leave it out")
-    if set(text) <= _WILDCARDS | {"@", "."}:
+    if set(text) <= _WILDCARDS | {"@", "."} and _WILDCARDS & set(text):
         raise IdentityRefused(kind, "wildcard", "state one whole value; wildcards are not taken")
     if any(unicodedata.category(letter) in _HIDDEN and letter != " " for letter in text):
         raise IdentityRefused(
@@ -195,10 +195,10 @@ def _refuse_domain(domain: str) -> None:
             )
     try:
         idna.encode(domain)
-    except idna.IDNAError as error:
+    except idna.IDNAError:
         raise IdentityRefused(
             "email", "malformed", "the domain is none; write it in small letters"
-        ) from error
+        ) from None
 
 
 def _script(letter: str) -> str:

@@ -166,13 +166,17 @@ def _reach(plan: Plan, place: tuple[str, str]) -> _Reach:
 
 
 def _further(place: str, approved: _Reach, now: _Reach) -> list[Voided]:
-    found = []
+    """Return at most one reason of each code, rows that change before rows that go."""
+    found: dict[VoidCode, Voided] = {}
     for severity in (_CHANGES, _ERASES):
         before, after = approved.at_least(severity), now.at_least(severity)
         spared_before, spared_after = approved.located - before, now.located - after
         unknown_here = approved.located > 0 and before == 0
         if after > before and (unknown_here or spared_after < spared_before):
-            found.append(Voided(VoidCode.HARSHER_DISPOSITION, place, before, after))
+            code = VoidCode.HARSHER_DISPOSITION
         elif after > upper_bound(before):
-            found.append(Voided(VoidCode.OVER_BOUND, place, before, after))
-    return found
+            code = VoidCode.OVER_BOUND
+        else:
+            continue
+        found.setdefault(code, Voided(code, place, before, after))
+    return list(found.values())

@@ -33,7 +33,7 @@ def rounds(systems: Mapping[str, System], kinds: Iterable[str]) -> tuple[tuple[s
     """Return the names of the systems to ask in each round, starting from identities of `kinds`.
 
     Finite whatever the map says: an edge (asked system, yielded kind, system that takes it) is
-    walked once. At run time a round asks only systems for which `to_ask` returns something.
+    walked once. A round asks only systems for which `to_ask` returns something by then.
     """
     plan: list[tuple[str, ...]] = []
     walked: set[tuple[str, str, str]] = set()
@@ -57,7 +57,7 @@ def rounds(systems: Mapping[str, System], kinds: Iterable[str]) -> tuple[tuple[s
 
 
 def not_applicable(systems: Mapping[str, System], kinds: Iterable[str]) -> tuple[str, ...]:
-    """Return the systems in which no collection takes any of `kinds`: nothing can be found there."""
+    """Return the systems in which no collection takes any of `kinds`: nothing is found there."""
     known = frozenset(kinds)
     return tuple(sorted(name for name, system in systems.items() if not _taken(system) & known))
 

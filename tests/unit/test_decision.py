@@ -1,0 +1,405 @@
+"""Tables for erasing and sweeping, holds over them, and what an approval covers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from dsr_worker.contract import (
+    Action,
+    Collection,
+    Field,
+    Identity,
+    Mask,
+    MaskKind,
+    Outcome,
+    OutcomeCount,
+    Parent,
+    Receipt,
+    Subject,
+    System,
+    Taken,
+)
+from dsr_worker.domain.decision import (
+    Bound,
+    DecisionError,
+    Decisions,
+    Term,
+    compile_decisions,
+    freeze,
+    thaw,
+)
+from dsr_worker.domain.explain import Surroundings, evaluate, explain
+from dsr_worker.domain.hold import (
+    DatasetHeld,
+    Hold,
+    PeopleHeld,
+    RowsHeld,
+    of_matter,
+    review_due,
+)
+from dsr_worker.domain.plan import (
+    Plan,
+    PlannedOutcome,
+    VoidCode,
+    approval_voided,
+    plan_hash,
+    tally,
+    upper_bound,
+)
+from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MARA = Identity("email", "mara@mail.example")
+SUBJECT = Subject("s1", (MARA,))
+NULL = Mask(MaskKind.NULL)
+
+
+def _fields(**masks: Mask | None) -> dict[str, Field]:
+    return {name: Field(name, "user.content", mask) for name, mask in masks.items()}
+
+
+CUSTOMERS = Collection(
+    "customers",
+    ("id",),
+    _fields(id=None, email=NULL, seen_at=None),
+    takes={"email": Taken("email")},
+    clocks={"last_contact": "seen_at"},
+)
+ORDERS = Collection(
+    "orders",
+    ("id",),
+    _fields(id=None, customer_id=None),
+    parent=Parent("customers", {"customer_id": "id"}),
+)
+INVOICES = Collection(
+    "invoices",
+    ("id",),
+    _fields(id=None, order_id=None, issued_on=None, net=None, name=NULL),
+    parent=Parent("orders", {"order_id": "id"}),
+    clocks={"record_date": "issued_on"},
+    kept_fields=frozenset({"id", "order_id", "issued_on", "net"}),
+)
+SHOP = System("shop", "memory", {c.name: c for c in (CUSTOMERS, ORDERS, INVOICES)})
+
+TAX = Term(
+    "de-ao-147-voucher",
+    "§ 147 (3) AO",
+    CalendarPeriod.parse("P8Y"),
+    Anchor(AnchorKind.CALENDAR_YEAR_END),
+    "Europe/Berlin",
+    "record_date",
+)
+INACTIVE = Term(
+    "house/inactive",
+    "house rule",
+    CalendarPeriod.parse("P3Y"),
+    Anchor(AnchorKind.LAST_CONTACT),
+    "Europe/Berlin",
+    "last_contact",
+)
+
+
+def _decisions(**bound: Bound) -> Decisions:
+    return compile_decisions(SHOP, bound, NOW)
+
+
+TAXED = _decisions(invoices=Bound(minimums=(TAX,)))
+
+
+def _hold(scope: PeopleHeld | RowsHeld | DatasetHeld, number: str = "h1") -> Hold:
+    return Hold(number, "m1", "ER_LEGAL_CLAIMS", scope, date(2027, 1, 31))
+
+
+def test_an_invoice_in_its_tax_period_keeps_its_tax_fields_only() -> None:
+    """Under a minimum the protected fields stay and the masked rest goes."""
+    table = TAXED.erasure()["invoices"]
+    rule = evaluate(table, {"issued_on": date(2019, 5, 1)})
+    assert (rule.code, rule.action, set(rule.masks)) == ("minimum", Action.MASK, {"name"})
+    assert rule.ground == "de-ao-147-voucher"
+
+
+@pytest.mark.parametrize(
+    ("issued", "action"),
+    [
+        (date(2017, 12, 31), Action.ERASE),
+        (date(2018, 1, 1), Action.MASK),
+        (datetime(2017, 12, 31, 22, 59, tzinfo=UTC), Action.ERASE),
+        (datetime(2017, 12, 31, 23, 0, tzinfo=UTC), Action.MASK),
+        ("2018-01-01", Action.MASK),
+        ("2017-12-30T10:00:00+01:00", Action.ERASE),
+        (None, Action.MASK),
+        ("soon", Action.MASK),
+    ],
+)
+def test_the_period_ends_with_a_local_year(issued: object, action: Action) -> None:
+    """Eight years from the year's end in Berlin; a clock that says nothing keeps the row."""
+    got = evaluate(TAXED.erasure()["invoices"], {"issued_on": issued}).action
+    if issued == date(2017, 12, 31):
+        assert got is Action.MASK, "a bare date east of Greenwich is kept one day longer"
+    else:
+        assert got is action
+
+
+def test_rows_that_a_kept_row_needs_are_masked_up_to_the_top() -> None:
+    """A parent of a staying row is not erased, and neither is its own parent."""
+    tables = TAXED.erasure()
+    needed = Surroundings(staying_children=frozenset({"invoices"}))
+    assert evaluate(tables["orders"], {}, needed).action is Action.KEEP
+    assert evaluate(tables["orders"], {}).action is Action.ERASE
+    above = Surroundings(staying_children=frozenset({"orders"}))
+    assert evaluate(tables["customers"], {}, above).masks == {"email": NULL}
+    assert all(rule.code == "default" for rule in _decisions().erasure()["customers"].rules)
+
+
+def test_a_hold_on_a_person_keeps_their_rows_whole() -> None:
+    """A hold comes before a minimum and masks nothing; others in the batch are untouched by it."""
+    tables = TAXED.erasure([SUBJECT], [_hold(PeopleHeld((MARA,)))])
+    row = {"issued_on": date(2020, 1, 1)}
+    held = evaluate(tables["invoices"], row, Surroundings(subject_ref="s1"))
+    assert (held.code, held.action, held.ground) == ("hold", Action.KEEP, "ER_LEGAL_CLAIMS")
+    assert evaluate(tables["invoices"], row, Surroundings(subject_ref="s2")).code == "minimum"
+    other = Subject("s2", (Identity("email", "pia@mail.example"),))
+    assert TAXED.erasure([other], [_hold(PeopleHeld((MARA,)))]) == TAXED.erasure([other])
+
+
+def test_a_hold_on_rows_keeps_those_rows() -> None:
+    """A row-set hold names a field's values, whatever their type, in one collection."""
+    tables = _decisions().erasure(holds=[_hold(RowsHeld("shop", "orders", "id", ("7",)))])
+    assert evaluate(tables["orders"], {"id": 7}).action is Action.KEEP
+    assert evaluate(tables["orders"], {"id": 70}).action is Action.ERASE
+    assert evaluate(tables["invoices"], {"id": 7}).action is Action.ERASE
+    needed = Surroundings(staying_children=frozenset({"orders"}))
+    assert evaluate(tables["customers"], {}, needed).code == "needed"
+
+
+@pytest.mark.parametrize(("collection", "kept"), [(None, 3), ("orders", 1)])
+def test_a_hold_on_a_dataset_keeps_all_of_it(collection: str | None, kept: int) -> None:
+    """A dataset is a system or one of its collections, and no other system."""
+    tables = _decisions().erasure(holds=[_hold(DatasetHeld("shop", collection))])
+    assert sum(evaluate(t, {}).action is Action.KEEP for t in tables.values()) == kept
+    elsewhere = _decisions().erasure(holds=[_hold(DatasetHeld("files", collection))])
+    assert elsewhere == _decisions().erasure()
+
+
+def test_a_row_is_free_when_the_last_hold_is_released() -> None:
+    """Holds overlap; releasing one of two frees nothing."""
+    holds = [_hold(DatasetHeld("shop"), "h1"), _hold(DatasetHeld("shop", "orders"), "h2")]
+    one = [replace(holds[0], released_at=NOW), holds[1]]
+    both = [replace(hold, released_at=NOW) for hold in holds]
+    assert evaluate(_decisions().erasure(holds=one)["orders"], {}).action is Action.KEEP
+    assert evaluate(_decisions().erasure(holds=both)["orders"], {}).action is Action.ERASE
+    assert of_matter(one, "m1") == (holds[1],)
+
+
+def test_holds_that_hold_nothing_are_refused() -> None:
+    """A hold names something, and its reason is a code."""
+    for scope in (PeopleHeld(()), RowsHeld("shop", "orders", "id", ())):
+        with pytest.raises(ValueError, match="at least one"):
+            _hold(scope)
+    with pytest.raises(ValueError, match="code"):
+        Hold("h", "m", "because of the dispute", DatasetHeld("shop"), date(2027, 1, 1))
+
+
+def test_a_hold_asks_for_review_and_never_ends_by_itself() -> None:
+    """Past its review date a hold is due for a look and still holds."""
+    hold = _hold(DatasetHeld("shop"))
+    assert not review_due(hold, date(2027, 1, 30))
+    assert review_due(hold, date(2027, 1, 31))
+    assert evaluate(_decisions().erasure(holds=[hold])["orders"], {}).code == "hold"
+
+
+def test_a_sweep_takes_what_is_past_its_limit_and_nothing_else() -> None:
+    """Rows past the limit go; younger ones and those without a clock stay."""
+    table = _decisions(customers=Bound(limits=(INACTIVE,))).sweep()["customers"]
+    old, young = datetime(2020, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+    assert evaluate(table, {"seen_at": old}).action is Action.ERASE
+    assert evaluate(table, {"seen_at": young}).action is Action.KEEP
+    assert evaluate(table, {"seen_at": None}).action is Action.KEEP
+
+
+def test_a_sweep_masks_a_needed_row_only_when_it_is_due() -> None:
+    """A customer with invoices is masked after the limit and left alone before it."""
+    decisions = _decisions(customers=Bound(limits=(INACTIVE,)), invoices=Bound(minimums=(TAX,)))
+    table = decisions.sweep()["customers"]
+    needed = Surroundings(staying_children=frozenset({"orders"}))
+    old, young = datetime(2020, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+    assert evaluate(table, {"seen_at": old}, needed).action is Action.MASK
+    assert evaluate(table, {"seen_at": young}, needed).action is Action.KEEP
+    assert evaluate(table, {"seen_at": old}).action is Action.ERASE
+
+
+def test_a_sweep_spares_held_people() -> None:
+    """A hold on a person counts in sweeps by the row's owners."""
+    decisions = _decisions(customers=Bound(limits=(INACTIVE,)))
+    table = decisions.sweep([_hold(PeopleHeld((MARA,)))])["customers"]
+    row = {"seen_at": datetime(2020, 1, 1, tzinfo=UTC)}
+    assert evaluate(table, row, Surroundings(owners=frozenset({MARA}))).code == "hold"
+    assert evaluate(table, row).action is Action.ERASE
+
+
+def test_of_two_limits_passed_the_erasing_one_counts() -> None:
+    """A row masked after one period is erased after the next, however the two are ordered."""
+    mask = replace(INACTIVE, ground="house/quiet", period=CalendarPeriod.parse("P1Y"))
+    bound = Bound(limits=(replace(mask, action=Action.MASK), INACTIVE))
+    table = _decisions(customers=bound).sweep()["customers"]
+    ages = {"2020-01-01": Action.ERASE, "2025-01-01": Action.MASK, "2026-10-01": Action.KEEP}
+    for text, action in ages.items():
+        assert evaluate(table, {"seen_at": text}).action is action
+
+
+def test_only_swept_collections_and_what_hangs_below_get_a_table() -> None:
+    """A sweep of a child leaves its parent out; a sweep of a parent takes its children in."""
+    limit = replace(INACTIVE, clock="record_date")
+    assert set(_decisions(invoices=Bound(limits=(limit,))).sweep()) == {"invoices"}
+    assert set(_decisions(customers=Bound(limits=(INACTIVE,))).sweep()) == set(SHOP.collections)
+
+
+def test_terms_that_do_not_fit_the_map_are_refused() -> None:
+    """A clock or collection that the map lacks is a fault, never a rule that matches nothing."""
+    with pytest.raises(DecisionError, match="does not map"):
+        _decisions(orders=Bound(minimums=(TAX,)))
+    with pytest.raises(DecisionError, match="no collection"):
+        _decisions(parcels=Bound(minimums=(TAX,)))
+    mask = replace(TAX, action=Action.MASK)
+    bare = replace(INVOICES, fields=_fields(id=None, issued_on=None), parent=None)
+    decisions = compile_decisions(
+        System("s", "memory", {"invoices": bare}), {"invoices": Bound(limits=(mask,))}, NOW
+    )
+    with pytest.raises(DecisionError, match="no mask"):
+        decisions.sweep()
+
+
+def test_frozen_decisions_come_back_the_same() -> None:
+    """What a job froze decides alike after any restart."""
+    decisions = _decisions(invoices=Bound((TAX,)), customers=Bound(limits=(INACTIVE,)))
+    again = thaw(freeze(decisions), SHOP)
+    assert again == decisions
+    assert freeze(again) == freeze(decisions)
+    with pytest.raises(DecisionError, match="not of files"):
+        thaw(freeze(decisions), replace(SHOP, name="files"))
+
+
+def test_a_ground_says_until_when_and_by_which_law() -> None:
+    """The newest clock value of the kept rows gives the last day of keeping, with its source."""
+    latest = datetime(2026, 2, 10, tzinfo=UTC)
+    assert TAXED.until("de-ao-147-voucher", latest) == date(2034, 12, 31)
+    assert TAXED.citation("de-ao-147-voucher") == "§ 147 (3) AO"
+    assert TAXED.until("ER_LEGAL_CLAIMS", latest) is None
+    assert TAXED.until("de-ao-147-voucher", None) is None
+
+
+def test_explaining_names_the_winner_and_the_losers_without_values() -> None:
+    """An explanation gives grounds and cut-offs, and never what is in the row."""
+    table = TAXED.erasure([SUBJECT], [_hold(PeopleHeld((MARA,)))])["invoices"]
+    row = {"issued_on": "2020-01-01", "name": "zq-marker"}
+    text = explain(table, row, Surroundings(subject_ref="s1"))
+    assert text.splitlines()[0].startswith("invoices: kept whole: a legal hold stands")
+    assert "before: minimum would mask (de-ao-147-voucher" in text
+    assert "before: default would erase" in text
+    assert "zq-marker" not in text
+
+
+# ---- what an approval covers
+
+
+def _plan(**rows: int) -> Plan:
+    outcomes = tuple(
+        PlannedOutcome("shop", "orders", Outcome(name), "", count) for name, count in rows.items()
+    )
+    return Plan(frozenset({"d1"}), frozenset({("shop", "orders")}), outcomes, {"map": "1"})
+
+
+@pytest.mark.parametrize(
+    ("planned", "bound"), [(0, 10), (1, 11), (200, 210), (201, 212), (1000, 1050), (1001, 1052)]
+)
+def test_an_approval_covers_ten_more_or_five_percent(planned: int, bound: int) -> None:
+    """The bound is the planned count plus the larger of 10 and 5 %, rounded up."""
+    assert upper_bound(planned) == bound
+
+
+@pytest.mark.parametrize(
+    ("approved", "now"),
+    [
+        ({"erased": 100}, {"erased": 100}),
+        ({"erased": 100}, {"erased": 3}),
+        ({"erased": 100}, {}),
+        ({"erased": 100}, {"erased": 110}),
+        ({"erased": 100}, {"erased": 60, "retained": 40}),
+        ({"erased": 100}, {"masked": 100}),
+        ({"erased": 100, "masked": 5}, {"erased": 80, "masked": 25}),
+        ({"erased": 5, "retained": 2}, {"erased": 7, "retained": 2}),
+        ({}, {"erased": 10}),
+        ({"erased": 9}, {"already_gone": 9}),
+        ({"erased": 9}, {"pending_remote": 9}),
+    ],
+)
+def test_less_and_new_keeps_stand(approved: dict[str, int], now: dict[str, int]) -> None:
+    """Fewer rows, a new hold, a new keep and growth within the bound go ahead."""
+    assert approval_voided(_plan(**approved), _plan(**now)) == ()
+
+
+@pytest.mark.parametrize(
+    ("approved", "now", "code"),
+    [
+        ({"erased": 100}, {"erased": 111}, VoidCode.OVER_BOUND),
+        ({"masked": 100}, {"masked": 111}, VoidCode.OVER_BOUND),
+        ({}, {"erased": 11}, VoidCode.OVER_BOUND),
+        ({"masked": 5}, {"erased": 5}, VoidCode.HARSHER_DISPOSITION),
+        ({"masked": 5}, {"masked": 5, "erased": 1}, VoidCode.HARSHER_DISPOSITION),
+        ({"retained": 5}, {"masked": 1, "retained": 4}, VoidCode.HARSHER_DISPOSITION),
+        ({"erased": 5, "retained": 9}, {"erased": 6, "retained": 8}, VoidCode.HARSHER_DISPOSITION),
+        ({"erased": 5, "masked": 9}, {"erased": 6, "masked": 8}, VoidCode.HARSHER_DISPOSITION),
+    ],
+)
+def test_further_reach_voids(approved: dict[str, int], now: dict[str, int], code: VoidCode) -> None:
+    """More rows than the bound, or a row that fares worse than was approved, voids."""
+    assert [v.code for v in approval_voided(_plan(**approved), _plan(**now))] == [code]
+
+
+def test_new_identities_collections_and_rules_void() -> None:
+    """What was not there when the plan was signed voids it, each by its own code."""
+    plan = _plan(erased=1)
+    wider = replace(plan, identities=frozenset({"d1", "d2"}))
+    assert [v.code for v in approval_voided(plan, wider)] == [VoidCode.NEW_IDENTITY]
+    assert approval_voided(wider, plan) == ()
+    more = replace(plan, collections=plan.collections | {("shop", "carts")})
+    assert [(v.code, v.place) for v in approval_voided(plan, more)] == [
+        (VoidCode.NEW_COLLECTION, "shop.carts")
+    ]
+    for changed in (
+        replace(plan, versions={"map": "2"}),
+        replace(plan, cutoffs={"shop.orders:x": NOW}),
+    ):
+        assert [v.code for v in approval_voided(plan, changed)] == [VoidCode.RULES_CHANGED]
+
+
+def test_the_hash_is_of_the_content_alone() -> None:
+    """The order of parts changes nothing; any count, ground, digest or cut-off does."""
+    plan = _plan(erased=1, masked=2)
+    assert plan_hash(replace(plan, outcomes=plan.outcomes[::-1])) == plan_hash(plan)
+    changed = [
+        replace(plan, identities=frozenset({"d2"})),
+        replace(plan, collections=frozenset()),
+        replace(plan, outcomes=plan.outcomes[:1]),
+        replace(plan, outcomes=(replace(plan.outcomes[0], ground="x"), plan.outcomes[1])),
+        replace(plan, versions={"map": "2"}),
+        replace(plan, cutoffs={"shop.orders:x": NOW}),
+    ]
+    hashes = {plan_hash(plan), *map(plan_hash, changed)}
+    assert len(hashes) == 1 + len(changed)
+
+
+def test_receipts_add_up_to_planned_outcomes() -> None:
+    """The rows of all subjects of a dry run are summed by collection, outcome and ground."""
+    receipts = [
+        Receipt("s1", "orders", (OutcomeCount(Outcome.ERASED, 2),)),
+        Receipt("s2", "orders", (OutcomeCount(Outcome.ERASED, 3), OutcomeCount(Outcome.MASKED, 0))),
+        Receipt("s1", "carts", (OutcomeCount(Outcome.RETAINED, 1, ground="x"),)),
+    ]
+    assert tally("shop", receipts) == (
+        PlannedOutcome("shop", "carts", Outcome.RETAINED, "x", 1),
+        PlannedOutcome("shop", "orders", Outcome.ERASED, "", 5),
+    )
