@@ -12,11 +12,11 @@ import gzip
 import io
 import itertools
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from datetime import date, datetime
 from importlib.resources import files as resources
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -36,6 +36,7 @@ _BLOCK: Final = 2000  # people made before their rows are sent
 _UPLOADS: Final = 8  # at once
 _IN_MEMORY_BYTES: Final = 1 << 20  # of one shared object, before it goes to a temporary file
 _TIMEOUT_S: Final = 120
+_SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -73,13 +74,11 @@ def _copied(value: object) -> str:
         case None:
             return r"\N"
         case str():
-            return value.translate(_ESCAPES)
+            return value.translate(_ESCAPES) if _SPECIAL.search(value) else value
         case dict() | list():
             return json.dumps(value).translate(_ESCAPES)
-        case date() | datetime():
-            return value.isoformat()
         case _:
-            return str(value)
+            return str(value)  # numbers, and dates in ISO 8601
 
 
 def load_s3(shop: Shop, client: S3Client, bucket: str, *, progress: Progress = _silent) -> None:
@@ -98,10 +97,15 @@ def load_s3(shop: Shop, client: S3Client, bucket: str, *, progress: Progress = _
             for _ in uploads.map(put, own):
                 pass
             progress(block[-1] + 1)
-        for key, media_type, stream in shared.finished():
+
+        def put_shared(found: tuple[str, str, IO[bytes]]) -> None:
+            key, media_type, stream = found
             client.put_object(
                 Bucket=bucket, Key=key, Body=cast("Any", stream), ContentType=media_type
             )
+
+        for _ in uploads.map(put_shared, shared.finished()):
+            pass
 
 
 class _SharedObjects:
