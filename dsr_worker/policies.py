@@ -229,7 +229,8 @@ def lint(policies: Policies, systems: Iterable[System] = ()) -> list[str]:
 
     A limit may not end before a minimum on the same class, and every clock must be mapped.
     """
-    return [*_contradictions(policies), *_unmapped(policies, tuple(systems))]
+    contradictions = [message for _, message in _contradictions(policies)]
+    return [*contradictions, *_unmapped(policies, tuple(systems))]
 
 
 def schema() -> dict[str, Any]:
@@ -237,7 +238,8 @@ def schema() -> dict[str, Any]:
     return PolicyFile.model_json_schema(by_alias=True)
 
 
-def _contradictions(policies: Policies) -> Iterator[str]:
+def _contradictions(policies: Policies) -> Iterator[tuple[Term, str]]:
+    """Yield each limit that ends before a minimum, and what to say about it."""
     by_class: dict[str, list[Bound]] = {}
     for policy in policies.by_name.values():
         for name, bound in policy.bound.items():
@@ -247,11 +249,12 @@ def _contradictions(policies: Policies) -> Iterator[str]:
         for limit in (term for bound in bounds for term in bound.limits):
             for minimum in minimums:
                 if _ends_earlier(limit, minimum):
-                    yield (
+                    message = (
                         f"class {name}: {limit.ground} ({limit.citation}) lets records go before "
                         f"{minimum.ground} ({minimum.citation}) does; lengthen keep_at_most or "
                         "take it out"
                     )
+                    yield limit, message
 
 
 def _ends_earlier(limit: Term, minimum: Term) -> bool:
@@ -288,7 +291,8 @@ def _policy(document: Document) -> Policy:
         earlier = bound.get(rule.record_class, Bound())
         bound[rule.record_class] = Bound((*earlier.minimums, *minimums), (*earlier.limits, *limits))
     policy = _frozen(file, bound, document.data)
-    faults += [document.fault((), message) for message in _contradictions(Policies({"": policy}))]
+    for limit, message in _contradictions(Policies({"": policy})):
+        faults.append(document.fault(_place(file, limit), message))
     if faults:
         raise DocumentError(faults)
     return policy
@@ -298,6 +302,14 @@ _STATUTES: Mapping[str, Callable[[str], RetentionLimit]] = {
     "keep_at_least": retention_minimum,
     "keep_at_most": retention_maximum,
 }
+
+
+def _place(file: PolicyFile, limit: Term) -> tuple[str | int, ...]:
+    grounds = [
+        rule.keep_at_most and (rule.keep_at_most.statute or f"{file.policy}/{rule.id}")
+        for rule in file.rules
+    ]
+    return ("rules", grounds.index(limit.ground), "keep_at_most")
 
 
 def _terms(file: PolicyFile, rule: RuleFile, key: str, keep: KeepFile | None) -> tuple[Term, ...]:
