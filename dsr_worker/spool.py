@@ -21,13 +21,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import orjson
 
 from dsr_worker.contract import Attachment, Key, NeedsHuman, Record, Withheld
 from dsr_worker.store import Store
 from dsr_worker.vault import CHUNK_BYTES, CaseKey, StreamSealer, opening
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _LENGTHS = struct.Struct(">II")
 _MAX_ATTACHMENT_BYTES = 16 * 1024**3
@@ -341,7 +344,8 @@ class _Extents(io.RawIOBase):
         self._index = 0
         return self._position
 
-    def readinto(self, target: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants Buffer, which is 3.12's
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        target = memoryview(buffer).cast("B")
         if self._position >= self._starts[-1]:
             return 0
         while self._position >= self._starts[self._index + 1]:

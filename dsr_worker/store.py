@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
@@ -117,7 +118,8 @@ class _Slice(io.RawIOBase):
             self._position = target
         return target
 
-    def readinto(self, target: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants Buffer, which is 3.12's
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        target = memoryview(buffer).cast("B")
         count = max(0, min(len(target), self._length - self._position))
         data = self._whole.read(count) if count else b""
         target[: len(data)] = data
@@ -291,11 +293,12 @@ class _Upload(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants Buffer, which is 3.12's
-        self._buffer += data
+    def write(self, data: ReadableBuffer) -> int:
+        view = memoryview(data).cast("B")
+        self._buffer += view
         if len(self._buffer) >= _PART_BYTES << (len(self._parts) // _PARTS_PER_SIZE):
             self._send_part()
-        return len(data)
+        return len(view)
 
     def publish(self) -> None:
         if self._upload_id is None:
@@ -356,7 +359,8 @@ class _Download(io.RawIOBase):
         self._position = max(0, base + offset)
         return self._position
 
-    def readinto(self, target: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants Buffer, which is 3.12's
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        target = memoryview(buffer).cast("B")
         if self._position >= self._size:
             return 0
         start = self._position - self._held_at

@@ -16,10 +16,13 @@ import hmac
 import io
 import os
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 CHUNK_BYTES = 64 * 1024
 TAG_BYTES = 16
@@ -130,7 +133,7 @@ class SealingWriter(io.RawIOBase):
         """Always."""
         return True
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants Buffer, which is 3.12's
+    def write(self, data: ReadableBuffer) -> int:
         """Take `data` whole."""
         if self._finished:
             raise ValueError("This sealed stream is finished.")
@@ -222,8 +225,9 @@ class OpeningReader(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, target: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed wants Buffer, which is 3.12's
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Up to one chunk. An empty stream is proved empty as well."""
+        target = memoryview(buffer).cast("B")
         index = min(self._position // CHUNK_BYTES, self._last)
         if index != self._held:
             self._hold(index)
