@@ -9,6 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 from dsr_worker.contract import Form, Mask, MaskKind
 from dsr_worker.datamap import (
+    CollectionFile,
     SecretMissing,
     connector_config,
     load_systems,
@@ -258,3 +259,12 @@ def test_a_secret_field_takes_references_only() -> None:
     with pytest.raises(DocumentError, match=r"config\.word: a secret is written out") as error:
         connector_config(mapped, Door, {})
     assert "zq-marker" not in str(error.value)
+
+
+def test_the_documented_map_is_valid() -> None:
+    """The example of the documentation reads, and every key of a collection is explained there."""
+    text = (Path(__file__).parents[2] / "docs" / "data-map.md").read_text("utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert set(read_system(example).system.collections) == {"customers", "invoices"}
+    for name, info in CollectionFile.model_fields.items():
+        assert f"`{info.alias or name}`" in text, name

@@ -10,6 +10,7 @@ import pytest
 from dsr_worker.contract import Action, Collection, Field, System
 from dsr_worker.documents import DocumentError
 from dsr_worker.domain.decision import Bound
+from dsr_worker.domain.plan import VoidCode
 from dsr_worker.policies import (
     Policies,
     binding,
@@ -206,3 +207,12 @@ def test_the_shipped_policies_are_sound() -> None:
     assert "de-shop" in policies.by_name
     for name in policies.by_name:
         assert lint(policies.only([name])) == []
+
+
+def test_the_documented_policy_is_valid() -> None:
+    """The documented example reads, and every code that voids an approval is explained."""
+    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert read_policy(example).name == "de-shop"
+    for code in VoidCode:
+        assert f"`{code}`" in text
