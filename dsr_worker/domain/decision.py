@@ -31,13 +31,14 @@ from dsr_worker.contract import (
     Subject,
     System,
 )
+from dsr_worker.domain.calendar import local_date, start_of_day
 from dsr_worker.domain.hold import Hold, rules_for
 from dsr_worker.domain.retention import (
     Anchor,
     AnchorKind,
     CalendarPeriod,
     YearEnd,
-    cutoff,
+    cutoff_on,
     ends_on,
 )
 
@@ -50,6 +51,10 @@ NOT_DUE = "not_due"
 @dataclass(frozen=True, slots=True)
 class Term:
     """A period that binds a class of records: a minimum or a limit.
+
+    A store's bare date reads as its midnight in UTC. West of Greenwich that instant lies on the day
+    before, so a clock value counts as the later of its civil days in `zone` and in UTC: bare dates
+    are exact everywhere, instants are exact in the east and in the west at most a day later.
 
     `ground` is the id of a statute's row or `policy/rule`; `clock` is the start event, which the
     collection maps to a field; `action` counts for limits alone.
@@ -65,10 +70,13 @@ class Term:
 
     def cutoff(self, now: datetime) -> datetime:
         """Return the instant from which clock values are still inside the period at `now`."""
-        return cutoff(self.period, self.anchor, now, self.zone)
+        on = cutoff_on(self.period, self.anchor, now, self.zone)
+        return min(start_of_day(on, self.zone), start_of_day(on, "UTC"))
 
     def ends_on(self, clock_value: datetime | date) -> date:
         """Return the last civil day on which a record of this clock value is kept."""
+        if isinstance(clock_value, datetime):
+            clock_value = max(local_date(clock_value, self.zone), local_date(clock_value, "UTC"))
         return ends_on(self.period, self.anchor, clock_value, self.zone)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 from dsr_worker.contract import (
     Action,
@@ -83,29 +83,20 @@ def matches(  # noqa: PLR0911 - one line per predicate reads best
 
 
 def _is_before(value: object, cutoff: datetime) -> bool:
-    clock = _clock(value)
-    if isinstance(clock, datetime):
-        aware = clock if clock.tzinfo is not None else clock.replace(tzinfo=UTC)
-        return aware < cutoff
-    # A bare date is compared with the cut-off's UTC date. The cut-off is a local midnight, so this
-    # is exact west of Greenwich and keeps one day longer east of it, never shorter.
-    return clock is not None and clock < cutoff.astimezone(UTC).date()
+    at = _instant(value)
+    return at is not None and at < cutoff
 
 
-def _clock(value: object) -> datetime | date | None:
-    if isinstance(value, date):
-        return value
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
-    try:
-        return (
-            date.fromisoformat(text)
-            if len(text) == len("2026-01-31")
-            else (datetime.fromisoformat(text))
-        )
-    except ValueError:
-        return None
+def _instant(value: object) -> datetime | None:
+    """Return a clock value as an instant; without a time or an offset it is read in UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    return datetime.combine(value, time.min, UTC) if isinstance(value, date) else None
 
 
 _REASONS: Mapping[tuple[str, Action], str] = {

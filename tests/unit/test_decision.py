@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 
 import pytest
 
@@ -136,11 +136,21 @@ def test_an_invoice_in_its_tax_period_keeps_its_tax_fields_only() -> None:
 )
 def test_the_period_ends_with_a_local_year(issued: object, action: Action) -> None:
     """Eight years from the year's end in Berlin; a clock that says nothing keeps the row."""
-    got = evaluate(TAXED.erasure()["invoices"], {"issued_on": issued}).action
-    if issued == date(2017, 12, 31):
-        assert got is Action.MASK, "a bare date east of Greenwich is kept one day longer"
-    else:
-        assert got is action
+    assert evaluate(TAXED.erasure()["invoices"], {"issued_on": issued}).action is action
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    ("issued", "code"), [(date(2017, 12, 31), "default"), (date(2018, 1, 1), "minimum")]
+)
+def test_bare_dates_are_exact_in_every_zone(zone: str, issued: date, code: str) -> None:
+    """A store reads a date as midnight in UTC; that must not cut a year off west of Greenwich."""
+    decisions = _decisions(invoices=Bound(minimums=(replace(TAX, zone=zone),)))
+    table = decisions.erasure()["invoices"]
+    for value in (issued, issued.isoformat(), datetime.combine(issued, time.min, UTC)):
+        assert evaluate(table, {"issued_on": value}).code == code
+        ends_on = decisions.until(TAX.ground, value) if not isinstance(value, str) else None
+        assert ends_on in {None, date(issued.year + 8, 12, 31)}
 
 
 def test_rows_that_a_kept_row_needs_are_masked_up_to_the_top() -> None:
