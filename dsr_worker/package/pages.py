@@ -18,6 +18,8 @@ from markupsafe import Markup, escape
 # C0 and C1 controls, but for tab and line ends: not allowed in HTML, and able to upset a display.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+
 
 def render(template: str, values: Mapping[str, Any]) -> bytes:
     """One of our templates, filled."""
@@ -28,7 +30,7 @@ def render(template: str, values: Mapping[str, Any]) -> bytes:
 def parse(body: bytes) -> dict[str, Any]:
     """A record's body for display: numbers stay as written. Raises ValueError without content."""
     try:
-        content = json.loads(body, parse_float=str, parse_int=str)
+        content = _DECODER.decode(body.decode())
     except ValueError:
         content = None
     if not isinstance(content, dict):

@@ -70,7 +70,7 @@ class ThirdParty:
 
     def __init__(self, system: str, collection: Collection, withheld: Withheld) -> None:
         self._names = [f.name for f in collection.fields.values() if f.third_party]
-        self._marks = [json.dumps(_path(name)[-1]).encode() for name in self._names]
+        self._marks = [f'{_path(name)[-1]}"'.encode() for name in self._names]
         self._system = system
         self._collection = collection.name
         self._withheld = withheld
