@@ -214,9 +214,10 @@ class Memory:
         for scope in scopes:
             with self.store.reading() as tables:
                 rows = Counter(self._owners(tables, scope))
-            for (above, key), count in rows.items():
+            for (name, key), count in rows.items():
+                above = self._system.collections[name]
                 with self.store.reading() as tables:
-                    row = tables.rows[above.name].get(key, {})
+                    row = tables.rows[name].get(key, {})
                 residence = row.get(above.residence) if above.residence else None
                 people = tuple(_identities(above, row, ctx))
                 yield AffectedPerson(scope.collection, people, residence, count)
@@ -265,14 +266,15 @@ class Memory:
                 if names.search(str(row.get(name) or "")):
                     yield Mention(subject.ref, collection.name, key, name)
 
-    def _owners(self, tables: Tables, scope: LeakScope) -> Iterator[tuple[Collection, RowKey]]:
+    def _owners(self, tables: Tables, scope: LeakScope) -> Iterator[tuple[str, RowKey]]:
         """The topmost owner of every row that existed before the window closed."""
         collection = self._system.collections[scope.collection]
         born = collection.clocks.get("record_date")
         for key, row in tables.rows[scope.collection].items():
             at = clock(row.get(born)) if born else None
             if scope.until_at is None or at is None or at <= scope.until_at:
-                yield top(self._system, tables, collection, key)
+                above, owner = top(self._system, tables, collection, key)
+                yield above.name, owner
 
 
 def _links(

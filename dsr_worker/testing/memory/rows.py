@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from dsr_worker.contract import Transient
+
 Row = dict[str, Any]
 RowKey = tuple[str, ...]
 Change = tuple[str, RowKey, Row | None]  # collection, key, the row as it is to be; None: gone
@@ -70,6 +72,16 @@ def _leave(index: dict[str, dict[RowKey, None]], spell: _Spelling, key: RowKey, 
         index[spelled].pop(key, None)
 
 
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Turn a file that cannot be used into the contract's own error."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        message = f"the file of the rows cannot be used: {type(error).__name__}"
+        raise Transient(message) from None
+
+
 class Store:
     """Tables under a lock, and a count of the calls that were made on them."""
 
@@ -106,7 +118,8 @@ class Store:
         """The tables as they are now. Keep the block short: writers wait for it."""
         with self._lock:
             if self._path is not None:
-                self._refresh(self._open())
+                with _reaching():
+                    self._refresh(self._open())
             yield self._tables
 
     @contextmanager
@@ -117,8 +130,9 @@ class Store:
             if self._path is None:
                 yield self._tables, changes
             else:
-                file = self._open()
-                file.execute("BEGIN IMMEDIATE")
+                with _reaching():
+                    file = self._open()
+                    file.execute("BEGIN IMMEDIATE")
                 try:
                     self._refresh(file)
                     yield self._tables, changes
@@ -134,7 +148,9 @@ class Store:
         with self._lock:
             self._counts[method] += 1
             if self._path is not None:
-                log = os.open(f"{self._path}.calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                with _reaching():
+                    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+                    log = os.open(f"{self._path}.calls", flags, 0o600)
                 try:
                     os.write(log, f"{method}\n".encode())
                 finally:

@@ -296,7 +296,7 @@ def _calls(
             {
                 "id": call_id(who.number) + 1,
                 "customer_id": None,
-                "caller_phone": who.phone_digits,
+                "caller_phone": f"+{who.phone_digits}",
                 "called_at": _ago(rng, today, 300),
                 "agent_name": "Agent Ayo",
                 "notes": "caller hung up",

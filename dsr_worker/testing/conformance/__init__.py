@@ -1,0 +1,49 @@
+"""One suite for every connector, ours and others': subclass it, bring an adapter, run pytest.
+
+In: an `Adapter` that puts a `World` into the connector's system and dumps it by other means. Out:
+test methods. A connector with every protocol::
+
+    class TestMine(Conformance):
+        def make(self, world: World) -> Adapter: ...
+
+One with fewer joins the parts it has: `class TestMine(ContactsPart, ErasesPart)`. A protocol that
+is implemented without its part, or the other way round, is a failure: nothing is left out in
+silence. Needs pytest and nothing else; the connector's own faults (a lost connection, a throttled
+API) stay the author's to test.
+"""
+
+from dsr_worker.testing.conformance.basics import Basics
+from dsr_worker.testing.conformance.effects import ErasesPart, RechecksPart, SweepsPart
+from dsr_worker.testing.conformance.reading import (
+    AffectedPart,
+    ContactsPart,
+    MentionsPart,
+    ResolvesPart,
+)
+from dsr_worker.testing.conformance.trial import Adapter, Crash, DyingContext, HeldSinceContext
+from dsr_worker.testing.conformance.world import Where, World, large_world, standard_world
+
+
+class Conformance(ContactsPart, ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart):
+    """All parts, for a connector that implements every protocol."""
+
+
+__all__ = [
+    "Adapter",
+    "AffectedPart",
+    "Basics",
+    "Conformance",
+    "ContactsPart",
+    "Crash",
+    "DyingContext",
+    "ErasesPart",
+    "HeldSinceContext",
+    "MentionsPart",
+    "RechecksPart",
+    "ResolvesPart",
+    "SweepsPart",
+    "Where",
+    "World",
+    "large_world",
+    "standard_world",
+]

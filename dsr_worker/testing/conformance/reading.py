@@ -1,0 +1,103 @@
+"""The parts of the suite that only read: contacts, resolving, mentions, people in a leak.
+
+In: an author's adapter. Out: test methods, one class per protocol.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dsr_worker.contract import Affected, Contacts, LeakScope, Mentions, Resolves
+from dsr_worker.testing.conformance.basics import PARTS, Basics
+from dsr_worker.testing.conformance.trial import hostile, made
+from dsr_worker.testing.context import TrialContext
+
+
+class ContactsPart(Basics):
+    """Where a verification code may go."""
+
+    def test_contacts_are_the_stored_ones(self) -> None:
+        """Each claimed identity gives the contact on file as it is stored, and no one else's."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Contacts)
+            points = connector.contacts(world.claimed, TrialContext())
+            assert {(p.subject_ref, p.kind, p.value) for p in points} == world.contacts
+
+    def test_hostile_claims_reach_nobody(self) -> None:
+        """A code never goes out for a wildcard, a look-alike or another spelling of a number."""
+        with made(self) as adapter:
+            connector = adapter.connector()
+            assert isinstance(connector, Contacts)
+            assert not list(connector.contacts(hostile(adapter.world), TrialContext()))
+
+
+class ResolvesPart(Basics):
+    """Who is this in the system?"""
+
+    def test_links_follow_from_the_claim(self) -> None:
+        """One identity gives exactly the further ones that stand in the same person's row."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Resolves)
+            links = list(connector.resolve(world.claimed, TrialContext()))
+            sure = {
+                (x.subject_ref, x.identity.kind, x.identity.value) for x in links if not x.owners
+            }
+            assert sure == world.links
+            assert {(x.subject_ref, x.identity.kind) for x in links if x.owners} == world.contested
+
+    def test_hostile_claims_resolve_to_nobody(self) -> None:
+        """Nothing follows from a hostile value."""
+        with made(self) as adapter:
+            connector = adapter.connector()
+            assert isinstance(connector, Resolves)
+            assert not list(connector.resolve(hostile(adapter.world), TrialContext()))
+
+
+class MentionsPart(Basics):
+    """Places in other people's records."""
+
+    def test_mentions_are_found_at_their_exact_places(self) -> None:
+        """Every place that names a person in somebody else's record, and none of their own."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Mentions)
+            found = connector.mentions(world.people, TrialContext())
+            places = {(m.subject_ref, m.collection, m.key, m.field) for m in found}
+            assert places == world.mentions
+
+
+class AffectedPart(Basics):
+    """Whose data leaked?"""
+
+    def test_everyone_in_the_scope_is_named_once(self) -> None:
+        """Each owner of a leaked row comes once, with the rows counted."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Affected)
+            rows: Counter[str] = Counter()
+            people = list(connector.affected((world.leak,), TrialContext()))
+            for person in people:
+                numbers = [i.value for i in person.identities if i.kind == "customer_number"]
+                rows[numbers[0]] += person.rows
+            assert rows == Counter(world.leaked)
+            assert len(people) == len(world.leaked)
+
+    def test_no_scope_concerns_nobody(self) -> None:
+        """Without a scope there is no one to notify."""
+        with made(self) as adapter:
+            connector = adapter.connector()
+            assert isinstance(connector, Affected)
+            scopes: tuple[LeakScope, ...] = ()
+            assert not list(connector.affected(scopes, TrialContext()))
+
+
+PARTS.update(
+    {
+        Contacts: ContactsPart,
+        Resolves: ResolvesPart,
+        Mentions: MentionsPart,
+        Affected: AffectedPart,
+    }
+)

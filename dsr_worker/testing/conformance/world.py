@@ -1,0 +1,331 @@
+"""A small world of people and rows that every connector can be tried on, with its truth beside it.
+
+In: nothing. Out: `World`, standard or large. A connector whose system holds no tables brings a
+world of its own with the same facts filled in. All values of a person carry that person's marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Before,
+    Collection,
+    DecisionTable,
+    Field,
+    Form,
+    Identity,
+    LeakScope,
+    Mask,
+    MaskKind,
+    NeededByKept,
+    Parent,
+    Rule,
+    Since,
+    Subject,
+    System,
+    Taken,
+)
+
+Row = Mapping[str, Any]
+Where = tuple[str, tuple[str, ...]]  # collection, key
+
+_NULL: Final = Mask(MaskKind.NULL)
+_ERASE: Final = Rule("default", Always(), Action.ERASE)
+_KEEP: Final = Rule("default", Always(), Action.KEEP)
+_CUTOFF: Final = datetime(2018, 1, 1, tzinfo=UTC)
+_RECENT: Final = "2024-05-01T10:00:00+00:00"
+_OLD: Final = "2015-05-01T10:00:00+00:00"
+
+
+@dataclass(frozen=True)
+class World:
+    """Rows, the people asked about, and what must come of it.
+
+    `people` go by their whole closed set of identities, `claimed` by the one they state. `owned`
+    says whose each row is, bystanders' left out. Under `keeping` exactly `staying` of them stay.
+    `sweeping` takes exactly `swept`; `leak` concerns `leaked` people with so many rows each.
+    """
+
+    system: System
+    rows: Mapping[str, tuple[Row, ...]] = field(repr=False)
+    people: tuple[Subject, ...]
+    claimed: tuple[Subject, ...]
+    markers: Mapping[str, str] = field(repr=False)
+    owned: Mapping[str, frozenset[Where]] = field(repr=False)
+    withheld: str  # text that stands in people's rows but is about others
+    keeping: Mapping[str, DecisionTable] = field(repr=False)
+    staying: frozenset[Where] = field(repr=False)
+    contacts: frozenset[tuple[str, str, str]] = field(repr=False)  # ref, kind, stored value
+    links: frozenset[tuple[str, str, str]] = field(repr=False)  # ref, kind, value: uncontested
+    contested: frozenset[tuple[str, str]] = field(repr=False)  # ref, kind
+    mentions: frozenset[tuple[str, str, tuple[str, ...], str]] = field(repr=False)
+    sweeping: DecisionTable = field(repr=False)
+    swept: frozenset[Where] = field(repr=False)
+    leak: LeakScope
+    leaked: Mapping[str, int] = field(repr=False)  # customer number -> rows
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The identity kinds that any collection takes."""
+        return frozenset(k for c in self.system.collections.values() for k in c.takes)
+
+
+def standard_world() -> World:
+    """Five people, four tables, three of them asked about."""
+    return _world(extra_remarks=())
+
+
+def large_world(rows: int, row_bytes: int) -> World:
+    """The standard world, with one person who has `rows` more rows of about `row_bytes` each."""
+    filler = "x" * row_bytes
+    return _world(
+        tuple(
+            _remark(10_000 + n, "ann", f"{filler} {_MARKS['ann']}", at=_RECENT) for n in range(rows)
+        )
+    )
+
+
+_MARKS: Final = {name: f"zq{name}{name}zq" for name in ("ann", "ben", "dan", "cat", "eve")}
+_NUMBERS: Final = {"ann": 1, "ben": 2, "dan": 0, "cat": 3, "eve": 10}
+_ASKED: Final = ("ann", "ben", "dan")
+_AGENT: Final = "Agent zqagentzq"
+
+
+def _email(name: str) -> str:
+    return f"{name}.{_MARKS[name]}@mail.example"
+
+
+def _field(name: str, mask: Mask | None = None, **flags: bool) -> tuple[str, Field]:
+    return name, Field(name, "user.content", mask, **flags)
+
+
+def _system() -> System:
+    people = Collection(
+        name="people",
+        key=("id",),
+        person=True,
+        takes={"email": Taken("email", Form.ASCII_CASE), "customer_number": Taken("id")},
+        yields={"customer_number": "id", "phone": "phone"},
+        contact={"email": "email"},
+        residence="country",
+        clocks={"record_date": "created_at"},
+        fields=dict(
+            (
+                _field("id"),
+                _field("email", Mask(MaskKind.TOMBSTONE)),
+                _field("name", Mask(MaskKind.CONSTANT, "erased")),
+                _field("phone", _NULL),
+                _field("country"),
+                _field("created_at"),
+            )
+        ),
+        source={"table": "people"},
+    )
+    orders = Collection(
+        name="orders",
+        key=("id",),
+        parent=Parent("people", {"person_id": "id"}),
+        clocks={"record_date": "ordered_at"},
+        fields=dict(
+            (
+                _field("id"),
+                _field("person_id"),
+                _field("ordered_at"),
+                _field("ship_to", Mask(MaskKind.PSEUDONYM)),
+            )
+        ),
+        source={"table": "orders"},
+    )
+    invoices = Collection(
+        name="invoices",
+        key=("id",),
+        parent=Parent("orders", {"order_id": "id"}),
+        clocks={"record_date": "issued_at"},
+        kept_fields=frozenset({"id", "order_id", "issued_at", "gross"}),
+        fields=dict(
+            (
+                _field("id"),
+                _field("order_id"),
+                _field("issued_at"),
+                _field("gross"),
+                _field("bill_to", _NULL),
+            )
+        ),
+        source={"table": "invoices"},
+    )
+    remarks = Collection(
+        name="remarks",
+        key=("id",),
+        takes={"email": Taken("author", Form.ASCII_CASE)},
+        clocks={"record_date": "written_at"},
+        fields=dict(
+            (
+                _field("id"),
+                _field("author"),
+                _field("written_at"),
+                _field("body", free_text=True),
+                _field("agent", third_party=True),
+            )
+        ),
+        source={"table": "remarks"},
+    )
+    every = (people, orders, invoices, remarks)
+    return System("trial", "trial", {collection.name: collection for collection in every})
+
+
+def _person(name: str, phone: str, country: str | None) -> Row:
+    stored = _email(name).replace(name, name.capitalize(), 1) if name == "ann" else _email(name)
+    return {
+        "id": _NUMBERS[name],
+        "email": stored,
+        "name": f"{name} {_MARKS[name]}",
+        "phone": phone,
+        "country": country,
+        "created_at": _OLD,
+    }
+
+
+def _remark(number: int, name: str, body: str, at: str = _OLD) -> Row:
+    return {
+        "id": number,
+        "author": _email(name),
+        "written_at": at,
+        "body": body,
+        "agent": _AGENT,
+    }
+
+
+def _order(number: int, name: str, at: str) -> tuple[Row, Row]:
+    order = {
+        "id": number,
+        "person_id": _NUMBERS[name],
+        "ordered_at": at,
+        "ship_to": f"{name} {_MARKS[name]}",
+    }
+    bill_to = f"{name} {_MARKS[name]}"
+    return order, {
+        "id": number * 10,
+        "order_id": number,
+        "issued_at": at,
+        "gross": 1190,
+        "bill_to": bill_to,
+    }
+
+
+def _rows(extra_remarks: tuple[Row, ...]) -> dict[str, tuple[Row, ...]]:
+    sold = (
+        _order(100, "ann", _RECENT),
+        _order(101, "ann", _OLD),
+        _order(110, "ben", _OLD),
+        _order(120, "dan", _RECENT),
+        _order(130, "cat", _RECENT),
+        _order(140, "eve", _OLD),
+    )
+    remarks = (
+        _remark(1, "ann", f"likes tea {_MARKS['ann']}"),
+        _remark(2, "ann", f"likes rain {_MARKS['ann']}", at=_RECENT),
+        _remark(3, "ben", f"likes snow {_MARKS['ben']}"),
+        _remark(4, "cat", f"ask {_email('ann')}, says {_MARKS['cat']}"),
+        _remark(5, "eve", f"hums {_MARKS['eve']}", at=_RECENT),
+        *extra_remarks,
+    )
+    shared_phone = "+49 30 555 01"
+    return {
+        "people": (
+            _person("ann", "+49 30 555 10", "DE"),
+            _person("ben", shared_phone, "AT"),
+            _person("dan", "+49 30 555 20", None),
+            _person("cat", shared_phone, "DE"),
+            _person("eve", "+49 30 555 30", "FR"),
+        ),
+        "orders": tuple(order for order, _ in sold),
+        "invoices": tuple(invoice for _, invoice in sold),
+        "remarks": remarks,
+    }
+
+
+def _owner_of(collection: str, row: Row, rows: Mapping[str, tuple[Row, ...]]) -> str:
+    by_number = {number: name for name, number in _NUMBERS.items()}
+    if collection == "people":
+        return by_number[row["id"]]
+    if collection == "orders":
+        return by_number[row["person_id"]]
+    if collection == "invoices":
+        return _owner_of(
+            "orders", next(o for o in rows["orders"] if o["id"] == row["order_id"]), rows
+        )
+    return str(row["author"]).split(".", 1)[0]
+
+
+def _keeping() -> dict[str, DecisionTable]:
+    def masks(collection: str) -> dict[str, Mask]:
+        fields = _system().collections[collection].fields.values()
+        return {f.name: f.mask for f in fields if f.mask is not None}
+
+    minimum = Rule(
+        "minimum",
+        Since("issued_at", _CUTOFF),
+        Action.MASK,
+        "trial-minimum",
+        masks("invoices"),
+        "issued_at",
+    )
+
+    def needed(collection: str, child: str) -> Rule:
+        return Rule("needed", NeededByKept((child,)), Action.MASK, "needed", masks(collection))
+
+    rules = {
+        "people": (needed("people", "orders"), _ERASE),
+        "orders": (needed("orders", "invoices"), _ERASE),
+        "invoices": (minimum, _ERASE),
+        "remarks": (_ERASE,),
+    }
+    return {name: DecisionTable(name, some) for name, some in rules.items()}
+
+
+def _world(extra_remarks: tuple[Row, ...]) -> World:
+    rows = _rows(extra_remarks)
+    owned: dict[str, set[Where]] = {name: set() for name in _ASKED}
+    for collection, some in rows.items():
+        for row in some:
+            owner = _owner_of(collection, row, rows)
+            if owner in owned:
+                owned[owner].add((collection, (str(row["id"]),)))
+    claims = {name: Identity("email", _email(name)) for name in _ASKED}
+    numbers = {name: Identity("customer_number", str(_NUMBERS[name])) for name in _ASKED}
+    stored = {row["id"]: row["email"] for row in rows["people"]}
+    limit = Rule("limit", Before("written_at", _CUTOFF), Action.ERASE, "trial-limit")
+    return World(
+        system=_system(),
+        rows=rows,
+        people=tuple(Subject(name, (claims[name], numbers[name])) for name in _ASKED),
+        claimed=tuple(Subject(name, (claims[name],)) for name in _ASKED),
+        markers=_MARKS,
+        owned={name: frozenset(places) for name, places in owned.items()},
+        withheld=_AGENT,
+        keeping=_keeping(),
+        staying=frozenset(
+            (collection, (key,))
+            for collection, keys in {
+                "people": ("1", "0"),
+                "orders": ("100", "120"),
+                "invoices": ("1000", "1200"),
+            }.items()
+            for key in keys
+        ),
+        contacts=frozenset((name, "email", stored[_NUMBERS[name]]) for name in _ASKED),
+        links=frozenset((name, "customer_number", str(_NUMBERS[name])) for name in _ASKED)
+        | {("ann", "phone", "+493055510"), ("dan", "phone", "+493055520")},
+        contested=frozenset({("ben", "phone")}),
+        mentions=frozenset({("ann", "remarks", ("4",), "body")}),
+        sweeping=DecisionTable("remarks", (limit, _KEEP)),
+        swept=frozenset(("remarks", (str(number),)) for number in (1, 3, 4)),
+        leak=LeakScope("orders", ("ship_to",)),
+        leaked={"1": 2, "2": 1, "0": 1, "3": 1, "10": 1},
+    )
