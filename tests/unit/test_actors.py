@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     create_key(file)
     file.chmod(mode)
     with pytest.raises(ActorKeyError, match="chmod 600"):
+        load_key(file)
+
+
+def test_a_key_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that belongs to somebody else does not sign for me."""
+    file = tmp_path / "actor.key"
+    create_key(file)
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+    with pytest.raises(ActorKeyError, match="yours alone"):
         load_key(file)
 
 

@@ -165,6 +165,9 @@ def test_masks_on_joining_fields_are_refused() -> None:
     """A masked join field would cut parent from child."""
     faults = _faults("customer_id: user.unique_id", 'customer_id: {category: user, mask: "null"}')
     assert "joined" in faults[0]
+    by_name = GOOD.replace("on: {customer_id: id}", "on: {customer_id: name}")
+    with pytest.raises(DocumentError, match=r"customers\.fields\.name\.mask: parent and child"):
+        read_system(by_name)
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "shop", "a: b: c\n", "\x00", "a: \t- x\n"])

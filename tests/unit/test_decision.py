@@ -121,6 +121,16 @@ def test_an_invoice_in_its_tax_period_keeps_its_tax_fields_only() -> None:
     assert rule.ground == "de-ao-147-voucher"
 
 
+@pytest.mark.parametrize("kept", [None, frozenset({"id", "issued_on", "net", "name"})])
+def test_a_minimum_with_nothing_to_mask_keeps_the_row(kept: frozenset[str] | None) -> None:
+    """Where every field is protected the row is kept, and the answer does not say masked."""
+    whole = replace(INVOICES, kept_fields=kept, parent=None)
+    system = System("s", "memory", {"invoices": whole})
+    decisions = compile_decisions(system, {"invoices": Bound(minimums=(TAX,))}, NOW)
+    rule = evaluate(decisions.erasure()["invoices"], {"issued_on": NOW})
+    assert (rule.code, rule.action, rule.masks) == ("minimum", Action.KEEP, {})
+
+
 @pytest.mark.parametrize(
     ("issued", "action"),
     [

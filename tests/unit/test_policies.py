@@ -157,6 +157,15 @@ def test_year_ends_count_in_the_comparison(period: str, *, faulty: bool) -> None
     assert bool(lint(_policies(GOOD, limit))) is faulty
 
 
+def test_a_limit_may_end_with_a_minimum() -> None:
+    """Keeping exactly as long as one must is no contradiction."""
+    same = GOOD.replace("policy: de-shop", "policy: de-same").replace(
+        "keep_at_least: {statute: de-ao-147-voucher}",
+        "keep_at_most: {period: P8Y, anchor: calendar_year_end, citation: as the law}",
+    )
+    assert lint(_policies(GOOD, same)) == []
+
+
 def test_clocks_that_the_map_lacks_are_found() -> None:
     """A policy whose clock is not mapped would bind nothing in silence; lint names it."""
     system = System("shop", "memory", {"invoices": INVOICES})
