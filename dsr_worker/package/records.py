@@ -15,6 +15,7 @@ from dsr_worker.contract import Collection
 from dsr_worker.package.contents import PackageRefused, RecordSource, Source
 
 _HELD_BYTES = 4 * 1024 * 1024  # a smaller answer is read once and kept; a larger one read again
+_RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR; the code that connectors use
 _RECORD_BYTES = 400  # what a held record costs beside its body
 
 Withheld = Counter[tuple[str, str, str, str]]  # (system, collection, field, ground) -> values
@@ -96,7 +97,7 @@ class ThirdParty:
             return body
         if count:
             for name in gone:
-                self._withheld[self._system, self._collection, name, "third_party"] += 1
+                self._withheld[self._system, self._collection, name, _RIGHTS_OF_OTHERS] += 1
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
         )

@@ -42,5 +42,5 @@ def ground_text(used: Mapping[str, str], ground: str) -> str:
 
 
 def limit_text(used: Mapping[str, str], limit: str) -> str:
-    """A limit in words, or its code where we have none."""
-    return used.get(f"limit_{limit}", limit)
+    """A limit in words, or its code; `contested-phone` is a kind of `contested`."""
+    return used.get(f"limit_{limit}") or used.get(f"limit_{limit.partition('-')[0]}") or limit

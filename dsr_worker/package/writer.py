@@ -248,7 +248,7 @@ class _Writer:
                 "legal_basis": part.collection.legal_basis,
                 "categories": sorted({f.category for f in part.collection.fields.values()}),
                 "recipients": list(part.collection.recipients),
-                "storage": organisation.storage[part.collection.record_class or ""],
+                "storage": organisation.storage.get(part.collection.record_class or "", ""),
                 "origin": part.collection.origin,
             }
             for part in parts

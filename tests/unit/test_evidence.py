@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -367,6 +369,21 @@ def test_a_certificate_verifies_with_the_public_key_alone() -> None:
     assert verify_certificate(file, keys.public_key) == []
     assert verify_certificate(file, Keys(2).public_key)
     assert file == build_certificate(certificate(), keys)
+
+
+def test_the_documented_check_needs_nothing_of_ours() -> None:
+    """The few lines in docs/evidence.md accept a true certificate and refuse a changed one."""
+    page = Path(__file__).parents[2].joinpath("docs", "evidence.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    assert "dsr_worker" not in code
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own documentation is what is tried
+    file = build_certificate(certificate(controller="Käse & Söhne"), Keys())
+    names["check"](file, Keys().public_key)
+    with pytest.raises(InvalidSignature):
+        names["check"](file.replace(b'"erased": 6', b'"erased": 7'), Keys().public_key)
+    with pytest.raises(InvalidSignature):
+        names["check"](file, Keys(2).public_key)
 
 
 def _every_leaf(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -238,14 +238,17 @@ def test_information_is_tailored_to_the_person() -> None:
 
 def test_what_is_withheld_is_told_without_content() -> None:
     """Everything left out is counted with place and ground, from connectors and from the case."""
-    item = replace(ORDINARY, withheld=(Withheld("agent", "third_party", 2),))
+    item = replace(ORDINARY, withheld=(Withheld("agent", "AC_RIGHTS_OF_OTHERS", 2),))
     more = WithheldPart("helpdesk", "comments", "contested", 3)
-    package = build(replace(contents(item, item), withheld=[more], limits=["contested"]))
+    package = build(
+        replace(contents(item, item), withheld=[more], limits=["contested-phone", "odd"])
+    )
     told = json.loads(members(package)["withheld.json"])
     assert [(w["system"], w["collection"], w["field"], w["values"]) for w in told["withheld"]] == [
         ("helpdesk", "comments", "", 3),
         ("shop", "orders", "agent", 4),
     ]
+    assert told["limits"] == [languages()["en"]["limit_contested"], "odd"]
     assert "Art. 15(4)" in Page(members(package)["index.html"]).text
 
 
