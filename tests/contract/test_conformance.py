@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,8 +30,11 @@ from dsr_worker.contract import (
 from dsr_worker.testing.conformance import Adapter, Conformance, ContactsPart, Where, World
 from dsr_worker.testing.memory import Memory, MemoryConfig, Store, store
 from dsr_worker.testing.memory.decide import Judge
+from tests.services import Databases
 
 _SCHEMA: Final = """
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public;
 CREATE TABLE people (
     id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text NOT NULL, phone text, country text,
     created_at timestamptz);
@@ -142,7 +145,7 @@ class PostgresAdapter:
         return found
 
     def close(self) -> None:
-        """Close the connectors' connections; the fixture drops the database."""
+        """Close the connectors' connections; the next world takes their place."""
         for connector in self.made:
             connector.close()
 
@@ -155,15 +158,19 @@ class PostgresAdapter:
 class TestPostgres(Conformance):
     """The Postgres connector on a real server."""
 
-    database: Callable[[], str]
+    dsn: str
 
-    @pytest.fixture(autouse=True)
-    def _databases(self, database: Callable[[], str]) -> None:
-        self.database = database
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _database(cls, postgres_dsn: str) -> Iterator[None]:
+        databases = Databases(postgres_dsn)
+        cls.dsn = databases()
+        yield
+        databases.drop_all()
 
     def make(self, world: World) -> Adapter:
-        """A database of its own."""
-        return PostgresAdapter(world, self.database())
+        """Fresh tables in the class's database."""
+        return PostgresAdapter(world, self.dsn)
 
 
 class _Leaky(Memory):
