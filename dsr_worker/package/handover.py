@@ -83,6 +83,8 @@ def _write_aes_zip(package: BinaryIO, out: BinaryIO, passphrase: str) -> None:
         )
     with _opened(package) as source:
         manifest = manifest_of(source)
+        if set(source.namelist()) != {*manifest, MANIFEST}:
+            raise PackageRefused("The package and its manifest do not name the same members.")
         kwargs = {"nbits": 256, "force_wz_aes_version": 2}
         with pyzipper.AESZipFile(
             out, "w", pyzipper.ZIP_DEFLATED, encryption=pyzipper.WZ_AES, encryption_kwargs=kwargs

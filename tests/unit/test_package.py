@@ -679,12 +679,20 @@ def test_a_broken_package_is_never_handed_over(
         assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f.update({"withheld.json": b"{}"}),
+        lambda f: f.pop("withheld.json"),
+        lambda f: f.update({"extra.txt": b""}),
+    ],
+)
 @pytest.mark.parametrize("method", list(Method))
 def test_an_unsealed_but_changed_package_is_never_handed_over(
-    tmp_path: Path, method: Method
+    tmp_path: Path, method: Method, change: Callable[[dict[str, bytes]], None]
 ) -> None:
     """A package whose manifest does not fit is refused as well."""
-    changed = rezipped(build(contents(ORDINARY)), lambda f: f.update({"withheld.json": b"{}"}))
+    changed = rezipped(build(contents(ORDINARY)), change)
     secret = {
         Method.AES_ZIP: "a-long-passphrase",
         Method.AGE: str(pyrage.x25519.Identity.generate().to_public()),
