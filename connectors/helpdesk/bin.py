@@ -53,7 +53,8 @@ class Bin:
                 jobs.setdefault(told["job"], []).append(doomed)
         settled = Settled()
         for job_id, tickets in jobs.items():
-            self._settle(job_id, tickets, settled)
+            if not self._settle(job_id, tickets, settled):
+                self._forget(tickets)
         return settled
 
     def holds(self, ticket_ids: set[int]) -> dict[int, Row]:
@@ -79,30 +80,32 @@ class Bin:
         settled = Settled()
         if job_id is None:
             settled.gone.extend(tickets)
-        else:
-            self._settle(job_id, tickets, settled)
+        elif not self._settle(job_id, tickets, settled):
+            self._wait(job_id, tickets, settled)
         return settled
 
     def restore(self, ticket_id: int) -> None:
         """Take a ticket out of the bin again: a hold came between."""
         self._api.put(f"deleted_tickets/{ticket_id}/restore", {})
 
-    def _settle(self, job_id: str, tickets: Sequence[Doomed], settled: Settled) -> None:
+    def _settle(self, job_id: str, tickets: Sequence[Doomed], settled: Settled) -> bool:
+        """Whether the helpdesk knows the job; if so, its tickets are gone or waited for."""
         job = self._api.settle(job_id)
         if job is None:
-            self._forget(tickets)
-        elif job["status"] == "completed":
+            return False
+        if job["status"] == "completed":
             self._forget(tickets)
             _refuse_failures(job)
             settled.gone.extend(tickets)
         else:
-            for doomed in tickets:
-                self._note(job_id, doomed)
-            settled.pending.extend(tickets)
+            self._wait(job_id, tickets, settled)
+        return True
 
-    def _note(self, job_id: str, doomed: Doomed) -> None:
-        told = {"job": job_id, "comments": doomed.comments, "files": doomed.files}
-        self._ctx.state.put(_place(doomed.ticket_id), json.dumps(told).encode())
+    def _wait(self, job_id: str, tickets: Sequence[Doomed], settled: Settled) -> None:
+        for doomed in tickets:
+            told = {"job": job_id, "comments": doomed.comments, "files": doomed.files}
+            self._ctx.state.put(_place(doomed.ticket_id), json.dumps(told).encode())
+        settled.pending.extend(tickets)
 
     def _forget(self, tickets: Iterable[Doomed]) -> None:
         for doomed in tickets:

@@ -68,9 +68,9 @@ class Mentioning:
         collection = self._layout.tickets
         if collection is None:
             return
-        for name in _CC_FIELDS:
-            if own & set(ticket.get(name) or ()):
-                yield Mention(ref, collection.name, key_of(collection, ticket), name)
+        copied = _copied_in(collection, ticket, own)
+        if copied is not None:
+            yield Mention(ref, collection.name, key_of(collection, ticket), copied)
         yield from _in_texts(ref, collection, ticket, texts)
         if self._layout.comments is not None:
             for comment in read_comments(self._api, ticket["id"]):
@@ -82,6 +82,13 @@ class Mentioning:
         if comment["author_id"] in own:
             yield Mention(ref, collection.name, key_of(collection, comment), "author_id")
         yield from _in_texts(ref, collection, comment, texts)
+
+
+def _copied_in(collection: Collection, ticket: Row, own: set[int]) -> str | None:
+    """The field by which one of these users is copied in; a mapped one where there is a choice."""
+    names = [name for name in _CC_FIELDS if own & set(ticket.get(name) or ())]
+    mapped = [name for name in names if name in collection.fields]
+    return next(iter([*mapped, *names]), None)
 
 
 def _in_texts(ref: str, collection: Collection, row: Row, texts: set[str]) -> Iterator[Mention]:

@@ -17,6 +17,7 @@ from dsr_worker.contract import Context, NeedsHuman, Permanent, Subject
 ID_FIELD = "id"
 _MAX_VALUE_BYTES = 320  # no address is longer (RFC 5321, section 4.5.3.1: 64 + 1 + 255)
 _MAX_CANDIDATES = 1_000
+_REMEMBERED = 5_000
 _GONE_NAME = "Permanently Deleted User"
 
 
@@ -95,6 +96,8 @@ class People:
 
     def exactly(self, kind: str, name: str, text: str) -> list[Row]:
         """Live users whose `name` field, or one of whose addresses, is equal to `text`."""
+        if len(self._searched) > _REMEMBERED:
+            self._searched.clear()
         if (kind, text) not in self._searched:
             self._searched[kind, text] = [
                 user for user in self._candidates(name, text) if self._equal(user, kind, name, text)

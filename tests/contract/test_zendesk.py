@@ -230,7 +230,6 @@ def test_mentions_are_listed_by_place(desk: Zendesk) -> None:
     found = set(desk.mentions([subject()], TrialContext()))
     assert found == {
         Mention("s1", "tickets", (str(OTHER),), "collaborator_ids"),
-        Mention("s1", "tickets", (str(OTHER),), "email_cc_ids"),
         Mention("s1", "comments", ("7101",), "body"),
         Mention("s1", "comments", ("7102",), "author_id"),
     }

@@ -21,6 +21,8 @@ import base64
 import binascii
 import json
 import re
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -254,6 +256,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     fake: Fake
+
+    def handle_error(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        """Callers may hang up at any time; anything else is a fault of the fake and is shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
