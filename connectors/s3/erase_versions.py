@@ -1,0 +1,181 @@
+"""Erasing objects under a prefix per person, version by version.
+
+In: located keys, or a sweep's order. Out: fates in a tally. Versions go by their ids, older ones
+before the one that is current, so that no crash and no refusal brings an old version back to light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dsr_worker.contract import Action, Context, DecisionTable, Identity, Key, Outcome
+
+from .bucket import Bucket, Version
+from .decide import decide, latest
+from .prefix import Prefixes, VersionRow, key_of
+from .tally import ACCESS_DENIED, HIDES_VERSION, OBJECT_LOCK, Fate, Tally
+
+_BATCH = 1000
+CANNOT_MASK = "s3-cannot-mask"  # an object is one value: it stays whole, or goes
+Refs = frozenset[str]
+
+
+@dataclass
+class Batch:
+    """Whole objects, and which of their versions are to be decided for whom (None: a sweep)."""
+
+    objects: list[list[Version]] = field(default_factory=list)
+    wanted: dict[Version, tuple[str | None, ...]] = field(default_factory=dict)
+    refs: dict[Version, Refs] = field(default_factory=dict)
+
+
+class VersionEraser:
+    """The changing side of one collection in the `prefix` layout."""
+
+    def __init__(self, prefixes: Prefixes, bucket: Bucket, ctx: Context) -> None:
+        self._prefixes = prefixes
+        self._name = prefixes.collection.name
+        self._bucket = bucket
+        self._ctx = ctx
+
+    def erase(
+        self,
+        owned: Iterable[tuple[list[Version], Refs]],
+        located: Mapping[tuple[str, ...], set[str]],
+        tally: Tally,
+    ) -> None:
+        """Decide and erase the located versions; one that is not there is already gone."""
+        left = {key: set(refs) for key, refs in located.items()}
+        for batch in self._located(owned, left):
+            tally.merge(self._settle(batch, self._ctx.dry_run))
+        for refs in left.values():
+            for ref in refs:
+                tally.add(ref, self._name, Fate(Outcome.ALREADY_GONE))
+
+    def sweep(self, dry: bool) -> Iterator[Tally]:  # noqa: FBT001 - a dry run or not, no third way
+        """Decide, and unless `dry` erase, every version of every object, a batch at a time."""
+        batch = Batch()
+        for versions in self._bucket.objects(self._prefixes.layout.before, self._ctx.spend):
+            if self._prefixes.identity_in(versions[0].key) is None:
+                continue
+            batch.objects.append(versions)
+            batch.wanted |= dict.fromkeys(versions, (None,))
+            if len(batch.wanted) >= _BATCH:
+                yield self._settle(batch, dry)
+                batch = Batch()
+        if batch.objects:
+            yield self._settle(batch, dry)
+
+    def _located(
+        self, owned: Iterable[tuple[list[Version], Refs]], left: dict[tuple[str, ...], set[str]]
+    ) -> Iterator[Batch]:
+        batch = Batch()
+        for versions, owners in owned:
+            for version in versions:
+                refs = left.get(key_of(version), set()) & owners
+                if refs:
+                    batch.wanted[version] = tuple(sorted(refs))
+                    batch.refs[version] = frozenset(refs)
+                    left[key_of(version)] -= refs
+            batch.objects.append(versions)
+            if len(batch.wanted) >= _BATCH:
+                yield batch
+                batch = Batch()
+        if batch.wanted:
+            yield batch
+
+    def _settle(self, batch: Batch, dry: bool) -> Tally:  # noqa: FBT001 - as `sweep`
+        ctx = self._ctx
+        ctx.check()
+        locked = self._locked(batch, ctx.table(self._name))
+        if dry:
+            return self._counted(batch, self._fates(batch, ctx.table(self._name), locked))
+        with ctx.guard() as guard:
+            fates = self._fates(batch, guard.table(self._name), locked)
+            doomed = {v for v, fate in fates.items() if fate.outcome is Outcome.ERASED}
+            if doomed:
+                guard.intend(tuple(self._counted(batch, fates).receipts()))
+                self._erase(batch, doomed, fates)
+        return self._counted(batch, fates)
+
+    def _erase(self, batch: Batch, doomed: set[Version], fates: dict[Version, Fate]) -> None:
+        versioning = self._bucket.versioning(self._ctx.spend)
+        older = [v for v in doomed if not v.latest]
+        stuck = self._deny(older, versioning, fates)
+        newest = []
+        for version in (v for v in doomed if v.latest):
+            if version.marker and version.key in stuck:
+                fates[version] = fates[version].retained(HIDES_VERSION)
+            else:
+                newest.append(version)
+        self._deny(newest, versioning, fates)
+
+    def _deny(
+        self, versions: list[Version], versioning: str, fates: dict[Version, Fate]
+    ) -> set[str]:
+        """Erase; note what is refused, and return the keys of those objects."""
+        denied = self._bucket.erase_versions(versions, versioning, self._ctx.spend)
+        for version in denied:
+            locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
+            fates[version] = fates[version].retained(OBJECT_LOCK if locked else ACCESS_DENIED)
+        return {version.key for version in denied}
+
+    def _locked(self, batch: Batch, table: DecisionTable) -> frozenset[Version]:
+        erased = (v for v in batch.wanted if self._fate(v, batch, table).outcome is Outcome.ERASED)
+        ctx = self._ctx
+        return frozenset(v for v in erased if self._bucket.locked(v, ctx.spend, ctx.now))
+
+    def _fates(
+        self, batch: Batch, table: DecisionTable, locked: frozenset[Version]
+    ) -> dict[Version, Fate]:
+        fates = {v: self._fate(v, batch, table) for v in batch.wanted}
+        for version in locked:
+            if fates[version].outcome is Outcome.ERASED:
+                fates[version] = fates[version].retained(OBJECT_LOCK)
+        for versions in batch.objects:
+            stays = [v for v in versions if v not in fates or fates[v].stays]
+            for marker in (v for v in versions if v.marker and v.latest and v in fates):
+                if any(not v.marker for v in stays) and not fates[marker].stays:
+                    fates[marker] = fates[marker].retained(HIDES_VERSION)
+        return fates
+
+    def _fate(self, version: Version, batch: Batch, table: DecisionTable) -> Fate:
+        row = VersionRow(version, self._identity(version), batch.refs.get(version, frozenset()))
+        rule = decide(table, row)
+        newest = latest(rule, row)
+        match rule.action:
+            case Action.ERASE:
+                return Fate(Outcome.ERASED, 0, rule.ground, newest)
+            case Action.MASK:
+                return Fate(Outcome.RETAINED, 0, rule.ground or CANNOT_MASK, newest)
+            case Action.KEEP:
+                return Fate(Outcome.RETAINED, 0, rule.ground, newest, quiet=rule.code == "default")
+
+    def _identity(self, version: Version) -> Identity | None:
+        kind = self._prefixes.layout.kind
+        value = self._prefixes.identity_in(version.key)
+        canonical = self._ctx.canonical(kind, value) if value else None
+        return Identity(kind, canonical) if canonical else None
+
+    def _counted(self, batch: Batch, fates: dict[Version, Fate]) -> Tally:
+        tally = Tally()
+        for version, refs in batch.wanted.items():
+            fate = fates[version]
+            for ref in refs:
+                if ref is None:
+                    if not fate.quiet:
+                        tally.add(None, self._name, fate)
+                    continue
+                kept = self._ctx.digest(self._name, key_of(version)) if fate.stays else None
+                tally.add(ref, self._name, fate, kept)
+        return tally
+
+
+def by_object(keys: Iterable[Key]) -> dict[str, dict[str, dict[tuple[str, ...], set[str]]]]:
+    """Located keys by collection and object key: `(key) -> subjects`."""
+    grouped: dict[str, dict[str, dict[tuple[str, ...], set[str]]]] = {}
+    for key in keys:
+        of_object = grouped.setdefault(key.collection, {}).setdefault(key.key[0], {})
+        of_object.setdefault(key.key, set()).add(key.subject_ref)
+    return grouped

@@ -1,0 +1,329 @@
+"""Reading shared objects: one pass over each serves every subject of the batch.
+
+In: a collection in the `lines` layout, a bucket, subjects. Out: records, keys, links, mentions,
+affected people. Every version that still exists is read, since a version that nobody sees is still
+there. A row is a key: `(object key, *key fields)`; the same row in several versions is one row, and
+an access shows each of its differing texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TypeVar
+
+from dsr_worker.contract import (
+    AffectedPerson,
+    Collection,
+    Context,
+    Identity,
+    Key,
+    LeakScope,
+    Link,
+    Mention,
+    NeedsHuman,
+    Record,
+    Subject,
+    Transient,
+    Withheld,
+)
+
+from .bucket import Bucket, Version
+from .config import LinesLayout
+from .csv_records import csv
+from .owners import Mentioned, Owners, clock_of, identities_of
+from .records import (
+    Broken,
+    Entry,
+    Piece,
+    Skip,
+    UnreadableError,
+    key_text,
+    line_blocks,
+    ndjson,
+    opened,
+    text_of,
+)
+from .refusals import ChangedError, GoneError
+
+T = TypeVar("T")
+_ATTEMPTS = 5
+_PEOPLE_AT_ONCE = 10_000
+RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR
+UNREADABLE = "(unreadable line)"
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A record with the subjects that own it, and by which kind of identity."""
+
+    version: Version
+    entry: Entry
+    key: tuple[str, ...]
+    owners: dict[str, str]
+
+
+class Lines:
+    """The shared objects of one collection, read only."""
+
+    def __init__(self, collection: Collection, layout: LinesLayout) -> None:
+        self.collection = collection
+        self.layout = layout
+        self._third_party = tuple(f.name for f in collection.fields.values() if f.third_party)
+
+    # ---- pieces
+
+    def pieces(
+        self, bucket: Bucket, version: Version, skip: Skip | None, ctx: Context
+    ) -> Iterator[Piece]:
+        """Everything in one version, in order. Raises `NeedsHuman` where the map is wrong."""
+        return self.opened(bucket, version, skip, ctx)[1]
+
+    def opened(
+        self, bucket: Bucket, version: Version, skip: Skip | None, ctx: Context
+    ) -> tuple[bool, Iterator[Piece]]:
+        """Whether the version is gzip, and its pieces."""
+        try:
+            gzip, plain = opened(bucket.stream(version, ctx.spend))
+        except UnreadableError as error:
+            raise self.unreadable(version, error.reason, ctx) from None
+        return gzip, self._pieces(plain, version, skip, ctx)
+
+    def _pieces(
+        self, plain: Iterator[bytes], version: Version, skip: Skip | None, ctx: Context
+    ) -> Iterator[Piece]:
+        blocks = line_blocks(plain)
+        try:
+            if self.layout.format == "ndjson":
+                yield from ndjson(blocks, skip)
+            else:
+                columns = [taken.field for taken in self.collection.takes.values()]
+                yield from csv(blocks, self.layout.delimiter, columns, skip)
+        except UnreadableError as error:
+            raise self.unreadable(version, error.reason, ctx) from None
+
+    def unreadable(self, version: Version, reason: str, ctx: Context) -> NeedsHuman:
+        """The stop for a person, naming the object by its digest."""
+        place = ctx.digest(self.collection.name, (version.key,))
+        fields = {"collection": self.collection.name, "object": place, "reason": reason}
+        return NeedsHuman("s3-unreadable-object", fields)
+
+    def _entries(
+        self, bucket: Bucket, versions: list[Version], skip: Skip | None, ctx: Context
+    ) -> Iterator[tuple[Version, Entry]]:
+        for version in versions:
+            for piece in self.pieces(bucket, version, skip, ctx):
+                if not isinstance(piece, bytes | Broken):
+                    yield version, piece
+
+    def key_of(self, version: Version, entry: Entry) -> tuple[str, ...]:
+        """The row's key."""
+        return (version.key, *(key_text(entry.value(name)) for name in self.collection.key))
+
+    def objects(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
+        """The versions with bytes in them, by object, the current one first."""
+        for versions in bucket.objects(self.layout.prefix, ctx.spend):
+            ctx.check()
+            found = with_bytes(versions)
+            if found:
+                yield found
+
+    def steady(
+        self,
+        bucket: Bucket,
+        versions: list[Version],
+        ctx: Context,
+        read: Callable[[list[Version]], Iterator[T]],
+    ) -> Iterator[T]:
+        """What `read` yields from an object, from the start again when it changed meanwhile."""
+        key = versions[0].key
+        for _ in range(_ATTEMPTS):
+            try:
+                yield from read(versions)
+            except (ChangedError, GoneError):
+                ctx.check()
+                versions = with_bytes(bucket.versions_of(key, ctx.spend))
+            else:
+                return
+        raise Transient("an object changed each time it was read")
+
+    # ---- what belongs to subjects
+
+    def owned(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Owned]:
+        """Every owned record in every version."""
+        owners = Owners(self.collection, subjects, ctx)
+        if not owners:
+            return
+        skip = None if ctx.second_path else owners.skip()
+
+        def read(versions: list[Version]) -> Iterator[Owned]:
+            for version, entry in self._entries(bucket, versions, skip, ctx):
+                found = owners.of(entry)
+                if found:
+                    yield Owned(version, entry, self.key_of(version, entry), found)
+
+        for versions in self.objects(bucket, ctx):
+            yield from self.steady(bucket, versions, ctx, read)
+
+    def find(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """Each owned record once per differing text."""
+        seen: set[bytes] = set()
+        at_object = ""
+        for row in self.owned(bucket, subjects, ctx):
+            if row.version.key != at_object:
+                at_object = row.version.key
+                seen.clear()
+            text = row.entry.raw.strip()
+            for ref in row.owners:
+                mark = blake2b(repr((ref, row.key, text)).encode("utf-8", "replace")).digest()
+                if mark not in seen:
+                    seen.add(mark)
+                    yield self._record(ref, row)
+
+    def locate(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
+        """Each owned row once."""
+        seen: set[tuple[str, tuple[str, ...]]] = set()
+        at_object = ""
+        for row in self.owned(bucket, subjects, ctx):
+            if row.version.key != at_object:
+                at_object = row.version.key
+                seen.clear()
+            for ref in row.owners:
+                if (ref, row.key) not in seen:
+                    seen.add((ref, row.key))
+                    yield Key(ref, self.collection.name, row.key)
+
+    def _record(self, ref: str, row: Owned) -> Record:
+        others = [n for n in self._third_party if row.entry.value(n) is not None]
+        return Record(
+            subject_ref=ref,
+            collection=self.collection.name,
+            key=row.key,
+            body=row.entry.body(frozenset(others)),
+            withheld=tuple(Withheld(name, RIGHTS_OF_OTHERS) for name in others),
+        )
+
+    # ---- links
+
+    def resolve(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
+        """The identities that owned records yield, with how many others carry them."""
+        if not self.collection.yields:
+            return
+        found: dict[tuple[str, Identity], tuple[tuple[str, ...], str]] = {}
+        known = {(s.ref, identity) for s in subjects for identity in s.identities}
+        for row in self.owned(bucket, subjects, ctx):
+            for identity in self._yielded(row.entry, ctx):
+                for ref, via in row.owners.items():
+                    if (ref, identity) not in known:
+                        found.setdefault((ref, identity), (row.key, via))
+        others = self._carried_by_others(bucket, subjects, found.keys(), ctx)
+        for (ref, identity), (key, via) in found.items():
+            count = others.get((ref, identity), 0)
+            yield Link(ref, identity, self.collection.name, key, via, count)
+
+    def _yielded(self, entry: Entry, ctx: Context) -> Iterator[Identity]:
+        for kind, name in self.collection.yields.items():
+            text = text_of(entry.value(name))
+            canonical = ctx.canonical(kind, text) if text else None
+            if canonical:
+                yield Identity(kind, canonical)
+
+    def _carried_by_others(
+        self,
+        bucket: Bucket,
+        subjects: Sequence[Subject],
+        links: Iterable[tuple[str, Identity]],
+        ctx: Context,
+    ) -> dict[tuple[str, Identity], int]:
+        refs_of: dict[Identity, set[str]] = {}
+        for ref, identity in links:
+            refs_of.setdefault(identity, set()).add(ref)
+        if not refs_of:
+            return {}
+        owners = Owners(self.collection, subjects, ctx)
+
+        def read(versions: list[Version]) -> Iterator[tuple[str, Identity]]:
+            for piece in self._entries(bucket, versions[:1], None, ctx):
+                for identity in self._yielded(piece[1], ctx):
+                    for ref in refs_of.get(identity, set()).difference(owners.of(piece[1])):
+                        yield ref, identity
+
+        counts: dict[tuple[str, Identity], int] = {}
+        for versions in self.objects(bucket, ctx):
+            for pair in self.steady(bucket, versions, ctx, read):
+                counts[pair] = counts.get(pair, 0) + 1
+        return counts
+
+    # ---- mentions and breaches
+
+    def mentions(
+        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Mention]:
+        """Places in records of others, and unreadable lines, that name a subject."""
+        owners = Owners(self.collection, subjects, ctx)
+        mentioned = Mentioned(self.collection, subjects)
+        skip = None if ctx.second_path else mentioned.skip()
+
+        def named(version: Version, piece: Entry | Broken) -> Iterator[Mention]:
+            if isinstance(piece, Broken):
+                key: tuple[str, ...] = (version.key, f"byte {piece.at_byte}")
+                places = [(ref, UNREADABLE) for ref in sorted(mentioned.in_bytes(piece.raw))]
+            else:
+                key, own = self.key_of(version, piece), owners.of(piece)
+                places = [place for place in mentioned.in_entry(piece) if place[0] not in own]
+            for ref, name in places:
+                yield Mention(ref, self.collection.name, key, name)
+
+        def read(versions: list[Version]) -> Iterator[Mention]:
+            for version in versions:
+                for piece in self.pieces(bucket, version, skip, ctx):
+                    if not isinstance(piece, bytes):
+                        yield from named(version, piece)
+
+        for versions in self.objects(bucket, ctx):
+            yield from dict.fromkeys(self.steady(bucket, versions, ctx, read))
+
+    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
+        """The people whose records lay in the scope; a person may come in several parts."""
+
+        def read(versions: list[Version]) -> Iterator[tuple[tuple[Identity, ...], str | None]]:
+            for version, entry in self._entries(bucket, versions, None, ctx):
+                identities = identities_of(entry, self.collection, ctx)
+                if identities and self._leaked(entry, version, scope):
+                    yield tuple(sorted(identities)), self._residence(entry)
+
+        people: dict[tuple[tuple[Identity, ...], str | None], int] = {}
+        for versions in self.objects(bucket, ctx):
+            for person in self.steady(bucket, versions, ctx, read):
+                people[person] = people.get(person, 0) + 1
+                if len(people) >= _PEOPLE_AT_ONCE:
+                    yield from self._people(people)
+                    people.clear()
+        yield from self._people(people)
+
+    def _people(
+        self, people: dict[tuple[tuple[Identity, ...], str | None], int]
+    ) -> Iterator[AffectedPerson]:
+        for (identities, residence), rows in people.items():
+            yield AffectedPerson(self.collection.name, identities, residence, rows)
+
+    def _residence(self, entry: Entry) -> str | None:
+        return (
+            text_of(entry.value(self.collection.residence)) if self.collection.residence else None
+        )
+
+    def _leaked(self, entry: Entry, version: Version, scope: LeakScope) -> bool:
+        if scope.fields and all(entry.value(name) is None for name in scope.fields):
+            return False
+        name = self.collection.clocks.get("record_date")
+        made_at = clock_of(entry.value(name), self.layout.clock) if name else None
+        if made_at is None and name is None:
+            made_at = version.last_modified
+        return scope.until_at is None or made_at is None or made_at <= scope.until_at
+
+
+def with_bytes(versions: list[Version]) -> list[Version]:
+    """The versions worth reading, the current one first, then the newest."""
+    found = [v for v in versions if not v.marker and v.size_bytes]
+    return sorted(found, key=lambda v: (not v.latest, -v.last_modified.timestamp()))

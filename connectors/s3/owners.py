@@ -1,0 +1,204 @@
+"""Whose record is this: the exact comparison of owner fields with the identities of a batch.
+
+In: a collection's `takes`, the batch's subjects, one entry. Out: the subjects that own it. Where
+the map says `exact` the texts are equal; otherwise the one canonicaliser decides. Also the one
+cheap pre-filter: whole blocks in which no identity can stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dsr_worker.contract import Collection, Context, Form, Identity, Subject
+
+from .config import LinesLayout
+from .records import Entry, Skip, key_text, text_of
+
+_FEW_NEEDLES = 8  # measured: up to about so many substring tests cost less than parsing the block
+_SPEAKING = 5  # identities shorter than this say nothing inside a free text
+_STARTS = re.compile(r"(?<!\w)\S")
+_WORD = re.compile(r"\w")
+_UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+_CLOCK_UNITS = {"epoch_s": 1, "epoch_ms": 1000}
+
+
+def fold(text: str) -> str:
+    """ASCII letters in lower case; every other character as it is."""
+    return text.translate(_UPPER)
+
+
+class Owners:
+    """The owner fields of one collection against the identities of one batch."""
+
+    def __init__(self, collection: Collection, subjects: Sequence[Subject], ctx: Context) -> None:
+        self._ctx = ctx
+        self._fields: list[tuple[str, str, Form, dict[str, set[str]]]] = []
+        for kind, taken in collection.takes.items():
+            known: dict[str, set[str]] = {}
+            for subject in subjects:
+                for value in filter(None, subject.values(kind)):
+                    known.setdefault(value, set()).add(subject.ref)
+            if known:
+                self._fields.append((kind, taken.field, taken.form, known))
+
+    def __bool__(self) -> bool:
+        return bool(self._fields)
+
+    def of(self, entry: Entry) -> dict[str, str]:
+        """The subjects that own the record, each with the identity kind that says so."""
+        found: dict[str, str] = {}
+        for kind, name, form, known in self._fields:
+            text = text_of(entry.value(name))
+            if text and form is not Form.EXACT:
+                text = self._ctx.canonical(kind, text)
+            for ref in known.get(text, ()) if text else ():
+                found.setdefault(ref, kind)
+        return found
+
+    def skip(self) -> Skip | None:
+        """Tells blocks that hold none of these identities; None where only parsing can tell.
+
+        Sound: a JSON escape starts with a backslash, a CSV quote is looked for by the reader; and
+        digits among punctuation, letters outside ASCII and encoded domains, which may be written in
+        other bytes, are left to the parser.
+        """
+        for _, _, form, known in self._fields:
+            literal = form is Form.EXACT or not any("xn--" in v or not v.isascii() for v in known)
+            if form is Form.DIGITS or not literal:
+                return None
+        return skip_without({value for *_, known in self._fields for value in known})
+
+
+def skip_without(values: set[str]) -> Skip | None:
+    """A test for blocks that hold none of the values in any ASCII case, nor any backslash."""
+    if len(values) > _FEW_NEEDLES or any('"' in value or "\\" in value for value in values):
+        return None
+    needles = [fold(value).encode("utf-8", "surrogateescape") for value in values]
+
+    def without(block: bytes) -> bool:
+        if b"\\" in block:
+            return False
+        folded = block.lower()  # bytes: ASCII letters only
+        return not any(needle in folded for needle in needles)
+
+    return without
+
+
+class EntryRow:
+    """An entry as a decision table sees it."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        refs: frozenset[str],
+        collection: Collection,
+        layout: LinesLayout,
+        ctx: Context,
+    ) -> None:
+        self.refs = refs
+        self._entry = entry
+        self._collection = collection
+        self._layout = layout
+        self._ctx = ctx
+
+    def owned_by(self, identities: tuple[Identity, ...]) -> bool:
+        """Whether one of these identities owns it."""
+        return not identities_of(self._entry, self._collection, self._ctx).isdisjoint(identities)
+
+    def text(self, name: str) -> str | None:
+        """A field as text."""
+        value = self._entry.value(name)
+        return None if value is None else key_text(value)
+
+    def clock(self, name: str) -> datetime | None:
+        """A clock as an instant."""
+        return clock_of(self._entry.value(name), self._layout.clock)
+
+
+def identities_of(entry: Entry, collection: Collection, ctx: Context) -> set[Identity]:
+    """The canonical identities in the owner and yielded fields of a record."""
+    places = {kind: taken.field for kind, taken in collection.takes.items()}
+    found = set()
+    for kind, name in (*places.items(), *collection.yields.items()):
+        text = text_of(entry.value(name))
+        canonical = ctx.canonical(kind, text) if text else None
+        if canonical:
+            found.add(Identity(kind, canonical))
+    return found
+
+
+def clock_of(value: object, unit: str) -> datetime | None:
+    """A clock field as an instant: ISO 8601 (without an offset: UTC), or epoch if so declared."""
+    try:
+        if unit == "iso":
+            at = datetime.fromisoformat(value) if isinstance(value, str) else None
+        elif isinstance(value, int | float | str) and not isinstance(value, bool):
+            at = datetime.fromtimestamp(float(value) / _CLOCK_UNITS[unit], UTC)
+        else:
+            at = None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+
+
+class Mentioned:
+    """Places in a record that name a subject who does not own it.
+
+    A text mentions an identity of at least five characters when it holds it between word borders,
+    in any ASCII case. A shorter one (a customer number such as `7`) counts only as the whole value
+    of a field with the same data category as an owner field of that kind.
+    """
+
+    def __init__(self, collection: Collection, subjects: Sequence[Subject]) -> None:
+        self._long: dict[str, set[str]] = {}
+        self._short: dict[tuple[str, str], set[str]] = {}
+        owner_category = {
+            kind: collection.fields[taken.field].category
+            for kind, taken in collection.takes.items()
+            if taken.field in collection.fields
+        }
+        self._category = {name: field.category for name, field in collection.fields.items()}
+        for subject in subjects:
+            for identity in subject.identities:
+                if len(identity.value) >= _SPEAKING:
+                    self._long.setdefault(fold(identity.value), set()).add(subject.ref)
+                elif identity.kind in owner_category and identity.value:
+                    place = (owner_category[identity.kind], identity.value)
+                    self._short.setdefault(place, set()).add(subject.ref)
+
+        self._by_start: dict[str, list[str]] = {}
+        for value in self._long:
+            self._by_start.setdefault(value[:_SPEAKING], []).append(value)
+
+    def skip(self) -> Skip | None:
+        """As `Owners.skip`."""
+        return skip_without({*self._long, *(value for _, value in self._short)})
+
+    def in_entry(self, entry: Entry) -> dict[tuple[str, str], None]:
+        """The (subject, field) pairs that a record names, in order."""
+        found: dict[tuple[str, str], None] = {}
+        for name, value in entry.scalars():
+            text = text_of(value)
+            if text is None:
+                continue
+            refs = self._in_text(fold(text))
+            refs |= self._short.get((self._category.get(name, ""), text), set())
+            for ref in sorted(refs):
+                found.setdefault((ref, name))
+        return found
+
+    def in_bytes(self, raw: bytes) -> set[str]:
+        """The subjects that an unreadable line names."""
+        return self._in_text(fold(raw.decode("utf-8", "replace")))
+
+    def _in_text(self, folded: str) -> set[str]:
+        refs: set[str] = set()
+        for start in _STARTS.finditer(folded):
+            at = start.start()
+            for value in self._by_start.get(folded[at : at + _SPEAKING], ()):
+                end = at + len(value)
+                if folded.startswith(value, at) and not _WORD.match(folded, end):
+                    refs |= self._long[value]
+        return refs

@@ -1,0 +1,204 @@
+"""Erasing records inside shared objects: everybody else's bytes pass through unchanged.
+
+In: the versions of one object and a judge that knows which records are meant. Out: fates. A pass
+writes the object without the erased records to a bounded spool; the commit is conditional on the
+ETag that was read, so that a concurrent writer's bytes are never overwritten: the object is read
+again instead. Old versions cannot be rewritten. One that holds such a record is erased whole,
+because the current version carries what stays; unless something that must stay is in it and not in
+the current one.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from dsr_worker.contract import (
+    Action,
+    Context,
+    DecisionTable,
+    Guard,
+    Transient,
+)
+
+from .bucket import Bucket, Version
+from .judges import Fates, Judge, Judgement, RowKey
+from .lines import Lines, with_bytes
+from .records import Broken, Entry, UnreadableError
+from .refusals import ChangedError, GoneError
+from .tally import ACCESS_DENIED, OBJECT_LOCK, OLD_VERSION, Tally
+
+_ATTEMPTS = 5
+_IN_MEMORY_BYTES = 8 * 1024 * 1024
+_PROTECTED_AT_ONCE = 100_000
+_GZIP_LEVEL = 6
+
+
+# ---- one object
+
+
+@dataclass
+class _Copy:
+    """What a pass over one version found."""
+
+    version: Version
+    fates: Fates
+    protected: set[RowKey] = field(default_factory=set)
+    stays: set[RowKey] = field(default_factory=set)
+    ground: str = ""  # why its changes cannot be made
+
+
+@dataclass
+class _Plan:
+    """What to do to an object, before anything is done."""
+
+    current: _Copy | None
+    old: list[_Copy]
+    spool: IO[bytes]
+
+    @property
+    def rewrites(self) -> bool:
+        current = self.current
+        return current is not None and current.fates.changes() and not current.ground
+
+    @property
+    def doomed(self) -> list[_Copy]:
+        return [copy for copy in self.old if copy.fates.changes() and not copy.ground]
+
+    def fates(self, empty: Fates) -> Fates:
+        for copy in (*self.old, *([self.current] if self.current else [])):
+            empty.merge(copy.fates, copy.ground)
+        return empty
+
+
+class Rewriter:
+    """Changes shared objects of one collection."""
+
+    def __init__(self, lines: Lines, bucket: Bucket, ctx: Context) -> None:
+        self._lines = lines
+        self._name = lines.collection.name
+        self._bucket = bucket
+        self._ctx = ctx
+
+    def settle(self, versions: list[Version], judge: Judge, *, dry: bool) -> Tally:
+        """Decide and, unless `dry`, change one object. A repeat finds nothing left to change.
+
+        Raises `Transient` when others write it all the time.
+        """
+        key = versions[0].key if versions else ""
+        table = self._ctx.table(self._name)
+        for _ in range(_ATTEMPTS):
+            self._ctx.check()
+            try:
+                with self._plan(versions, judge, table, dry=dry) as plan:
+                    if dry or not (plan.rewrites or plan.doomed):
+                        return plan.fates(judge.fates()).tally()
+                    with self._ctx.guard() as guard:
+                        newest = guard.table(self._name)
+                        if newest == table:
+                            self._commit(plan, judge, guard)
+                            return plan.fates(judge.fates()).tally()
+                        table = newest
+            except (ChangedError, GoneError):
+                versions = with_bytes(self._bucket.versions_of(key, self._ctx.spend))
+        raise Transient("an object changed each time it was read")
+
+    def _commit(self, plan: _Plan, judge: Judge, guard: Guard) -> None:
+        versioning = self._bucket.versioning(self._ctx.spend)
+        guard.intend(tuple(plan.fates(judge.fates()).tally().receipts()))
+        doomed = {copy.version: copy for copy in plan.doomed}
+        if plan.rewrites and plan.current is not None:
+            self._bucket.replace(
+                plan.current.version, plan.spool, plan.spool.tell(), self._ctx.spend
+            )
+            doomed[plan.current.version] = plan.current
+            if versioning != "Enabled":  # the new bytes took the null version's place
+                doomed = {v: copy for v, copy in doomed.items() if v.version_id != "null"}
+        denied = self._bucket.erase_versions(tuple(doomed), versioning, self._ctx.spend)
+        for version in denied:
+            locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
+            doomed[version].ground = OBJECT_LOCK if locked else ACCESS_DENIED
+
+    @contextmanager
+    def _plan(
+        self, versions: list[Version], judge: Judge, table: DecisionTable, *, dry: bool
+    ) -> Iterator[_Plan]:
+        old = [self._read(v, judge, table) for v in versions if not v.latest]
+        protected = set[RowKey]().union(*(copy.protected for copy in old))
+        with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
+            current = None
+            for version in versions:
+                if version.latest:
+                    out = None if dry else spool
+                    current = self._rewrite(version, judge, table, protected, out)
+            stays = current.stays if current else set()
+            for copy in (*old, *([current] if current else [])):
+                if copy.fates.changes():
+                    copy.ground = copy.ground or self._obstacle(copy, stays)
+            yield _Plan(current, old, spool)
+
+    def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> str:
+        if not copy.version.latest and copy.protected - stays:
+            return OLD_VERSION
+        locked = self._bucket.locked(copy.version, self._ctx.spend, self._ctx.now)
+        return OBJECT_LOCK if locked else ""
+
+    def _read(self, version: Version, judge: Judge, table: DecisionTable) -> _Copy:
+        copy = _Copy(version, judge.fates())
+        skip = judge.skip(table, old=True)
+        for piece in self._lines.pieces(self._bucket, version, skip, self._ctx):
+            if isinstance(piece, bytes | Broken):
+                continue
+            key = self._lines.key_of(version, piece)
+            judgement = judge.judge(piece, key, table, old=True)
+            if judgement is None:
+                continue
+            copy.fates.add(judgement.refs, key, judgement.fate)
+            if judgement.action is not Action.ERASE:
+                if len(copy.protected) >= _PROTECTED_AT_ONCE:
+                    copy.ground = OLD_VERSION
+                else:
+                    copy.protected.add(key)
+        return copy
+
+    def _rewrite(
+        self,
+        version: Version,
+        judge: Judge,
+        table: DecisionTable,
+        protected: set[RowKey],
+        spool: IO[bytes] | None,
+    ) -> _Copy:
+        copy = _Copy(version, judge.fates())
+        skip = None if protected else judge.skip(table, old=False)
+        gzip, pieces = self._lines.opened(self._bucket, version, skip, self._ctx)
+        deflate = zlib.compressobj(_GZIP_LEVEL, wbits=31) if gzip else None
+        for piece in pieces:
+            raw = piece if isinstance(piece, bytes) else piece.raw
+            if not isinstance(piece, bytes | Broken):
+                key = self._lines.key_of(version, piece)
+                judgement = judge.judge(piece, key, table, old=False)
+                if judgement is not None:
+                    copy.fates.add(judgement.refs, key, judgement.fate)
+                    raw = self._new_bytes(version, piece, judgement)
+                if raw and key in protected:
+                    copy.stays.add(key)
+            if spool is not None:
+                spool.write(deflate.compress(raw) if deflate else raw)
+        if spool is not None and deflate is not None:
+            spool.write(deflate.flush())
+        return copy
+
+    def _new_bytes(self, version: Version, entry: Entry, judgement: Judgement) -> bytes:
+        if judgement.action is Action.ERASE:
+            return b""
+        if not judgement.masks:
+            return entry.raw
+        try:
+            return entry.masked(judgement.masks)
+        except UnreadableError as error:
+            raise self._lines.unreadable(version, error.reason, self._ctx) from None

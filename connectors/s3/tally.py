@@ -1,0 +1,134 @@
+"""Counts on their way to becoming receipts.
+
+In: what became of one row at a time. Out: exactly one receipt per subject and collection asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dsr_worker.contract import Outcome, OutcomeCount, Receipt
+
+OBJECT_LOCK = "s3-object-lock"
+ACCESS_DENIED = "s3-access-denied"
+OLD_VERSION = (
+    "s3-noncurrent-version"  # an old version cannot be rewritten, and something in it stays
+)
+HIDES_VERSION = (
+    "s3-hides-version"  # without this marker a version that stays would be current again
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one row, and why."""
+
+    outcome: Outcome
+    fields: int = 0
+    ground: str = ""
+    latest_at: datetime | None = None
+    quiet: bool = False  # simply not due: a sweep says nothing of it
+
+    @property
+    def stays(self) -> bool:
+        """Whether any of the row stays."""
+        return self.outcome in (Outcome.RETAINED, Outcome.MASKED)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the row is to be erased or masked."""
+        return self.outcome is Outcome.ERASED or (
+            self.outcome is Outcome.MASKED and self.fields > 0
+        )
+
+    def retained(self, ground: str) -> Fate:
+        """The same row, which has to stay as it is."""
+        return Fate(Outcome.RETAINED, 0, ground, self.latest_at)
+
+
+_STRENGTH = {Outcome.RETAINED: 3, Outcome.MASKED: 2, Outcome.ERASED: 1, Outcome.ALREADY_GONE: 0}
+
+
+def stronger(one: Fate | None, other: Fate) -> Fate:
+    """Of two fates of copies of one row, the one in which more of it stays."""
+    if one is None or _STRENGTH[other.outcome] > _STRENGTH[one.outcome]:
+        return other
+    if one.outcome is other.outcome and other.fields > one.fields:
+        return other
+    return one
+
+
+@dataclass(slots=True)
+class _Counted:
+    rows: int = 0
+    fields: int = 0
+    latest_at: datetime | None = None
+
+
+@dataclass
+class Tally:
+    """Fates of rows by subject, collection, outcome and ground."""
+
+    _counts: dict[tuple[str | None, str], dict[tuple[Outcome, str], _Counted]] = field(
+        default_factory=dict
+    )
+    _kept: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
+
+    def add(self, ref: str | None, collection: str, fate: Fate, kept: str | None = None) -> None:
+        """Count one row; `kept` is the digest of its key when it stays."""
+        of_pair = self._counts.setdefault((ref, collection), {})
+        counted = of_pair.setdefault((fate.outcome, fate.ground), _Counted())
+        counted.rows += 1
+        counted.fields += fate.fields
+        counted.latest_at = max(filter(None, (counted.latest_at, fate.latest_at)), default=None)
+        if kept is not None:
+            self._kept.setdefault((ref, collection), set()).add(kept)
+
+    def merge(self, other: Tally, ground: str = "") -> None:
+        """Take over the counts of `other`; with a ground, its changes as retained."""
+        for (ref, collection), of_pair in other._counts.items():
+            mine = self._counts.setdefault((ref, collection), {})
+            for (outcome, old_ground), counted in of_pair.items():
+                stopped = ground and outcome is not Outcome.RETAINED
+                place = (Outcome.RETAINED, ground) if stopped else (outcome, old_ground)
+                sum_ = mine.setdefault(place, _Counted())
+                sum_.rows += counted.rows
+                sum_.fields += 0 if stopped else counted.fields
+                sum_.latest_at = max(
+                    filter(None, (sum_.latest_at, counted.latest_at)), default=None
+                )
+        for pair, kept in other._kept.items():
+            self._kept.setdefault(pair, set()).update(kept)
+
+    def changes(self) -> int:
+        """Rows that were, or would be, erased or masked."""
+        return sum(
+            counted.rows
+            for of_pair in self._counts.values()
+            for (outcome, _), counted in of_pair.items()
+            if outcome in (Outcome.ERASED, Outcome.MASKED)
+        )
+
+    def receipts(self) -> Iterator[Receipt]:
+        """A receipt for every subject and collection that was counted."""
+        for ref, collection in self._counts:
+            yield self._receipt(ref, collection)
+
+    def complete(self, refs: Iterable[str], collections: Iterable[str]) -> Iterator[Receipt]:
+        """One receipt per subject and collection, `absent` where nothing was located."""
+        names = tuple(collections)
+        for ref in refs:
+            for name in names:
+                yield self._receipt(ref, name)
+
+    def _receipt(self, ref: str | None, collection: str) -> Receipt:
+        of_pair = self._counts.get((ref, collection))
+        if not of_pair:
+            return Receipt(ref, collection, (OutcomeCount(Outcome.ABSENT, 0),))
+        outcomes = tuple(
+            OutcomeCount(outcome, c.rows, c.fields, ground, c.latest_at)
+            for (outcome, ground), c in sorted(of_pair.items())
+        )
+        return Receipt(ref, collection, outcomes, frozenset(self._kept.get((ref, collection), ())))
