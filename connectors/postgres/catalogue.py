@@ -1,0 +1,362 @@
+"""What the server says about the mapped tables: columns, types, keys, references.
+
+In: a system of the data map, and its server's catalogue. Out: `Table`s whose names can be quoted
+with confidence because the catalogue knows them, and SQL for a field, a key, a comparison. A name
+that the catalogue does not know never reaches a statement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from connectors.postgres.session import Session, line
+from dsr_worker.contract import Collection, Configuration, Form, System
+
+ASCII_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ASCII_LOWER = ASCII_UPPER.lower()
+WHOLE_NUMBERS = frozenset({"int2", "int4", "int8"})
+TEXTS = frozenset({"text", "varchar"})
+DOCUMENTS = frozenset({"json", "jsonb"})
+INSTANTS = frozenset({"date", "timestamp", "timestamptz"})
+_PATH = re.compile(r"->>?")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as declared; `base` is its type's name with domains followed to their end."""
+
+    name: str
+    type: str
+    base: str
+    length: int | None
+    not_null: bool
+    generated: bool
+    collation: tuple[str, str] | None  # schema and name
+    deterministic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key that points at a mapped table."""
+
+    name: str
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    target_schema: str
+    target: str
+    target_columns: tuple[str, ...]
+    on_delete: str  # a no action, r restrict, c cascade, n set null, d set default
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Leading columns of an index (expressions are empty), and whether it makes them unique."""
+
+    columns: tuple[str, ...]
+    unique: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field's value is: a column, or a path into a document in a column."""
+
+    column: Column
+    path: tuple[str, ...] = ()
+
+    def value(self, alias: str) -> Composable:
+        """The value, in the column's own type, or as text from within a document."""
+        column = SQL("{}.{}").format(Identifier(alias), Identifier(self.column.name))
+        if not self.path:
+            return column
+        steps = SQL(", ").join(map(Literal, self.path))
+        return SQL("({} #>> ARRAY[{}]::text[])").format(column, steps)
+
+    def text(self, alias: str) -> Composable:
+        """The value as text, comparable with any other text whatever the column's collation."""
+        if self.column.collation in {None, ("pg_catalog", "default")}:
+            return SQL("{}::text").format(self.value(alias))
+        return SQL('({}::text COLLATE "C")').format(self.value(alias))
+
+    def equals(self, alias: str, names: str) -> Composable:
+        """Whether the value's text is that of `names` (columns v, n, u); an index may serve."""
+        return SQL("{} = {}").format(*self._sides(alias, names, ("v", "n", "u")))
+
+    def equals_part(self, alias: str, keys: str, part: int) -> Composable:
+        """The same for the given part of a key row (columns v0, n0, u0, …)."""
+        columns = (f"v{part}", f"n{part}", f"u{part}")
+        return SQL("{} = {}").format(*self._sides(alias, keys, columns))
+
+    def _sides(
+        self, alias: str, names: str, columns: tuple[str, str, str]
+    ) -> tuple[Composable, Composable]:
+        text, number, uuid = (
+            SQL("{}.{}").format(Identifier(names), Identifier(c)) for c in columns
+        )
+        if not self.path and self.column.base in WHOLE_NUMBERS:
+            return self.value(alias), number
+        if not self.path and self.column.base == "uuid":
+            return self.value(alias), uuid
+        collation = self.column.collation
+        plain = not self.path and self.column.base in TEXTS and self.column.deterministic
+        if plain and collation:
+            return self.value(alias), SQL("{} COLLATE {}").format(text, Identifier(*collation))
+        return SQL('{} COLLATE "C"').format(self.text(alias)), text
+
+    def folded(self, alias: str, form: Form) -> Composable:
+        """The value's text as `form` compares it; `fold` does the same to a name."""
+        if form is Form.ASCII_CASE:
+            upper, lower = Literal(ASCII_UPPER), Literal(ASCII_LOWER)
+            return SQL("translate({}, {}, {})").format(self.text(alias), upper, lower)
+        if form is Form.DIGITS:
+            return SQL("regexp_replace({}, '[^0-9]', '', 'g')").format(self.text(alias))
+        return self.text(alias)
+
+
+_FOLD = str.maketrans(ASCII_UPPER, ASCII_LOWER)
+
+
+def fold(value: str, form: Form) -> str:
+    """A name as `form` compares it; empty when nothing is left to compare."""
+    if form is Form.ASCII_CASE:
+        return value.translate(_FOLD)
+    if form is Form.DIGITS:
+        return "".join(c for c in value if c in "0123456789")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The table of one collection, with the collection's fields placed in it."""
+
+    collection: Collection
+    schema: str
+    name: str
+    columns: Mapping[str, Column]
+    indexes: tuple[Index, ...] = ()
+    split: bool = False  # partitioned or inherited: a ctid does not name one row
+
+    @property
+    def sql(self) -> Composable:
+        """The table's name, quoted."""
+        return Identifier(self.schema, self.name)
+
+    def place(self, field_name: str) -> Place:
+        """Where a field is. Raises Configuration when the catalogue does not know it."""
+        parts = [part.strip().strip("'") for part in _PATH.split(field_name)]
+        column = self.columns.get(field_name) or self.columns.get(parts[0])
+        if column is None:
+            raise Configuration(
+                f"{self.collection.name}: no column for field {field_name!r} in table {self.name}"
+            )
+        if column.name == field_name:
+            return Place(column)
+        if column.base not in DOCUMENTS or not all(parts):
+            raise Configuration(
+                f"{self.collection.name}: {field_name!r} is no path into a json or jsonb column"
+            )
+        return Place(column, tuple(parts[1:]))
+
+    @property
+    def keys(self) -> tuple[Place, ...]:
+        """Where the parts of the key are."""
+        return tuple(map(self.place, self.collection.key))
+
+    def key_columns(self, alias: str, prefix: str = "k") -> Composable:
+        """The key's columns in their own types, as k0, k1 and so on."""
+        return SQL(", ").join(
+            SQL("{} AS {}").format(place.value(alias), Identifier(f"{prefix}{n}"))
+            for n, place in enumerate(self.keys)
+        )
+
+    def key_json(self, alias: str) -> Composable:
+        """The key as a JSON array of texts."""
+        parts = SQL(", ").join(place.text(alias) for place in self.keys)
+        return SQL("json_build_array({})").format(parts)
+
+    def same_key(self, alias: str, other: str) -> Composable:
+        """Whether a row is the one of which `other` holds the key as k0, k1 and so on."""
+        return SQL(" AND ").join(
+            SQL("{} = {}.{}").format(place.value(alias), Identifier(other), Identifier(f"k{n}"))
+            for n, place in enumerate(self.keys)
+        )
+
+    def same_key_columns(self, one: str, other: str) -> Composable:
+        """Whether two rows hold the same key as k0, k1 and so on."""
+        return SQL(" AND ").join(
+            SQL("{} = {}").format(Identifier(one, f"k{n}"), Identifier(other, f"k{n}"))
+            for n in range(len(self.keys))
+        )
+
+    def indexed(self, columns: Sequence[str]) -> bool:
+        """Whether some index leads with these columns, in any order."""
+        wanted = set(columns)
+        return any(set(i.columns[: len(wanted)]) == wanted for i in self.indexes)
+
+    def unique(self, columns: Iterable[str]) -> bool:
+        """Whether some unique index covers no more than these columns."""
+        return any(i.unique and i.columns and set(i.columns) <= set(columns) for i in self.indexes)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every mapped table, and the references that point at them."""
+
+    system: System
+    tables: Mapping[str, Table]
+    references: tuple[Reference, ...] = ()
+    children: Mapping[str, tuple[Collection, ...]] = field(default_factory=dict)
+
+    def table(self, collection: str) -> Table:
+        """The table of a collection. Raises Configuration for an unknown one."""
+        if collection not in self.tables:
+            raise Configuration(f"{self.system.name}: no collection {collection!r} in its map")
+        return self.tables[collection]
+
+    def at(self, schema: str, name: str) -> tuple[Table, ...]:
+        """The collections that lie in a table."""
+        return tuple(t for t in self.tables.values() if (t.schema, t.name) == (schema, name))
+
+    def pointing_at(self, table: Table) -> tuple[Reference, ...]:
+        """The foreign keys that refer to a table."""
+        return tuple(
+            r for r in self.references if (r.target_schema, r.target) == (table.schema, table.name)
+        )
+
+    def children_first(self) -> tuple[Table, ...]:
+        """Every table before those it refers to, by the map's parents and by foreign keys."""
+        waiting = [self.tables[c.name] for c in self.system.children_first()]
+        ordered: list[Table] = []
+        while waiting:
+            free = (t for t in waiting if not self._needed_by(t, waiting))
+            chosen = next(free, waiting[0])  # a cycle: constraints are deferred where they can be
+            waiting.remove(chosen)
+            ordered.append(chosen)
+        return tuple(ordered)
+
+    def _needed_by(self, table: Table, others: Iterable[Table]) -> bool:
+        pointing = {(r.schema, r.table) for r in self.pointing_at(table)}
+        mapped = {c.name for c in self.children.get(table.collection.name, ())}
+        return any(
+            o is not table and ((o.schema, o.name) in pointing or o.collection.name in mapped)
+            for o in others
+        )
+
+
+def table_name(collection: Collection) -> tuple[str, str]:
+    """Schema and table of a collection's `source`. Raises Configuration when there is no table."""
+    name = collection.source.get("table")
+    if not isinstance(name, str) or not name:
+        raise Configuration(f"{collection.name}: source needs `table: NAME` (and `schema: NAME`)")
+    return str(collection.source.get("schema", "public")), name
+
+
+_COLUMNS = SQL("""
+WITH RECURSIVE wanted AS (
+  SELECT w.collection, c.oid, c.relkind, EXISTS (
+      SELECT FROM pg_inherits i WHERE i.inhparent = c.oid OR i.inhrelid = c.oid) AS split
+  FROM pg_temp.dsr_wanted w
+  JOIN pg_namespace n ON n.nspname = w.schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p')
+), kind AS (
+  SELECT t.oid AS declared, t.oid, t.typtype, t.typbasetype, t.typname, t.typtypmod FROM pg_type t
+  WHERE t.oid IN (SELECT atttypid FROM pg_attribute JOIN wanted ON attrelid = wanted.oid)
+  UNION ALL
+  SELECT k.declared, t.oid, t.typtype, t.typbasetype, t.typname, t.typtypmod
+  FROM kind k JOIN pg_type t ON t.oid = k.typbasetype WHERE k.typtype = 'd'
+)
+SELECT w.collection, w.split OR w.relkind = 'p', a.attname, format_type(a.atttypid, a.atttypmod),
+  k.typname, CASE WHEN k.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+  a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a', cn.nspname, co.collname,
+  coalesce(co.collisdeterministic, true)
+FROM wanted w
+JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN kind k ON k.declared = a.atttypid AND k.typtype <> 'd'
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
+LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
+ORDER BY w.collection, a.attnum
+""")
+
+_INDEXES = SQL("""
+SELECT w.collection, i.indisunique AND i.indpred IS NULL AND i.indimmediate, ARRAY(
+    SELECT coalesce(a.attname::text, '')
+    FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+    WHERE k.n <= i.indnkeyatts ORDER BY k.n)
+FROM pg_temp.dsr_wanted w
+JOIN pg_namespace n ON n.nspname = w.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
+JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
+""")
+
+_REFERENCES = SQL("""
+SELECT DISTINCT f.oid, f.conname::text, sn.nspname::text, s.relname::text, ARRAY(
+    SELECT a.attname::text FROM unnest(f.conkey) WITH ORDINALITY AS k(attnum, n)
+    JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum ORDER BY k.n),
+  tn.nspname::text, t.relname::text, ARRAY(
+    SELECT a.attname::text FROM unnest(f.confkey) WITH ORDINALITY AS k(attnum, n)
+    JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.attnum ORDER BY k.n),
+  f.confdeltype::text
+FROM pg_constraint f
+JOIN pg_class s ON s.oid = f.conrelid JOIN pg_namespace sn ON sn.oid = s.relnamespace
+JOIN pg_class t ON t.oid = f.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+JOIN pg_temp.dsr_wanted w ON w.schema = tn.nspname AND w.name = t.relname
+WHERE f.contype = 'f' AND f.conparentid = 0
+ORDER BY f.oid
+""")
+
+
+def read(session: Session, system: System) -> Catalogue:
+    """The catalogue as this transaction sees it. Raises Configuration for a missing table."""
+    session.run(
+        SQL("CREATE TEMP TABLE dsr_wanted (collection text, schema text, name text) ON COMMIT DROP")
+    )
+    session.fill(
+        Identifier("dsr_wanted"),
+        (line(c.name, *table_name(c)) for c in system.collections.values()),
+    )
+    columns: dict[str, dict[str, Column]] = {name: {} for name in system.collections}
+    split: set[str] = set()
+    for row in session.rows(_COLUMNS):
+        columns[row[0]][row[2]] = _column(row[2:])
+        if row[1]:
+            split.add(row[0])
+    indexes: dict[str, list[Index]] = {name: [] for name in system.collections}
+    for collection, unique, names in session.rows(_INDEXES):
+        indexes[collection].append(Index(tuple(names) if all(names) else (), unique=unique))
+    references = tuple(_reference(row[1:]) for row in session.rows(_REFERENCES))
+    session.run(SQL("DROP TABLE pg_temp.dsr_wanted"))
+    tables = {}
+    for name, collection in system.collections.items():
+        schema, table = table_name(collection)
+        if not columns[name]:
+            raise Configuration(f"{system.name}.{name}: there is no table {schema}.{table}")
+        found = tuple(indexes[name])
+        tables[name] = Table(collection, schema, table, columns[name], found, name in split)
+    return Catalogue(system, tables, references, _children(system))
+
+
+def _column(row: Sequence[Any]) -> Column:
+    name, declared, base, length, not_null, generated, schema, collation, deterministic = row
+    named = (schema, collation) if collation else None
+    return Column(name, declared, base, length, not_null, generated, named, deterministic)
+
+
+def _reference(row: Sequence[Any]) -> Reference:
+    name, schema, table, columns, target_schema, target, target_columns, on_delete = row
+    return Reference(
+        name, schema, table, tuple(columns), target_schema, target, tuple(target_columns), on_delete
+    )
+
+
+def _children(system: System) -> dict[str, tuple[Collection, ...]]:
+    children: dict[str, list[Collection]] = {}
+    for collection in system.collections.values():
+        if collection.parent:
+            children.setdefault(collection.parent.collection, []).append(collection)
+    return {name: tuple(found) for name, found in children.items()}

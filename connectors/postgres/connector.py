@@ -1,0 +1,233 @@
+"""The connector itself: opens transactions and hands them to the rooms that read and change.
+
+In: subjects, keys and orders of the core. Out: records, links, keys and receipts, streamed. Reads
+see one snapshot over all collections; an erasure is one transaction; a sweep is many short ones.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, TypeVar
+
+from psycopg2.sql import SQL
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from connectors.postgres import (
+    affecting,
+    catalogue,
+    checking,
+    erasing,
+    finding,
+    resolving,
+    sweeping,
+)
+from connectors.postgres.catalogue import Catalogue
+from connectors.postgres.ownership import Ownership
+from connectors.postgres.session import Limits, Server, Session
+from dsr_worker.contract import (
+    AffectedPerson,
+    Configuration,
+    ContactPoint,
+    Context,
+    Finding,
+    Key,
+    LeakScope,
+    Link,
+    Mention,
+    Receipt,
+    Record,
+    Subject,
+    SweepOrder,
+    System,
+)
+
+_Value = TypeVar("_Value")
+_SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
+
+
+class PostgresConfig(BaseModel):
+    """How to reach the database. `replica_dsn` serves verification and needs temporary tables."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dsn: SecretStr
+    replica_dsn: SecretStr | None = None
+    connect_timeout_s: int = Field(default=10, ge=2)
+    read_timeout_s: float = Field(default=3600, gt=0)
+    change_timeout_s: float = Field(default=300, gt=0)
+    lock_timeout_s: float = Field(default=5, gt=0)
+    idle_timeout_s: float = Field(default=120, gt=0)
+
+
+class Postgres:
+    """A Postgres database as the data map describes it. One instance serves many threads."""
+
+    Config: ClassVar[type[BaseModel]] = PostgresConfig
+
+    def __init__(self, system: System, config: PostgresConfig) -> None:
+        self.system = system
+        self.config = config
+        self._server = Server(config.dsn.get_secret_value, keep=system.parallel)
+        replica = config.replica_dsn
+        self._replica = Server(replica.get_secret_value, keep=0) if replica else None
+        self._catalogue: Catalogue | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close idle connections. The connector stays usable."""
+        self._server.close()
+
+    def check(self) -> Iterable[Finding]:
+        """Reachability, names, keys, grants, indexes, cascades and masks. Changes nothing."""
+        yield from checking.findings(
+            self.system, self._server, self._replica, self._limits(self.config.read_timeout_s)
+        )
+
+    def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """Every owned row, without other people's fields; one snapshot over all collections."""
+        yield from self._owned(subjects, ctx, finding.records)
+
+    def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
+        """The stored contacts of rows that match a claimed identity themselves."""
+        yield from self._owned(subjects, ctx, finding.contact_points)
+
+    def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
+        """One hop: what the owned rows yield, with how many others carry it."""
+        yield from self._owned(subjects, ctx, resolving.links)
+
+    def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
+        """The key of every owned row."""
+        yield from self._owned(subjects, ctx, finding.keys)
+
+    def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
+        """Other people's free text that holds a name of a subject."""
+        yield from self._owned(subjects, ctx, finding.mentions)
+
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """Which of `keys` are still there, and what else any identity finds, parents or no."""
+        with self._reading(second_path=True) as (session, tables):
+            located = erasing.Erasure(session, tables, subjects, ctx)
+            located.receive(keys)
+            located.gather(lock=False)
+            yield from located.still_there()
+            own = Ownership(session, tables, subjects, ctx, beyond_parents=True)
+            own.prepare()
+            yield from finding.keys(own, except_in=located.rows_of)
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Apply the tables to the located keys in one transaction; a repeat finds them gone."""
+        ctx.check()
+        with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
+            erasure = erasing.Erasure(session, self._fresh(session), subjects, ctx)
+            erasure.receive(keys)
+            if ctx.dry_run:
+                erasure.gather(lock=False)
+                receipts = erasure.decide(ctx.table)
+            else:
+                receipts = erasing.carried_out(erasure)
+        yield from receipts
+
+    def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
+        """Apply the orders part by part, children first; brakes before the first change."""
+        with self._server.transaction(
+            self._limits(self.config.read_timeout_s), snapshot=True
+        ) as session:
+            tables = self._fresh(session)
+            if ctx.dry_run:
+                yield from sweeping.preview(session, tables, orders, ctx)
+                return
+            sweeping.refuse_excess(session, tables, orders, ctx)
+        for order in sweeping.in_order(tables, orders):
+            yield from self._swept(tables, order, orders, ctx)
+
+    def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
+        """The people behind the rows of the scopes, each once per scope."""
+        with self._reading(second_path=False) as (session, tables):
+            yield from affecting.people(session, tables, scopes, ctx)
+
+    def _swept(
+        self, tables: Catalogue, order: SweepOrder, orders: Sequence[SweepOrder], ctx: Context
+    ) -> Iterator[Receipt]:
+        pace = sweeping.Pace()
+        limits = self._limits(self.config.change_timeout_s, lock_s=_SWEEP_LOCK_S)
+        while True:
+            ctx.check()
+            begun = time.monotonic()
+            with ctx.guard() as guard, self._server.transaction(limits) as session:
+                part = sweeping.Part(session, tables, ctx, order, orders, guard.table)
+                receipts = part.apply(pace.rows)
+                if receipts:
+                    guard.intend(receipts)
+                    session.commit()
+            if not receipts:
+                break
+            pace.took(time.monotonic() - begun)
+            yield from receipts
+        with self._server.transaction(
+            self._limits(self.config.read_timeout_s), snapshot=True
+        ) as session:
+            yield from sweeping.Part(session, tables, ctx, order, orders, ctx.table).kept()
+
+    def _owned(
+        self,
+        subjects: Sequence[Subject],
+        ctx: Context,
+        read: Callable[[Ownership], Iterator[_Value]],
+    ) -> Iterator[_Value]:
+        ctx.check()
+        with self._reading(second_path=ctx.second_path) as (session, tables):
+            own = Ownership(session, tables, subjects, ctx, beyond_parents=ctx.second_path)
+            own.prepare()
+            yield from read(own)
+
+    @contextmanager
+    def _reading(self, *, second_path: bool) -> Iterator[tuple[Session, Catalogue]]:
+        """One snapshot; the second path has its own connection and reads the catalogue anew."""
+        limits = self._limits(self.config.read_timeout_s)
+        if not second_path:
+            with self._server.transaction(limits, snapshot=True) as session:
+                yield session, self._known(session)
+            return
+        with self._second().transaction(limits, snapshot=True, fresh=True) as session:
+            yield session, catalogue.read(session, self.system)
+
+    def _second(self) -> Server:
+        """The replica where it can hold temporary tables; a hot standby cannot."""
+        if self._replica is None:
+            return self._server
+        limits = self._limits(self.config.read_timeout_s)
+        with self._replica.transaction(limits, fresh=True) as session:
+            standby = session.rows(SQL("SELECT pg_is_in_recovery()"))[0][0]
+        return self._server if standby else self._replica
+
+    def _known(self, session: Session) -> Catalogue:
+        with self._lock:
+            known = self._catalogue
+        return known or self._fresh(session)
+
+    def _fresh(self, session: Session) -> Catalogue:
+        """The catalogue of this moment: nothing changes by an old one."""
+        try:
+            found = catalogue.read(session, self.system)
+        except Configuration:
+            with self._lock:
+                self._catalogue = None
+            raise
+        with self._lock:
+            self._catalogue = found
+        return found
+
+    def _limits(self, statement_s: float, *, lock_s: float | None = None) -> Limits:
+        return Limits(
+            connect_s=self.config.connect_timeout_s,
+            statement_s=statement_s,
+            lock_s=lock_s or self.config.lock_timeout_s,
+            idle_s=self.config.idle_timeout_s,
+        )

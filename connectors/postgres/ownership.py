@@ -1,0 +1,232 @@
+"""Whose rows are whose: the batch's names as a table, and joins that reach every collection.
+
+In: subjects, a catalogue, the one canonicaliser. Out: SQL that gives, for a collection, its rows
+with the number of the subject who owns them, each once, in one statement for the whole batch.
+
+Names match exactly. Where the map lets a store write a name in another form (letter case,
+punctuation between digits), the spellings on file that may mean it come out, the canonicaliser
+says which do, and those spellings then match exactly like any other name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from connectors.postgres.catalogue import Catalogue, Table, fold
+from connectors.postgres.session import Session, line, sendable, typed
+from dsr_worker.contract import Collection, Context, Form, Subject, Taken
+
+_NOBODY = SQL("false")
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way to own rows of a table `t`: a join giving `o.s`, and a test for a given subject."""
+
+    via: str
+    source: Composable  # what `o` is
+    match: str  # the test of `t` against `o`, as a template of aliases
+    table: Table
+    slot: int | None = None
+    on: tuple[tuple[str, str], ...] = ()
+
+    def condition(self, alias: str, names: str) -> Composable:
+        """Whether the row `alias` is matched by the row `names` of this branch's source."""
+        if self.slot is not None:
+            equal = self.table.place(self.match).equals(alias, names)
+            return SQL("{}.slot = {} AND {}").format(Identifier(names), Literal(self.slot), equal)
+        return SQL(" AND ").join(
+            SQL("{} = {}.{}").format(
+                self.table.place(ours).value(alias), Identifier(names), Identifier(link)
+            )
+            for ours, link in self.on
+        )
+
+    def exists(self, alias: str, subject: Composable) -> Composable:
+        """Whether `subject` owns the row `alias` by this branch."""
+        return SQL("EXISTS (SELECT FROM {} x WHERE x.s = {} AND {})").format(
+            self.source, subject, self.condition(alias, "x")
+        )
+
+
+@dataclass
+class Ownership:
+    """The owners of a batch within one transaction. Call `prepare` first."""
+
+    session: Session
+    catalogue: Catalogue
+    subjects: Sequence[Subject]
+    ctx: Context
+    prefix: str = "dsr"
+    beyond_parents: bool = False  # reach children by the names their parents had
+    _slots: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _links: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Fill the names, find their spellings, follow parents: one pass for the whole batch."""
+        self.session.run(
+            SQL(
+                "CREATE TEMP TABLE {} (slot int4, s int4, v text, n int8, u uuid) ON COMMIT DROP"
+            ).format(self._names)
+        )
+        self.session.fill(self._names, self._given())
+        self._analyse()
+        accepted = [name for found in self._approximate() for name in self._spelled(*found)]
+        if accepted:
+            self.session.fill(self._names, accepted)
+            self._analyse()
+        for table in reversed(self.catalogue.children_first()):
+            self._link(table)
+
+    def takes(self, table: Table) -> Mapping[str, Taken]:
+        """By which fields a collection takes names, and beyond parents those it inherits."""
+        own = dict(table.collection.takes)
+        parent = table.collection.parent
+        if not self.beyond_parents or parent is None:
+            return own
+        above = self.catalogue.table(parent.collection)
+        known = {taken.field: kind for kind, taken in self.takes(above).items()}
+        if above.collection.person:
+            known |= {name: kind for kind, name in above.collection.yields.items()}
+        if len(parent.on) == 1:
+            for ours, theirs in parent.on.items():
+                if theirs in known and known[theirs] not in own:
+                    own[known[theirs]] = Taken(ours)
+        return own
+
+    def branches(self, table: Table) -> tuple[Branch, ...]:
+        """The ways in which rows of a collection are owned."""
+        found = []
+        parent = table.collection.parent
+        if parent is not None:
+            on = tuple(parent.on.items())
+            link = self._links[parent.collection, tuple(theirs for _, theirs in on)]
+            pairs = tuple((ours, f"p{n}") for n, (ours, _) in enumerate(on))
+            source = Identifier("pg_temp", link)
+            found.append(Branch("parent", source, "", table, on=pairs))
+        for kind, taken in self.takes(table).items():
+            slot = self._slots.get(_slot(table.collection, kind, taken))
+            if slot is not None:
+                source = Identifier("pg_temp", f"{self.prefix}_name")
+                found.append(Branch(kind, source, taken.field, table, slot))
+        return tuple(found)
+
+    def rows(self, table: Table, columns: Composable, *, direct: bool = False) -> Composable:
+        """`columns` of every owned row `t`: `o.s` is the subject, `w.via` how it was reached."""
+        branches = [b for b in self.branches(table) if not direct or b.slot is not None]
+        selects = [
+            SQL(
+                "SELECT {columns} FROM {table} t JOIN {source} o ON {match}"
+                " CROSS JOIN LATERAL (SELECT {via} AS via) w WHERE NOT ({before})"
+            ).format(
+                columns=columns,
+                table=table.sql,
+                source=branch.source,
+                match=branch.condition("t", "o"),
+                via=Literal(branch.via) if branch.slot is not None else SQL("o.via"),
+                before=_any(b.exists("t", SQL("o.s")) for b in branches[:n]),
+            )
+            for n, branch in enumerate(branches)
+        ]
+        return SQL(" UNION ALL ").join(selects) if selects else self._nothing(table, columns)
+
+    def owns(self, table: Table, alias: str, subject: Composable) -> Composable:
+        """Whether `subject` (a number, as SQL) owns the row `alias`."""
+        return _any(b.exists(alias, subject) for b in self.branches(table))
+
+    def _nothing(self, table: Table, columns: Composable) -> Composable:
+        return SQL(
+            "SELECT {} FROM {} t CROSS JOIN (SELECT 0 AS s) o CROSS JOIN (SELECT ''::text AS via) w"
+            " WHERE false"
+        ).format(columns, table.sql)
+
+    @property
+    def _names(self) -> Identifier:
+        return Identifier(f"{self.prefix}_name")
+
+    def _analyse(self) -> None:
+        # Only the numbers: statistics of the names themselves would outlive the transaction.
+        self.session.run(SQL("ANALYZE pg_temp.{} (s)").format(self._names))
+
+    def _number(self, slot: tuple[str, ...]) -> int:
+        return self._slots.setdefault(slot, len(self._slots))
+
+    def _wanted(self) -> Iterator[tuple[Table, str, Taken]]:
+        for table in self.catalogue.tables.values():
+            for kind, taken in self.takes(table).items():
+                yield table, kind, taken
+
+    def _given(self) -> Iterator[bytes]:
+        forms = sorted({(kind, taken.form) for _, kind, taken in self._wanted()})
+        slots = {
+            (kind, form): self._number(
+                ("as is", kind) if form is Form.EXACT else ("folded", kind, form)
+            )
+            for kind, form in forms
+        }
+        for number, subject in enumerate(self.subjects):
+            for identity in dict.fromkeys(subject.identities):
+                for (kind, form), slot in slots.items():
+                    value = fold(identity.value, form) if identity.kind == kind else ""
+                    if sendable(value):
+                        yield line(slot, number, *typed(value))
+
+    def _approximate(self) -> Iterator[tuple[Table, str, Taken]]:
+        for table, kind, taken in self._wanted():
+            if taken.form is not Form.EXACT:
+                yield table, kind, taken
+
+    def _spelled(self, table: Table, kind: str, taken: Taken) -> Iterator[bytes]:
+        """The spellings on file that mean a subject, as names of a slot of their own."""
+        place = table.place(taken.field)
+        query = SQL(
+            "SELECT json_build_array(c.s, c.spelling) FROM (SELECT DISTINCT o.s,"
+            " {spelling} AS spelling"
+            " FROM {table} t JOIN pg_temp.{names} o ON o.slot = {slot} AND o.v = {folded}) c"
+        ).format(
+            spelling=place.text("t"),
+            table=table.sql,
+            names=self._names,
+            slot=Literal(self._slots["folded", kind, taken.form]),
+            folded=SQL('{} COLLATE "C"').format(place.folded("t", taken.form)),
+        )
+        slot = self._number(_slot(table.collection, kind, taken))
+        for number, spelling in self.session.arrays(query):
+            if self.ctx.canonical(kind, spelling) in self.subjects[number].values(kind):
+                yield line(slot, number, *typed(spelling))
+
+    def _link(self, table: Table) -> None:
+        """Keep what children refer to: the owned rows' columns, once per subject."""
+        for child in self.catalogue.children.get(table.collection.name, ()):
+            columns = tuple(child.parent.on.values()) if child.parent else ()
+            if (table.collection.name, columns) in self._links:
+                continue
+            link = f"{self.prefix}_link_{len(self._links)}"
+            named = [
+                SQL("{} AS {}").format(table.place(c).value("t"), Identifier(f"p{n}"))
+                for n, c in enumerate(columns)
+            ]
+            owned = self.rows(table, SQL(", ").join([SQL("o.s"), SQL("w.via"), *named]))
+            names = SQL(", ").join(Identifier(f"p{n}") for n in range(len(columns)))
+            self.session.run(
+                SQL(
+                    "CREATE TEMP TABLE {} ON COMMIT DROP AS"
+                    " SELECT s, min(via) AS via, {} FROM ({}) r GROUP BY s, {}"
+                ).format(Identifier(link), names, owned, names)
+            )
+            self.session.run(SQL("ANALYZE pg_temp.{} (s)").format(Identifier(link)))
+            self._links[table.collection.name, columns] = link
+
+
+def _slot(collection: Collection, kind: str, taken: Taken) -> tuple[str, ...]:
+    if taken.form is Form.EXACT:
+        return ("as is", kind)
+    return ("on file", collection.name, kind)
+
+
+def _any(conditions: Iterator[Composable]) -> Composable:
+    found = list(conditions)
+    return SQL("({})").format(SQL(" OR ").join(found)) if found else _NOBODY

@@ -1,0 +1,136 @@
+"""Further names of the subjects, with how many others carry each.
+
+In: a prepared `Ownership`. Out: `Link`s for identities the subject did not come with. Counting is
+generous about spelling where the data map names no form (letter case, punctuation between
+digits), since a name wrongly held for somebody's own would reach other people's records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from psycopg2.sql import SQL, Identifier, Literal
+
+from connectors.postgres.catalogue import TEXTS, Table, fold
+from connectors.postgres.ownership import Ownership
+from connectors.postgres.session import line, sendable, typed
+from dsr_worker.contract import Form, Identity, Link
+
+_FEWEST_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    number: int
+    identity: Identity
+    key: tuple[str, ...]
+    via: str
+
+
+def links(own: Ownership) -> Iterator[Link]:
+    """One `Link` per subject, collection and identity that the subject did not bring along."""
+    own.session.run(
+        SQL(
+            "CREATE TEMP TABLE dsr_yield (slot int4, s int4, v text, n int8, u uuid) ON COMMIT DROP"
+        )
+    )
+    slot = 0
+    for table in own.catalogue.tables.values():
+        for kind, field in table.collection.yields.items():
+            own.ctx.check()
+            found = list(_yielded(own, table, kind, field))
+            others = _others(own, table, kind, field, found, slot)
+            slot += len(Form)
+            for one in found:
+                yield Link(
+                    own.subjects[one.number].ref,
+                    one.identity,
+                    table.collection.name,
+                    one.key,
+                    one.via,
+                    others[one.number, one.identity],
+                )
+
+
+def _yielded(own: Ownership, table: Table, kind: str, field: str) -> Iterator[_Found]:
+    columns = SQL("o.s, {} AS value, {}::text AS key, w.via").format(
+        table.place(field).text("t"), table.key_json("t")
+    )
+    query = SQL(
+        "SELECT json_build_array(s, value, min(key), min(via))::text FROM ({}) r"
+        " WHERE value IS NOT NULL GROUP BY s, value"
+    ).format(own.rows(table, columns))
+    seen: set[tuple[int, Identity]] = set()
+    for number, value, key, via in own.session.arrays(query):
+        canonical = own.ctx.canonical(kind, value)
+        if canonical is None:
+            continue
+        identity = Identity(kind, canonical)
+        if (number, identity) in seen or identity in own.subjects[number].identities:
+            continue
+        seen.add((number, identity))
+        yield _Found(number, identity, tuple(json.loads(key)), via)
+
+
+def _forms(own: Ownership, table: Table, kind: str, field: str) -> tuple[Form, ...]:
+    """How this kind may be written: as the map says anywhere, else in any way that text allows."""
+    declared = {
+        taken.form
+        for t in own.catalogue.tables.values()
+        for name, taken in t.collection.takes.items()
+        if name == kind
+    } - {Form.EXACT}
+    if declared:
+        return tuple(sorted(declared))
+    place = table.place(field)
+    if place.path or place.column.base in TEXTS:
+        return (Form.ASCII_CASE, Form.DIGITS)
+    return (Form.EXACT,)
+
+
+def _others(
+    own: Ownership, table: Table, kind: str, field: str, found: list[_Found], slot: int
+) -> Mapping[tuple[int, Identity], int]:
+    """For each found name, how many rows that are not the subject's carry it as well."""
+    place = table.place(field)
+    forms = _forms(own, table, kind, field)
+    own.session.fill(Identifier("dsr_yield"), _lines(found, forms, slot))
+    counts: Counter[tuple[int, Identity]] = Counter()
+    spellings: set[tuple[int, str]] = set()
+    for n, form in enumerate(forms):
+        equal = (
+            place.equals("t", "y")
+            if form is Form.EXACT
+            else SQL('y.v = {} COLLATE "C"').format(place.folded("t", form))
+        )
+        query = SQL(
+            "SELECT json_build_array(y.s, {value}, count(*))::text FROM {table} t"
+            " JOIN pg_temp.dsr_yield y ON y.slot = {slot} AND {equal} WHERE NOT {owned}"
+            " GROUP BY y.s, {value}"
+        ).format(
+            value=place.text("t"),
+            table=table.sql,
+            slot=Literal(slot + n),
+            equal=equal,
+            owned=own.owns(table, "t", SQL("y.s")),
+        )
+        for number, value, rows in own.session.arrays(query):
+            canonical = own.ctx.canonical(kind, value)
+            if canonical is not None and (number, value) not in spellings:
+                spellings.add((number, value))
+                counts[number, Identity(kind, canonical)] += rows
+    return counts
+
+
+def _lines(found: list[_Found], forms: tuple[Form, ...], slot: int) -> Iterator[bytes]:
+    for number, value, n, form in {
+        (one.number, fold(one.identity.value, form), n, form)
+        for one in found
+        for n, form in enumerate(forms)
+    }:
+        enough = len(value) >= _FEWEST_DIGITS or form is not Form.DIGITS
+        if sendable(value) and enough:
+            yield line(slot + n, number, *typed(value))

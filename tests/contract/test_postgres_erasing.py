@@ -1,0 +1,443 @@
+"""The Postgres connector erases: all of a person, nothing of anybody else, once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import psycopg2
+import pytest
+from psycopg2.sql import Composable
+
+from connectors.postgres.session import Session
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Before,
+    DecisionTable,
+    HeldPeople,
+    HeldRows,
+    HeldSubjects,
+    Identity,
+    Key,
+    LeakScope,
+    LeaseLost,
+    NeededByKept,
+    Outcome,
+    Permanent,
+    Rule,
+    Severity,
+    Subject,
+    SweepOrder,
+    Transient,
+)
+from dsr_worker.embedded import Services
+from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_shop import (
+    ERASE,
+    SCHEMA,
+    add_customer,
+    connected,
+    connector,
+    database_of_a_module,
+    dump,
+    emptied,
+    erase,
+    execute,
+    keep_vouchers,
+    others,
+    outcomes,
+    query,
+    subject,
+    system,
+)
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_dsn: str) -> Iterator[str]:
+    """One database for the module: a new one for every test would take most of the time."""
+    with database_of_a_module(postgres_dsn) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def shop(module_database: str) -> str:
+    """A database with the shop's empty tables and nothing else."""
+    return emptied(module_database)
+
+
+def test_number_zero_is_a_person(shop: str) -> None:
+    """A falsy key finds exactly its own rows."""
+    add_customer(shop, 0, "zero@shop.example")
+    add_customer(shop, 1, "one@shop.example")
+    before = dump(shop)
+    receipts = erase(shop, [subject("z", number="0", email="zero@shop.example")], TrialContext())
+    assert sum(outcomes(receipts).values()) == 13
+    assert dump(shop) == others(before, 0)
+
+
+def test_erasure_leaves_everybody_else_byte_identical(shop: str) -> None:
+    """Every row of the person goes, in every table, and no other byte changes."""
+    for number, name in enumerate(("anna", "bert", "an_a")):
+        add_customer(shop, number, f"{name}@shop.example")
+    before = dump(shop)
+    person = subject("b", email="bert@shop.example", number="1")
+    receipts = erase(shop, [person], TrialContext())
+    assert len(receipts) == len(system().collections)
+    assert set(outcomes(receipts).values()) == {1, 2, 4}
+    assert all(o.outcome is Outcome.ERASED for r in receipts for o in r.outcomes)
+    assert dump(shop) == others(before, 1)
+
+
+def test_tax_rows_stay_masked_with_what_they_need(shop: str) -> None:
+    """An invoice inside its period keeps its tax fields; order and customer stay masked for it."""
+    add_customer(shop, 1, "anna@shop.example", phone="1", agent="A")
+    add_customer(shop, 2, "bert@shop.example")
+    before = dump(shop)
+    person = subject("a", email="anna@shop.example", number="1")
+    ctx = TrialContext(tables=keep_vouchers())
+    receipts = erase(shop, [person], ctx)
+    found = outcomes(receipts)
+    assert found["a", "invoices", "masked"] == 1
+    assert found["a", "orders", "masked"] == 1
+    assert found["a", "orders", "erased"] == 1
+    assert found["a", "customers", "masked"] == 1
+    assert found["a", "order_lines", "erased"] == 4
+    after = dump(shop)
+    assert others(after, 1) == others(before, 1)
+    assert "zq1zq" not in str(after)
+    assert "anna" not in str(after)
+    assert query(shop, "SELECT email, phone, name, agent, profile FROM customers WHERE id = 1") == [
+        (
+            ctx.pseudonym("a", "anna@shop.example") + "@erased.invalid",
+            None,
+            "erased",
+            None,
+            {"size": 4},
+        )
+    ]
+    invoice = next(r for r in receipts if r.collection == "invoices")
+    assert invoice.outcomes[0].latest_at == datetime(2024, 3, 2, tzinfo=UTC)
+    assert invoice.outcomes[0].ground == "tax"
+    assert invoice.outcomes[0].fields == 2
+    assert invoice.kept == {ctx.digest("invoices", ("100",))}
+
+
+def test_an_old_invoice_goes(shop: str) -> None:
+    """Outside its period nothing is kept."""
+    add_customer(shop, 1, "anna@shop.example", issued="2011-01-01")
+    person = subject("a", email="anna@shop.example", number="1")
+    erase(shop, [person], TrialContext(tables=keep_vouchers()))
+    assert dump(shop) == {}
+
+
+def test_receipts_add_up_and_name_absence(shop: str) -> None:
+    """One receipt for every subject and collection; its outcomes add up to the keys."""
+    add_customer(shop, 1, "anna@shop.example")
+    people = [subject("a", email="anna@shop.example", number="1"), subject("u", number="77")]
+    postgres = connector(shop)
+    keys = list(postgres.locate(people, TrialContext()))
+    receipts = list(postgres.erase(people, [*keys, keys[0]], TrialContext()))
+    located = Counter((k.subject_ref, k.collection) for k in keys)
+    assert {(r.subject_ref, r.collection): r.rows for r in receipts} == {
+        (p.ref, c): located[p.ref, c] for p in people for c in system().collections
+    }
+    assert {o.outcome for r in receipts if r.subject_ref == "u" for o in r.outcomes} == {
+        Outcome.ABSENT
+    }
+
+
+@pytest.mark.parametrize("tables", [{}, keep_vouchers()])
+def test_dry_run_says_what_apply_does(shop: str, tables: dict[str, DecisionTable]) -> None:
+    """The same receipts, and nothing changed."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    before = dump(shop)
+    dry = erase(shop, person, TrialContext(tables=tables, dry_run=True))
+    assert dump(shop) == before
+    assert erase(shop, person, TrialContext(tables=tables)) == dry
+
+
+def test_a_crash_before_the_commit_changes_nothing_and_the_repeat_is_whole(shop: str) -> None:
+    """Whoever dies while recording the intent has changed nothing."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    before = dump(shop)
+
+    def lost() -> None:
+        raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        erase(shop, person, TrialContext(on_intent=lost), keys)
+    assert dump(shop) == before
+    assert sum(outcomes(erase(shop, person, TrialContext(), keys)).values()) == len(keys)
+    assert dump(shop) == {}
+
+
+def test_a_repeat_after_the_commit_finds_everything_done(shop: str) -> None:
+    """Erased rows are already gone, masked ones stay as they are."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    first = erase(shop, person, TrialContext(tables=keep_vouchers()), keys)
+    after = dump(shop)
+    again = erase(shop, person, TrialContext(tables=keep_vouchers()), keys)
+    assert dump(shop) == after
+    assert outcomes(again) == {
+        (ref, name, "already_gone" if outcome == "erased" else outcome): rows
+        for (ref, name, outcome), rows in outcomes(first).items()
+        if (name, outcome) != ("orders", "erased")
+    } | {("a", "orders", "already_gone"): 1}
+    assert sum(o.fields for r in again for o in r.outcomes) == 0
+    assert [r.kept for r in again] == [r.kept for r in first]
+
+
+def test_a_held_subject_keeps_even_a_shared_row(shop: str) -> None:
+    """A row of two people stays when one of them is held."""
+    add_customer(shop, 1, "anna@shop.example")
+    add_customer(shop, 2, "bert@shop.example")
+    execute(shop, "UPDATE orders SET guest_email = 'bert@shop.example' WHERE id = 100")
+    people = [subject("a", email="anna@shop.example"), subject("b", email="bert@shop.example")]
+    before = dump(shop)
+    hold = Rule("hold", HeldSubjects(frozenset({"b"})), Action.KEEP, "dispute")
+    tables = {
+        name: DecisionTable(
+            name,
+            (
+                hold,
+                Rule(
+                    "needed",
+                    NeededByKept(
+                        tuple(
+                            c.name
+                            for c in system().collections.values()
+                            if c.parent and c.parent.collection == name
+                        )
+                    ),
+                    Action.KEEP,
+                    "needed",
+                ),
+                ERASE,
+            ),
+        )
+        for name in system().collections
+    }
+    found = outcomes(erase(shop, people, TrialContext(tables=tables)))
+    assert found["a", "orders", "retained"] == 1
+    assert found["a", "orders", "erased"] == 1
+    assert found["a", "customers", "retained"] == 1
+    assert not any(ref == "b" and outcome == "erased" for ref, _, outcome in found)
+    kept = {at for at, row in before.items() if at not in dump(shop)}
+    assert ("orders", "100") not in kept
+    assert ("orders", "200") not in kept
+
+
+def test_held_rows_stay(shop: str) -> None:
+    """A row-set hold keeps the rows with its values."""
+    add_customer(shop, 1, "anna@shop.example")
+    hold = Rule("hold", HeldRows("article", ("article zq1zq",)), Action.KEEP, "recall")
+    needed = Rule("needed", NeededByKept(("order_lines",)), Action.KEEP, "needed")
+    above = Rule("needed", NeededByKept(("orders", "reviews")), Action.KEEP, "needed")
+    tables = {
+        "order_lines": DecisionTable("order_lines", (hold, ERASE)),
+        "orders": DecisionTable("orders", (needed, ERASE)),
+        "customers": DecisionTable("customers", (above, ERASE)),
+    }
+    found = outcomes(
+        erase(shop, [subject("a", email="anna@shop.example")], TrialContext(tables=tables))
+    )
+    assert found["a", "order_lines", "retained"] == 4
+    assert found["a", "orders", "retained"] == 2
+    assert found["a", "invoices", "erased"] == 1
+
+
+def test_a_child_that_appeared_since_makes_the_erasure_fail_whole(shop: str) -> None:
+    """A reference that nobody planned for rolls everything back and names no value."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    execute(shop, "INSERT INTO orders VALUES (199, 1, 'late', 1, NULL, now())")
+    before = dump(shop)
+    with pytest.raises(Permanent, match="23503") as raised:
+        erase(shop, person, TrialContext(), keys)
+    assert raised.value.__cause__ is None
+    assert dump(shop) == before
+
+
+def test_a_cascade_beyond_the_plan_is_refused(shop: str) -> None:
+    """ON DELETE CASCADE into a table outside the map: an error of the check, and no erasure."""
+    add_customer(shop, 1, "anna@shop.example")
+    execute(
+        shop,
+        "CREATE TABLE logins (id int PRIMARY KEY,"
+        " customer_id bigint REFERENCES customers ON DELETE CASCADE);"
+        " INSERT INTO logins VALUES (1, 1)",
+    )
+    with pytest.raises(Permanent, match="CASCADE"):
+        erase(shop, [subject("a", email="anna@shop.example", number="1")], TrialContext())
+    assert query(shop, "SELECT count(*) FROM customers") == [(1,)]
+    errors = [f for f in connector(shop).check() if f.severity is Severity.ERROR]
+    assert ["logins" in f.message for f in errors] == [True]
+
+
+def test_a_row_that_resists_rolls_everything_back(shop: str) -> None:
+    """A trigger that keeps a row silently must not pass for an erasure."""
+    add_customer(shop, 1, "anna@shop.example")
+    execute(
+        shop,
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        " CREATE TRIGGER keep BEFORE DELETE ON loyalty FOR EACH ROW EXECUTE FUNCTION keep()",
+    )
+    before = dump(shop)
+    with pytest.raises(Permanent, match="loyalty"):
+        erase(shop, [subject("a", email="anna@shop.example", number="1")], TrialContext())
+    assert dump(shop) == before
+
+
+def test_recheck_sees_orphans_and_located_rows(shop: str) -> None:
+    """Verification looks by key and by every identity, never along the references that were cut."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    postgres = connector(shop)
+    keys = list(postgres.locate(person, TrialContext()))
+    ctx = TrialContext(second_path=True)
+    assert sorted(map(_key, postgres.recheck(person, keys, ctx))) == sorted(map(_key, keys))
+    erase(shop, person, TrialContext(), keys)
+    assert list(postgres.recheck(person, keys, ctx)) == []
+    execute(
+        shop,
+        "ALTER TABLE reviews DROP CONSTRAINT reviews_customer_id_fkey;"
+        " INSERT INTO reviews VALUES (5, 1, NULL, 'late')",
+    )
+    assert [_key(k) for k in postgres.recheck(person, keys, ctx)] == [("a", "reviews", ("5",))]
+
+
+def _key(key: Key) -> tuple[str, str, tuple[str, ...]]:
+    return key.subject_ref, key.collection, key.key
+
+
+def test_no_value_reaches_the_servers_log(database: Callable[[], str], services: Services) -> None:
+    """With every statement logged and errors at their fullest, no marker stands in the log."""
+    shop = database()
+    execute(shop, SCHEMA)
+    name = shop.split("/")[-1].split("?")[0]
+    for setting in (
+        "log_statement = 'all'",
+        "log_min_messages = 'warning'",
+        "log_min_error_statement = 'error'",
+        "log_error_verbosity = 'verbose'",
+        "log_min_duration_statement = 0",
+    ):
+        execute(shop, f"ALTER DATABASE {name} SET {setting}")
+    with connected(shop) as connection, connection.cursor() as cursor:
+        cursor.execute("SET log_statement = 'none'; SET log_min_duration_statement = -1")
+        add_customer_quietly(cursor)
+    person = [
+        Subject(
+            "a",
+            (
+                Identity("email", "zq7zq@shop.example"),
+                Identity("customer_number", "7"),
+                Identity("phone", "zq7zq-phone"),
+            ),
+        )
+    ]
+    postgres, ctx = connector(shop), TrialContext(tables=keep_vouchers())
+    list(postgres.find(person, ctx))
+    list(postgres.resolve(person, ctx))
+    list(postgres.contacts(person, ctx))
+    list(postgres.mentions(person, ctx))
+    list(postgres.affected([LeakScope("orders", ("note",))], ctx))
+    keys = list(postgres.locate(person, ctx))
+    list(postgres.erase(person, keys, ctx))
+    list(postgres.recheck(person, keys, replace(ctx, second_path=True)))
+    hold = Rule("hold", HeldPeople(person[0].identities), Action.KEEP, "h")
+    table = DecisionTable(
+        "carts",
+        (
+            hold,
+            Rule("limit", Before("touched_at", ctx.now), Action.ERASE),
+            Rule("default", Always(), Action.KEEP),
+        ),
+    )
+    list(postgres.sweep([SweepOrder("carts", table, 10)], ctx))
+    execute(shop, "SELECT 'the end of zqlogzq'")
+    text = "".join(f.read_text(errors="replace") for f in services.log_files())
+    assert "zqlogzq" in text
+    assert 'COPY pg_temp."dsr_name"' in text
+    assert "zq7zq" not in text
+
+
+def add_customer_quietly(cursor: psycopg2.extensions.cursor) -> None:
+    """A customer whose every value holds a marker, by a session that logs nothing."""
+    cursor.execute(
+        "INSERT INTO customers VALUES (7, 'zq7zq@shop.example', 'zq7zq-phone', 'zq7zq', 'DE');"
+        "INSERT INTO orders VALUES (700, 7, 'zq7zq', 1);"
+        "INSERT INTO invoices VALUES (700, 700, 'zq7zq', 'zq7zq@shop.example', 1, '2024-01-01');"
+        "INSERT INTO carts VALUES (700, 'zq7zq@shop.example', NULL, '2010-01-01')"
+    )
+
+
+def test_the_number_of_statements_does_not_depend_on_the_subjects(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pass for a thousand as for one: statements are counted, not timed."""
+    people = []
+    for number in range(12):
+        add_customer(shop, number, f"c{number}@shop.example", phone=f"0170-55{number:04d}")
+        people.append(subject(f"s{number}", email=f"c{number}@shop.example", number=str(number)))
+    postgres = connector(shop)
+    list(postgres.find(people[:1], TrialContext()))
+    sent: list[str] = []
+    _count_statements(monkeypatch, sent)
+    calls: list[Callable[[list[Subject]], object]] = [
+        lambda batch: list(postgres.find(batch, TrialContext())),
+        lambda batch: list(postgres.resolve(batch, TrialContext())),
+        lambda batch: list(postgres.mentions(batch, TrialContext())),
+        lambda batch: list(
+            postgres.erase(
+                batch,
+                list(postgres.locate(batch, TrialContext())),
+                TrialContext(tables=keep_vouchers()),
+            )
+        ),
+    ]
+    for call in calls:
+        counts = []
+        for batch in (people[:1], people[1:]):
+            sent.clear()
+            call(batch)
+            counts.append(len(sent))
+        assert counts[0] == counts[1]
+        people = [*people[1:], people[0]]
+
+
+def _count_statements(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+    for name in ("run", "rows", "fill", "stream"):
+        original = getattr(Session, name)
+
+        def counted(
+            self: Session, *args: Composable, _original: Callable[..., object] = original
+        ) -> object:
+            sent.append(str(args[0]))
+            return _original(self, *args)
+
+        monkeypatch.setattr(Session, name, counted)
+
+
+def test_a_locked_row_is_a_matter_of_time(shop: str) -> None:
+    """Another transaction on a row makes the erasure wait, then try later; nothing is changed."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    before = dump(shop)
+    postgres = connector(shop, lock_timeout_s=0.2)
+    keys = list(postgres.locate(person, TrialContext()))
+    with connected(shop) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN; UPDATE orders SET note = note WHERE id = 100")
+        with pytest.raises(Transient):
+            list(postgres.erase(person, keys, TrialContext()))
+        cursor.execute("ROLLBACK")
+    assert dump(shop) == before
