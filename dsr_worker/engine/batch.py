@@ -14,7 +14,6 @@ from typing import Any
 
 from dsr_worker.contract import (
     Configuration,
-    Connector,
     Identity,
     LeaseLost,
     NeedsHuman,
@@ -64,7 +63,7 @@ class Batch:
     spools: Mapping[tuple[int, str], list[dict[str, Any]]]
     results: Mapping[tuple[int, str, str], dict[str, Any]]
     frozen: Frozen
-    connector: Connector | None  # None at the desk
+    connector: Any  # a `Connector` and whatever else it declares; None at the desk
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -92,6 +91,12 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
 
     Raises LeaseLost, and LedgerUnreachable: then nothing is known and the lease runs out by itself.
     """
+    unsure = [m for m in batch.members if _may_have_happened(m.claim)]
+    yield from (_stop(m, "needs_human", "may_have_happened") for m in unsure)
+    if unsure:
+        batch = batch.part([m for m in batch.members if m not in unsure])
+    if not batch.members:
+        return
     try:
         results = perform(batch)
     except (LeaseLost, LedgerUnreachable):
@@ -109,6 +114,12 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
             message = f"a performer left {len(missing)} steps without a result"
             raise RuntimeError(message)
         yield from results
+
+
+def _may_have_happened(claim: Claim) -> bool:
+    """A `manual` effect that an earlier attempt was about to make is never made by itself."""
+    earlier = any(i["attempt"] != claim.attempt for i in claim.intent or ())
+    return claim.effect == "manual" and earlier
 
 
 def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepResult]:

@@ -19,7 +19,6 @@ from dsr_worker.contract import Connector, System
 from dsr_worker.datamap import MappedSystem, Maps, connector_config, parse_maps
 from dsr_worker.domain.decision import Decisions, canonical_json, compile_decisions, freeze, thaw
 from dsr_worker.ledger import Ledger, frozen
-from dsr_worker.ledger.connection import Cursor
 from dsr_worker.policies import Policies, bindings
 from dsr_worker.registry import Registry
 from dsr_worker.statutes import pack_text_and_hash
@@ -60,10 +59,11 @@ class Materials:
         self._connectors: dict[tuple[str, str], Connector] = {}
         self._lock = threading.Lock()
 
-    def freeze(self, cursor: Cursor, law: str | None, now: datetime) -> int:
+    def freeze(self, law: str | None, now: datetime) -> int:
         """Freeze today's map and policies and a law's pack; the id of the set.
 
-        Decisions go by the start of the UTC day, so that jobs of one day share a batch.
+        Decisions go by the start of the UTC day, so that jobs of one day share a batch. A new set is
+        committed by itself: it means nothing without a job, and other connections read it.
         """
         law_hash, law_text = _law(law)
         policy_hash = hashlib.sha256(self._policy_text.encode()).hexdigest()
@@ -75,7 +75,8 @@ class Materials:
                 "policy": (policy_hash, self._policy_text),
                 "law": (law_hash, law_text),
             }
-            self._ids[known] = frozen.keep(cursor, texts, decided_at)
+            with self._ledger.transaction() as cursor:
+                self._ids[known] = frozen.keep(cursor, texts, decided_at)
         return self._ids[known]
 
     def frozen(self, frozen_id: int) -> Frozen:

@@ -13,17 +13,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dsr_worker.contract import Resolves, System
 from dsr_worker.domain.request import State
-from dsr_worker.domain.resolution import not_applicable, reached, rounds
+from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.fulfil import planning
+from dsr_worker.ledger import cases
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 
 _MOST_RECHECKS = 3
+_ANSWERED = ("access", "erasure")
+"""Kinds of job whose answer is delivered to a person."""
 
 
 class CaseCourse:
@@ -58,20 +62,27 @@ class CaseCourse:
         ]
 
     def resolving(
-        self, job: Job, kinds: Iterable[str], events: Sequence[Event], **changes: Any
+        self,
+        cursor: Cursor,
+        job: Job,
+        kinds: Iterable[str],
+        events: Sequence[Event],
+        **changes: Any,
     ) -> Move:
         """The move by which a verified case begins to be resolved."""
         frozen = self._materials.frozen(job.frozen)
         first = next(iter(self._rounds(frozen, frozenset(kinds))), ())
-        steps = tuple(_resolve(name, 1) for name in first)
-        if not steps:
-            return self._nowhere(job, events, **changes)
+        number = job.round + 1
+        if not first:
+            (move,) = self._planner.begin(cursor, [job], _identities(cursor, [job]))
+            return replace(move, events=(*events, *move.events), **changes)
         return Move(
             job,
             state=State.RESOLVING,
             phase="resolve",
-            round=1,
-            steps=steps,
+            round=number,
+            facts={"resolve_from": number},
+            steps=tuple(_resolve(name, number) for name in first),
             events=tuple(events),
             **changes,
         )
@@ -89,23 +100,23 @@ class CaseCourse:
 
     def _after_resolve(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         found = _identities(cursor, jobs)
-        asking, closed = [], []
-        for job in jobs:
-            following = self._following(job, found[job.id])
-            (asking if following else closed).append((job, following))
+        asking = [(job, self._following(job, found[job.id])) for job in jobs]
         moves = [
             Move(job, round=job.round + 1, steps=tuple(_resolve(n, job.round + 1) for n in systems))
             for job, systems in asking
+            if systems
         ]
-        return moves + self._planner.begin(cursor, [job for job, _ in closed], found)
+        closed = [job for job, systems in asking if not systems]
+        return moves + self._planner.begin(cursor, closed, found)
 
     def _following(self, job: Job, found: Sequence[Any]) -> list[str]:
         frozen = self._materials.frozen(job.frozen)
         fresh = {i.kind for i in found if i.standing == "resolved" and i.round == job.round}
         plan = self._rounds(frozen, frozenset(i.kind for i in found if i.standing == "verified"))
-        if not fresh or job.round >= len(plan):
+        rounds_done = job.round - job.facts.get("resolve_from", 1) + 1
+        if not fresh or rounds_done >= len(plan):
             return []
-        return [name for name in plan[job.round] if _takes(frozen.systems[name], fresh)]
+        return [name for name in plan[rounds_done] if _takes(frozen.systems[name], fresh)]
 
     def _rounds(self, frozen: Frozen, kinds: frozenset[str]) -> tuple[tuple[str, ...], ...]:
         able = {
@@ -114,18 +125,6 @@ class CaseCourse:
             if self._materials.can(frozen, name, Resolves)
         }
         return rounds(able, kinds)
-
-    def _nowhere(self, job: Job, events: Sequence[Event], **changes: Any) -> Move:
-        """Nobody can be resolved any further: what is verified is all there is."""
-        return Move(
-            job,
-            state=State.RESOLVING,
-            phase="resolve",
-            round=1,
-            steps=(NewStep("nothing_to_resolve", DESK),),
-            events=tuple(events),
-            **changes,
-        )
 
     def _after_plan(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         return self._planner.propose(cursor, jobs)
@@ -139,13 +138,24 @@ class CaseCourse:
             for job in jobs
         ]
 
-    def _after_answer(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
-        return [Move(job, state=State.READY, phase="ready") for job in jobs]
+    def _after_answer(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        return [
+            Move(job, state=State.READY, phase="ready")
+            if job.kind in _ANSWERED
+            else self._closed(cursor, job)
+            for job in jobs
+        ]
+
+    def _closed(self, cursor: Cursor, job: Job) -> Move:
+        """A deferred erasure answers nobody: its certificate is its end."""
+        cases.settle_clocks(cursor, job.id, "met")
+        event = Event("closed", {"response": "carried_out"})
+        return Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(event,))
 
     # ---- erasure
 
     def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
-        void = self._planner.voided_by_location(cursor, jobs)
+        void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind == "erasure"])
         moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
         return moves + [
             Move(job, phase="apply", steps=self._everywhere(job, "apply", "probe"))
@@ -188,13 +198,6 @@ class CaseCourse:
     def _everywhere(self, job: Job, action: str, effect: str) -> tuple[NewStep, ...]:
         systems = (job.plan or {})["systems"]
         return tuple(NewStep(action, name, effect=effect, round=job.round) for name in systems)
-
-
-def applicable_systems(frozen: Frozen, kinds: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Systems in which identities of these kinds can find anything, and those in which none can."""
-    known = frozenset(kinds)
-    nowhere = not_applicable(frozen.systems, known)
-    return [n for n, s in sorted(frozen.systems.items()) if reached(s, known)], list(nowhere)
 
 
 def _resolve(system: str, number: int) -> NewStep:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from dsr_worker.contract import Connector, Erases, Key, Mentions, Outcome, Receipt, Rechecks, Record
+from dsr_worker.contract import Erases, Key, Mentions, Outcome, Receipt, Rechecks, Record
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
@@ -21,8 +21,6 @@ from dsr_worker.fulfil import receipts as accounts
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
-
-_LOCATED_LIMIT = 200  # keys held in memory by a dry run come from the spool, never from a list
 
 
 class Erasing:
@@ -156,7 +154,6 @@ class Erasing:
             return Counter()
         ctx = batch.ctx.verifying()
         held: dict[tuple[str, str], int] = Counter()
-        assert batch.connector is not None  # noqa: S101 - the desk has no such step
         for record in batch.connector.find(batch.subjects, ctx):
             if record.collection in wanted[record.subject_ref] and self._shows_mask(batch, record):
                 held[record.subject_ref, record.collection] += 1
@@ -192,7 +189,7 @@ class Erasing:
         return batch.results.get((member.job.id, action, batch.ctx.system.name), {})
 
 
-def _eraser(batch: Batch) -> Connector | Any:
+def _eraser(batch: Batch) -> Erases:
     connector = batch.connector
     if not isinstance(connector, Erases):
         name = batch.ctx.system.name
@@ -206,7 +203,7 @@ def _decisions(batch: Batch) -> Any:
 
 
 def _remaining(batch: Batch, keys: Iterator[Key], ctx: Any) -> Iterator[Key]:
-    connector: Any = batch.connector
+    connector = batch.connector
     if isinstance(connector, Rechecks):
         return connector.recheck(batch.subjects, keys, ctx)
     found: Iterator[Key] = connector.locate(batch.subjects, ctx)

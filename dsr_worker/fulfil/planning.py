@@ -41,7 +41,7 @@ class Planner:
 
     def _begin(self, cursor: Cursor, job: Job, found: Sequence[Any]) -> Move:
         law = job.law
-        frozen_id = self._materials.freeze(cursor, law, job.now)
+        frozen_id = self._materials.freeze(law, job.now)
         frozen = self._materials.frozen(frozen_id)
         kinds = {i.kind for i in found if i.standing != "contested"}
         systems = [n for n, s in sorted(frozen.systems.items()) if reached(s, kinds)]
@@ -122,7 +122,7 @@ class Planner:
 
     def _again(self, cursor: Cursor, job: Job, reasons: Sequence[str]) -> Move:
         plan = job.plan or {}
-        frozen_id = self._materials.freeze(cursor, job.law, job.now)
+        frozen_id = self._materials.freeze(job.law, job.now)
         frozen = self._materials.frozen(frozen_id)
         sketch = {k: plan[k] for k in ("identities", "systems", "not_applicable", "contested")} | {
             "versions": dict(frozen.versions),

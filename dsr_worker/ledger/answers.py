@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from dsr_worker.ledger.connection import Cursor, values
+from dsr_worker.ledger.connection import Cursor, Ledger, values
 
 
 class Answer(NamedTuple):
@@ -64,3 +64,109 @@ def suppress(cursor: Cursor, job_id: int, digests: Sequence[bytes]) -> None:
             "INSERT INTO suppressions (digest, job_id) VALUES %s ON CONFLICT DO NOTHING",
             [(digest, job_id) for digest in digests],
         )
+
+
+class Accounted(NamedTuple):
+    """One recorded outcome of a case."""
+
+    job_id: int
+    system: str
+    collection: str
+    outcome: str
+    row_count: int
+    fields: int
+    ground: str
+    until_on: date | None
+    before_commit: bool
+
+
+def receipts(ledger: Ledger, job_ids: Sequence[int]) -> list[Accounted]:
+    """Everything recorded for these cases, in the order it was done."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT job_id, system, collection, outcome, row_count, fields, ground, until_on,"
+            " before_commit FROM receipts WHERE job_id = ANY(%s) ORDER BY job_id, step_id, collection",
+            (list(job_ids),),
+        )
+        return [Accounted(*row) for row in cursor.fetchall()]
+
+
+class Made(NamedTuple):
+    """A made answer as it stands."""
+
+    blob: str
+    kind: str
+    size_bytes: int
+    sha256: str
+    expires_at: datetime | None
+    handed_over_at: datetime | None
+    destroyed_at: datetime | None
+
+
+def of(cursor: Cursor, job_id: int) -> Made | None:
+    """The answer of a case, locked."""
+    cursor.execute(
+        "SELECT blob, kind, size_bytes, sha256, expires_at, handed_over_at, destroyed_at"
+        " FROM packages WHERE job_id = %s FOR UPDATE",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return None if row is None else Made(*row)
+
+
+def handed_over(cursor: Cursor, job_id: int) -> None:
+    """Record that the answer left the house."""
+    cursor.execute(
+        "UPDATE packages SET handed_over_at = coalesce(handed_over_at, business_now())"
+        " WHERE job_id = %s",
+        (job_id,),
+    )
+
+
+class Expired(NamedTuple):
+    """A package whose time is over."""
+
+    job_id: int
+    blob: str
+
+
+def take_expired(cursor: Cursor, limit: int = 100) -> list[Expired]:
+    """Mark packages past their expiry as destroyed; the caller destroys their blobs."""
+    cursor.execute(
+        "UPDATE packages SET destroyed_at = business_now() WHERE job_id IN ("
+        "SELECT job_id FROM packages WHERE expires_at < business_now() AND destroyed_at IS NULL"
+        " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING job_id, blob",
+        (limit,),
+    )
+    return [Expired(*row) for row in cursor.fetchall()]
+
+
+class DuePromise(NamedTuple):
+    """A promise that has come due; `ref` is its case's."""
+
+    id: int
+    job_id: int
+    ref: str
+    law: str | None
+    country: str | None
+    system: str
+    due_on: date | None
+    data_key: bytes
+    sealed: bytes
+
+
+def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
+    """Promises whose day has come, locked for the caller alone."""
+    cursor.execute(
+        "SELECT p.id, p.job_id, j.ref, j.law, j.country, p.system, p.due_on, p.data_key, p.sealed"
+        " FROM promises p JOIN jobs j ON j.id = p.job_id"
+        " WHERE p.carried_out_by IS NULL AND p.due_on <= business_now()::date"
+        " ORDER BY p.due_on, p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED",
+        (limit,),
+    )
+    return [DuePromise(*row) for row in cursor.fetchall()]
+
+
+def carried_out(cursor: Cursor, promise_id: int, job_id: int) -> None:
+    """Tie a promise to the job that carries it out."""
+    cursor.execute("UPDATE promises SET carried_out_by = %s WHERE id = %s", (job_id, promise_id))

@@ -78,3 +78,55 @@ def active(cursor: Cursor, system: str) -> list[HoldRow]:
         )
         for row in rows
     ]
+
+
+class ScopeColumns(NamedTuple):
+    """Where a hold holds, as its columns say it."""
+
+    scope: str
+    system: str | None
+    collection: str | None
+    field: str | None
+
+
+def insert(
+    cursor: Cursor,
+    ref: str,
+    job_id: int,
+    where: ScopeColumns,
+    sealed: bytes | None,
+    reason: str,
+    matter: str,
+    review_on: date,
+    actor: str,
+) -> None:
+    """Insert a hold; its job and identities stand already."""
+    cursor.execute(
+        "INSERT INTO holds (ref, job_id, scope, system, collection, field, sealed, reason_code,"
+        " matter, review_on, placed_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (ref, job_id, *where, sealed, reason, matter, review_on, actor),
+    )
+
+
+def release(cursor: Cursor, ref: str, actor: str) -> None:
+    """End a hold. Promises that wait for a hold come due after a time of grace."""
+    cursor.execute(
+        "UPDATE holds SET released_at = business_now(), released_by = %s WHERE ref = %s",
+        (actor, ref),
+    )
+    cursor.execute(
+        "UPDATE promises p SET due_on = (business_now() + interval '14 days')::date"
+        " WHERE p.due_on IS NULL AND p.carried_out_by IS NULL AND EXISTS ("
+        "SELECT FROM holds h JOIN identities i ON i.job_id = h.job_id"
+        " WHERE h.ref = %s AND (h.scope <> 'subject' OR i.digest = ANY(p.digests)))",
+        (ref,),
+    )
+
+
+def listed(cursor: Cursor) -> list[tuple[object, ...]]:
+    """Every hold that stands, oldest first."""
+    cursor.execute(
+        "SELECT ref, scope, system, collection, reason_code, matter, review_on, placed_at, placed_by"
+        " FROM holds WHERE released_at IS NULL ORDER BY placed_at"
+    )
+    return cursor.fetchall()

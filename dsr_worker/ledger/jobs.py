@@ -15,7 +15,7 @@ from psycopg2.extras import Json
 from dsr_worker import evidence
 from dsr_worker.ledger import statements
 from dsr_worker.ledger.connection import Cursor, values
-from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
+from dsr_worker.ledger.rows import Event, Job, Move, moved
 
 ENGINE = "engine"  # the actor of events that no person caused
 
@@ -105,28 +105,24 @@ def _job(row: Any) -> Job:
     return Job(**row._asdict())
 
 
-def _or(value: Any, otherwise: Any) -> Any:
-    return otherwise if value is UNCHANGED else value
-
-
 def _job_row(move: Move, pending: int, seq: int, head: bytes) -> tuple[Any, ...]:
     job = move.job
-    plan = _or(move.plan, job.plan)
+    plan = moved(move.plan, job.plan)
     return (
         job.id,
-        _or(move.state, job.state),
-        _or(move.phase, job.phase),
-        _or(move.round, job.round),
+        moved(move.state, job.state),
+        moved(move.phase, job.phase),
+        moved(move.round, job.round),
         pending + len(move.steps),
-        _or(move.frozen, job.frozen),
+        moved(move.frozen, job.frozen),
         None if plan is None else Json(plan),
-        _or(move.plan_hash, job.plan_hash),
+        moved(move.plan_hash, job.plan_hash),
         json.dumps({**job.facts, **move.facts}),
-        _or(move.urgency_at, job.urgency_at),
-        _or(move.verified_at, job.verified_at),
-        _or(move.verified_how, None),
-        _or(move.approved_by, job.approved_by),
-        _or(move.closed_at, job.closed_at),
+        moved(move.urgency_at, job.urgency_at),
+        moved(move.verified_at, job.verified_at),
+        moved(move.verified_how, None),
+        moved(move.approved_by, job.approved_by),
+        moved(move.closed_at, job.closed_at),
         seq,
         head,
     )
@@ -139,10 +135,10 @@ def _step_row(move: Move, step: Any) -> tuple[Any, ...]:
         step.action,
         step.system,
         step.round,
-        _or(move.frozen, job.frozen),
+        moved(move.frozen, job.frozen),
         step.effect,
         step.sweep,
-        _or(move.urgency_at, job.urgency_at),
+        moved(move.urgency_at, job.urgency_at),
         job.urgent,
         step.run_at,
         None if step.details is None else Json(step.details),

@@ -136,6 +136,11 @@ class NewStep:
 UNCHANGED: Any = object()
 
 
+def moved(value: Any, otherwise: Any) -> Any:
+    """A move's value, or what stands where the move leaves it unchanged."""
+    return otherwise if value is UNCHANGED else value
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """A change of one job: what is left `UNCHANGED` stays. New steps become what the job waits for."""

@@ -148,7 +148,7 @@ def intend(
         if row.ours != len(ids) or row.left_s < 1:
             message = "the lease of this batch is gone"
             raise LeaseLost(message)
-        concerned = [c for c in claims if receipts.get(c.id)]
+        concerned = [c for c in claims if c.id in receipts]
         if not concerned:
             return
         values(

@@ -36,13 +36,21 @@ def wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DSR_EMBEDDED_BINARIES", "wheel")
 
 
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """A data folder these tests share, one after the other: a cluster takes a second to make."""
+    with private_folder() as made:
+        yield made / "data"
+        Services(made / "data").remove()
+
+
 @pytest.fixture
-def own(folder: Path, wheel: None) -> Iterator[Services]:
-    """Services of one test, not yet started."""
+def own(data: Path, wheel: None) -> Iterator[Services]:
+    """The services of that folder, not started, and stopped afterwards."""
     del wheel
-    services = Services(folder / "data")
+    services = Services(data)
     yield services
-    services.remove()
+    services.stop()
 
 
 def _ask(dsn: str, statement: str) -> object:
@@ -70,15 +78,15 @@ def _until(happened: Callable[[], bool], timeout_s: float = 15.0) -> None:
         time.sleep(0.02)
 
 
-def test_the_packaged_servers_start_work_and_stop(own: Services, folder: Path) -> None:
+def test_the_packaged_servers_start_work_and_stop(own: Services, data: Path) -> None:
     """A start gives a working ledger and broker, a stop ends both, a start finds the data."""
     endpoints = own.start()
     assert endpoints == own.running()
-    _ask(endpoints.ledger_dsn, "CREATE TABLE kept AS SELECT 7 AS n")
+    _ask(endpoints.ledger_dsn, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 7 AS n")
     assert endpoints.redis_url is not None
     with redis.Redis.from_url(endpoints.redis_url) as client:
         assert client.ping()
-    servers = [_recorded(folder / "data", name) for name in ("postgres", "broker")]
+    servers = [_recorded(data, name) for name in ("postgres", "broker")]
 
     own.stop()
     assert own.running() is None
@@ -123,10 +131,9 @@ def test_no_value_reaches_the_servers_log(own: Services) -> None:
     assert MARKER not in words
 
 
-def test_everything_of_ours_is_closed_to_others(own: Services, folder: Path) -> None:
+def test_everything_of_ours_is_closed_to_others(own: Services, data: Path) -> None:
     """Only the servers' user and root can read a file or reach a socket in the data folder."""
     own.start()
-    data = folder / "data"
     for closed in (data / "postgres", data / "sockets"):
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert not data.stat().st_mode & stat.S_IRWXO
@@ -134,29 +141,35 @@ def test_everything_of_ours_is_closed_to_others(own: Services, folder: Path) -> 
         assert not file.stat().st_mode & 0o077, file.name
 
 
-def test_two_starts_at_once_make_one_of_each(folder: Path, own: Services) -> None:
-    """Processes that start the same folder at the same moment end up with the same servers."""
+def test_first_starts_at_once_make_one_of_each(folder: Path, wheel: None) -> None:
+    """Processes that start a new folder at the same moment end up with the same servers."""
+    del wheel
+    services = Services(folder / "data")
     code = (
         "import sys; from pathlib import Path; from dsr_worker.embedded import Services\n"
         "print(Services(Path(sys.argv[1])).start())"
     )
     argv = [sys.executable, "-c", code, str(folder / "data")]
-    starters = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    told = {starter.communicate(timeout=60)[0] for starter in starters}
-    assert [starter.returncode for starter in starters] == [0, 0, 0]
-    assert len(told) == 1
-    before = _recorded(folder / "data", "postgres"), _recorded(folder / "data", "broker")
-    own.start()
-    assert before == (_recorded(folder / "data", "postgres"), _recorded(folder / "data", "broker"))
+    try:
+        starters = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        told = {starter.communicate(timeout=60)[0] for starter in starters}
+        assert [starter.returncode for starter in starters] == [0, 0, 0]
+        words = "".join(file.read_text() for file in services.log_files())
+        assert told == {f"{services.running()}\n"}, words
+        before = [_recorded(folder / "data", name) for name in ("postgres", "broker")]
+        services.start()
+        assert before == [_recorded(folder / "data", name) for name in ("postgres", "broker")]
+    finally:
+        services.remove()
 
 
 @pytest.mark.faults
-def test_killed_servers_are_noticed_and_started_again(own: Services, folder: Path) -> None:
+def test_killed_servers_are_noticed_and_started_again(own: Services, data: Path) -> None:
     """After SIGKILL of both, running() says so, and a start brings every committed row back."""
     endpoints = own.start()
-    _ask(endpoints.ledger_dsn, "CREATE TABLE kept AS SELECT 7 AS n")
+    _ask(endpoints.ledger_dsn, "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 7 AS n")
     for name in ("broker", "postgres"):
-        server = _recorded(folder / "data", name)
+        server = _recorded(data, name)
         server.send(signal.SIGKILL)
         assert server.wait(10)
         assert own.running() is None
@@ -165,29 +178,29 @@ def test_killed_servers_are_noticed_and_started_again(own: Services, folder: Pat
 
 
 @pytest.mark.faults
-def test_a_server_whose_pid_file_is_lost_is_adopted(own: Services, folder: Path) -> None:
+def test_a_server_whose_pid_file_is_lost_is_adopted(own: Services, data: Path) -> None:
     """A starter that died before it wrote the pid file leaves a server that a stop still ends."""
     own.start(broker=False)
-    server = _recorded(folder / "data", "postgres")
-    (folder / "data" / "postgres.pid").unlink()
-    Services(folder / "data").start(broker=False)
-    assert _recorded(folder / "data", "postgres") == server
+    server = _recorded(data, "postgres")
+    (data / "postgres.pid").unlink()
+    Services(data).start(broker=False)
+    assert _recorded(data, "postgres") == server
     own.stop()
     assert not server.lives()
 
 
 @pytest.mark.faults
-def test_a_stranger_with_a_recorded_number_is_never_touched(own: Services, folder: Path) -> None:
+def test_a_stranger_with_a_recorded_number_is_never_touched(own: Services, data: Path) -> None:
     """A pid file from before a restart of the machine names a number, not a process."""
     own.start()
     own.stop()
     stranger = subprocess.Popen(["sleep", "60"])  # noqa: S607 - from PATH
     try:
         for name in ("postgres", "broker", "supervisor", "worker"):
-            Identity(stranger.pid, "another time").write(folder / "data" / f"{name}.pid")
+            Identity(stranger.pid, "another time").write(data / f"{name}.pid")
         own.start()
         own.stop()
-        Supervisor(folder / "data").stop(timeout_s=0)
+        Supervisor(data).stop(timeout_s=0)
         assert stranger.poll() is None
     finally:
         stranger.kill()

@@ -1,0 +1,274 @@
+"""The one composition root: from settings and files to everything that works together.
+
+In: settings. Out: an `Office`, which takes decisions of people (the CLI uses it), and a `Workshop`,
+which works steps off (worker processes use it). Nothing else in the project makes these objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from dsr_worker.datamap import Maps, load_systems
+from dsr_worker.domain.retention import CalendarPeriod
+from dsr_worker.embedded import Endpoints, Services
+from dsr_worker.engine import crash
+from dsr_worker.engine.assembly import Assembly
+from dsr_worker.engine.batch import Performer
+from dsr_worker.engine.drain import Drainer
+from dsr_worker.engine.leases import Worker
+from dsr_worker.engine.materials import Materials
+from dsr_worker.engine.tick import Duty, Ticker, rescue, ring_for_ready
+from dsr_worker.fulfil import housekeeping
+from dsr_worker.fulfil.access import Accessing
+from dsr_worker.fulfil.certifying import Certifying
+from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.fulfil.decisions import Decisions
+from dsr_worker.fulfil.delivery import Delivery
+from dsr_worker.fulfil.erasing import Erasing
+from dsr_worker.fulfil.holding import Holding
+from dsr_worker.fulfil.intake import Intake
+from dsr_worker.fulfil.planning import Planner
+from dsr_worker.fulfil.promises import Promises
+from dsr_worker.fulfil.resolving import Resolving
+from dsr_worker.fulfil.texts import Texts
+from dsr_worker.fulfil.verifying import Verifying
+from dsr_worker.ledger import Ledger, instances, slots
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.rows import DESK, Job, Move
+from dsr_worker.notify.mail import Mailer
+from dsr_worker.organisation import Organisation, load_organisation
+from dsr_worker.policies import Policies, load_policies
+from dsr_worker.queue.broker import Doorbell
+from dsr_worker.registry import Registry
+from dsr_worker.settings import Settings
+from dsr_worker.store import Store, open_store
+from dsr_worker.vault import KeyRing
+
+_DESK_SLOTS = 2
+
+
+class NotSetUp(Exception):  # noqa: N818 - reads as what it says
+    """This installation is not complete; the text says which command completes it."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The reviewed files of an installation."""
+
+    folder: Path
+    maps: Maps
+    organisation: Organisation
+    policies: Policies
+
+    @classmethod
+    def load(cls, folder: Path) -> Files:
+        """Read them. Raises DocumentError with file and line of every fault."""
+        organisation = load_organisation(folder / "organisation.yaml")
+        policies = load_policies(folder / "policies").only(organisation.policies)
+        return cls(folder, load_systems(folder / "systems"), organisation, policies)
+
+
+class Office:
+    """Everything that people's decisions need: ledger, vault, store, files, and the rooms on them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        files: Files,
+        keys: KeyRing,
+        *,
+        registry: Registry | None = None,
+    ) -> None:
+        self.settings = settings
+        self.endpoints = endpoints
+        self.files = files
+        self.keys = keys
+        self.ledger = Ledger(endpoints.ledger_dsn)
+        self.registry = registry or Registry()
+        self.ring: Callable[[Sequence[str]], None] = self._ring_by_broker
+
+    @cached_property
+    def store(self) -> Store:
+        return open_store(self.settings.store_url)
+
+    @cached_property
+    def materials(self) -> Materials:
+        files = self.files
+        return Materials(self.ledger, self.registry, files.maps, files.policies, files.folder)
+
+    @cached_property
+    def planner(self) -> Planner:
+        return Planner(self.materials, self.files.organisation)
+
+    @cached_property
+    def course(self) -> CaseCourse:
+        return CaseCourse(self.materials, self.planner)
+
+    @cached_property
+    def texts(self) -> Texts:
+        return Texts(self.files.organisation, self.files.policies)
+
+    @cached_property
+    def mailer(self) -> Mailer:
+        own = self.files.organisation
+        return Mailer(own.smtp, own.controller.name)
+
+    @cached_property
+    def intake(self) -> Intake:
+        return Intake(self.ledger, self.keys, self.materials, self.files.organisation, self.course)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        return Decisions(self.ledger, self.keys, self.files.organisation, self.intake, self.course)
+
+    @cached_property
+    def delivery(self) -> Delivery:
+        return Delivery(self.ledger, self.keys, self.store)
+
+    @cached_property
+    def holding(self) -> Holding:
+        return Holding(self.ledger, self.keys, self.materials)
+
+    @property
+    def systems(self) -> list[str]:
+        """Every system's name, and the desk's."""
+        return [*sorted(self.files.maps.systems), DESK]
+
+    def _ring_by_broker(self, systems: Sequence[str]) -> None:
+        if self.endpoints.redis_url is None:
+            return
+        if self._doorbell is None:
+            self._doorbell = Doorbell(self.endpoints.redis_url, self.systems, _not_here)
+        self._doorbell.ring(slots.to_ring(self.ledger, systems))
+
+    _doorbell: Doorbell | None = None
+
+
+class Workshop:
+    """What a worker process does: drains systems, ticks."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        crash.arm(office.settings.crash_at)
+        self.worker = Worker(office.ledger)
+        self.assembly = Assembly(office.ledger, office.keys, office.materials, self.worker.stopping)
+        self.drainer = Drainer(
+            office.ledger, self.worker, self.assembly, self._performers(), self._advance
+        )
+        self.ticker = Ticker(self.worker, self.duties(), office.settings.tick_s)
+
+    def provide_slots(self) -> None:
+        """Make the slots of every system of the data map."""
+        parallel = {n: m.system.parallel for n, m in self.office.files.maps.systems.items()}
+        slots.provide(self.office.ledger, {**parallel, DESK: _DESK_SLOTS})
+
+    def duties(self) -> Sequence[Duty]:
+        """What every tick does."""
+        office = self.office
+        lead_time = max(map(_length, office.files.organisation.warnings.lead_times))
+        promises = Promises(office.ledger, office.keys, office.materials)
+        return (
+            rescue(office.ledger),
+            ring_for_ready(office.ledger, self._ring),
+            *housekeeping.duties(office.ledger, office.store, lead_time, promises.duty()),
+        )
+
+    def _ring(self, systems: Sequence[str]) -> None:
+        self.drainer.ring(systems)
+
+    def _performers(self) -> Mapping[str, Performer]:
+        office = self.office
+        own = office.files.organisation
+        erasing = Erasing(office.store)
+        accessing = Accessing(office.store, office.texts, _length(own.packages.expire_after))
+        verifying = Verifying(office.ledger, office.keys, office.mailer, own.verification)
+        return {
+            "contact": verifying.contact,
+            "send_code": verifying.send_code,
+            "resolve": Resolving(office.keys),
+            "plan": erasing.plan,
+            "find": accessing.find,
+            "package": accessing.package,
+            "locate": erasing.locate,
+            "apply": erasing.apply,
+            "recheck": erasing.recheck,
+            "certify": Certifying(office.ledger, office.keys, office.store, own),
+        }
+
+    def _advance(self, cursor: Cursor, jobs: Sequence[Job]) -> Sequence[Move]:
+        courses = {
+            "access": self.office.course,
+            "erasure": self.office.course,
+            "deferred": self.office.course,
+        }
+        moves: list[Move] = []
+        for course in {id(c): c for c in courses.values()}.values():
+            mine = [j for j in jobs if courses.get(j.kind) is course]
+            if mine:
+                moves.extend(course.advance(cursor, mine))
+        return moves
+
+
+def open_office(settings: Settings, *, registry: Registry | None = None) -> Office:
+    """Open an installation that is set up. Raises NotSetUp, DocumentError, KeyRingRefused.
+
+    Starts the embedded ledger where none is configured and it does not run; nothing else is started.
+    """
+    endpoints = find_endpoints(settings)
+    files = Files.load(settings.config_dir)
+    office = Office(
+        settings, endpoints, files, KeyRing.load(settings.key_ring_file), registry=registry
+    )
+    office.ledger.require_schema()
+    instances.require(office.ledger, office.keys.knows, office.keys.fingerprint)
+    return office
+
+
+def find_endpoints(settings: Settings) -> Endpoints:
+    """Where ledger and broker are: as configured, else embedded (the ledger is started if need be)."""
+    if settings.ledger_dsn is not None:
+        redis = settings.redis_url.get_secret_value() if settings.redis_url else None
+        return Endpoints(settings.ledger_dsn.get_secret_value(), redis)
+    services = Services(settings.data_dir)
+    return services.running() or services.start(ledger=True, broker=False)
+
+
+def set_up(settings: Settings, endpoints: Endpoints, *, trial: bool = False) -> KeyRing:
+    """Migrate the ledger and tie it to its key ring; make both where there is neither. Idempotent.
+
+    Raises NotSetUp when only one of the two is there: a key ring is never made beside a ledger that
+    has one already.
+    """
+    ledger = Ledger(endpoints.ledger_dsn)
+    ledger.migrate()
+    path = settings.key_ring_file
+    bound = instances.fingerprint(ledger)
+    if bound is None and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        KeyRing.create(path)
+    if bound is not None and not path.exists():
+        message = (
+            f"this ledger belongs to key ring {bound[:8]}…, which is not at {path}: put it back "
+            "from its backup (`dsr keys backup` made it); without it nothing can be opened"
+        )
+        raise NotSetUp(message)
+    keys = KeyRing.load(path)
+    instances.bind(ledger, keys.fingerprint, trial=trial)
+    instances.require(ledger, keys.knows, keys.fingerprint)
+    ledger.dispose()
+    return keys
+
+
+def _length(period: str) -> timedelta:
+    start = date(2000, 1, 1)
+    return CalendarPeriod.parse(period).after(start) - start
+
+
+def _not_here(_system: str) -> None:
+    message = "this process rings and does not drain"
+    raise RuntimeError(message)

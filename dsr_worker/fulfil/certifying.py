@@ -1,0 +1,247 @@
+"""Performs `certify`: what an erasure did, signed; what is left for later, promised.
+
+In: erased and rechecked cases. Out: a sealed certificate per case; a promise for each day on which
+kept rows come free; the suppression of the person's addresses as keyed digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+
+from dsr_worker.contract import Outcome
+from dsr_worker.engine.batch import Batch, Member
+from dsr_worker.evidence import (
+    Certificate,
+    CollectionResult,
+    Deferred,
+    Kept,
+    MentionsLeft,
+    Requery,
+    SystemResult,
+    build_certificate,
+)
+from dsr_worker.ledger import Ledger, answers
+from dsr_worker.ledger.answers import Accounted, Answer, Promise
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.rows import Event, StepResult
+from dsr_worker.organisation import Organisation
+from dsr_worker.store import Store, new_name
+from dsr_worker.vault import KeyRing
+
+CERTIFICATE = "certificate"  # the purpose under which certificates are sealed
+PROMISE = "promise"  # … and the system keys of a promise
+_UNDELIVERABLE = ("email", "phone")  # personal names: a promise goes by system keys
+
+
+class Certifying:
+    """The performer of `certify` steps."""
+
+    def __init__(
+        self, ledger: Ledger, keys: KeyRing, store: Store, organisation: Organisation
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._store = store
+        self._organisation = organisation
+
+    def __call__(self, batch: Batch) -> Sequence[StepResult]:
+        """A certificate and its promises for each case of the batch."""
+        rows: dict[int, list[Accounted]] = defaultdict(list)
+        for row in answers.receipts(self._ledger, [m.job.id for m in batch.members]):
+            rows[row.job_id].append(row)
+        return [self._certify(batch, m, rows[m.job.id]) for m in batch.members]
+
+    def _certify(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> StepResult:
+        promises = self._promises(batch, member, rows)
+        certificate = self._certificate(batch, member, rows)
+        content = build_certificate(certificate, self._keys)
+        name = new_name("certificates", batch.ctx.now.date())
+        with self._store.write(name) as blob:
+            blob.write(member.key.seal(content, CERTIFICATE))
+        answer = Answer(member.job.id, name, CERTIFICATE, len(content), _sha256(content), None)
+        suppressed = [
+            self._keys.index_digest(i.kind, i.value)
+            for i in member.subject.identities
+            if i.kind == "email"
+        ]
+        counts: dict[str, int] = defaultdict(int)
+        for row in rows:
+            counts[row.outcome] += row.row_count
+        events = [
+            Event(
+                "certificate_made",
+                {"file_sha256": answer.sha256, "counts": dict(counts), "response": _nature(rows)},
+            ),
+            *(
+                Event(
+                    "deferred_promised",
+                    {"system": p.system, "rows": p.row_count, "due_on": p.due_on},
+                )
+                for p in promises
+            ),
+        ]
+        return member.done(
+            events=events,
+            also=partial(_keep, answer, promises, suppressed, member.job.id),
+        )
+
+    # ---- what is kept for now
+
+    def _promises(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> list[Promise]:
+        by_day: dict[tuple[str, date | None], list[Accounted]] = defaultdict(list)
+        for row in rows:
+            if row.ground and row.outcome in {Outcome.RETAINED, Outcome.MASKED}:
+                by_day[row.system, row.until_on and row.until_on + timedelta(days=1)].append(row)
+        dated = {key: kept for key, kept in by_day.items() if key[1] is not None or _held(kept)}
+        return [
+            self._promise(member, system, due_on, kept)
+            for (system, due_on), kept in sorted(dated.items(), key=str)
+        ]
+
+    def _promise(
+        self, member: Member, system: str, due_on: date | None, rows: Sequence[Accounted]
+    ) -> Promise:
+        keys = [i for i in member.subject.identities if i.kind not in _UNDELIVERABLE]
+        keys = keys or list(member.subject.identities)
+        own_key, wrapped = self._keys.new_case_key()
+        sealed = own_key.seal(json.dumps([[i.kind, i.value] for i in keys]).encode(), PROMISE)
+        return Promise(
+            job_id=member.job.id,
+            system=system,
+            due_on=due_on,
+            grounds=sorted({row.ground for row in rows}),
+            row_count=sum(row.row_count for row in rows),
+            data_key=wrapped,
+            sealed=sealed,
+            digests=[self._keys.index_digest(i.kind, i.value) for i in member.subject.identities],
+        )
+
+    # ---- what was done
+
+    def _certificate(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> Certificate:
+        job = member.job
+        systems = (job.plan or {})["systems"]
+        results = {name: batch.results.get((job.id, "recheck", name), {}) for name in systems}
+        return Certificate(
+            kind="erasure",
+            number=f"{job.ref}-{member.claim.round}",
+            case=job.ref,
+            controller=self._organisation.controller.name,
+            regime=job.law or "",
+            country=job.country or "",
+            request_kind=job.kind,
+            received_at=job.received_at,
+            manner=str(job.facts.get("channel", "")),
+            responded_at=batch.ctx.now,
+            response=_nature(rows),
+            issued_at=batch.ctx.now,
+            systems=tuple(
+                self._system(batch, name, [r for r in rows if r.system == name], results[name])
+                for name in systems
+            ),
+            deferred=tuple(
+                Deferred(
+                    r.system, r.collection, r.row_count, r.ground, r.until_on + timedelta(days=1)
+                )
+                for r in rows
+                if r.until_on is not None
+            ),
+            mentions=_mentions(results),
+            denial_grounds=tuple(sorted({r.ground for r in rows if r.ground})),
+        )
+
+    def _system(
+        self,
+        batch: Batch,
+        name: str,
+        rows: Sequence[Accounted],
+        recheck: Mapping[str, object],
+    ) -> SystemResult:
+        frozen = batch.frozen
+        by_collection: dict[str, list[Accounted]] = defaultdict(list)
+        for row in rows:
+            by_collection[row.collection].append(row)
+        return SystemResult(
+            system=name,
+            connector=frozen.mapped[name].connector,
+            connector_version=version("dsr-worker"),
+            map_hash=frozen.versions["map"],
+            policy_hash=frozen.versions["policy"],
+            law_pack=frozen.versions["law"],
+            collections=tuple(
+                _collection(collection, found)
+                for collection, found in sorted(by_collection.items())
+            ),
+            requery=Requery(
+                at=datetime.fromisoformat(str(recheck["at"])),
+                path="second-path",
+                returned=int(str(recheck["remaining"])),
+            ),
+        )
+
+
+def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:
+    def total(outcome: Outcome, *, grounded: bool | None = None) -> int:
+        return sum(
+            r.row_count
+            for r in rows
+            if r.outcome == outcome and (grounded is None or bool(r.ground) is grounded)
+        )
+
+    kept = tuple(
+        Kept(r.row_count, r.ground, r.until_on, masked=r.outcome == Outcome.MASKED)
+        for r in rows
+        if r.outcome == Outcome.RETAINED or (r.outcome == Outcome.MASKED and r.ground)
+    )
+    return CollectionResult(
+        collection=name,
+        found=sum(r.row_count for r in rows),
+        erased=total(Outcome.ERASED),
+        masked=total(Outcome.MASKED, grounded=False),
+        redacted=total(Outcome.REDACTED),
+        restricted=total(Outcome.RESTRICTED),
+        already_gone=total(Outcome.ALREADY_GONE),
+        pending=total(Outcome.PENDING_REMOTE),
+        kept=kept,
+    )
+
+
+def _mentions(results: Mapping[str, Mapping[str, object]]) -> tuple[MentionsLeft, ...]:
+    places: dict[tuple[str, str], int] = defaultdict(int)
+    for system, found in results.items():
+        listed = found.get("mentions")
+        for mention in listed if isinstance(listed, list) else ():
+            places[system, mention["collection"]] += 1
+    return tuple(MentionsLeft(s, c, n) for (s, c), n in sorted(places.items()))
+
+
+def _nature(rows: Iterable[Accounted]) -> str:
+    kept = any(r.ground for r in rows)
+    return "partly_granted" if kept else "granted"
+
+
+def _held(rows: Iterable[Accounted]) -> bool:
+    """Rows without an end of keeping that a hold keeps: they wait for its release."""
+    return any(r.ground.isupper() for r in rows)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _keep(
+    answer: Answer,
+    promises: Sequence[Promise],
+    suppressed: Sequence[bytes],
+    job_id: int,
+    cursor: Cursor,
+) -> None:
+    answers.keep(cursor, [answer])
+    answers.promise(cursor, promises)
+    answers.suppress(cursor, job_id, suppressed)

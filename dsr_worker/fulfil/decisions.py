@@ -1,0 +1,255 @@
+"""What people decide about a case: verify, approve, choose, retry, extend, refuse, withdraw.
+
+In: a case's reference and a signed action. Out: a move of the case in one transaction, and the
+systems to ring for. Each refusal says why and what is possible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dsr_worker.domain.request import State
+from dsr_worker.fulfil import planning
+from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.fulfil.intake import Intake, verified_event
+from dsr_worker.ledger import Ledger, cases, codes, jobs
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.rows import Event, Job, Move, moved
+from dsr_worker.organisation import Organisation
+from dsr_worker.people import ActorRefused, SignedAction, accept
+from dsr_worker.vault import KeyRing
+
+_OPEN_BEFORE_WORK = {
+    State.RECEIVED,
+    State.VERIFYING,
+    State.RESOLVING,
+    State.PLANNING,
+    State.AWAITING_APPROVAL,
+    State.NEEDS_HUMAN,
+}
+
+
+class DecisionRefused(ValueError):  # noqa: N818 - reads as what happened
+    """The decision cannot be taken now; the text says why and what is possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a decision brought about."""
+
+    ref: str
+    state: str
+    ring: tuple[str, ...]
+    details: tuple[str, ...] = ()
+
+
+class Decisions:
+    """Carries out people's decisions on cases."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: KeyRing,
+        organisation: Organisation,
+        intake: Intake,
+        course: CaseCourse,
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._organisation = organisation
+        self._intake = intake
+        self._course = course
+
+    # ---- the person
+
+    def send_code(self, ref: str, signed: SignedAction) -> Decided:
+        """Send a (new) code to the contact on file."""
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "send-code")
+            _require(job, State.RECEIVED, State.VERIFYING)
+            return self._change(cursor, self._intake.send_code(job, ()))
+
+    def enter_code(self, ref: str, code: str, signed: SignedAction) -> Decided:
+        """Judge the code that the person gave. A wrong one is counted, whatever else happens."""
+        digests = list(self._keys.index_digests(f"code:{ref}", code.strip()))
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "enter-code")
+            _require(job, State.VERIFYING)
+            verdict = codes.try_code(
+                cursor, job.id, digests, self._organisation.verification.code_tries
+            )
+            if verdict == "right":
+                return self._verified(cursor, job, "code", signed)
+        message = {
+            "wrong": "the code is wrong; the try was counted",
+            "expired": "the code has expired: send a new one",
+            "used_up": "too many tries: send a new code, or attest the person's identity",
+            "none": "no code was sent: there is no single contact on file, or it was not asked for",
+        }[verdict]
+        raise DecisionRefused(message)
+
+    def attest(self, ref: str, method: str, signed: SignedAction) -> Decided:
+        """Take an operator's word for who the person is, and how they know."""
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "attest")
+            _require(job, State.RECEIVED, State.VERIFYING)
+            return self._verified(cursor, job, method, signed)
+
+    def _verified(self, cursor: Cursor, job: Job, method: str, signed: SignedAction) -> Decided:
+        claimed = cases.verify_identities(cursor, job.id)
+        digests = [bytes(i.digest).hex() for i in claimed]
+        event = verified_event(method, digests, signed)
+        move = self._course.resolving(
+            cursor,
+            job,
+            {i.kind for i in claimed},
+            (event,),
+            verified_at=job.now,
+            verified_how=method,
+        )
+        return self._change(cursor, move)
+
+    # ---- the plan
+
+    def approve(self, ref: str, plan_hash: str, signed: SignedAction) -> Decided:
+        """Approve the plan of this hash. The submitter of a case never approves it."""
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "approve", plan_hash)
+            _require(job, State.AWAITING_APPROVAL)
+            if job.plan is None or job.plan_hash != plan_hash:
+                message = "the plan has changed: look at it again and approve what it says now"
+                raise DecisionRefused(message)
+            if job.submitted_by == signed.actor:
+                message = "whoever submitted a case cannot approve it: ask a second person"
+                raise ActorRefused(message)
+            event = Event(
+                "approved",
+                {"plan_hash": plan_hash, "signature": signed.signature_hex},
+                signed.actor,
+            )
+            return self._change(cursor, self._begin_work(cursor, job, event, signed.actor))
+
+    def _begin_work(self, cursor: Cursor, job: Job, event: Event, actor: str) -> Move:
+        plan = job.plan or {}
+        waits_for = cases.unfinished_access(cursor, job.id) if job.kind == "erasure" else []
+        if waits_for:
+            return Move(
+                job,
+                state=State.WORKING,
+                phase="after_access",
+                events=(event,),
+                approved_by=actor,
+                facts={"waits_for": waits_for},
+            )
+        return planning.approved(job, plan, (event,), frozen=job.frozen, approved_by=actor)
+
+    # ---- what stopped
+
+    def choose(self, ref: str, kind: str, value: str, signed: SignedAction) -> Decided:
+        """Settle who is meant where an identity led to several people: by a name that is theirs alone."""
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "choose")
+            if not cases.stuck(cursor, job.id, "several_people"):
+                message = "this case does not stand before a choice between people"
+                raise DecisionRefused(message)
+            sealed = self._keys.unwrap(bytes(job.data_key or b"")).seal(value.encode(), "identity")
+            digest = self._keys.index_digest(kind, value)
+            cases.settle_person(cursor, job.id, kind, digest, sealed)
+            event = verified_event("choice", [digest.hex()], signed)
+            cases.cancel_stuck(cursor, job.id)
+            move = self._course.resolving(cursor, job._replace(pending=0), {kind}, (event,))
+            return self._change(cursor, move)
+
+    def retry(self, ref: str, signed: SignedAction) -> Decided:
+        """Try again what stopped or failed; attempts are counted from none."""
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "retry")
+            systems = cases.retry(cursor, job.id)
+            if not systems:
+                message = "nothing of this case has stopped"
+                raise DecisionRefused(message)
+            event = Event("note_added", {"reason": "retried"}, signed.actor)
+            self._change(cursor, Move(job, events=(event,)))
+            return Decided(ref, job.state, tuple(systems))
+
+    # ---- the answer's fate
+
+    def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:
+        """Extend the time to respond, the person having been told; refused outside the legal window."""
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, "extend")
+            clock = cases.clock(cursor, job.id, "respond")
+            notice_by = clock and clock.facts.get("extension_notice_by")
+            if clock is None or clock.state != "running" or notice_by is None:
+                message = (
+                    "this clock cannot be extended: it is met, extended, or the law knows none"
+                )
+                raise DecisionRefused(message)
+            if job.now.date().isoformat() > notice_by:
+                message = f"the person had to be told of an extension by {notice_by}"
+                raise DecisionRefused(message)
+            cases.extend(cursor, clock)
+            event = Event(
+                "clock_extended",
+                {
+                    "clock": "respond",
+                    "due_at": clock.due_at,
+                    "reason": reason,
+                    "new_due_at": datetime.fromisoformat(clock.facts["extended_due_at"]),
+                },
+                signed.actor,
+            )
+            urgency = datetime.fromisoformat(clock.facts["extended_conservative_at"])
+            return self._change(cursor, Move(job, events=(event,), urgency_at=urgency))
+
+    def refuse(self, ref: str, ground: str, signed: SignedAction) -> Decided:
+        """Refuse a request on a ground's code. The refusal still has to be delivered."""
+        return self._end(ref, "refuse", State.REFUSED, ground, signed)
+
+    def withdraw(self, ref: str, signed: SignedAction) -> Decided:
+        """The person has withdrawn: nothing further happens, and the clocks end."""
+        return self._end(ref, "withdraw", State.WITHDRAWN, "withdrawn", signed)
+
+    def _end(
+        self, ref: str, action: str, state: State, reason: str, signed: SignedAction
+    ) -> Decided:
+        with self._ledger.transaction() as cursor:
+            job = self._case(cursor, ref, signed, action)
+            _require(job, *_OPEN_BEFORE_WORK)
+            cases.cancel_steps(cursor, job.id)
+            event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
+            ended = state is State.WITHDRAWN
+            if ended:
+                cases.settle_clocks(cursor, job.id, "void")
+            move = Move(
+                job._replace(pending=0),
+                state=state,
+                phase=state.value,
+                events=(event,),
+                closed_at=job.now if ended else None,
+            )
+            return self._change(cursor, move)
+
+    # ---- shared
+
+    def _case(
+        self, cursor: Cursor, ref: str, signed: SignedAction, action: str, plan_hash: str = ""
+    ) -> Job:
+        job = jobs.lock_ref(cursor, ref)
+        if job is None:
+            message = f"there is no case {ref}; `dsr status` lists the open ones"
+            raise DecisionRefused(message)
+        accept(cursor, signed, action, ref, plan_hash)
+        return job
+
+    def _change(self, cursor: Cursor, move: Move) -> Decided:
+        ring = jobs.change(cursor, [move])
+        return Decided(move.job.ref, str(moved(move.state, move.job.state)), tuple(ring))
+
+
+def _require(job: Job, *states: State) -> None:
+    if job.state not in states:
+        wanted = " or ".join(s.value for s in states)
+        message = f"{job.ref} is {job.state}; this is possible while it is {wanted}"
+        raise DecisionRefused(message)

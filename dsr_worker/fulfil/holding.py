@@ -1,0 +1,125 @@
+"""Legal holds, placed and released by people.
+
+In: a scope, a reason's code, a matter. Out: a hold that every effect sees from the moment it stands:
+placing takes the systems' locks exclusively, so it waits for at most one target transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
+from dsr_worker.engine.holds import IDENTITY, ROWS
+from dsr_worker.engine.materials import Materials
+from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.ledger import Ledger, holds, intake, jobs
+from dsr_worker.ledger.intake import NewJob
+from dsr_worker.ledger.rows import Event, Move, SealedIdentity
+from dsr_worker.people import SignedAction, accept
+from dsr_worker.vault import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A placed hold."""
+
+    ref: str
+
+
+class Holding:
+    """Places and releases holds."""
+
+    def __init__(self, ledger: Ledger, keys: KeyRing, materials: Materials) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._materials = materials
+
+    def place(
+        self, scope: Scope, reason: str, matter: str, review_on: date, signed: SignedAction
+    ) -> Placed:
+        """Place a hold. Raises ValueError for a scope that holds nothing, ActorRefused."""
+        Hold("new", matter, reason, scope, review_on)
+        key, wrapped = self._keys.new_case_key()
+        with self._ledger.transaction() as cursor:
+            accept(cursor, signed, "place-hold", "new")
+            holds.exclude_effects(cursor, self._systems(scope))
+            cursor.execute("SELECT business_now() AS now")
+            now: datetime = cursor.fetchone().now
+            inserted = intake.insert(
+                cursor,
+                NewJob(
+                    prefix="H",
+                    kind="hold",
+                    state="holding",
+                    phase="holding",
+                    frozen=self._materials.freeze(None, now),
+                    urgency_at=now + timedelta(days=3650),
+                    data_key=wrapped,
+                    submitted_by=signed.actor,
+                ),
+            )
+            people = scope.identities if isinstance(scope, PeopleHeld) else ()
+            intake.add_identities(
+                cursor,
+                inserted.id,
+                [
+                    SealedIdentity(
+                        i.kind,
+                        self._keys.index_digest(i.kind, i.value),
+                        key.seal(i.value.encode(), IDENTITY),
+                        "verified",
+                        "hold",
+                    )
+                    for i in people
+                ],
+            )
+            rows = scope.values if isinstance(scope, RowsHeld) else ()
+            sealed = key.seal(json.dumps(list(rows)).encode(), ROWS) if rows else None
+            holds.insert(
+                cursor,
+                inserted.ref,
+                inserted.id,
+                _columns(scope),
+                sealed,
+                reason,
+                matter,
+                review_on,
+                signed.actor,
+            )
+            job = jobs.lock(cursor, [inserted.id])[inserted.id]
+            event = Event("hold_placed", {"signature": signed.signature_hex}, signed.actor)
+            jobs.change(cursor, [Move(job, events=(event,))])
+        return Placed(inserted.ref)
+
+    def release(self, ref: str, signed: SignedAction) -> None:
+        """Release a hold. What it kept is not erased by that: a promise or a sweep does it later."""
+        with self._ledger.transaction() as cursor:
+            job = jobs.lock_ref(cursor, ref)
+            if job is None or job.kind != "hold" or job.closed_at is not None:
+                message = f"{ref} is no hold that stands; `dsr hold list` shows them"
+                raise DecisionRefused(message)
+            accept(cursor, signed, "release-hold", ref)
+            holds.release(cursor, ref, signed.actor)
+            event = Event("hold_released", {"signature": signed.signature_hex}, signed.actor)
+            jobs.change(
+                cursor,
+                [Move(job, state="released", phase="released", closed_at=job.now, events=(event,))],
+            )
+
+    def _systems(self, scope: Scope) -> Sequence[str]:
+        if isinstance(scope, PeopleHeld):
+            return sorted(self._materials.maps.systems)
+        return [scope.system]
+
+
+def _columns(scope: Scope) -> holds.ScopeColumns:
+    match scope:
+        case PeopleHeld():
+            return holds.ScopeColumns("subject", None, None, None)
+        case RowsHeld():
+            return holds.ScopeColumns("rows", scope.system, scope.collection, scope.field)
+        case _:
+            return holds.ScopeColumns("dataset", scope.system, scope.collection, None)

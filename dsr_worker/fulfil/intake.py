@@ -1,0 +1,313 @@
+"""Takes a request in: the case, its clocks and its first events are one transaction.
+
+In: what the requester and the operator state. Out: a case reference and due dates, or a refusal that
+loses nothing. Identities are sealed before they are stored; a reused idempotency key gives the same
+case again, or a refusal where it says something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dsr_worker.contract import Contacts, Identity
+from dsr_worker.domain.decision import canonical_json
+from dsr_worker.domain.request import Kind, State
+from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.materials import Materials
+from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.ledger import Ledger, intake, jobs
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.intake import Inserted, NewClock, NewJob
+from dsr_worker.ledger.rows import Event, Job, Move, NewStep, SealedIdentity
+from dsr_worker.organisation import Organisation
+from dsr_worker.people import SignedAction, accept
+from dsr_worker.statutes import ClockSpec, LawPack, applicable, locality, request_clocks
+from dsr_worker.vault import CaseKey, KeyRing
+
+CODE = "code"
+SUBMIT = "submit"
+_BY_ESTABLISHMENT = ("eu-gdpr", "uk-gdpr")  # days are counted where the controller is established
+_FUTURE_S = 300
+
+
+class RequestRefused(ValueError):  # noqa: N818 - reads as what happened
+    """The request cannot be taken in as it is; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as stated. `verification` is `code`, or `attested:METHOD` by the submitter."""
+
+    kind: Kind
+    identities: tuple[Identity, ...]
+    received_at: datetime
+    channel: str
+    law: str | None = None
+    country: str | None = None
+    zone: str | None = None
+    language: str | None = None
+    verification: str = CODE
+    idempotency_key: str | None = None
+
+    def digest(self) -> str:
+        """The SHA-256 (hex) of what is asked, for the submitter to sign."""
+        stated = {
+            "kind": self.kind,
+            "identities": sorted([i.kind, i.value] for i in self.identities),
+            "received_at": self.received_at.astimezone(UTC).isoformat(),
+            "channel": self.channel,
+            "law": self.law,
+            "country": self.country,
+            "verification": self.verification,
+        }
+        return hashlib.sha256(canonical_json(stated).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A case taken in, or found again by its idempotency key."""
+
+    ref: str
+    clocks: tuple[ClockSpec, ...]
+    repeated: bool
+    ring: tuple[str, ...] = ()
+
+
+class Intake:
+    """Takes requests in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: KeyRing,
+        materials: Materials,
+        organisation: Organisation,
+        course: CaseCourse,
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._materials = materials
+        self._organisation = organisation
+        self._course = course
+
+    def submit(self, request: Request, signed: SignedAction) -> Accepted:
+        """Take one request in. Raises RequestRefused, ActorRefused, LedgerUnreachable."""
+        pack = self._law(request)
+        clocks = self._clocks(request, pack)
+        with self._ledger.transaction() as cursor:
+            accept(cursor, signed, SUBMIT, "new", request.digest())
+            earlier = self._earlier(cursor, request)
+            if earlier is not None:
+                return Accepted(earlier, tuple(clocks), repeated=True)
+            inserted, job = self._insert(cursor, request, pack, clocks, signed)
+            ring = jobs.change(cursor, [self._first_move(cursor, request, clocks, signed, job)])
+        return Accepted(inserted.ref, tuple(clocks), repeated=False, ring=tuple(ring))
+
+    def _law(self, request: Request) -> LawPack:
+        if not request.identities:
+            message = "a request names at least one identity, such as --email"
+            raise RequestRefused(message)
+        if request.received_at.tzinfo is None:
+            message = "received needs a zone or offset, such as 2026-11-21T10:00+01:00"
+            raise RequestRefused(message)
+        if (request.received_at - datetime.now(UTC)).total_seconds() > _FUTURE_S:
+            with self._ledger.transaction() as cursor:
+                cursor.execute("SELECT business_now() AS now")
+                if request.received_at > cursor.fetchone().now:
+                    message = "received lies in the future: check date and offset"
+                    raise RequestRefused(message)
+        try:
+            return applicable(request.country, request.law)
+        except (LookupError, ValueError) as error:
+            raise RequestRefused(str(error)) from None
+
+    def _clocks(self, request: Request, pack: LawPack) -> list[ClockSpec]:
+        zone, subject_zone = request.zone, None
+        if zone is None and pack.name in _BY_ESTABLISHMENT:
+            zone = self._organisation.establishment.zone
+            if request.country is not None:
+                subject_zone = locality(request.country).zone
+        try:
+            return request_clocks(
+                pack,
+                request.kind.value,
+                request.country,
+                request.received_at,
+                zone,
+                subject_zone=subject_zone,
+            )
+        except (LookupError, ValueError) as error:
+            raise RequestRefused(str(error)) from None
+
+    def _earlier(self, cursor: Cursor, request: Request) -> str | None:
+        if request.idempotency_key is None:
+            return None
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (request.idempotency_key,))
+        found = intake.by_idempotency_key(cursor, request.idempotency_key)
+        if found is None:
+            return None
+        if bytes(found.request_digest) != self._request_digest(request):
+            message = (
+                f"this idempotency key stands for another request, {found.ref}: "
+                "use a fresh key for a new request"
+            )
+            raise RequestRefused(message)
+        return str(found.ref)
+
+    def _request_digest(self, request: Request) -> bytes:
+        return self._keys.index_digest("request", request.digest())
+
+    def _insert(
+        self,
+        cursor: Cursor,
+        request: Request,
+        pack: LawPack,
+        clocks: Sequence[ClockSpec],
+        signed: SignedAction,
+    ) -> tuple[Inserted, Job]:
+        key, wrapped = self._keys.new_case_key()
+        frozen = self._materials.freeze(pack.name, datetime.now(UTC))
+        inserted = intake.insert(
+            cursor,
+            NewJob(
+                prefix="C",
+                kind=request.kind.value,
+                state=State.RECEIVED.value,
+                phase="received",
+                frozen=frozen,
+                urgency_at=min(c.due.conservative_due_at for c in clocks),
+                data_key=wrapped,
+                submitted_by=signed.actor,
+                idempotency_key=request.idempotency_key,
+                request_digest=self._request_digest(request),
+                law=pack.name,
+                country=clocks[0].country,
+                channel=request.channel,
+                received_at=request.received_at,
+                zone=clocks[0].due.zone,
+                facts={"channel": request.channel, "language": request.language},
+            ),
+        )
+        standing = "claimed" if request.verification == CODE else "verified"
+        sealed = [self._sealed(key, i, standing) for i in request.identities]
+        intake.add_identities(cursor, inserted.id, sealed)
+        intake.start_clocks(cursor, inserted.id, [_new_clock(c, request) for c in clocks])
+        return inserted, jobs.lock(cursor, [inserted.id])[inserted.id]
+
+    def _sealed(self, key: CaseKey, identity: Identity, standing: str) -> SealedIdentity:
+        return SealedIdentity(
+            identity.kind,
+            self._keys.index_digest(identity.kind, identity.value),
+            key.seal(identity.value.encode(), IDENTITY),
+            standing,
+        )
+
+    def _first_move(
+        self,
+        cursor: Cursor,
+        request: Request,
+        clocks: Sequence[ClockSpec],
+        signed: SignedAction,
+        job: Job,
+    ) -> Move:
+        digests = [self._keys.index_digest(i.kind, i.value).hex() for i in request.identities]
+        events = [
+            Event(
+                "submitted",
+                {
+                    "request_kind": request.kind.value,
+                    "regime": job.law,
+                    "country": job.country,
+                    "channel": request.channel,
+                    "received_at": request.received_at,
+                    "identities": digests,
+                    "signature": signed.signature_hex,
+                },
+                signed.actor,
+            ),
+            *(_started(c, request) for c in clocks),
+        ]
+        if request.verification == CODE:
+            return self.send_code(job, events)
+        method = request.verification.removeprefix("attested:")
+        events.append(verified_event(method, digests, signed))
+        return self._course.resolving(
+            cursor,
+            job,
+            {i.kind for i in request.identities},
+            events,
+            verified_at=job.now,
+            verified_how=method,
+        )
+
+    def send_code(self, job: Job, events: Sequence[Event]) -> Move:
+        """The move by which the systems with contacts on file are asked, and a code is sent."""
+        frozen = self._materials.frozen(job.frozen)
+        number = job.round + 1
+        systems = [
+            name
+            for name, system in sorted(frozen.systems.items())
+            if self._materials.can(frozen, name, Contacts)
+            and any(c.contact for c in system.collections.values())
+        ]
+        steps = tuple(NewStep("contact", name, round=number) for name in systems)
+        return Move(
+            job,
+            state=State.VERIFYING.value,
+            phase="contact" if steps else "await_code",
+            round=number,
+            steps=steps,
+            events=tuple(events),
+        )
+
+
+def verified_event(method: str, digests: Sequence[str], signed: SignedAction) -> Event:
+    """The event by which a person counts as verified."""
+    return Event(
+        "identity_verified",
+        {"method": method, "identities": list(digests), "signature": signed.signature_hex},
+        signed.actor,
+    )
+
+
+def _new_clock(spec: ClockSpec, request: Request) -> NewClock:
+    due, extended = spec.due, spec.extended_due
+    return NewClock(
+        name=spec.kind.value,
+        recipient="subject",
+        citation=spec.citation,
+        verified=spec.verified,
+        zone=due.zone,
+        started_at=request.received_at,
+        due_at=due.due_at,
+        due_on=due.due_on,
+        conservative_due_at=due.conservative_due_at,
+        conservative_due_on=due.conservative_due_on,
+        calendar_version=due.calendar_version,
+        facts={
+            "extended_due_at": _iso(extended and extended.due_at),
+            "extended_due_on": _iso(extended and extended.due_on),
+            "extended_conservative_at": _iso(extended and extended.conservative_due_at),
+            "extended_conservative_on": _iso(extended and extended.conservative_due_on),
+            "extension_notice_by": _iso(spec.extension_notice_by),
+        },
+    )
+
+
+def _iso(value: object) -> str | None:
+    return value.isoformat() if isinstance(value, datetime) or hasattr(value, "isoformat") else None
+
+
+def _started(spec: ClockSpec, request: Request) -> Event:
+    body = {
+        "clock": spec.kind.value,
+        "regime": spec.law,
+        "country": spec.country,
+        "since_at": request.received_at,
+        "due_at": spec.due.due_at,
+        "due_on": spec.due.due_on,
+    }
+    return Event("clock_started", body)

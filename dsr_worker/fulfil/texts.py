@@ -1,0 +1,79 @@
+"""The organisation's texts as an answer needs them, in the language of the case.
+
+In: `organisation.yaml`, the policies in force, the law packs' authorities. Out: the texts of Art. 15
+GDPR for a package, with the storage period of each class taken from the policies that are run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dsr_worker.domain.decision import Bound
+from dsr_worker.organisation import Organisation
+from dsr_worker.package import OrganisationTexts
+from dsr_worker.policies import Policies
+from dsr_worker.statutes import applicable, canonical_country
+
+
+class Texts:
+    """Texts by language, country and law."""
+
+    def __init__(self, organisation: Organisation, policies: Policies) -> None:
+        self._organisation = organisation
+        self._bounds = _bounds(policies)
+
+    def language(self, wanted: str | None) -> str:
+        """The language of an answer: the wanted one if there are texts in it, else the first."""
+        languages = self._organisation.languages
+        return wanted if wanted in languages else languages[0]
+
+    def for_package(self, language: str, law: str | None, country: str | None) -> OrganisationTexts:
+        """What a package has to tell beside the data map."""
+        own = self._organisation
+        said = own.information[language]
+        return OrganisationTexts(
+            controller=own.controller.name,
+            address=own.controller.address,
+            contact=own.controller.data_protection_officer or str(own.controller.contact),
+            rights=said.rights,
+            complaint=_complaint(said.complaint, law, country),
+            automated_decisions=said.automated_decisions,
+            transfers=said.transfers,
+            storage=_Storage(self._bounds, said.retention),
+        )
+
+
+class _Storage(dict[str, str]):
+    """Class -> how long: from the policies where they say, else the organisation's criteria."""
+
+    def __init__(self, bounds: Mapping[str, Bound], criteria: str) -> None:
+        super().__init__({name: _period(bound) for name, bound in bounds.items()})
+        self._criteria = criteria
+
+    def get(self, key: str, default: str | None = None) -> str:  # type: ignore[override]  # narrower on purpose
+        """The period of a class; the criteria where no policy names it."""
+        return super().get(key) or self._criteria or default or ""
+
+
+def _bounds(policies: Policies) -> dict[str, Bound]:
+    found: dict[str, Bound] = {}
+    for policy in policies.by_name.values():
+        for name, bound in policy.bound.items():
+            earlier = found.get(name, Bound())
+            found[name] = Bound(
+                (*earlier.minimums, *bound.minimums), (*earlier.limits, *bound.limits)
+            )
+    return found
+
+
+def _period(bound: Bound) -> str:
+    kept = [f"at least {t.period} ({t.citation})" for t in bound.minimums]
+    gone = [f"at most {t.period} ({t.citation})" for t in bound.limits]
+    return "; ".join((*kept, *gone))
+
+
+def _complaint(text: str, law: str | None, country: str | None) -> str:
+    if not text or law is None or country is None:
+        return text
+    pack = applicable(country, law)
+    return f"{text} {pack.authorities.body(canonical_country(country))}"

@@ -1,0 +1,90 @@
+"""Performs `contact` and `send_code`: a code to the contact on file, and to no other.
+
+In: cases whose person is not verified. Out: a sealed contact point, then one mail. A case of
+somebody we do not know goes the same way and ends the same way, without a mail.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+
+from dsr_worker.contract import ContactPoint, Contacts, Subject
+from dsr_worker.engine.batch import Batch, Member
+from dsr_worker.ledger import codes, steps
+from dsr_worker.ledger.connection import Ledger
+from dsr_worker.ledger.rows import Event, StepResult
+from dsr_worker.notify.mail import Mailer, Sent
+from dsr_worker.organisation import Verification
+from dsr_worker.vault import KeyRing
+
+_CONTACT = "contact"
+_CODE_DIGITS = 6
+
+
+class Verifying:
+    """The performers of the verification of a person by code."""
+
+    def __init__(
+        self, ledger: Ledger, keys: KeyRing, mailer: Mailer, settings: Verification
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._mailer = mailer
+        self._settings = settings
+
+    def contact(self, batch: Batch) -> Sequence[StepResult]:
+        """Read the contact points on file of the claimed identities: exactly these, nothing else."""
+        connector: Contacts = batch.connector  # only those that declare it are asked
+        claimed = [Subject(m.subject.ref, m.known("claimed")) for m in batch.members]
+        points: dict[str, list[ContactPoint]] = defaultdict(list)
+        for point in connector.contacts(claimed, batch.ctx):
+            points[point.subject_ref].append(point)
+        return [self._contact(member, points[member.subject.ref]) for member in batch.members]
+
+    def _contact(self, member: Member, points: Sequence[ContactPoint]) -> StepResult:
+        mails = sorted({p.value for p in points if p.kind == "email"})
+        sealed = member.key.seal(json.dumps(mails).encode(), _CONTACT)
+        return member.done(result={"sealed": sealed.hex()})
+
+    def send_code(self, batch: Batch) -> Sequence[StepResult]:
+        """Make a code, keep its digest, send it once. A mail that may have left is not repeated."""
+        return [self._send(batch, member) for member in batch.members]
+
+    def _send(self, batch: Batch, member: Member) -> StepResult:
+        addresses = sorted(
+            {
+                address
+                for (job, action, _), found in batch.results.items()
+                if job == member.job.id and action == "contact"
+                for address in json.loads(member.key.open(bytes.fromhex(found["sealed"]), _CONTACT))
+            }
+        )
+        if len(addresses) != 1:
+            return member.done(result={"contact_points": len(addresses)})
+        code = "".join(secrets.choice("0123456789") for _ in range(_CODE_DIGITS))
+        expires_at = batch.ctx.now + timedelta(seconds=self._settings.code_valid_s)
+        digest = self._keys.index_digest(f"code:{member.job.ref}", code)
+        steps.intend(self._ledger, [member.claim], {member.claim.id: []})
+        with self._ledger.transaction() as cursor:
+            codes.put(cursor, member.job.id, digest, expires_at)
+        sent = self._mailer.send_template(
+            "verification_code",
+            to=addresses[0],
+            language=str(member.job.facts.get("language", "en")),
+            operation=f"{member.job.ref}-{member.claim.id}-{member.claim.attempt}",
+            values={
+                "code": code,
+                "case": member.job.ref,
+                "minutes": self._settings.code_valid_s // 60,
+            },
+        )
+        if sent is not Sent.SENT:
+            return StepResult(member.claim, state="needs_human", code=f"mail_{sent.value}")
+        event = Event(
+            "code_sent", {"contact_kind": "email", "contact_points": 1, "expires_at": expires_at}
+        )
+        return member.done(result={"contact_points": 1}, events=(event,))

@@ -1,0 +1,163 @@
+"""Cases as people's decisions need them: identities, codes, clocks, stuck steps. On a caller's cursor."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from dsr_worker.ledger.connection import Cursor
+
+_VERIFIED_AND_OPEN = (
+    "j.kind = 'access' AND j.verified_at IS NOT NULL AND j.closed_at IS NULL"
+    " AND j.state NOT IN ('ready', 'delivered', 'closed', 'refused', 'withdrawn')"
+)
+
+
+class ClockRow(NamedTuple):
+    """A clock of a case."""
+
+    id: int
+    name: str
+    state: str
+    due_at: datetime | None
+    due_on: date | None
+    facts: dict[str, Any]
+
+
+def verify_identities(cursor: Cursor, job_id: int) -> list[Any]:
+    """Let what was claimed count as verified; kind and digest of each."""
+    cursor.execute(
+        "UPDATE identities SET standing = 'verified' WHERE job_id = %s AND standing = 'claimed'"
+        " RETURNING kind, digest",
+        (job_id,),
+    )
+    return cursor.fetchall()
+
+
+def settle_person(cursor: Cursor, job_id: int, kind: str, digest: bytes, sealed: bytes) -> None:
+    """One identity says who is meant; what led to several people seeds no longer."""
+    cursor.execute("UPDATE identities SET standing = 'contested' WHERE job_id = %s", (job_id,))
+    cursor.execute(
+        "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground)"
+        " VALUES (%s, %s, %s, %s, 'verified', 'choice') ON CONFLICT (job_id, kind, digest)"
+        " DO UPDATE SET standing = 'verified', ground = 'choice'",
+        (job_id, kind, digest, sealed),
+    )
+
+
+def unfinished_access(cursor: Cursor, job_id: int) -> list[str]:
+    """Verified, unfinished access cases that share an identity with this case."""
+    cursor.execute(
+        "SELECT DISTINCT j.ref FROM identities mine JOIN identities theirs"
+        " ON theirs.digest = mine.digest AND theirs.job_id <> mine.job_id"
+        " JOIN jobs j ON j.id = theirs.job_id"
+        " WHERE mine.job_id = %s AND mine.standing IN ('verified', 'resolved')"
+        f" AND theirs.standing IN ('verified', 'resolved') AND {_VERIFIED_AND_OPEN}"  # noqa: S608 - fixed text
+        " ORDER BY j.ref",
+        (job_id,),
+    )
+    return [row.ref for row in cursor.fetchall()]
+
+
+def waiting_for_access(cursor: Cursor) -> list[int]:
+    """Erasures that wait for access cases of the same person."""
+    cursor.execute(
+        "SELECT id FROM jobs WHERE phase = 'after_access' AND closed_at IS NULL ORDER BY id LIMIT 500"
+    )
+    return [row.id for row in cursor.fetchall()]
+
+
+def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
+    """Whether a step of the case stands still for this reason."""
+    cursor.execute(
+        "SELECT 1 FROM steps WHERE job_id = %s AND state = 'needs_human' AND code = %s",
+        (job_id, code),
+    )
+    return cursor.fetchone() is not None
+
+
+def cancel_stuck(cursor: Cursor, job_id: int) -> None:
+    """Let go of the steps that stand still."""
+    cursor.execute(
+        "UPDATE steps SET state = 'cancelled', finished_at = now() WHERE job_id = %s"
+        " AND state IN ('needs_human', 'failed')",
+        (job_id,),
+    )
+
+
+def cancel_steps(cursor: Cursor, job_id: int) -> None:
+    """Let go of every step that is not finished."""
+    cursor.execute(
+        "UPDATE steps SET state = 'cancelled', finished_at = now(), attempt = attempt + 1"
+        " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
+        (job_id,),
+    )
+
+
+def retry(cursor: Cursor, job_id: int) -> list[str]:
+    """Make stopped and failed steps ready again, in small batches; their systems."""
+    cursor.execute(
+        "UPDATE steps SET state = 'ready', charged = 0, batch_cap = 1, code = 'retried',"
+        " intent = CASE WHEN effect = 'manual' THEN NULL ELSE intent END,"
+        " run_at = now(), rung_at = NULL WHERE job_id = %s AND state IN ('needs_human', 'failed')"
+        " RETURNING system",
+        (job_id,),
+    )
+    return sorted({row.system for row in cursor.fetchall()})
+
+
+def clock(cursor: Cursor, job_id: int, name: str) -> ClockRow | None:
+    """A clock of a case, locked."""
+    cursor.execute(
+        "SELECT id, name, state, due_at, due_on, facts FROM clocks"
+        " WHERE job_id = %s AND name = %s FOR UPDATE",
+        (job_id, name),
+    )
+    row = cursor.fetchone()
+    return None if row is None else ClockRow(*row)
+
+
+def extend(cursor: Cursor, extended: ClockRow) -> None:
+    """Set a clock to its extended dates, which were computed when it started."""
+    facts = extended.facts
+    cursor.execute(
+        "UPDATE clocks SET due_at = %s, due_on = %s, conservative_due_at = %s,"
+        " conservative_due_on = %s, facts = facts - 'extension_notice_by' || %s::jsonb WHERE id = %s",
+        (
+            facts["extended_due_at"],
+            facts["extended_due_on"],
+            facts["extended_conservative_at"],
+            facts["extended_conservative_on"],
+            '{"extended": true}',
+            extended.id,
+        ),
+    )
+
+
+def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
+    """End the running clocks of a case as `met` (late ones as `missed`) or `void`."""
+    cursor.execute(
+        "UPDATE clocks SET settled_at = business_now(), state = CASE"
+        " WHEN %s = 'met' AND due_at < business_now() THEN 'missed' ELSE %s END"
+        " WHERE job_id = %s AND state IN ('running', 'paused')"
+        " RETURNING name, due_at, state",
+        (state, state, job_id),
+    )
+    return cursor.fetchall()
+
+
+def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
+    """Let open jobs that are due within `lead_time` use the reserved slots."""
+    cursor.execute(
+        "UPDATE jobs SET urgent = true WHERE id IN (SELECT id FROM jobs WHERE closed_at IS NULL"
+        " AND NOT urgent AND urgency_at < business_now() + %s ORDER BY id"
+        " LIMIT 500 FOR UPDATE SKIP LOCKED) RETURNING id",
+        (lead_time,),
+    )
+    urgent = [row.id for row in cursor.fetchall()]
+    if urgent:
+        cursor.execute(
+            "UPDATE steps SET urgent = true WHERE id IN (SELECT id FROM steps WHERE job_id = ANY(%s)"
+            " AND state IN ('ready', 'waiting', 'blocked') ORDER BY id FOR UPDATE SKIP LOCKED)",
+            (urgent,),
+        )

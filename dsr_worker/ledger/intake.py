@@ -1,0 +1,109 @@
+"""New jobs: row, identities and clocks, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from psycopg2.extras import Json
+
+from dsr_worker.ledger.connection import Cursor, values
+from dsr_worker.ledger.rows import SealedIdentity
+
+
+class NewClock(NamedTuple):
+    """A clock to start. Instants are UTC; None where the law names no number."""
+
+    name: str
+    recipient: str
+    citation: str
+    verified: bool
+    zone: str
+    started_at: datetime
+    due_at: datetime | None
+    due_on: date | None
+    conservative_due_at: datetime | None
+    conservative_due_on: date | None
+    calendar_version: str
+    condition: str = ""
+    facts: Mapping[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+
+
+class NewJob(NamedTuple):
+    """A job to insert. `prefix` begins its reference; `data_key` is wrapped."""
+
+    prefix: str
+    kind: str
+    state: str
+    phase: str
+    frozen: int
+    urgency_at: datetime
+    data_key: bytes
+    submitted_by: str | None = None
+    urgent: bool = False
+    idempotency_key: str | None = None
+    request_digest: bytes | None = None
+    law: str | None = None
+    country: str | None = None
+    channel: str | None = None
+    received_at: datetime | None = None
+    zone: str | None = None
+    facts: Mapping[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+
+
+class Inserted(NamedTuple):
+    """A new job's number and reference."""
+
+    id: int
+    ref: str
+
+
+_INSERT = """
+WITH n AS (SELECT nextval(pg_get_serial_sequence('jobs', 'id')) AS id)
+INSERT INTO jobs (id, ref, kind, state, phase, frozen, urgency_at, data_key, submitted_by, urgent,
+                  idempotency_key, request_digest, law, country, channel, received_at, zone, facts)
+OVERRIDING SYSTEM VALUE
+SELECT n.id, %s || '-' || to_char(business_now(), 'YYYY') || '-' || lpad(n.id::text, 6, '0'),
+       %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+FROM n RETURNING id, ref
+"""
+
+
+def insert(cursor: Cursor, job: NewJob) -> Inserted:
+    """Insert a job. Its reference is `PREFIX-YEAR-NUMBER`."""
+    cursor.execute(_INSERT, (*job[:-1], Json(dict(job.facts))))
+    return Inserted(*cursor.fetchone())
+
+
+def add_identities(cursor: Cursor, job_id: int, found: Sequence[SealedIdentity]) -> None:
+    """Add identities; one that is known keeps its standing."""
+    if found:
+        values(
+            cursor,
+            "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
+            " VALUES %s ON CONFLICT (job_id, kind, digest) DO NOTHING",
+            [(job_id, i.kind, i.digest, i.sealed, i.standing, i.ground, i.round) for i in found],
+        )
+
+
+def start_clocks(cursor: Cursor, job_id: int, clocks: Sequence[NewClock]) -> None:
+    """Start clocks; one of the same name is set anew."""
+    if clocks:
+        values(
+            cursor,
+            "INSERT INTO clocks (job_id, name, recipient, citation, verified, zone, started_at,"
+            " due_at, due_on, conservative_due_at, conservative_due_on, calendar_version, condition,"
+            " facts) VALUES %s ON CONFLICT (job_id, name) DO UPDATE SET"
+            " recipient = excluded.recipient, citation = excluded.citation, due_at = excluded.due_at,"
+            " due_on = excluded.due_on, conservative_due_at = excluded.conservative_due_at,"
+            " conservative_due_on = excluded.conservative_due_on, condition = excluded.condition,"
+            " facts = excluded.facts",
+            [(job_id, *c[:-1], Json(dict(c.facts))) for c in clocks],
+        )
+
+
+def by_idempotency_key(cursor: Cursor, key: str) -> Any:
+    """The job that was made under this key: id, ref and the digest of its content; or None."""
+    cursor.execute("SELECT id, ref, request_digest FROM jobs WHERE idempotency_key = %s", (key,))
+    return cursor.fetchone()
