@@ -23,6 +23,7 @@ from dsr_worker.embedded.process import Identity, spawn
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 20.0  # a machine short of breath is slow, and not down
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "TZ": "UTC", "HOME": "/"}
 
 
@@ -49,7 +50,9 @@ class Server:
     def answers(self) -> bool:
         """Whether it takes a command now."""
         client = redis.Redis(
-            unix_socket_path=str(self._socket), socket_timeout=5, retry=Retry(NoBackoff(), 0)
+            unix_socket_path=str(self._socket),
+            socket_timeout=ANSWER_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             return bool(client.ping())

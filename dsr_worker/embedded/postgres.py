@@ -24,6 +24,7 @@ USER = DATABASE = "dsr"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 LAUNCHES = 5
+ANSWER_TIMEOUT_S = 20  # a machine short of breath is slow to fork a backend, and not down
 _POLL_S = 0.02
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
 _SETTINGS = {
@@ -105,7 +106,7 @@ class Cluster:
 
     def _accepts(self, database: str) -> bool:
         try:
-            psycopg2.connect(self._dsn(database), connect_timeout=5).close()
+            psycopg2.connect(self._dsn(database), connect_timeout=ANSWER_TIMEOUT_S).close()
         except psycopg2.OperationalError:
             return False
         return True
@@ -219,7 +220,7 @@ class Cluster:
         return True
 
     def _create_database(self) -> None:
-        connection = psycopg2.connect(self._dsn("postgres"), connect_timeout=5)
+        connection = psycopg2.connect(self._dsn("postgres"), connect_timeout=ANSWER_TIMEOUT_S)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
