@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -359,10 +359,15 @@ def _sorted_versions(page: Any) -> list[Version]:
         _version(v, v.get("VersionId") or "null", v["IsLatest"]) for v in page.get("Versions", [])
     ]
     found += [
-        Version(m["Key"], m.get("VersionId") or "null", m["IsLatest"], True, m["LastModified"])
+        Version(m["Key"], m.get("VersionId") or "null", m["IsLatest"], True, _utc(m))
         for m in page.get("DeleteMarkers", [])
     ]
     return sorted(found, key=lambda v: v.key.encode())
+
+
+def _utc(listed: Any) -> datetime:
+    at: datetime = listed["LastModified"]
+    return at.astimezone(UTC)
 
 
 def _version(listed: Any, version_id: str, latest: bool) -> Version:  # noqa: FBT001 - a column
@@ -371,7 +376,7 @@ def _version(listed: Any, version_id: str, latest: bool) -> Version:  # noqa: FB
         version_id=version_id,
         latest=latest,
         marker=False,
-        last_modified=listed["LastModified"],
+        last_modified=_utc(listed),
         size_bytes=listed["Size"],
         etag=listed["ETag"],
         storage_class=listed.get("StorageClass", "STANDARD"),

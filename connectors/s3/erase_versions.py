@@ -78,7 +78,8 @@ class VersionEraser:
                     batch.wanted[version] = tuple(sorted(refs))
                     batch.refs[version] = frozenset(refs)
                     left[key_of(version)] -= refs
-            batch.objects.append(versions)
+            if any(version in batch.wanted for version in versions):
+                batch.objects.append(versions)
             if len(batch.wanted) >= _BATCH:
                 yield batch
                 batch = Batch()
@@ -89,6 +90,7 @@ class VersionEraser:
         ctx = self._ctx
         ctx.check()
         locked = self._locked(batch, ctx.table(self._name))
+        versioning = self._bucket.versioning(ctx.spend)
         if dry:
             return self._counted(batch, self._fates(batch, ctx.table(self._name), locked))
         with ctx.guard() as guard:
@@ -96,11 +98,10 @@ class VersionEraser:
             doomed = {v for v, fate in fates.items() if fate.outcome is Outcome.ERASED}
             if doomed:
                 guard.intend(tuple(self._counted(batch, fates).receipts()))
-                self._erase(batch, doomed, fates)
+                self._erase(doomed, versioning, fates)
         return self._counted(batch, fates)
 
-    def _erase(self, batch: Batch, doomed: set[Version], fates: dict[Version, Fate]) -> None:
-        versioning = self._bucket.versioning(self._ctx.spend)
+    def _erase(self, doomed: set[Version], versioning: str, fates: dict[Version, Fate]) -> None:
         older = [v for v in doomed if not v.latest]
         stuck = self._deny(older, versioning, fates)
         newest = []

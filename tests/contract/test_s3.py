@@ -8,8 +8,9 @@ import io
 import json
 import logging
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,10 @@ from dsr_worker.contract import (
     SweepOrder,
     Sweeps,
 )
+from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
+from dsr_worker.testing.shop import Shop
+from dsr_worker.testing.shop.load import load_s3
 from tests.contract.s3_support import (
     EVENTS,
     EXPORTS,
@@ -765,3 +769,42 @@ def test_nothing_personal_is_said(
             list(missing.find([number(marker)], TrialContext()))
     assert marker not in caplog.text
     assert marker not in str(error.value)
+
+
+def test_the_shop_comes_out_as_its_generator_says(
+    s3: S3Client, s3_endpoint: str, name: str
+) -> None:
+    """The generator's truth is what is found, goes, is mentioned, and what stays as it was."""
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    shop = Shop(seed=7, customers=40)
+    load_s3(shop, s3, name)
+    map_text = resources.files("dsr_worker.testing.shop").joinpath("systems/files.yaml").read_text()
+    made = connector(s3_endpoint, name, *read_system(map_text).system.collections.values())
+
+    def people(numbers: Iterable[int]) -> list[Subject]:
+        truths = [shop.truth(n, now=now) for n in numbers]
+        return [person(str(t.number), *t.identities.items()) for t in truths]
+
+    def found(numbers: Iterable[int]) -> dict[tuple[object, ...], bytes]:
+        records = made.find(people(numbers), TrialContext(second_path=True))
+        return {(int(r.subject_ref), r.collection, r.key): r.body for r in records}
+
+    leaving, staying = (0, 3, 11), [n for n in range(40) if n not in (0, 3, 11)]
+    expected = {
+        (n, row.collection, row.key)
+        for n in leaving
+        for row in shop.truth(n, now=now).rows
+        if row.system == "files"
+    }
+    assert set(found(leaving)) == expected
+    others = found(staying)
+    mentioned = {
+        (m.subject_ref, m.collection, m.key) for m in made.mentions(people(leaving), TrialContext())
+    }
+    for n in leaving:
+        for place in shop.truth(n, now=now).mentions:
+            if place.system == "files":
+                assert (str(n), place.collection, place.key) in mentioned
+    assert outcomes(erased(made, people(leaving), TrialContext())) == {"erased": len(expected)}
+    assert found(leaving) == {}
+    assert found(staying) == others
