@@ -21,6 +21,7 @@ from dsr_worker.engine.batch import Performer
 from dsr_worker.engine.drain import Drainer
 from dsr_worker.engine.leases import Worker
 from dsr_worker.engine.materials import Materials
+from dsr_worker.engine.sealing import seal_events
 from dsr_worker.engine.tick import Duty, Ticker, rescue, ring_for_ready
 from dsr_worker.fulfil import housekeeping
 from dsr_worker.fulfil.access import Accessing
@@ -95,6 +96,10 @@ class Office:
     @cached_property
     def store(self) -> Store:
         return open_store(self.settings.store_url)
+
+    @cached_property
+    def checkpoints(self) -> Store:
+        return open_store(self.settings.checkpoints or self.settings.store_url)
 
     @cached_property
     def materials(self) -> Materials:
@@ -176,6 +181,7 @@ class Workshop:
             rescue(office.ledger),
             ring_for_ready(office.ledger, self._ring),
             *housekeeping.duties(office.ledger, office.store, lead_time, promises.duty()),
+            seal_events(office.ledger, office.keys, office.checkpoints),
         )
 
     def _ring(self, systems: Sequence[str]) -> None:

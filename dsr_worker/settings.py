@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     store: str | None = Field(
         default=None, description="folder or s3://bucket/prefix; unset: store/ in data_dir"
     )
+    checkpoints: str | None = Field(
+        default=None, description="where signed checkpoints go as well; unset: the store"
+    )
     worker_processes: int = Field(default=2, ge=1, le=64)
     worker_threads: int = Field(default=4, ge=1, le=64)
     tick_s: float = Field(default=1.0, gt=0, le=60)

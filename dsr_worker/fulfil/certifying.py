@@ -243,5 +243,6 @@ def _keep(
     cursor: Cursor,
 ) -> None:
     answers.keep(cursor, [answer])
+    answers.destroy_earlier(cursor, job_id)
     answers.promise(cursor, promises)
     answers.suppress(cursor, job_id, suppressed)

@@ -16,26 +16,20 @@ from dsr_worker.ledger import Ledger, answers, cases, jobs
 from dsr_worker.ledger.rows import Event, Move
 from dsr_worker.store import Store
 
+SHRED_AFTER = timedelta(days=180)
+"""From close to the destruction of the case's key: the longest of appeal (60 days in most US states),
+complaint and our own re-check; a house rule, since no text gives one number for all of them."""
 
-def destroy_expired(ledger: Ledger, store: Store) -> Duty:
+
+def destroy_expired(ledger: Ledger) -> Duty:
     """The duty that destroys packages whose time is over."""
 
     def destroy_expired_packages() -> None:
         with ledger.transaction() as cursor:
-            expired = answers.take_expired(cursor)
-            locked = jobs.lock(cursor, [e.job_id for e in expired])
-            jobs.change(
-                cursor,
-                [
-                    Move(
-                        locked[e.job_id],
-                        events=(Event("package_destroyed", {"reason": "expired"}),),
-                    )
-                    for e in expired
-                ],
-            )
-        for gone in expired:
-            store.destroy(gone.blob)
+            expired = answers.expire(cursor)
+            locked = jobs.lock(cursor, expired)
+            event = Event("package_destroyed", {"reason": "expired"})
+            jobs.change(cursor, [Move(locked[job_id], events=(event,)) for job_id in expired])
 
     return destroy_expired_packages
 
@@ -78,6 +72,34 @@ def mark_urgent(ledger: Ledger, lead_time: timedelta) -> Duty:
     return mark_urgent_jobs
 
 
+def destroy_spent(ledger: Ledger, store: Store) -> Duty:
+    """The duty that destroys blobs nobody needs: destroyed packages, spools of answered cases."""
+
+    def destroy_spent_blobs() -> None:
+        with ledger.transaction() as cursor:
+            spent = answers.spent_blobs(cursor)
+        for blob in spent:
+            store.destroy(blob)
+
+    return destroy_spent_blobs
+
+
+def shred_closed(ledger: Ledger) -> Duty:
+    """The duty that destroys the keys of cases closed for longer than anybody may ask about them."""
+
+    def shred_closed_cases() -> None:
+        with ledger.transaction() as cursor:
+            locked = jobs.lock(cursor, cases.to_shred(cursor, SHRED_AFTER))
+            moves = [
+                Move(job, events=(Event("shredded", {"reason": "closed"}),))
+                for job in locked.values()
+            ]
+            jobs.change(cursor, moves)
+            cases.shred(cursor, list(locked))
+
+    return shred_closed_cases
+
+
 def duties(
     ledger: Ledger, store: Store, lead_time: timedelta, *others: Callable[[], None]
 ) -> Sequence[Duty]:
@@ -85,6 +107,8 @@ def duties(
     return (
         mark_urgent(ledger, lead_time),
         start_after_access(ledger, lead_time),
-        destroy_expired(ledger, store),
+        destroy_expired(ledger),
+        destroy_spent(ledger, store),
+        shred_closed(ledger),
         *others,
     )

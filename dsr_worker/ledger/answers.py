@@ -123,22 +123,53 @@ def handed_over(cursor: Cursor, job_id: int) -> None:
     )
 
 
-class Expired(NamedTuple):
-    """A package whose time is over."""
-
-    job_id: int
-    blob: str
-
-
-def take_expired(cursor: Cursor, limit: int = 100) -> list[Expired]:
-    """Mark packages past their expiry as destroyed; the caller destroys their blobs."""
+def expire(cursor: Cursor, limit: int = 100) -> list[int]:
+    """Mark packages past their expiry as destroyed; their jobs. `spent_blobs` then removes blobs."""
     cursor.execute(
         "UPDATE packages SET destroyed_at = business_now() WHERE job_id IN ("
         "SELECT job_id FROM packages WHERE expires_at < business_now() AND destroyed_at IS NULL"
-        " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING job_id, blob",
+        " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING job_id",
         (limit,),
     )
-    return [Expired(*row) for row in cursor.fetchall()]
+    return [row.job_id for row in cursor.fetchall()]
+
+
+def destroy_earlier(cursor: Cursor, job_id: int) -> int:
+    """Mark every package of the same person as destroyed; how many there were."""
+    cursor.execute(
+        "UPDATE packages p SET destroyed_at = business_now()"
+        " WHERE p.destroyed_at IS NULL AND p.kind = 'package' AND EXISTS ("
+        "SELECT FROM identities mine JOIN identities theirs ON theirs.digest = mine.digest"
+        " WHERE mine.job_id = %s AND theirs.job_id = p.job_id AND p.job_id <> %s"
+        " AND mine.standing IN ('verified', 'resolved')"
+        " AND theirs.standing IN ('verified', 'resolved'))",
+        (job_id, job_id),
+    )
+    return cursor.rowcount
+
+
+def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
+    """Blobs that nothing needs any more, forgotten by the ledger here: the caller destroys them.
+
+    Packages marked as destroyed, and segments of spools whose cases all have their answer.
+    """
+    cursor.execute(
+        "UPDATE packages SET blob = '' WHERE job_id IN (SELECT job_id FROM packages"
+        " WHERE destroyed_at IS NOT NULL AND blob <> '' LIMIT %s FOR UPDATE SKIP LOCKED)"
+        " RETURNING (SELECT old.blob FROM packages old WHERE old.job_id = packages.job_id) AS blob",
+        (limit,),
+    )
+    blobs = [row.blob for row in cursor.fetchall()]
+    cursor.execute(
+        "SELECT s.frame->>'segment' AS segment FROM spools s JOIN jobs j ON j.id = s.job_id"
+        " GROUP BY 1 HAVING bool_and(j.state IN ('ready', 'delivered', 'closed', 'withdrawn'))"
+        " LIMIT %s",
+        (limit,),
+    )
+    segments = [row.segment for row in cursor.fetchall()]
+    if segments:
+        cursor.execute("DELETE FROM spools WHERE frame->>'segment' = ANY(%s)", (segments,))
+    return [*blobs, *segments]
 
 
 class DuePromise(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -161,3 +162,33 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
             " AND state IN ('ready', 'waiting', 'blocked') ORDER BY id FOR UPDATE SKIP LOCKED)",
             (urgent,),
         )
+
+
+def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
+    """Cases closed for longer than `after` whose key still stands."""
+    cursor.execute(
+        "SELECT id FROM jobs WHERE closed_at < business_now() - %s AND shredded_at IS NULL"
+        " AND kind IN ('access', 'erasure', 'deferred') ORDER BY id LIMIT %s",
+        (after, limit),
+    )
+    return [row.id for row in cursor.fetchall()]
+
+
+def shred(cursor: Cursor, job_ids: Sequence[int]) -> None:
+    """Destroy the keys of these cases, and all that only those could open."""
+    ids = (list(job_ids),)
+    cursor.execute(
+        "UPDATE jobs SET data_key = NULL, shredded_at = business_now() WHERE id = ANY(%s)", ids
+    )
+    cursor.execute("UPDATE identities SET sealed = NULL WHERE job_id = ANY(%s)", ids)
+    cursor.execute("UPDATE notes SET sealed = NULL WHERE job_id = ANY(%s)", ids)
+    cursor.execute("DELETE FROM codes WHERE job_id = ANY(%s)", ids)
+    cursor.execute(
+        "UPDATE steps SET result = result - 'sealed' WHERE job_id = ANY(%s) AND result ? 'sealed'",
+        ids,
+    )
+    cursor.execute(
+        "UPDATE packages SET destroyed_at = coalesce(destroyed_at, business_now())"
+        " WHERE job_id = ANY(%s) AND kind = 'package'",
+        ids,
+    )

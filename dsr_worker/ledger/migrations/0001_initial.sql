@@ -215,13 +215,18 @@ CREATE FUNCTION events_only_grow() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'events are never changed'; END $$;
 CREATE TRIGGER events_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION events_only_grow();
+-- signed statements over new events, and which stretch of which chain each one covers
 CREATE TABLE checkpoints (
-    id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tree_size  bigint NOT NULL,
-    root       bytea NOT NULL,
-    body       text NOT NULL,
-    signature  bytea NOT NULL,
-    made_at    timestamptz NOT NULL DEFAULT now()
+    number   integer PRIMARY KEY,
+    body     text NOT NULL,
+    made_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE seals (
+    checkpoint  integer NOT NULL REFERENCES checkpoints,
+    job_id      bigint NOT NULL REFERENCES jobs,
+    from_seq    integer NOT NULL,
+    to_seq      integer NOT NULL,
+    PRIMARY KEY (job_id, to_seq)
 );
 CREATE TABLE notes (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

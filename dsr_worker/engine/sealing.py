@@ -1,0 +1,49 @@
+"""The sealer: signs what was added to the event chains, for a place the database's owner cannot write.
+
+In: events without a checkpoint. Out: an Ed25519-signed Merkle checkpoint in the ledger and in the
+checkpoint store (`DSR_CHECKPOINTS`, best a bucket in another account under Object Lock).
+"""
+
+from __future__ import annotations
+
+import json
+
+from dsr_worker.engine.tick import Duty
+from dsr_worker.evidence import Checkpoint, sign_checkpoint
+from dsr_worker.ledger import Ledger, checkpoints
+from dsr_worker.store import Store
+from dsr_worker.vault import KeyRing
+
+EVERY_S = 600.0
+_ENOUGH_EVENTS = 1_000
+_MOST_EVENTS = 50_000
+
+
+def seal_events(ledger: Ledger, keys: KeyRing, store: Store, every_s: float = EVERY_S) -> Duty:
+    """The duty that seals every ten minutes, or once a thousand events wait."""
+
+    def seal_new_events() -> None:
+        with ledger.transaction() as cursor:
+            if not checkpoints.try_lock(cursor):
+                return
+            before = checkpoints.last(cursor)
+            if before is not None and before.age_s < every_s:
+                waiting = checkpoints.unsealed(cursor, _ENOUGH_EVENTS)
+                if len(waiting) < _ENOUGH_EVENTS:
+                    return
+            new = checkpoints.unsealed(cursor, _MOST_EVENTS)
+            if not new:
+                return
+            cursor.execute("SELECT now() AS now")
+            made = sign_checkpoint(
+                keys,
+                [event.leaf for event in new],
+                at=cursor.fetchone().now,
+                after=Checkpoint.from_json(json.loads(before.body)) if before else None,
+            )
+            body = json.dumps(made.to_json(), sort_keys=True)
+            checkpoints.keep(cursor, made.number, body, new)
+            with store.write(f"checkpoints/{made.number:08}.json") as blob:
+                blob.write(body.encode())
+
+    return seal_new_events
