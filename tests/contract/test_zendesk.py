@@ -129,6 +129,15 @@ def test_resolve_gives_the_user_and_verified_addresses(fake: Fake, desk: Zendesk
     assert all(link.owners == 0 and link.via == "email" for link in links)
 
 
+def test_an_unconfirmed_address_finds_nobody(fake: Fake, desk: Zendesk) -> None:
+    """Whoever writes somebody else's address into their profile does not become them."""
+    claimed = {"type": "email", "value": "victim@mail.example", "verified": False}
+    fake.load(users=[{"id": 300, "name": "Z", "email": "z@mail.example", "identities": [claimed]}])
+    person = subject("victim@mail.example", user=None)
+    assert not list(desk.locate([person], TrialContext()))
+    assert not list(desk.contacts([person], TrialContext()))
+
+
 def test_a_second_owner_makes_an_address_contested(fake: Fake, desk: Zendesk) -> None:
     """Two users with one address in two spellings: the link says so."""
     fake.load(users=[{"id": 300, "name": "Zoe", "email": "zoe@mail.example"}])
@@ -178,6 +187,22 @@ def test_access_withholds_other_people(desk: Zendesk) -> None:
     assert {w.field for w in by_key["7004"].withheld} == {"author_id", "body"}
     assert {"collaborator_ids", "assignee_id"} <= {w.field for w in by_key[str(TICKET)].withheld}
     assert {w.ground for r in found for w in r.withheld} == {"AC_RIGHTS_OF_OTHERS"}
+
+
+def test_access_withholds_whoever_an_address_names(fake: Fake, desk: Zendesk) -> None:
+    """A stranger to the ticket whom the helpdesk knows by an address in it: the name goes too."""
+    told = {"body": "Joanna See, joanna@mail.example, knows; x@unknown.example too"}
+    fake.load(tickets=[{"id": 900, "requester_id": ANNA, "comments": [told]}])
+    bodies = [json.loads(r.body)["body"] for r in records(desk) if r.collection == "comments"]
+    assert "[withheld], [withheld], knows; [withheld] too" in bodies
+
+
+def test_access_shows_soft_deleted_tickets(fake: Fake, desk: Zendesk) -> None:
+    """What lies in the bin is still held, and the person is told."""
+    fake.desk.delete_ticket(TICKET)
+    (body,) = [json.loads(r.body) for r in records(desk) if r.collection == "tickets"]
+    assert (body["id"], body["deleted"]) == (TICKET, True)
+    assert "collaborator_ids" not in body
 
 
 def test_access_marks_internal_notes_and_roles(desk: Zendesk) -> None:

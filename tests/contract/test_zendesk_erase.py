@@ -200,6 +200,17 @@ def test_a_soft_deleted_ticket_whose_clock_cannot_be_read_comes_back_first(
     assert [r for r in fake.requests if r.endswith(f"{TICKET}/restore")]
 
 
+def test_a_row_hold_on_a_ticket_in_the_bin_brings_it_back(fake: Fake, desk: Zendesk) -> None:
+    """The bin does not show the field that the hold asks for; not seeing it is no permission."""
+    held = HeldRows("created_at", ("2026-05-01T10:00:00Z",))
+    tables = {"tickets": table("tickets", Rule("hold", held, Action.KEEP, "dispute"))}
+    keys = located(desk)
+    fake.desk.delete_ticket(TICKET)
+    found = outcomes(erase(desk, TrialContext(tables), keys=keys))
+    assert found["tickets"] == {"retained": 1}
+    assert ticket_row(fake)["id"] == TICKET
+
+
 def test_a_hold_placed_between_the_two_deletions_brings_the_ticket_back(
     fake: Fake, desk: Zendesk
 ) -> None:
