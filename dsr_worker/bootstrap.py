@@ -43,7 +43,7 @@ from dsr_worker.ledger.rows import DESK, Job, Move
 from dsr_worker.notify.mail import Mailer
 from dsr_worker.organisation import Organisation, load_organisation
 from dsr_worker.policies import Policies, load_policies
-from dsr_worker.queue.broker import Doorbell
+from dsr_worker.doorbell import Doorbell
 from dsr_worker.registry import Registry
 from dsr_worker.settings import Settings
 from dsr_worker.store import Store, open_store

@@ -1,1 +1,1 @@
-"""The doorbell: Dramatiq on Redis. A message says "there is work for system X" and nothing else."""
+"""Worker processes as Dramatiq runs them: `dramatiq dsr_worker.queue.worker`."""

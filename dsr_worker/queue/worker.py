@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import dramatiq
 from dramatiq.middleware import Middleware
 
 from dsr_worker import logs
 from dsr_worker.bootstrap import NotSetUp, Workshop, open_office
-from dsr_worker.queue.broker import Doorbell
+from dsr_worker.doorbell import Doorbell
 from dsr_worker.settings import Settings
 
 
@@ -54,4 +55,4 @@ def _make() -> Doorbell:
     return doorbell
 
 
-broker = _make().broker
+dramatiq.set_broker(_make().broker)

@@ -1,6 +1,7 @@
-"""The broker as we use it: Dramatiq without retries, callbacks, pipelines, groups or results.
+"""The doorbell: Dramatiq on Redis, without retries, callbacks, pipelines, groups or results.
 
 In: the broker's URL, the names of systems. Out: one actor per system (a queue each), and `ring`.
+A message says "there is work for system X" and nothing else.
 Retry, fan-in, delay and results live in the ledger; losing or doubling any message costs one tick.
 """
 
