@@ -56,10 +56,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Leading columns of an index (expressions are empty), and whether it makes them unique."""
+    """The columns of an index, or none and the text of its expressions; whether it is unique."""
 
     columns: tuple[str, ...]
     unique: bool
+    expressions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,12 @@ class Place:
 
     def value(self, alias: str) -> Composable:
         """The value, in the column's own type, or as text from within a document."""
-        column = SQL("{}.{}").format(Identifier(alias), Identifier(self.column.name))
+        column: Composable = Identifier(alias, self.column.name)
         if not self.path:
             return column
-        steps = SQL(", ").join(map(Literal, self.path))
-        return SQL("({} #>> ARRAY[{}]::text[])").format(column, steps)
+        for step in self.path[:-1]:
+            column = SQL("{} -> {}").format(column, Literal(step))
+        return SQL("({} ->> {})").format(column, Literal(self.path[-1]))
 
     def text(self, alias: str) -> Composable:
         """The value as text, comparable with any other text whatever the column's collation."""
@@ -98,12 +100,14 @@ class Place:
         text, number, uuid = (
             SQL("{}.{}").format(Identifier(names), Identifier(c)) for c in columns
         )
-        if not self.path and self.column.base in WHOLE_NUMBERS:
+        if self.path:
+            return self.value(alias), text
+        if self.column.base in WHOLE_NUMBERS:
             return self.value(alias), number
-        if not self.path and self.column.base == "uuid":
+        if self.column.base == "uuid":
             return self.value(alias), uuid
         collation = self.column.collation
-        plain = not self.path and self.column.base in TEXTS and self.column.deterministic
+        plain = self.column.base in TEXTS and self.column.deterministic
         if plain and collation:
             return self.value(alias), SQL("{} COLLATE {}").format(text, Identifier(*collation))
         return SQL('{} COLLATE "C"').format(self.text(alias)), text
@@ -287,7 +291,7 @@ SELECT w.collection, i.indisunique AND i.indpred IS NULL AND i.indimmediate, ARR
     SELECT coalesce(a.attname::text, '')
     FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
     LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
-    WHERE k.n <= i.indnkeyatts ORDER BY k.n)
+    WHERE k.n <= i.indnkeyatts ORDER BY k.n), coalesce(pg_get_expr(i.indexprs, i.indrelid), '')
 FROM pg_temp.dsr_wanted w
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
@@ -327,8 +331,9 @@ def read(session: Session, system: System) -> Catalogue:
         if row[1]:
             split.add(row[0])
     indexes: dict[str, list[Index]] = {name: [] for name in system.collections}
-    for collection, unique, names in session.rows(_INDEXES):
-        indexes[collection].append(Index(tuple(names) if all(names) else (), unique=unique))
+    for collection, unique, names, expressions in session.rows(_INDEXES):
+        columns_of = tuple(names) if all(names) else ()
+        indexes[collection].append(Index(columns_of, unique, expressions))
     references = tuple(_reference(row[1:]) for row in session.rows(_REFERENCES))
     session.run(SQL("DROP TABLE pg_temp.dsr_wanted"))
     tables = {}

@@ -32,7 +32,6 @@ from dsr_worker.contract import (
     MaskKind,
     Severity,
     System,
-    Taken,
 )
 
 _PSEUDONYM_LENGTH = len("erased-") + 16
@@ -151,35 +150,50 @@ def _parents(tables: Catalogue, table: Table) -> Iterator[Finding]:
 
 
 def _forms(table: Table) -> Iterator[Finding]:
+    """Whether indexes serve the names: the folded value to find spellings, the value for them."""
     for kind, taken in table.collection.takes.items():
         place = table.place(taken.field)
-        indexable = place.column.base in TEXTS | WHOLE_NUMBERS | {"uuid"}
-        if taken.form is Form.EXACT and indexable and not place.path:
-            if not table.indexed((taken.field,)):
-                yield _warning(
-                    table.collection.name,
-                    f"no index to find {kind}: every batch reads the whole table",
-                    f"CREATE INDEX CONCURRENTLY ON {_on(table, (taken.field,))};",
-                )
-        elif not any(not index.columns for index in table.indexes):
-            yield _warning(
-                table.collection.name,
-                f"{kind} is compared through an expression: every batch reads the whole table",
-                f"CREATE INDEX CONCURRENTLY ON {_qualified(table)} ({_expression(place, taken)});",
-            )
+        direct = place.column.base in TEXTS | WHOLE_NUMBERS | {"uuid"} and not place.path
+        if direct and not table.indexed((taken.field,)):
+            yield _slow(table, f"no index to find {kind}", _on(table, (taken.field,)))
+        if not direct and not _expressed(table, place, Form.EXACT):
+            on = f"{_qualified(table)} ({_expression(place, Form.EXACT)})"
+            yield _slow(table, f"no index to find {kind}", on)
+        if taken.form is not Form.EXACT and not _expressed(table, place, taken.form):
+            on = f'{_qualified(table)} (({_expression(place, taken.form)}) COLLATE "C")'
+            yield _slow(table, f"no index to find {kind} in the form {taken.form}", on)
 
 
-def _expression(place: Place, taken: Taken) -> str:
+def _slow(table: Table, message: str, on: str) -> Finding:
+    return _warning(
+        table.collection.name,
+        f"{message}: every batch reads the whole table",
+        f"CREATE INDEX CONCURRENTLY ON {on};",
+    )
+
+
+def _expressed(table: Table, place: Place, form: Form) -> bool:
+    """Whether some index is on the expression that our statements compare, as far as is seen."""
+    signs = {
+        Form.EXACT: "->>" if place.path else "::text",
+        Form.ASCII_CASE: "translate(",
+        Form.DIGITS: "regexp_replace(",
+    }
+    wanted = [signs[form], place.column.name, *place.path]
+    return any(all(sign in i.expressions for sign in wanted) for i in table.indexes)
+
+
+def _expression(place: Place, form: Form) -> str:
     """The expression that our statements compare, as DDL."""
     value = f'"{place.column.name}"'
-    if place.path:
-        value = f"({value} #>> ARRAY[{', '.join(map(_quoted, place.path))}]::text[])"
-    value = f"{value}::text"
-    if taken.form is Form.ASCII_CASE:
-        value = f"translate({value}, '{ASCII_UPPER}', '{ASCII_LOWER}')"
-    if taken.form is Form.DIGITS:
-        value = f"regexp_replace({value}, '[^0-9]', '', 'g')"
-    return f'({value}) COLLATE "C"'
+    for step in place.path[:-1]:
+        value = f"{value} -> {_quoted(step)}"
+    value = f"({value} ->> {_quoted(place.path[-1])})" if place.path else f"{value}::text"
+    if form is Form.ASCII_CASE:
+        return f"translate({value}, '{ASCII_UPPER}', '{ASCII_LOWER}')"
+    if form is Form.DIGITS:
+        return f"regexp_replace({value}, '[^0-9]', '', 'g')"
+    return value if place.path else f'({value}) COLLATE "C"'
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,210 @@
+"""The Postgres connector among others: silent in the log, few statements, patient with locks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import psycopg2
+import pytest
+from psycopg2.sql import Composable
+
+from connectors.postgres.session import Session
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Before,
+    DecisionTable,
+    HeldPeople,
+    Identity,
+    LeakScope,
+    Receipt,
+    Rule,
+    Subject,
+    SweepOrder,
+    Transient,
+)
+from dsr_worker.embedded import Services
+from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_shop import (
+    SCHEMA,
+    add_customer,
+    connected,
+    connector,
+    database_of_a_module,
+    dump,
+    emptied,
+    execute,
+    keep_vouchers,
+    outcomes,
+    query,
+    subject,
+)
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_dsn: str) -> Iterator[str]:
+    """One database for the module: a new one for every test would take most of the time."""
+    with database_of_a_module(postgres_dsn) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def shop(module_database: str) -> str:
+    """A database with the shop's empty tables and nothing else."""
+    return emptied(module_database)
+
+
+def test_no_value_reaches_the_servers_log(database: Callable[[], str], services: Services) -> None:
+    """With every statement logged and errors at their fullest, no marker stands in the log."""
+    shop = database()
+    execute(shop, SCHEMA)
+    name = shop.split("/")[-1].split("?")[0]
+    for setting in (
+        "log_statement = 'all'",
+        "log_min_messages = 'warning'",
+        "log_min_error_statement = 'error'",
+        "log_error_verbosity = 'verbose'",
+        "log_min_duration_statement = 0",
+    ):
+        execute(shop, f"ALTER DATABASE {name} SET {setting}")
+    with connected(shop) as connection, connection.cursor() as cursor:
+        cursor.execute("SET log_statement = 'none'; SET log_min_duration_statement = -1")
+        add_customer_quietly(cursor)
+    person = [
+        Subject(
+            "a",
+            (
+                Identity("email", "zq7zq@shop.example"),
+                Identity("customer_number", "7"),
+                Identity("phone", "zq7zq-phone"),
+            ),
+        )
+    ]
+    postgres, ctx = connector(shop), TrialContext(tables=keep_vouchers())
+    list(postgres.find(person, ctx))
+    list(postgres.resolve(person, ctx))
+    list(postgres.contacts(person, ctx))
+    list(postgres.mentions(person, ctx))
+    list(postgres.affected([LeakScope("orders", ("note",))], ctx))
+    keys = list(postgres.locate(person, ctx))
+    list(postgres.erase(person, keys, ctx))
+    list(postgres.recheck(person, keys, replace(ctx, second_path=True)))
+    hold = Rule("hold", HeldPeople(person[0].identities), Action.KEEP, "h")
+    table = DecisionTable(
+        "carts",
+        (
+            hold,
+            Rule("limit", Before("touched_at", ctx.now), Action.ERASE),
+            Rule("default", Always(), Action.KEEP),
+        ),
+    )
+    list(postgres.sweep([SweepOrder("carts", table, 10)], ctx))
+    execute(shop, "SELECT 'the end of zqlogzq'")
+    text = "".join(f.read_text(errors="replace") for f in services.log_files())
+    assert "zqlogzq" in text
+    assert 'COPY pg_temp."dsr_name"' in text
+    assert "zq7zq" not in text
+
+
+def add_customer_quietly(cursor: psycopg2.extensions.cursor) -> None:
+    """A customer whose every value holds a marker, by a session that logs nothing."""
+    cursor.execute(
+        "INSERT INTO customers VALUES (7, 'zq7zq@shop.example', 'zq7zq-phone', 'zq7zq', 'DE');"
+        "INSERT INTO orders VALUES (700, 7, 'zq7zq', 1);"
+        "INSERT INTO invoices VALUES (700, 700, 'zq7zq', 'zq7zq@shop.example', 1, '2024-01-01');"
+        "INSERT INTO carts VALUES (700, 'zq7zq@shop.example', NULL, '2010-01-01')"
+    )
+
+
+def test_the_number_of_statements_does_not_depend_on_the_subjects(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pass for a thousand as for one: statements are counted, not timed."""
+    people = []
+    for number in range(12):
+        add_customer(shop, number, f"c{number}@shop.example", phone=f"0170-55{number:04d}")
+        people.append(subject(f"s{number}", email=f"c{number}@shop.example", number=str(number)))
+    postgres = connector(shop)
+    list(postgres.find(people[:1], TrialContext()))
+    sent: list[str] = []
+    _count_statements(monkeypatch, sent)
+    calls: list[Callable[[list[Subject]], object]] = [
+        lambda batch: list(postgres.find(batch, TrialContext())),
+        lambda batch: list(postgres.resolve(batch, TrialContext())),
+        lambda batch: list(postgres.mentions(batch, TrialContext())),
+        lambda batch: list(
+            postgres.erase(
+                batch,
+                list(postgres.locate(batch, TrialContext())),
+                TrialContext(tables=keep_vouchers()),
+            )
+        ),
+    ]
+    for call in calls:
+        counts = []
+        for batch in (people[:1], people[1:]):
+            sent.clear()
+            call(batch)
+            counts.append(len(sent))
+        assert counts[0] == counts[1]
+        people = [*people[1:], people[0]]
+
+
+def _count_statements(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+    for name in ("run", "rows", "fill", "stream"):
+        original = getattr(Session, name)
+
+        def counted(
+            self: Session, *args: Composable, _original: Callable[..., object] = original
+        ) -> object:
+            sent.append(str(args[0]))
+            return _original(self, *args)
+
+        monkeypatch.setattr(Session, name, counted)
+
+
+def test_a_locked_row_is_a_matter_of_time(shop: str) -> None:
+    """Another transaction on a row makes the erasure wait, then try later; nothing is changed."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    before = dump(shop)
+    postgres = connector(shop, lock_timeout_s=0.2)
+    keys = list(postgres.locate(person, TrialContext()))
+    with connected(shop) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN; UPDATE orders SET note = note WHERE id = 100")
+        with pytest.raises(Transient):
+            list(postgres.erase(person, keys, TrialContext()))
+        cursor.execute("ROLLBACK")
+    assert dump(shop) == before
+
+
+def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
+    """The victim of a deadlock goes back behind its keys, waits a moment and finishes."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", email="anna@shop.example", number="1")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with connected(shop) as rival, rival.cursor() as cursor:
+        cursor.execute("SET deadlock_timeout = '30s'; BEGIN")
+        cursor.execute("UPDATE customers SET phone = '1' WHERE id = 1")
+        ctx, receipts = TrialContext(), list[Receipt]()
+        erasing = threading.Thread(
+            target=lambda: receipts.extend(connector(shop).erase(person, keys, ctx))
+        )
+        erasing.start()
+        until = time.monotonic() + 10
+        while query(shop, waiting) == [(0,)]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
+        cursor.execute("COMMIT")
+        erasing.join(20)
+    assert sum(outcomes(receipts).values()) == len(keys)
+    assert len(ctx.intents) == 1
+    assert dump(shop) == {}
