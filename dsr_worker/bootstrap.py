@@ -129,7 +129,9 @@ class Office:
 
     @cached_property
     def decisions(self) -> Decisions:
-        return Decisions(self.ledger, self.keys, self.files.organisation, self.intake, self.course)
+        return Decisions(
+            self.ledger, self.keys, self.files.organisation, self.intake, self.course, self.planner
+        )
 
     @cached_property
     def delivery(self) -> Delivery:
@@ -180,7 +182,9 @@ class Workshop:
         return (
             rescue(office.ledger),
             ring_for_ready(office.ledger, self._ring),
-            *housekeeping.duties(office.ledger, office.store, lead_time, promises.duty()),
+            *housekeeping.duties(
+                office.ledger, office.store, office.planner, lead_time, promises.duty()
+            ),
             seal_events(office.ledger, office.keys, office.checkpoints),
         )
 
@@ -197,6 +201,7 @@ class Workshop:
             "contact": verifying.contact,
             "send_code": verifying.send_code,
             "resolve": Resolving(office.keys),
+            "confirm": Resolving(office.keys),
             "plan": erasing.plan,
             "find": accessing.find,
             "package": accessing.package,

@@ -8,7 +8,7 @@ for the target's commit; when that transaction is lost, `intend` raises and the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -89,6 +89,7 @@ class BatchContext:
     dry_run: bool = False
     second_path: bool = False
     sweeping: bool = False
+    inspect: Callable[[Sequence[Receipt]], None] | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
 
     @property
@@ -114,6 +115,10 @@ class BatchContext:
     def verifying(self) -> BatchContext:
         """The same context for reading back by the second path."""
         return replace(self, second_path=True)
+
+    def inspected_by(self, inspect: Callable[[Sequence[Receipt]], None]) -> BatchContext:
+        """The same context; `inspect` sees every intent first and may raise to prevent the effect."""
+        return replace(self, inspect=inspect)
 
     def for_sweep(self) -> BatchContext:
         """The same context with the tables of a sweep."""
@@ -187,6 +192,8 @@ class BatchGuard:
 
     def intend(self, receipts: Sequence[Receipt]) -> None:
         self._ctx.check()
+        if self._ctx.inspect is not None:
+            self._ctx.inspect(receipts)
         crash_point("before-intent")
         by_ref = {s.ref: c.id for s, c in zip(self._ctx.subjects, self._ctx.claims, strict=True)}
         by_step: dict[int, list[dict[str, object]]] = {}

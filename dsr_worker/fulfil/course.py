@@ -5,7 +5,7 @@ finished the step, for many cases at once, with a fixed number of statements.
 
     contact -> send_code   (a person verifies)   -> resolve, round by round -> plan
     (a person approves)   access:  find -> package
-                          erasure: locate -> apply -> recheck -> certify
+                          erasure: confirm -> locate -> apply -> recheck -> certify
     ready (a person delivers) -> closed
 """
 
@@ -43,6 +43,7 @@ class CaseCourse:
             "plan": self._after_plan,
             "find": self._after_find,
             "package": self._after_answer,
+            "confirm": self._after_confirm,
             "locate": self._after_locate,
             "apply": self._after_apply,
             "recheck": self._after_recheck,
@@ -154,6 +155,20 @@ class CaseCourse:
 
     # ---- erasure
 
+    def _after_confirm(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        found = _identities(cursor, jobs)
+        return [self._confirmed(cursor, job, found[job.id]) for job in jobs]
+
+    def _confirmed(self, cursor: Cursor, job: Job, found: Sequence[Any]) -> Move:
+        if not any(i.round == job.round and i.standing == "resolved" for i in found):
+            steps = self._everywhere(job, "locate", "read")
+            return Move(job, phase="locate", steps=steps)
+        body = {"plan_hash": job.plan_hash, "reason": "new_identity"}
+        verified = {i.kind for i in found if i.standing == "verified"}
+        return self.resolving(
+            cursor, job, verified, (Event("approval_voided", body),), approved_by=None
+        )
+
     def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind == "erasure"])
         moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
@@ -163,10 +178,13 @@ class CaseCourse:
             if job.id not in void
         ]
 
-    def _after_apply(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
-        return [
+    def _after_apply(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        void = self._planner.voided_in_effect(cursor, jobs)
+        moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        return moves + [
             Move(job, phase="recheck", steps=self._everywhere(job, "recheck", "read"))
             for job in jobs
+            if job.id not in void
         ]
 
     def _after_recheck(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dsr_worker.domain.request import State
-from dsr_worker.fulfil import planning
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
+from dsr_worker.fulfil.planning import Planner
 from dsr_worker.ledger import Ledger, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move, moved
@@ -54,8 +54,10 @@ class Decisions:
         organisation: Organisation,
         intake: Intake,
         course: CaseCourse,
+        planner: Planner,
     ) -> None:
         self._ledger = ledger
+        self._planner = planner
         self._keys = keys
         self._organisation = organisation
         self._intake = intake
@@ -142,7 +144,7 @@ class Decisions:
                 approved_by=actor,
                 facts={"waits_for": waits_for},
             )
-        return planning.approved(job, plan, (event,), frozen=job.frozen, approved_by=actor)
+        return self._planner.approved(job, plan, (event,), frozen=job.frozen, approved_by=actor)
 
     # ---- what stopped
 

@@ -7,7 +7,7 @@ found again by another path. `plan` and `locate` change nothing; `apply` works f
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,9 +18,49 @@ from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
 from dsr_worker.fulfil import receipts as accounts
+from dsr_worker.fulfil.planning import CHANGES, reasons_void
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
+
+
+class ApprovalExceeded(Exception):  # noqa: N818 - reads as what happened
+    """An effect would go further than what was approved."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(", ".join(reasons))
+        self.reasons = reasons
+
+
+class _Inspection:
+    """Holds every intent of one call against the approvals of its cases."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._system = batch.ctx.system.name
+        self._plans = {
+            m.subject.ref: m.job.plan or {} for m in batch.members if m.job.kind == "erasure"
+        }
+        self._seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def __call__(self, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            ref = receipt.subject_ref or ""
+            if ref not in self._plans:
+                continue
+            self._seen[ref] += [
+                {
+                    "system": self._system,
+                    "collection": receipt.collection,
+                    "outcome": part.outcome.value,
+                    "ground": part.ground,
+                    "rows": part.rows,
+                }
+                for part in receipt.outcomes
+                if part.rows and part.outcome in CHANGES
+            ]
+            reasons = reasons_void(self._plans[ref], self._seen[ref])
+            if reasons:
+                raise ApprovalExceeded(reasons)
 
 
 class Erasing:
@@ -72,14 +112,26 @@ class Erasing:
         return results
 
     def apply(self, batch: Batch) -> Sequence[StepResult]:
-        """Erase, mask and keep as decided, and account for every located row."""
+        """Erase, mask and keep as decided, and account for every located row.
+
+        An effect that would go beyond the approval is prevented, and the approval is void.
+        """
+        try:
+            return self._apply(batch)
+        except ApprovalExceeded as exceeded:
+            if len(batch.members) > 1:
+                raise
+            return [batch.members[0].done(result={"voided": exceeded.reasons})]
+
+    def _apply(self, batch: Batch) -> Sequence[StepResult]:
         connector = _eraser(batch)
+        ctx = batch.ctx.inspected_by(_Inspection(batch))
         frames = {
             m.subject.ref: Frame.from_json(self._latest(batch, m, "keys")) for m in batch.members
         }
         located = accounts.count_located(self._keys(batch, frames))
         found = accounts.by_subject(
-            batch, connector.erase(batch.subjects, self._keys(batch, frames), batch.ctx)
+            batch, connector.erase(batch.subjects, self._keys(batch, frames), ctx)
         )
         return [
             self._applied(batch, m, located[m.subject.ref], found[m.subject.ref])

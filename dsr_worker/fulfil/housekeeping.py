@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.tick import Duty
-from dsr_worker.fulfil import planning
+from dsr_worker.fulfil.planning import Planner
 from dsr_worker.ledger import Ledger, answers, cases, jobs
 from dsr_worker.ledger.rows import Event, Move
 from dsr_worker.store import Store
@@ -34,7 +34,7 @@ def destroy_expired(ledger: Ledger) -> Duty:
     return destroy_expired_packages
 
 
-def start_after_access(ledger: Ledger, lead_time: timedelta) -> Duty:
+def start_after_access(ledger: Ledger, planner: Planner, lead_time: timedelta) -> Duty:
     """The duty that starts erasures once no access case of the same person is unfinished.
 
     When the erasure's own lead time comes first, it stops and asks a human.
@@ -46,7 +46,7 @@ def start_after_access(ledger: Ledger, lead_time: timedelta) -> Duty:
             moves = []
             for job in locked.values():
                 if not cases.unfinished_access(cursor, job.id):
-                    moves.append(planning.approved(job, job.plan or {}, (), frozen=job.frozen))
+                    moves.append(planner.approved(job, job.plan or {}, (), frozen=job.frozen))
                 elif job.urgency_at - job.now < lead_time:
                     body = {"code": "access_unfinished"}
                     moves.append(
@@ -101,12 +101,16 @@ def shred_closed(ledger: Ledger) -> Duty:
 
 
 def duties(
-    ledger: Ledger, store: Store, lead_time: timedelta, *others: Callable[[], None]
+    ledger: Ledger,
+    store: Store,
+    planner: Planner,
+    lead_time: timedelta,
+    *others: Callable[[], None],
 ) -> Sequence[Duty]:
     """All of them."""
     return (
         mark_urgent(ledger, lead_time),
-        start_after_access(ledger, lead_time),
+        start_after_access(ledger, planner, lead_time),
         destroy_expired(ledger),
         destroy_spent(ledger, store),
         shred_closed(ledger),

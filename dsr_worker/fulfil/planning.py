@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dsr_worker.contract import Outcome
+from dsr_worker.contract import Outcome, Resolves
 from dsr_worker.domain.decision import canonical_json
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.request import State
@@ -24,6 +24,8 @@ from dsr_worker.ledger.rows import Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 
 AUTOMATIC = "automatic"
+CHANGES = frozenset({Outcome.ERASED, Outcome.MASKED, Outcome.REDACTED, Outcome.RETAINED})
+"""Outcomes that an approval speaks of; what is absent or already gone needs none."""
 
 
 class Planner:
@@ -60,12 +62,12 @@ class Planner:
             events.append(Event("contested", {"identity_kinds": {kind: 1 for kind in contested}}))
         if job.kind == "access" and self._is_automatic(job) and not contested:
             plan = {**sketch, "outcomes": [], "cutoffs": {}}
-            return approved(
+            return self.approved(
                 job,
                 plan,
                 (*events, *_planned(plan, frozen)),
                 frozen=frozen_id,
-                phase_facts={"approval": AUTOMATIC},
+                facts={"approval": AUTOMATIC},
             )
         step = "plan"
         return Move(
@@ -105,6 +107,38 @@ class Planner:
             events=tuple(_planned(plan, frozen)),
         )
 
+    def approved(
+        self,
+        job: Job,
+        plan: Mapping[str, Any],
+        events: Sequence[Event],
+        *,
+        frozen: int,
+        **changes: Any,
+    ) -> Move:
+        """The move by which an approved case begins to be carried out.
+
+        Before an erasure locates anything, every system is asked once more who the person is there.
+        """
+        action, names = "find", plan["systems"]
+        if job.kind == "erasure":
+            asked = self._materials.frozen(frozen)
+            able = [n for n in names if self._materials.can(asked, n, Resolves)]
+            action, names = ("confirm", able) if able else ("locate", names)
+        number = job.round + 1
+        return Move(
+            job,
+            state=State.WORKING,
+            phase=action,
+            round=number,
+            frozen=frozen,
+            plan=plan,
+            plan_hash=hash_of(plan),
+            steps=tuple(NewStep(action, name, round=number) for name in names),
+            events=tuple(events),
+            **changes,
+        )
+
     def voided_by_location(self, cursor: Cursor, jobs: Sequence[Job]) -> dict[int, list[str]]:
         """Cases of which more was located than their approval covers, with the reasons."""
         located = _step_results(cursor, jobs, "locate")
@@ -113,6 +147,17 @@ class Planner:
             for job in jobs
             if (reasons := reasons_void(job.plan or {}, located[job.id]))
         }
+
+    def voided_in_effect(self, cursor: Cursor, jobs: Sequence[Job]) -> dict[int, list[str]]:
+        """Cases in which a system stopped right before an effect that goes beyond the approval."""
+        cursor.execute(
+            "SELECT s.job_id, s.result->'voided' AS reasons FROM steps s"
+            " JOIN unnest(%s::bigint[], %s::int[]) AS j(id, round)"
+            " ON j.id = s.job_id AND j.round = s.round"
+            " WHERE s.action = 'apply' AND s.result ? 'voided'",
+            ([j.id for j in jobs], [j.round for j in jobs]),
+        )
+        return {row.job_id: row.reasons for row in cursor.fetchall()}
 
     def again(
         self, cursor: Cursor, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]
@@ -142,33 +187,6 @@ class Planner:
             steps=tuple(NewStep("plan", n, round=job.round + 1) for n in sketch["systems"]),
             events=(event,),
         )
-
-
-def approved(
-    job: Job,
-    plan: Mapping[str, Any],
-    events: Sequence[Event],
-    *,
-    frozen: int,
-    phase_facts: Mapping[str, Any] | None = None,
-    **changes: Any,
-) -> Move:
-    """The move by which an approved case begins to be carried out."""
-    action = "find" if job.kind == "access" else "locate"
-    number = job.round + 1
-    return Move(
-        job,
-        state=State.WORKING,
-        phase=action,
-        round=number,
-        frozen=frozen,
-        plan=plan,
-        plan_hash=hash_of(plan),
-        facts=phase_facts or {},
-        steps=tuple(NewStep(action, name, round=number) for name in plan["systems"]),
-        events=tuple(events),
-        **changes,
-    )
 
 
 def hash_of(plan: Mapping[str, Any]) -> str:

@@ -81,11 +81,18 @@ class Accounted(NamedTuple):
 
 
 def receipts(ledger: Ledger, job_ids: Sequence[int]) -> list[Accounted]:
-    """Everything recorded for these cases, in the order it was done."""
+    """What became of everything in these cases, in the order it was done.
+
+    Where a case went round again, what stays is what stayed in the last round.
+    """
     with ledger.transaction() as cursor:
         cursor.execute(
-            "SELECT job_id, system, collection, outcome, row_count, fields, ground, until_on,"
-            " before_commit FROM receipts WHERE job_id = ANY(%s) ORDER BY job_id, step_id, collection",
+            "SELECT r.job_id, r.system, r.collection, r.outcome, r.row_count, r.fields, r.ground,"
+            " r.until_on, r.before_commit FROM receipts r JOIN steps s ON s.id = r.step_id"
+            " WHERE r.job_id = ANY(%s) AND (r.outcome IN ('erased', 'redacted') OR s.round = ("
+            "SELECT max(l.round) FROM steps l WHERE l.job_id = r.job_id AND l.action = s.action"
+            " AND l.system = s.system))"
+            " ORDER BY r.job_id, r.step_id, r.collection",
             (list(job_ids),),
         )
         return [Accounted(*row) for row in cursor.fetchall()]
