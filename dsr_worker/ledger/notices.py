@@ -142,6 +142,12 @@ def text(cursor: Cursor, digest: str) -> str:
     return str(row.body)
 
 
+def facts(cursor: Cursor, job_id: int) -> dict[str, Any]:
+    """A job's facts as they are now."""
+    cursor.execute("SELECT facts FROM jobs WHERE id = %s", (job_id,))
+    return dict(cursor.fetchone().facts)
+
+
 def add_note(cursor: Cursor, job_id: int, sealed: bytes, commitment: bytes) -> int:
     """Keep a sealed note; its number."""
     cursor.execute(
@@ -231,8 +237,8 @@ def tally(cursor: Cursor, job_id: int) -> list[Tally]:
 # ---- sending
 
 
-def take_part(ledger: Ledger, claim: Claim, size: int) -> tuple[list[Notice], int]:
-    """The notices of a step that are still to be sent, and how many an earlier attempt left open.
+def take_part(ledger: Ledger, claim: Claim, size: int) -> list[Notice]:
+    """The notices of a step that are still to be sent.
 
     A part is taken once and stays the step's. What an earlier attempt was sending may have left: it
     becomes `unknown`, for a person to decide. Nothing is given to an attempt that is fenced off.
@@ -241,12 +247,11 @@ def take_part(ledger: Ledger, claim: Claim, size: int) -> tuple[list[Notice], in
     with ledger.transaction() as cursor:
         cursor.execute(_OURS, known)
         if not cursor.fetchone().ours:
-            return [], 0
+            return []
         cursor.execute(
             "UPDATE notices SET state = 'unknown' WHERE step_id = %(step)s AND state = 'sending'",
             known,
         )
-        unsure = cursor.rowcount
         cursor.execute(_ASSIGN, known)
         cursor.execute(
             "SELECT id, digest, sealed, language FROM notices WHERE step_id = %(step)s"
@@ -254,7 +259,17 @@ def take_part(ledger: Ledger, claim: Claim, size: int) -> tuple[list[Notice], in
             known,
         )
         rows = cursor.fetchall()
-    return [Notice(r.id, bytes(r.digest), bytes(r.sealed), r.language) for r in rows], unsure
+    return [Notice(r.id, bytes(r.digest), bytes(r.sealed), r.language) for r in rows]
+
+
+def counts_of_part(ledger: Ledger, step_id: int) -> dict[str, int]:
+    """How many notices of a step's part stand in each state."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT state, count(*) AS people FROM notices WHERE step_id = %s GROUP BY state",
+            (step_id,),
+        )
+        return {row.state: int(row.people) for row in cursor.fetchall()}
 
 
 def start(ledger: Ledger, claim: Claim, notice: int) -> bool:

@@ -2,7 +2,7 @@
 
 In: the organisation's lead times and chain, the ledger's clocks. Out: mail, webhook calls and
 commands with a case's reference, a clock, when it is due and what to do; no personal data. Needs
-the ledger alone: neither the queue nor a connector. Raising is one statement within the tick; delivery
+the ledger alone: neither the queue nor a connector. Raising happens within the tick; delivery
 runs in a thread of its own, since a slow mail server must not keep the tick from renewing leases.
 
 The first round goes to the chain's first link. Not acknowledged for `escalate_after_s`, a warning
