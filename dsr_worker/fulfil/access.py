@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.fulfil.texts import Texts
+from dsr_worker.fulfil.withholding import without_strangers
 from dsr_worker.ledger import answers
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Spool, StepResult
@@ -38,11 +39,14 @@ class Accessing:
         """Stream every record of every subject into one sealed segment."""
         counts: dict[str, Counter[str]] = {m.subject.ref: Counter() for m in batch.members}
         keys = {m.subject.ref: m.key for m in batch.members}
+        subjects = {m.subject.ref: m.subject for m in batch.members}
+        collections = batch.ctx.system.collections
         name = new_name("records", batch.ctx.now.date())
         with RecordSpool(self._store, name, keys) as spool:
             for record in batch.connector.find(batch.subjects, batch.ctx):
                 counts[record.subject_ref][record.collection] += 1
-                spool.add(record)
+                collection = collections[record.collection]
+                spool.add(without_strangers(record, collection, subjects[record.subject_ref]))
             frames = spool.finish()
         crash_point("after-spool")
         found_at = batch.ctx.now.isoformat()
