@@ -155,10 +155,13 @@ class Collection:
     legal_basis: str = ""
     recipients: tuple[str, ...] = ()  # Art. 15(1)(c) GDPR
     origin: str = ""  # Art. 15(1)(g) GDPR: where the data came from
-    source: Mapping[str, Any] = field(default_factory=dict)  # the connector's own part: table, layout …
+    source: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the connector's own part: table, layout …
 
     @property
     def identity_kinds(self) -> frozenset[str]:
+        """The kinds of identity by which rows are found directly."""
         return frozenset(self.takes)
 
 
@@ -248,9 +251,7 @@ class NeededByKept:
     children: tuple[str, ...]
 
 
-Predicate = (
-    Always | Frozen | HeldSubjects | HeldPeople | HeldRows | Since | Before | NeededByKept
-)
+Predicate = Always | Frozen | HeldSubjects | HeldPeople | HeldRows | Since | Before | NeededByKept
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +319,7 @@ class Receipt:
 
     @property
     def rows(self) -> int:
+        """Every row it accounts for."""
         return sum(o.rows for o in self.outcomes)
 
 
@@ -449,6 +451,8 @@ class AffectedPerson:
 
 
 class Severity(StrEnum):
+    """How a finding of `check` stands."""
+
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
@@ -474,9 +478,17 @@ class State(Protocol):
     Writes are fenced: `LeaseLost` when the batch no longer holds its lease.
     """
 
-    def get(self, key: str) -> bytes | None: ...
-    def put(self, key: str, value: bytes) -> None: ...
-    def forget(self, key: str) -> None: ...
+    def get(self, key: str) -> bytes | None:
+        """The value last put; None where there is none."""
+        ...
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a value."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Keep it no longer."""
+        ...
 
 
 class Guard(Protocol):
@@ -518,7 +530,9 @@ class Context(Protocol):
         ...
 
     @property
-    def state(self) -> State: ...
+    def state(self) -> State:
+        """The small store of this system."""
+        ...
 
     def table(self, collection: str) -> DecisionTable:
         """The decision table for planning; at the moment of effect use the guard's."""
@@ -569,6 +583,8 @@ class Connector(Protocol):
 
 @runtime_checkable
 class Contacts(Protocol):
+    """Knows where a person can be reached."""
+
     def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
         """The contact points on file of those whose claimed identity matches exactly. Reads only."""
         ...
@@ -576,6 +592,8 @@ class Contacts(Protocol):
 
 @runtime_checkable
 class Resolves(Protocol):
+    """Knows by which further names a person goes."""
+
     def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
         """Further identities of the subjects, from the collections that yield them. Reads only."""
         ...
@@ -583,6 +601,8 @@ class Resolves(Protocol):
 
 @runtime_checkable
 class Erases(Protocol):
+    """Erases, masks and keeps by decision tables."""
+
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The key of everything of the subjects, in every collection. Reads only."""
         ...
@@ -601,6 +621,8 @@ class Erases(Protocol):
 
 @runtime_checkable
 class Rechecks(Protocol):
+    """Looks again by a second path."""
+
     def recheck(
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
     ) -> Iterator[Key]:
@@ -614,6 +636,8 @@ class Rechecks(Protocol):
 
 @runtime_checkable
 class Mentions(Protocol):
+    """Finds where other people's records name somebody."""
+
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records that name a subject. Reads only."""
         ...
@@ -621,6 +645,8 @@ class Mentions(Protocol):
 
 @runtime_checkable
 class Sweeps(Protocol):
+    """Applies retention limits."""
+
     def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
         """Apply each order in short transactions, children first; with `ctx.dry_run`, count only.
 
@@ -631,6 +657,8 @@ class Sweeps(Protocol):
 
 @runtime_checkable
 class Affected(Protocol):
+    """Tells whose data lay in a leaked scope."""
+
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """Everyone whose data lay in the leaked scopes. Reads only."""
         ...
