@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dsr_worker.datamap import Maps, load_systems
 from dsr_worker.domain.retention import CalendarPeriod
+from dsr_worker.doorbell import Doorbell
 from dsr_worker.embedded import Endpoints, Services
 from dsr_worker.engine import crash
 from dsr_worker.engine.assembly import Assembly
@@ -43,7 +44,6 @@ from dsr_worker.ledger.rows import DESK, Job, Move
 from dsr_worker.notify.mail import Mailer
 from dsr_worker.organisation import Organisation, load_organisation
 from dsr_worker.policies import Policies, load_policies
-from dsr_worker.doorbell import Doorbell
 from dsr_worker.registry import Registry
 from dsr_worker.settings import Settings
 from dsr_worker.store import Store, open_store
@@ -95,50 +95,61 @@ class Office:
 
     @cached_property
     def store(self) -> Store:
+        """Where sealed blobs lie."""
         return open_store(self.settings.store_url)
 
     @cached_property
     def checkpoints(self) -> Store:
+        """Where signed checkpoints go."""
         return open_store(self.settings.checkpoints or self.settings.store_url)
 
     @cached_property
     def materials(self) -> Materials:
+        """Frozen sets and connectors."""
         files = self.files
         return Materials(self.ledger, self.registry, files.maps, files.policies, files.folder)
 
     @cached_property
     def planner(self) -> Planner:
+        """What plans cases."""
         return Planner(self.materials, self.files.organisation)
 
     @cached_property
     def course(self) -> CaseCourse:
+        """What follows what in a case."""
         return CaseCourse(self.materials, self.planner)
 
     @cached_property
     def texts(self) -> Texts:
+        """The organisation's texts."""
         return Texts(self.files.organisation, self.files.policies)
 
     @cached_property
     def mailer(self) -> Mailer:
+        """What sends mail."""
         own = self.files.organisation
         return Mailer(own.smtp, own.controller.name)
 
     @cached_property
     def intake(self) -> Intake:
+        """What takes requests in."""
         return Intake(self.ledger, self.keys, self.materials, self.files.organisation, self.course)
 
     @cached_property
     def decisions(self) -> Decisions:
+        """What carries out people's decisions."""
         return Decisions(
             self.ledger, self.keys, self.files.organisation, self.intake, self.course, self.planner
         )
 
     @cached_property
     def delivery(self) -> Delivery:
+        """What hands answers over."""
         return Delivery(self.ledger, self.keys, self.store)
 
     @cached_property
     def holding(self) -> Holding:
+        """What places and releases holds."""
         return Holding(self.ledger, self.keys, self.materials)
 
     @property
@@ -176,12 +187,15 @@ class Workshop:
 
     def duties(self) -> Sequence[Duty]:
         """What every tick does."""
+        return (ring_for_ready(self.office.ledger, self._ring), *self.housekeeping())
+
+    def housekeeping(self) -> Sequence[Duty]:
+        """The duties that need no broker: a command ticks them too, so no deadline waits for workers."""
         office = self.office
         lead_time = max(map(_length, office.files.organisation.warnings.lead_times))
         promises = Promises(office.ledger, office.keys, office.materials)
         return (
             rescue(office.ledger),
-            ring_for_ready(office.ledger, self._ring),
             *housekeeping.duties(
                 office.ledger, office.store, office.planner, lead_time, promises.duty()
             ),
