@@ -67,10 +67,12 @@ class Batch:
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
+        """Whom the call is about."""
         return tuple(m.subject for m in self.members)
 
     @property
     def by_ref(self) -> dict[str, Member]:
+        """Members by their subjects' references."""
         return {m.subject.ref: m for m in self.members}
 
     def frames(self, member: Member, name: str) -> list[dict[str, Any]]:

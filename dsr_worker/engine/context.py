@@ -30,6 +30,7 @@ from dsr_worker.vault import WRAPPED_BYTES, CaseKey, KeyRing
 if TYPE_CHECKING:
     from dsr_worker.engine.batch import Member
 
+_MOST_BYTES = 65_536
 _LEAST_LEASE_S = 5.0  # no effect begins with less lease left than this
 _RATE_GRANT = 20  # calls taken from the shared budget at a time
 
@@ -53,6 +54,7 @@ class SystemState:
         self._claims = claims
 
     def get(self, key: str) -> bytes | None:
+        """The value last put, opened."""
         found = states.get(self._bench.ledger, self._system, key)
         if found is None:
             return None
@@ -60,7 +62,8 @@ class SystemState:
         return value_key.open(found[WRAPPED_BYTES:], self._purpose(key))
 
     def put(self, key: str, value: bytes) -> None:
-        if len(value) > 65_536:
+        """Seal and keep a value; LeaseLost when fenced off."""
+        if len(value) > _MOST_BYTES:
             message = "a connector's state holds at most 64 KiB a key"
             raise ValueError(message)
         value_key, wrapped = self._bench.keys.new_case_key()
@@ -68,6 +71,7 @@ class SystemState:
         states.put(self._bench.ledger, self._system, key, sealed, self._claims)
 
     def forget(self, key: str) -> None:
+        """Keep it no longer."""
         states.put(self._bench.ledger, self._system, key, None, self._claims)
 
     def _purpose(self, key: str) -> str:
@@ -94,10 +98,12 @@ class BatchContext:
 
     @property
     def operation_id(self) -> str:
+        """Stable over repeats: the oldest step of the batch."""
         return f"{self.system.name}-{min(c.id for c in self.claims)}"
 
     @property
     def state(self) -> SystemState:
+        """The connector's own small store."""
         return SystemState(self.bench, self.system.name, self.claims)
 
     def for_members(self, members: Sequence[Member]) -> BatchContext:
@@ -125,6 +131,7 @@ class BatchContext:
         return replace(self, sweeping=True)
 
     def table(self, collection: str) -> DecisionTable:
+        """The table for planning, under the holds of this moment."""
         with self.bench.ledger.transaction() as cursor:
             return self.tables(cursor)[collection]
 
@@ -140,6 +147,7 @@ class BatchContext:
 
     @contextmanager
     def guard(self) -> Iterator[BatchGuard]:
+        """Hold the system's lock for the committing call."""
         self.check()
         with self.bench.ledger.transaction() as cursor:
             share_lock(cursor, self.system.name)
@@ -147,6 +155,7 @@ class BatchContext:
         crash_point("after-effect")
 
     def check(self) -> None:
+        """Stop here when the lease is gone or the worker stops."""
         if self.bench.stopping.is_set():
             message = "this worker stops"
             raise LeaseLost(message)
@@ -155,6 +164,7 @@ class BatchContext:
             raise LeaseLost(message)
 
     def spend(self, calls: int = 1) -> None:
+        """Take calls from the system's budget."""
         limit = self.system.calls_per_minute
         if limit is None:
             return
@@ -168,12 +178,15 @@ class BatchContext:
         self._granted[0] -= calls
 
     def digest(self, collection: str, key: Sequence[str]) -> str:
+        """The keyed name of a row."""
         return self.bench.keys.row_digest(self.system.name, collection, key)
 
     def pseudonym(self, subject_ref: str, value: str) -> str:
+        """What a mask leaves in place of a value."""
         return self.case_keys[subject_ref].pseudonym(value)
 
     def canonical(self, kind: str, value: str) -> str | None:
+        """The one canonicaliser."""
         return canonical_stored(kind, value)
 
 
@@ -188,9 +201,11 @@ class BatchGuard:
         self._tables = tables
 
     def table(self, collection: str) -> DecisionTable:
+        """The table as of the lock."""
         return self._tables[collection]
 
     def intend(self, receipts: Sequence[Receipt]) -> None:
+        """Record what is about to be committed; LeaseLost when it may not."""
         self._ctx.check()
         if self._ctx.inspect is not None:
             self._ctx.inspect(receipts)
