@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dsr_worker.contract import OutcomeCount, Outcome, Receipt
+from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 from dsr_worker.domain.decision import Decisions
 from dsr_worker.engine.batch import Batch
 from dsr_worker.ledger.rows import ReceiptRow
