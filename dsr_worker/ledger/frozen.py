@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-
 from dsr_worker.ledger.connection import Cursor, Ledger, values
 
 
