@@ -19,7 +19,6 @@ from dsr_worker.ledger import jobs, statements
 from dsr_worker.ledger.connection import Cursor, Ledger, values
 from dsr_worker.ledger.rows import Claim, Event, Job, Move, StepResult
 
-
 Advance = Callable[[Cursor, Sequence[Job]], Sequence[Move]]
 
 
