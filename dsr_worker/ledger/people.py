@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-
 from dsr_worker.ledger.connection import Cursor
 
 
@@ -45,4 +44,12 @@ def everyone(cursor: Cursor) -> list[Actor]:
 def use_nonce(cursor: Cursor, nonce: str) -> bool:
     """Use up a nonce; False when it was used before."""
     cursor.execute("INSERT INTO used_nonces (nonce) VALUES (%s) ON CONFLICT DO NOTHING", (nonce,))
+    return cursor.rowcount == 1
+
+
+def retire(cursor: Cursor, name: str) -> bool:
+    """Let a person act no longer; False when there is none of that name, or they are retired."""
+    cursor.execute(
+        "UPDATE actors SET retired_at = now() WHERE name = %s AND retired_at IS NULL", (name,)
+    )
     return cursor.rowcount == 1

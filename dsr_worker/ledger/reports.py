@@ -1,0 +1,254 @@
+"""What people ask the ledger: open jobs and what they wait for, the story of one, who is alive.
+
+In: a cursor or the ledger. Out: rows, read only. Identities are never opened here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from dsr_worker.evidence import ChainedEvent
+from dsr_worker.ledger import slots
+from dsr_worker.ledger.connection import Cursor, Ledger
+
+_JOB = """
+SELECT j.id, j.ref, j.kind, j.state, j.phase, j.law, j.country, j.received_at, j.plan, j.plan_hash,
+       j.facts, j.head_hash, j.submitted_by, j.approved_by, j.created_at, j.closed_at
+FROM jobs j WHERE j.ref = upper(%s)
+"""
+
+_OPEN = """
+SELECT j.id, j.ref, j.kind, j.state, j.phase, j.urgent, j.created_at, j.facts,
+       (SELECT min(c.conservative_due_at) FROM clocks c WHERE c.job_id = j.id
+          AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))) AS due_at,
+       (SELECT c.zone FROM clocks c WHERE c.job_id = j.id ORDER BY c.conservative_due_at LIMIT 1)
+           AS zone,
+       ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
+             WHERE s.job_id = j.id AND s.state IN ('needs_human', 'failed') ORDER BY 1) AS stuck,
+       ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
+             WHERE s.job_id = j.id AND s.state = 'waiting' ORDER BY 1) AS waiting,
+       ARRAY(SELECT DISTINCT s.system || ':' || s.action FROM steps s
+             WHERE s.job_id = j.id AND s.state IN ('ready', 'leased') ORDER BY 1) AS working,
+       business_now() AS now
+FROM jobs j
+WHERE j.closed_at IS NULL AND j.kind <> 'hold' AND (%s::text IS NULL OR j.ref = upper(%s))
+ORDER BY due_at NULLS LAST, j.id
+"""
+
+
+class JobRow(NamedTuple):
+    """A job as it stands."""
+
+    id: int
+    ref: str
+    kind: str
+    state: str
+    phase: str
+    law: str | None
+    country: str | None
+    received_at: datetime | None
+    plan: dict[str, Any] | None
+    plan_hash: str | None
+    facts: dict[str, Any]
+    head_hash: bytes
+    submitted_by: str | None
+    approved_by: str | None
+    created_at: datetime
+    closed_at: datetime | None
+
+
+class OpenJob(NamedTuple):
+    """An open job: `stuck`, `waiting` and `working` are `system:action` with the reason's code."""
+
+    id: int
+    ref: str
+    kind: str
+    state: str
+    phase: str
+    urgent: bool
+    created_at: datetime
+    facts: dict[str, Any]
+    due_at: datetime | None
+    zone: str | None
+    stuck: tuple[str, ...]
+    waiting: tuple[str, ...]
+    working: tuple[str, ...]
+    now: datetime
+
+
+class StandingWarning(NamedTuple):
+    """A warning that nobody has acknowledged."""
+
+    id: int
+    ref: str
+    clock: str
+    recipient: str
+    threshold: str
+    raised_at: datetime
+    sent: int
+    due_at: datetime | None
+    zone: str
+
+
+class AnsweredFile(NamedTuple):
+    """What became of a made answer."""
+
+    kind: str
+    size_bytes: int
+    expires_at: datetime | None
+    handed_over_at: datetime | None
+    destroyed_at: datetime | None
+
+
+class Head(NamedTuple):
+    """The head of a job's chain."""
+
+    id: int
+    ref: str
+    hash: bytes
+
+
+def job(cursor: Cursor, ref: str) -> JobRow | None:
+    """The job of a reference, in whatever case it is written."""
+    cursor.execute(_JOB, (ref,))
+    row = cursor.fetchone()
+    return None if row is None else JobRow(*row)._replace(head_hash=bytes(row.head_hash))
+
+
+def open_jobs(cursor: Cursor, ref: str | None = None) -> list[OpenJob]:
+    """Every open job but holds, the most urgent clock first; or the one of a reference."""
+    cursor.execute(_OPEN, (ref, ref))
+    return [
+        OpenJob(*row)._replace(
+            stuck=tuple(row.stuck), waiting=tuple(row.waiting), working=tuple(row.working)
+        )
+        for row in cursor.fetchall()
+    ]
+
+
+def open_work(ledger: Ledger) -> int:
+    """How many open jobs have work that workers do."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT count(*) AS jobs FROM jobs j WHERE j.closed_at IS NULL AND EXISTS (SELECT FROM"
+            " steps s WHERE s.job_id = j.id AND s.state IN ('ready', 'leased', 'waiting'))"
+        )
+        return int(cursor.fetchone().jobs)
+
+
+def live_workers(ledger: Ledger, within_s: float) -> int:
+    """How many workers gave a sign of life within so many seconds and have not ended since."""
+    gone = list(slots.dead_workers(ledger))
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT count(*) AS alive FROM workers WHERE NOT id = ANY(%s)"
+            " AND seen_at > now() - make_interval(secs => %s)",
+            (gone, within_s),
+        )
+        return int(cursor.fetchone().alive)
+
+
+def events(cursor: Cursor, job_id: int) -> list[ChainedEvent]:
+    """The chain of a job, in order."""
+    cursor.execute(
+        "SELECT seq, body, leaf, chain FROM events WHERE job_id = %s ORDER BY seq", (job_id,)
+    )
+    return [
+        ChainedEvent(r.seq, r.body.encode(), bytes(r.leaf), bytes(r.chain))
+        for r in cursor.fetchall()
+    ]
+
+
+def heads(ledger: Ledger, part: int = 1_000) -> Iterator[Head]:
+    """The heads of all chains, by job id; memory does not grow with their number."""
+    after = 0
+    while True:
+        with ledger.transaction() as cursor:
+            cursor.execute(
+                "SELECT id, ref, head_hash FROM jobs WHERE id > %s ORDER BY id LIMIT %s",
+                (after, part),
+            )
+            rows = cursor.fetchall()
+        for row in rows:
+            yield Head(row.id, row.ref, bytes(row.head_hash))
+        if not rows:
+            return
+        after = rows[-1].id
+
+
+def checkpoint_bodies(cursor: Cursor) -> list[str]:
+    """Every checkpoint as signed, oldest first."""
+    cursor.execute("SELECT body FROM checkpoints ORDER BY number")
+    return [row.body for row in cursor.fetchall()]
+
+
+def outcomes(cursor: Cursor, job_id: int) -> list[Any]:
+    """What became of a job's rows: system, collection, outcome, ground, until, rows."""
+    cursor.execute(
+        "SELECT system, collection, outcome, ground, until_on, sum(row_count)::bigint AS rows"
+        " FROM receipts WHERE job_id = %s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4",
+        (job_id,),
+    )
+    return cursor.fetchall()
+
+
+def clocks(cursor: Cursor, job_id: int) -> list[Any]:
+    """The clocks of a job, soonest first."""
+    cursor.execute(
+        "SELECT name, recipient, state, citation, verified, zone, due_at, due_on,"
+        " conservative_due_at, conservative_due_on, condition FROM clocks WHERE job_id = %s"
+        " ORDER BY conservative_due_at NULLS LAST, name",
+        (job_id,),
+    )
+    return cursor.fetchall()
+
+
+def answer(cursor: Cursor, job_id: int) -> AnsweredFile | None:
+    """The answer made for a job."""
+    cursor.execute(
+        "SELECT kind, size_bytes, expires_at, handed_over_at, destroyed_at FROM packages"
+        " WHERE job_id = %s",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return None if row is None else AnsweredFile(*row)
+
+
+def standing_warnings(cursor: Cursor) -> list[StandingWarning]:
+    """Warnings of open clocks that nobody has acknowledged, soonest due first."""
+    cursor.execute(
+        "SELECT w.id, j.ref, c.name, c.recipient, w.threshold, w.raised_at, w.sent,"
+        " c.conservative_due_at, c.zone FROM warnings w JOIN clocks c ON c.id = w.clock_id"
+        " JOIN jobs j ON j.id = c.job_id WHERE w.acknowledged_at IS NULL"
+        " AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))"
+        " ORDER BY c.conservative_due_at, w.id"
+    )
+    return [StandingWarning(*row) for row in cursor.fetchall()]
+
+
+def warned_job(cursor: Cursor, warning: int) -> str | None:
+    """The reference of the job that a warning is about."""
+    cursor.execute(
+        "SELECT j.ref FROM warnings w JOIN clocks c ON c.id = w.clock_id"
+        " JOIN jobs j ON j.id = c.job_id WHERE w.id = %s",
+        (warning,),
+    )
+    row = cursor.fetchone()
+    return None if row is None else str(row.ref)
+
+
+def newest_worker(ledger: Ledger) -> int:
+    """The highest id that a worker was given; 0 before the first."""
+    with ledger.transaction() as cursor:
+        cursor.execute("SELECT coalesce(max(id), 0) AS id FROM workers")
+        return int(cursor.fetchone().id)
+
+
+def is_trial(ledger: Ledger) -> bool:
+    """Whether this ledger's business clock may be moved."""
+    with ledger.transaction() as cursor:
+        cursor.execute("SELECT trial FROM instance")
+        row = cursor.fetchone()
+    return bool(row and row.trial)
