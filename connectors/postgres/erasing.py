@@ -116,7 +116,7 @@ class Erasure:
                     lock=SQL("FOR UPDATE OF t" if lock else ""),
                 )
             )
-            self.session.run(SQL("ANALYZE pg_temp.{} (s)").format(self._row(table)))
+            self._ready(table, self._row(table), "s")
 
     def rows_of(self, table: Table) -> Identifier | None:
         """The temporary table of located rows that are still there."""
@@ -159,7 +159,13 @@ class Erasure:
                 rule=self._rules.deciding(table, rules, "t"),
             )
         )
-        self.session.run(SQL("ANALYZE pg_temp.{} (s, rule)").format(self.changes.done(table)))
+        self._ready(table, self.changes.done(table), "s, rule")
+
+    def _ready(self, table: Table, rows: Identifier, numbers: str) -> None:
+        """An index to ask for single rows, and statistics of numbers (never of keys)."""
+        keys = SQL(", ".join(f"k{n}" for n in range(len(table.keys))))
+        self.session.run(SQL("CREATE INDEX ON pg_temp.{} ({})").format(rows, keys))
+        self.session.run(SQL("ANALYZE pg_temp.{} ({})").format(rows, SQL(numbers)))
 
     # ---- what Rules asks
 
