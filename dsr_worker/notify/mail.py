@@ -203,8 +203,12 @@ def is_sendable(address: str) -> bool:
 def _recipient(address: str) -> Address | None:
     if len(address) > _MAX_ADDRESS or _SENDABLE.fullmatch(address) is None:
         return None
+    local, _, domain = address.rpartition("@")
+    if "" in (*local.split("."), *domain.split(".")):
+        return None
     try:
-        return Address(addr_spec=address)
+        # Not by `addr_spec`, which takes no letters outside ASCII before the @ (RFC 6531 does).
+        return Address(username=local, domain=domain)
     except (ValueError, MessageError):  # its text quotes the address: it goes no further
         return None
 

@@ -123,7 +123,7 @@ class Warner:
     def _reach(self, link: Link, warning: RaisedWarning) -> bool:
         try:
             return self._try(link, warning)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one link, the next is tried
+        except Exception as error:  # noqa: BLE001 - the next tick tries again; the text stays here
             _log.error("warning_link_failed", extra={"error": type(error).__name__})
             return False
 

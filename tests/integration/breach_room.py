@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from email import message_from_bytes
-from email.message import Message
+from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ class BreachRoom(EngineRoom):
             cursor.execute("UPDATE slots SET lease_until = '-infinity'")
 
 
-def parsed(mail: Mail) -> Message:
+def parsed(mail: Mail) -> EmailMessage:
     """A mail as a reader's program sees it."""
     return message_from_bytes(mail.content, policy=default)
 
