@@ -93,7 +93,7 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
 
     Raises LeaseLost, and LedgerUnreachable: then nothing is known and the lease runs out by itself.
     """
-    unsure = [m for m in batch.members if _may_have_happened(m.claim)]
+    unsure = [m for m in batch.members if _may_have_happened(batch, m.claim)]
     yield from (_stop(m, "needs_human", "may_have_happened") for m in unsure)
     if unsure:
         batch = batch.part([m for m in batch.members if m not in unsure])
@@ -118,10 +118,9 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
         yield from results
 
 
-def _may_have_happened(claim: Claim) -> bool:
-    """A `manual` effect that an earlier attempt was about to make is never made by itself."""
-    earlier = any(i["attempt"] != claim.attempt for i in claim.intent or ())
-    return claim.effect == "manual" and earlier
+def _may_have_happened(batch: Batch, claim: Claim) -> bool:
+    """A `manual` effect that an earlier call was about to make is never made by itself."""
+    return claim.effect == "manual" and bool(batch.ctx.earlier(claim))
 
 
 def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepResult]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsr_worker.contract import DecisionTable, LeaseLost, Receipt, Subject, System, Transient
 from dsr_worker.domain.decision import Decisions
@@ -95,6 +95,8 @@ class BatchContext:
     sweeping: bool = False
     inspect: Callable[[Sequence[Receipt]], None] | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
+    _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
+    _before: Mapping[int, list[dict[str, Any]]] = field(default_factory=dict)  # by failed ones
 
     @property
     def operation_id(self) -> str:
@@ -107,12 +109,28 @@ class BatchContext:
         return SystemState(self.bench, self.system.name, self.claims)
 
     def for_members(self, members: Sequence[Member]) -> BatchContext:
-        """The same context for some of the batch."""
+        """The same context for a further call, about some of the batch."""
         return replace(
             self,
+            _before={
+                c.id: self._before.get(c.id, []) + self._intended.get(c.id, []) for c in self.claims
+            },
+            _intended={},
             claims=tuple(m.claim for m in members),
             subjects=tuple(m.subject for m in members),
         )
+
+    def intend(self, claims: Sequence[Claim], receipts: Mapping[int, list[dict[str, Any]]]) -> None:
+        """Commit what is about to take effect, by step id. Raises LeaseLost."""
+        steps.intend(self.bench.ledger, claims, receipts)
+        for claim in claims:
+            if claim.id in receipts:
+                intent = {"attempt": claim.attempt, "receipts": receipts[claim.id]}
+                self._intended.setdefault(claim.id, []).append(intent)
+
+    def earlier(self, claim: Claim) -> list[dict[str, Any]]:
+        """What calls before this one were about to do: earlier attempts, and parts that failed."""
+        return [*(claim.intent or ()), *self._before.get(claim.id, ())]
 
     def trying(self) -> BatchContext:
         """The same context for a call that only says what would happen."""
@@ -211,10 +229,10 @@ class BatchGuard:
             self._ctx.inspect(receipts)
         crash_point("before-intent")
         by_ref = {s.ref: c.id for s, c in zip(self._ctx.subjects, self._ctx.claims, strict=True)}
-        by_step: dict[int, list[dict[str, object]]] = {}
+        by_step: dict[int, list[dict[str, Any]]] = {}
         for receipt in receipts:
             step = by_ref[receipt.subject_ref] if receipt.subject_ref else self._ctx.claims[0].id
             by_step.setdefault(step, []).append(to_json(receipt))
-        steps.intend(self._ctx.bench.ledger, self._ctx.claims, by_step)
+        self._ctx.intend(self._ctx.claims, by_step)
         self._cursor.execute("SELECT 1")  # the lock's own session is alive: the hold lock stands
         crash_point("after-intent")

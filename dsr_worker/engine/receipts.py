@@ -1,18 +1,19 @@
 """Receipts as JSON for an intent, and what a repeat makes of intents whose end was not seen.
 
-In: a connector's receipts, the intents of earlier attempts. Out: the receipts to record. A repeat
-that finds rows already gone reports them as the earlier intent counted them.
+In: a connector's receipts, the intents of earlier calls. Out: the receipts to record. A repeat that
+finds rows already gone, or masked, reports them as the earlier intent counted them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 
-_EFFECTS = {Outcome.ERASED, Outcome.REDACTED, Outcome.MASKED}
+_IN_PLACE = {Outcome.REDACTED, Outcome.MASKED}
 
 
 def to_json(receipt: Receipt) -> dict[str, Any]:
@@ -37,45 +38,43 @@ def with_intents(
 ) -> tuple[tuple[OutcomeCount, bool], ...]:
     """A receipt's outcomes, each with whether it was counted before a commit seen by nobody.
 
-    Rows that are `already_gone` now and that an earlier attempt was about to change are reported as
-    that attempt counted them, never more than are gone.
+    Rows that are `already_gone` now and that an earlier call was about to erase are reported as that
+    call counted them, never more than are gone. Rows that stay and in which nothing was left to mask
+    are reported with the values that an earlier call was about to mask. Intents of `attempt` are this
+    call's own and left out; with 0, none is.
     """
+    others = [intent for intent in intents or () if intent["attempt"] != attempt]
+    earlier = list(_intended(receipt.collection, others))
     gone = sum(o.rows for o in receipt.outcomes if o.outcome is Outcome.ALREADY_GONE)
-    seen = [(o, False) for o in receipt.outcomes if o.outcome is not Outcome.ALREADY_GONE]
-    for earlier in _effects(receipt.collection, attempt, intents or ()):
-        counted = min(gone, earlier.rows)
+    told = [_masked(o, earlier) for o in receipt.outcomes if o.outcome is not Outcome.ALREADY_GONE]
+    for erased in (o for o in earlier if o.outcome is Outcome.ERASED):
+        counted = min(gone, erased.rows)
         if counted == 0:
             break
         gone -= counted
-        seen.append(
-            (
-                OutcomeCount(
-                    earlier.outcome, counted, earlier.fields, earlier.ground, earlier.latest_at
-                ),
-                True,
-            )
-        )
+        told.append((replace(erased, rows=counted), True))
     if gone:
-        seen.append((OutcomeCount(Outcome.ALREADY_GONE, gone), False))
-    return tuple(seen)
+        told.append((OutcomeCount(Outcome.ALREADY_GONE, gone), False))
+    return tuple(told)
 
 
-def _effects(
-    collection: str, attempt: int, intents: Iterable[Mapping[str, Any]]
-) -> Iterable[OutcomeCount]:
+def _masked(part: OutcomeCount, earlier: Sequence[OutcomeCount]) -> tuple[OutcomeCount, bool]:
+    same = [o.fields for o in earlier if (o.outcome, o.ground) == (part.outcome, part.ground)]
+    if part.outcome not in _IN_PLACE or part.fields or not any(same):
+        return part, False
+    return replace(part, fields=max(same)), True
+
+
+def _intended(collection: str, intents: Iterable[Mapping[str, Any]]) -> Iterator[OutcomeCount]:
     for intent in intents:
-        if intent["attempt"] == attempt:
-            continue
         for receipt in intent["receipts"]:
             if receipt["collection"] != collection:
                 continue
             for plain in receipt["outcomes"]:
-                outcome = OutcomeCount(
+                yield OutcomeCount(
                     Outcome(plain["outcome"]),
                     plain["rows"],
                     plain["fields"],
                     plain["ground"],
                     plain["latest_at"] and datetime.fromisoformat(plain["latest_at"]),
                 )
-                if outcome.outcome in _EFFECTS:
-                    yield outcome

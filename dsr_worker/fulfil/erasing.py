@@ -157,7 +157,7 @@ class Erasing:
         rows = [
             accounts.row(receipt.collection, part, _decisions(batch), unseen=unseen)
             for receipt in receipts
-            for part, unseen in with_intents(receipt, member.claim.attempt, member.claim.intent)
+            for part, unseen in with_intents(receipt, 0, batch.ctx.earlier(member.claim))
             if part.rows
         ]
         kept = sorted(digest for receipt in receipts for digest in receipt.kept)

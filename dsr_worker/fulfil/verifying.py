@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from dsr_worker.contract import ContactPoint, Contacts, Subject
 from dsr_worker.engine.batch import Batch, Member
-from dsr_worker.ledger import codes, steps
+from dsr_worker.ledger import codes
 from dsr_worker.ledger.connection import Ledger
 from dsr_worker.ledger.rows import Event, StepResult
 from dsr_worker.notify.mail import Mailer, Sent
@@ -68,7 +68,7 @@ class Verifying:
         code = "".join(secrets.choice("0123456789") for _ in range(_CODE_DIGITS))
         expires_at = batch.ctx.now + timedelta(seconds=self._settings.code_valid_s)
         digest = self._keys.index_digest(f"code:{member.job.ref}", code)
-        steps.intend(self._ledger, [member.claim], {member.claim.id: []})
+        batch.ctx.intend([member.claim], {member.claim.id: []})
         with self._ledger.transaction() as cursor:
             codes.put(cursor, member.job.id, digest, expires_at)
         sent = self._mailer.send_template(
