@@ -17,18 +17,18 @@ import orjson
 from dsr_worker.breach import duties
 from dsr_worker.breach.drafts import Writer
 from dsr_worker.breach.leak import scopes_of
-from dsr_worker.breach.people import People, Person, by_residence, joining_kinds
+from dsr_worker.breach.people import Digest, People, Person, by_residence, joining_kinds
 from dsr_worker.contract import Affected, AffectedPerson, Identity, Record
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
-from dsr_worker.ledger import Ledger, notices
+from dsr_worker.ledger import Ledger, jobs, notices
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.notices import Listed
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.organisation import Organisation
 from dsr_worker.spool import Frame, RecordSpool, read_records
 from dsr_worker.store import Store, new_name
-from dsr_worker.vault import KeyRing
+from dsr_worker.vault import CaseKey
 
 CONTACT = "notice contact"
 _PEOPLE = "people"
@@ -39,11 +39,8 @@ _LIST_ROWS = 1_000
 class Assessing:
     """The performers that find out who is affected."""
 
-    def __init__(
-        self, ledger: Ledger, keys: KeyRing, store: Store, organisation: Organisation
-    ) -> None:
+    def __init__(self, ledger: Ledger, store: Store, organisation: Organisation) -> None:
         self._ledger = ledger
-        self._keys = keys
         self._store = store
         self._organisation = organisation
         self._writer = Writer(organisation)
@@ -115,7 +112,7 @@ class Assessing:
         duties.set_clocks(cursor, job_id, facts, self._organisation)
 
     def _people(self, batch: Batch, member: Member) -> People:
-        people = People(joining_kinds(batch.frozen.systems), self._keys.index_digest)
+        people = People(joining_kinds(batch.frozen.systems), _digest_under(member.key))
         for frame in batch.frames(member, _PEOPLE):
             system = batch.frozen.systems[frame["system"]]
             for number, record in enumerate(
@@ -142,15 +139,30 @@ class Assessing:
 
     def _listed(self, member: Member, person: Person) -> Listed:
         sealed = None if person.email is None else member.key.seal(person.email.encode(), CONTACT)
-        digest = self._keys.index_digest(f"notice:{member.job.ref}", person.digest.hex())
-        return Listed(digest, sealed, self._writer.language_of(person.residence), person.residence)
+        return Listed(
+            person.digest,
+            sealed,
+            self._writer.language_of(person.residence),
+            person.residence,
+        )
 
     def _standing(self, member: Member, found: dict[str, Any]) -> dict[str, int]:
         """How the duties stand with these numbers; their clocks show it at once."""
         with self._ledger.transaction() as cursor:
-            facts = {**notices.facts(cursor, member.job.id), "affected": found}
-            standing = duties.set_clocks(cursor, member.job.id, facts, self._organisation)
+            job = jobs.lock(cursor, [member.job.id])[member.job.id]
+            facts = {**job.facts, "affected": found}
+            standing = duties.set_clocks(cursor, job.id, facts, self._organisation)
         return duties.counts(standing)
+
+
+def _digest_under(key: CaseKey) -> Digest:
+    """Digests of 128 bits under the breach's own key: the same in every attempt, gone with it."""
+
+    def digest(kind: str, value: str) -> bytes:
+        halves = (key.pseudonym(f"{half}\0{kind}\0{value}")[-16:] for half in "12")
+        return bytes.fromhex("".join(halves))
+
+    return digest
 
 
 def _body(person: AffectedPerson) -> bytes:

@@ -185,16 +185,24 @@ def delivered(
         jobs.change(cursor, [Move(job, events=tuple(events))])
 
 
-def acknowledge(cursor: Cursor, job: Job, actor: str, signature: str | None = None) -> int:
+def acknowledge(
+    cursor: Cursor,
+    job: Job,
+    actor: str,
+    signature: str | None = None,
+    *,
+    warning: int | None = None,
+) -> int:
     """Stop the warnings raised so far of a job locked in this transaction; how many there were.
 
-    Later thresholds of the same clocks warn again. Safe to repeat.
+    With `warning`, that one alone. Later thresholds of the same clocks warn again. `signature` is
+    hex, as an event holds it. Safe to repeat.
     """
     cursor.execute(
         "UPDATE warnings w SET acknowledged_at = business_now(), acknowledged_by = %s FROM clocks c"
         " WHERE c.id = w.clock_id AND c.job_id = %s AND w.acknowledged_at IS NULL"
-        " RETURNING w.id, c.name",
-        (actor, job.id),
+        " AND (%s::bigint IS NULL OR w.id = %s) RETURNING w.id, c.name",
+        (actor, job.id, warning, warning),
     )
     events = [
         Event(

@@ -162,7 +162,8 @@ def contents(warning: RaisedWarning) -> dict[str, Any]:
         "verified": warning.verified,
         "condition": warning.condition,
         "todo": _todo(warning),
-        "acknowledge": f"dsr ack {warning.ref}",
+        "warning": warning.id,
+        "acknowledge": f"dsr warnings ack {warning.id}",
     }
 
 
@@ -175,8 +176,11 @@ def channel_of(link: Link) -> str:
 
 def _todo(warning: RaisedWarning) -> str:
     if warning.kind == "breach":
-        return f"dsr breach {warning.ref}: notify, then record it for clock {warning.clock}"
-    return f"dsr show {warning.ref}: see what the case waits for, and answer it"
+        return (
+            f"dsr breach show {warning.ref}; tell the recipient,"
+            f" then: dsr breach told {warning.ref} {warning.clock}"
+        )
+    return f"dsr explain {warning.ref}: see what the case waits for, and answer it"
 
 
 def _post(address: str, told: dict[str, Any]) -> bool:

@@ -68,7 +68,7 @@ class BreachRoom(EngineRoom):
         self.declaring = Declaring(office.ledger, office.keys, office.materials, own)
         self.desk = BreachDesk(office.ledger, office.keys, office.store, own, part_people)
         self.warner = Warner(office.ledger, own.warnings, self.mailer, "en")
-        assessing = Assessing(office.ledger, office.keys, office.store, own)
+        assessing = Assessing(office.ledger, office.store, own)
         self.sending = Sending(office.ledger, office.store, self.mailer, part_people)
         self.course = BreachCourse(own)
         drainer: Any = self.workshop.drainer

@@ -96,7 +96,7 @@ def test_a_warning_says_what_to_do_and_names_nobody(room: BreachRoom, smtp_sink:
     assert ref in text
     assert "Europe/Berlin" in text
     assert due.isoformat() in text
-    assert "dsr ack" in text
+    assert "dsr warnings ack" in text
     bodies = room.rows("SELECT body FROM events WHERE kind = 'warning_sent'")
     assert len(bodies) == 2
     assert "shop.example" not in repr(bodies)
@@ -121,7 +121,12 @@ def test_an_unacknowledged_warning_goes_up_the_chain(room: BreachRoom, smtp_sink
     with room.office.ledger.transaction() as cursor:
         job = jobs.lock_ref(cursor, ref)
         assert job is not None
-        assert warnings.acknowledge(cursor, job, "anna") == 2
+        (one, other) = room.rows("SELECT id FROM warnings ORDER BY id")
+        assert warnings.acknowledge(cursor, job, "anna", warning=one.id) == 1
+        assert warnings.acknowledge(cursor, job, "anna", warning=one.id) == 0
+        job = jobs.lock_ref(cursor, ref)
+        assert job is not None
+        assert warnings.acknowledge(cursor, job, "anna", warning=other.id) == 1
     room.move_clock(hours=9)
     rules.look()
     rules.deliver()
