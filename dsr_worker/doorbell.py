@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import dramatiq
+import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import Middleware, ShutdownNotifications
@@ -55,6 +56,6 @@ class Doorbell:
                 continue
             try:
                 actor.send()
-            except (BrokerConnectionError, OSError) as error:
+            except (BrokerConnectionError, redis.RedisError, OSError) as error:
                 _log.warning("broker_unreachable", extra={"error": type(error).__name__})
                 return
