@@ -47,6 +47,11 @@ from dsr_worker.policies import Policies, load_policies
 from dsr_worker.registry import Registry
 from dsr_worker.settings import Settings
 from dsr_worker.store import Store, open_store
+from dsr_worker.sweep import sweeping
+from dsr_worker.sweep.certifying import SweepCertifying
+from dsr_worker.sweep.course import SweepCourse
+from dsr_worker.sweep.decisions import SweepDecisions
+from dsr_worker.sweep.firing import Firing
 from dsr_worker.vault import KeyRing
 
 _DESK_SLOTS = 2
@@ -152,6 +157,16 @@ class Office:
         """What places and releases holds."""
         return Holding(self.ledger, self.keys, self.materials)
 
+    @cached_property
+    def sweeps(self) -> SweepDecisions:
+        """People's decisions on retention sweeps."""
+        return SweepDecisions(self.ledger, self.keys, self.materials)
+
+    @cached_property
+    def sweep_course(self) -> SweepCourse:
+        """What follows what in a sweep."""
+        return SweepCourse(self.materials)
+
     @property
     def systems(self) -> list[str]:
         """Every system's name, and the desk's."""
@@ -194,11 +209,13 @@ class Workshop:
         office = self.office
         lead_time = max(map(_length, office.files.organisation.warnings.lead_times))
         promises = Promises(office.ledger, office.keys, office.materials)
+        firing = Firing(office.ledger, office.sweeps, office.files.policies.by_name.values())
         return (
             rescue(office.ledger),
             *housekeeping.duties(
                 office.ledger, office.store, office.planner, lead_time, promises.duty()
             ),
+            firing.fire_schedules,
             seal_events(office.ledger, office.keys, office.checkpoints),
         )
 
@@ -223,13 +240,20 @@ class Workshop:
             "apply": erasing.apply,
             "recheck": erasing.recheck,
             "certify": Certifying(office.ledger, office.keys, office.store, own),
+            "sweep_plan": sweeping.plan,
+            "sweep_apply": sweeping.apply,
+            "sweep_recount": sweeping.recount,
+            "sweep_certify": SweepCertifying(
+                office.ledger, office.keys, office.store, own.controller.name
+            ),
         }
 
     def _advance(self, cursor: Cursor, jobs: Sequence[Job]) -> Sequence[Move]:
-        courses = {
+        courses: dict[str, CaseCourse | SweepCourse] = {
             "access": self.office.course,
             "erasure": self.office.course,
             "deferred": self.office.course,
+            "sweep": self.office.sweep_course,
         }
         moves: list[Move] = []
         for course in {id(c): c for c in courses.values()}.values():

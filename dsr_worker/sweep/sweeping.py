@@ -1,0 +1,226 @@
+"""Performs `sweep_plan`, `sweep_apply` and `sweep_recount`: a sweep in one system.
+
+In: batches at systems that declare `Sweeps`; each member is a sweep of its own. Out: counts for a
+plan, receipts of what was done, and what is still due afterwards. A repeat of `sweep_apply` counts
+what is left, goes on, and reports what earlier attempts had committed from their intents.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dsr_worker.contract import (
+    NeedsHuman,
+    Outcome,
+    OutcomeCount,
+    SweepOrder,
+    Sweeps,
+    Transient,
+)
+from dsr_worker.domain.decision import Decisions
+from dsr_worker.domain.plan import upper_bound
+from dsr_worker.engine.batch import Batch, Member, work_off
+from dsr_worker.engine.context import BatchContext
+from dsr_worker.ledger.rows import Event, ReceiptRow, StepResult
+from dsr_worker.sweep import proposal, scope
+from dsr_worker.sweep.counts import CHANGES, Counts, Intended, first_rows, intended
+from dsr_worker.vault import CaseKey
+
+BRAKE = "sweep_brake"
+"""The code of a sweep that would reach further than was approved."""
+_UNBOUNDED = 2**53 - 1
+_REMOTE_WAIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """One sweep in one system: what it may touch, and with which context."""
+
+    batch: Batch
+    member: Member
+    ctx: BatchContext
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, batch: Batch, member: Member) -> _Sweep:
+        """The context sees this sweep's limits alone; masks take the sweep's own key."""
+        ctx = batch.ctx.for_members((member,)).for_sweep()
+        if ctx.decisions is None:
+            raise LookupError(f"nothing was decided for system {ctx.system.name}")
+        decisions = scope.narrowed(ctx.decisions, member.job.facts["limits"])
+        keys: dict[str, CaseKey] = defaultdict(lambda: member.key)
+        return cls(batch, member, replace(ctx, decisions=decisions, case_keys=keys), decisions)
+
+    @property
+    def system(self) -> str:
+        return self.ctx.system.name
+
+    @property
+    def connector(self) -> Sweeps:
+        if not isinstance(self.batch.connector, Sweeps):
+            raise NeedsHuman("cannot_sweep", {"system": self.system})
+        return self.batch.connector
+
+    def counted(self, ctx: BatchContext) -> Counts:
+        """What a sweep would do now, in every collection with a limit."""
+        orders = [
+            SweepOrder(name, ctx.table(name), _UNBOUNDED) for name in scope.limited(self.decisions)
+        ]
+        return Counts.of(self.connector.sweep(orders, ctx.trying()))
+
+
+def plan(batch: Batch) -> Sequence[StepResult]:
+    """Count what would go, stay and why. Changes nothing."""
+    return [_planned(_Sweep.of(batch, member)) for member in batch.members]
+
+
+def _planned(sweep: _Sweep) -> StepResult:
+    counts = sweep.counted(sweep.ctx)
+    ordered = scope.limited(sweep.decisions)
+    return sweep.member.done(
+        result={
+            "outcomes": counts.to_json(sweep.system, sweep.decisions),
+            "collections": list(scope.reached(sweep.decisions)),
+            "cutoffs": {name: at.isoformat() for name, at in sweep.decisions.cutoffs().items()},
+            "not_due": {name: counts.not_due[name] for name in sorted(counts.all_told)},
+            "samples": {name: found for name, found in sorted(counts.samples.items()) if found},
+            "share": counts.share(ordered),
+        }
+    )
+
+
+def apply(batch: Batch) -> Sequence[StepResult]:
+    """Let go what was approved, in parts; stop before the first change where it would be more.
+
+    Each sweep by itself: one that fails must not have another repeated that has taken effect.
+    """
+    return [
+        result
+        for member in batch.members
+        for result in work_off(batch.part((member,)), _apply_alone)
+    ]
+
+
+def _apply_alone(batch: Batch) -> Sequence[StepResult]:
+    return [_Application.of(batch, member).carried_out() for member in batch.members]
+
+
+@dataclass(frozen=True)
+class _Application:
+    """One sweep being carried out: the approved plan, what is left of it, what went before."""
+
+    sweep: _Sweep
+    plan: Mapping[str, Any]
+    left: Counts
+    earlier: Sequence[Intended]
+
+    @classmethod
+    def of(cls, batch: Batch, member: Member) -> _Application:
+        """Look first: what is still due, and what may have happened already."""
+        sweep = _Sweep.of(batch, member)
+        earlier = intended(member.claim.intent, member.claim.attempt)
+        return cls(sweep, member.job.plan or {}, sweep.counted(sweep.ctx), earlier)
+
+    def carried_out(self) -> StepResult:
+        """Sweep and account. Raises NeedsHuman before the first change when it would be more."""
+        self._refuse_excess()
+        sweep, claim = self.sweep, self.sweep.member.claim
+        orders = self._orders()
+        found = Counts.of(sweep.connector.sweep(orders, sweep.ctx)) if orders else Counts()
+        if any(part.outcome is Outcome.PENDING_REMOTE for part in found.parts.values()):
+            raise Transient("the system has not finished yet", retry_after_s=_REMOTE_WAIT_S)
+        rows = [
+            _row(collection, part, sweep.decisions, unseen=unseen)
+            for collection in scope.reached(sweep.decisions)
+            for part, unseen in self._account(collection, found)
+        ]
+        body = {
+            "system": sweep.system,
+            "action": claim.action,
+            "attempt": claim.attempt,
+            "counts": _by_outcome(rows),
+        }
+        return sweep.member.done(receipts=rows, events=(Event("effect", body),))
+
+    def _refuse_excess(self) -> None:
+        outcomes = self.left.to_json(self.sweep.system, self.sweep.decisions)
+        for reason in proposal.reasons_void(self.plan, self.sweep.system, outcomes):
+            raise NeedsHuman(
+                BRAKE,
+                {
+                    "collection": reason.place,
+                    "why": str(reason.code),
+                    "approved": reason.approved,
+                    "rows": reason.now,
+                },
+            )
+
+    def _planned(self, collection: str) -> int:
+        return proposal.changes_of(self.plan, self.sweep.system, collection)
+
+    def _orders(self) -> list[SweepOrder]:
+        """One order for each collection in which the approved plan changes a row, no other."""
+        return [
+            SweepOrder(
+                name,
+                self.sweep.ctx.table(name),
+                max(0, upper_bound(planned) - self._rows_earlier(name)),
+            )
+            for name in scope.limited(self.sweep.decisions)
+            if (planned := self._planned(name))
+        ]
+
+    def _rows_earlier(self, collection: str) -> int:
+        return sum(part.rows for name, part in self.earlier if name == collection)
+
+    def _account(self, collection: str, found: Counts) -> list[tuple[OutcomeCount, bool]]:
+        """What became of a collection; with each part, whether its commit was seen by nobody.
+
+        Earlier attempts committed what was planned and is neither still due nor reported now, as
+        far as their intents go: the last intent of one that died may not have been committed.
+        """
+        here = max(self.left.changed(collection), found.changed(collection))
+        unseen = first_rows(
+            (part for name, part in self.earlier if name == collection),
+            max(0, self._planned(collection) - here),
+        )
+        parts = found.of_collection(collection)
+        if not parts:
+            kept = self.left.of_collection(collection)
+            parts = tuple(p for p in kept if p.outcome not in CHANGES)
+        return [*((part, False) for part in parts), *((part, True) for part in unseen)]
+
+
+def recount(batch: Batch) -> Sequence[StepResult]:
+    """Count again what is due, by the second path where there is one. Changes nothing."""
+    return [_recounted(_Sweep.of(batch, member)) for member in batch.members]
+
+
+def _recounted(sweep: _Sweep) -> StepResult:
+    counts = sweep.counted(sweep.ctx.verifying())
+    return sweep.member.done(
+        result={"remaining": counts.changed(), "at": sweep.ctx.now.isoformat()}
+    )
+
+
+def _row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
+    stays = part.outcome not in CHANGES and part.ground
+    return ReceiptRow(
+        collection=collection,
+        outcome=part.outcome.value,
+        rows=part.rows,
+        fields=part.fields,
+        ground=part.ground,
+        until_on=decisions.until(part.ground, part.latest_at) if stays else None,
+        before_commit=unseen,
+    )
+
+
+def _by_outcome(rows: Sequence[ReceiptRow]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row.outcome] += row.rows
+    return dict(counts)
