@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from dsr_worker.breach import Assessing, BreachCourse, BreachDesk, Declaring, Sending
 from dsr_worker.datamap import Maps, load_systems
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.doorbell import Doorbell
@@ -42,6 +43,7 @@ from dsr_worker.ledger import Ledger, instances, slots
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Job, Move
 from dsr_worker.notify.mail import Mailer
+from dsr_worker.notify.warnings import Warner
 from dsr_worker.organisation import Organisation, load_organisation
 from dsr_worker.policies import Policies, load_policies
 from dsr_worker.registry import Registry
@@ -167,6 +169,22 @@ class Office:
         """What follows what in a sweep."""
         return SweepCourse(self.materials)
 
+    @cached_property
+    def declaring(self) -> Declaring:
+        """What declares breaches."""
+        own = self.files.organisation
+        return Declaring(self.ledger, self.keys, self.materials, own)
+
+    @cached_property
+    def breach_desk(self) -> BreachDesk:
+        """People's decisions on breaches."""
+        return BreachDesk(self.ledger, self.keys, self.store, self.files.organisation)
+
+    @cached_property
+    def breach_course(self) -> BreachCourse:
+        """What follows what in a breach."""
+        return BreachCourse(self.files.organisation)
+
     @property
     def systems(self) -> list[str]:
         """Every system's name, and the desk's."""
@@ -207,7 +225,8 @@ class Workshop:
     def housekeeping(self) -> Sequence[Duty]:
         """The duties that need no broker: a command ticks them too, so no deadline waits for workers."""
         office = self.office
-        lead_time = max(map(_length, office.files.organisation.warnings.lead_times))
+        own = office.files.organisation
+        lead_time = max(map(_length, own.warnings.lead_times))
         promises = Promises(office.ledger, office.keys, office.materials)
         firing = Firing(office.ledger, office.sweeps, office.files.policies.by_name.values())
         return (
@@ -216,6 +235,7 @@ class Workshop:
                 office.ledger, office.store, office.planner, lead_time, promises.duty()
             ),
             firing.fire_schedules,
+            Warner(office.ledger, own.warnings, office.mailer, own.languages[0]).duty,
             seal_events(office.ledger, office.keys, office.checkpoints),
         )
 
@@ -227,6 +247,7 @@ class Workshop:
         own = office.files.organisation
         erasing = Erasing(office.store)
         accessing = Accessing(office.store, office.texts, _length(own.packages.expire_after))
+        assessing = Assessing(office.ledger, office.store, own)
         verifying = Verifying(office.ledger, office.keys, office.mailer, own.verification)
         return {
             "contact": verifying.contact,
@@ -240,6 +261,9 @@ class Workshop:
             "apply": erasing.apply,
             "recheck": erasing.recheck,
             "certify": Certifying(office.ledger, office.keys, office.store, own),
+            "affected": assessing.affected,
+            "assess": assessing.assess,
+            "notify": Sending(office.ledger, office.store, office.mailer).notify,
             "sweep_plan": sweeping.plan,
             "sweep_apply": sweeping.apply,
             "sweep_recount": sweeping.recount,
@@ -249,7 +273,8 @@ class Workshop:
         }
 
     def _advance(self, cursor: Cursor, jobs: Sequence[Job]) -> Sequence[Move]:
-        courses: dict[str, CaseCourse | SweepCourse] = {
+        courses: dict[str, CaseCourse | SweepCourse | BreachCourse] = {
+            "breach": self.office.breach_course,
             "access": self.office.course,
             "erasure": self.office.course,
             "deferred": self.office.course,

@@ -11,8 +11,6 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-import psycopg2
-
 from dsr_worker.engine.leases import Worker
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
 from dsr_worker.metrics import TICK_AT
@@ -51,7 +49,7 @@ class Ticker:
         for duty in (self._worker.enlist, self._worker.renew, *self._duties):
             try:
                 duty()
-            except (LedgerUnreachable, psycopg2.Error) as error:
+            except LedgerUnreachable as error:
                 _log.warning("ledger_unreachable", extra={"error": type(error).__name__})
                 return
             except Exception as error:  # noqa: BLE001 - one duty must not silence the others

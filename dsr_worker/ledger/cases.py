@@ -139,8 +139,9 @@ def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
     """End the running clocks of a case as `met` (late ones as `missed`) or `void`."""
     cursor.execute(
         "UPDATE clocks SET settled_at = business_now(), state = CASE"
-        " WHEN %s = 'met' AND due_at < business_now() THEN 'missed' ELSE %s END"
-        " WHERE job_id = %s AND state IN ('running', 'paused')"
+        " WHEN %s = 'met' AND (state = 'missed' OR due_at < business_now()) THEN 'missed'"
+        " ELSE %s END"
+        " WHERE job_id = %s AND settled_at IS NULL AND state <> 'void'"
         " RETURNING name, due_at, state",
         (state, state, job_id),
     )

@@ -87,6 +87,10 @@ class BreachRoom(EngineRoom):
 
         drainer._advance = advance
 
+    def told(self, sink: SmtpSink) -> list[Mail]:
+        """The mails that went to people, without the team's own warnings."""
+        return [mail for mail in sink.mails if mail.recipients != ("privacy@shop.example",)]
+
     def now(self) -> datetime:
         """The business clock."""
         (row,) = self.rows("SELECT business_now() AS now")
