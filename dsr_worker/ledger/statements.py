@@ -109,7 +109,7 @@ FROM jobs WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
 
 FINISH = """
 UPDATE steps s
-SET state = v.state, code = v.code, details = v.details::jsonb,
+SET state = v.state, code = v.code, details = coalesce(v.details::jsonb, s.details),
     result = coalesce(v.result::jsonb, s.result),
     run_at = CASE WHEN v.wait_s > 0 THEN now() + make_interval(secs => v.wait_s) ELSE s.run_at END,
     charged = greatest(0, s.charged + v.charge),
