@@ -38,6 +38,7 @@ from .erase_versions import VersionEraser, by_object
 from .judges import EveryRecord, LocatedRecords
 from .lines import Lines, with_bytes
 from .prefix import Prefixes
+from .recheck import lines_left, versions_left
 from .rewrite import Rewriter
 from .tally import Tally
 
@@ -147,6 +148,22 @@ class S3:
                 judge = LocatedRecords(room, subjects, rows, ctx)
                 tally.merge(rewriter.settle(versions, judge, dry=ctx.dry_run))
         yield from tally.complete((s.ref for s in subjects), self._rooms)
+
+    # ---- Rechecks
+
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """The located versions and rows that still exist, and whatever else the identities find."""
+        bucket, grouped = self._bucket.fresh(), by_object(keys)
+        for name in grouped:
+            self._room(name)
+        for name, room in self._rooms.items():
+            located = grouped.get(name, {})
+            if isinstance(room, Prefixes):
+                yield from versions_left(room, bucket, subjects, located, ctx)
+            else:
+                yield from lines_left(room, bucket, subjects, located, ctx)
 
     # ---- Sweeps
 

@@ -1,0 +1,94 @@
+"""What is still in the bucket: every located key by itself, then whatever an identity still finds.
+
+In: located keys by object, subjects, a bucket with connections of its own. Out: keys, each once.
+Versions are listed object by object, not by a person's prefix; shared objects are read in full, and
+those that a located key names also when no listing of the collection shows them any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dsr_worker.contract import Collection, Context, Key, Subject
+
+from .bucket import Bucket, Version
+from .lines import Lines, with_bytes
+from .owners import Owners
+from .prefix import Prefixes, key_of
+from .records import Broken, Entry
+
+Rows = Mapping[tuple[str, ...], set[str]]
+Located = Mapping[str, Rows]  # object key -> row key -> subjects
+
+
+def versions_left(
+    room: Prefixes, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
+) -> Iterator[Key]:
+    """The located versions and markers that still exist, and every other one of the subjects."""
+    told: set[Key] = set()
+    for object_key, rows in located.items():
+        ctx.check()
+        for version in bucket.versions_of(object_key, ctx.spend):
+            for ref in sorted(rows.get(key_of(version), ())):
+                key = Key(ref, room.collection.name, key_of(version))
+                told.add(key)
+                yield key
+    for key in room.locate(bucket, subjects, ctx):
+        if key not in told:
+            yield key
+
+
+def lines_left(
+    room: Lines, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
+) -> Iterator[Key]:
+    """The located rows that are still there, and every other one that the subjects own.
+
+    A row is a key and its owner: a line with a located key that names an owner who is not of these
+    subjects is somebody else's. One whose owner a mask has taken out is the row that was located.
+    """
+    owners = Owners(room.collection, subjects, ctx)
+
+    def read(versions: list[Version]) -> Iterator[Key]:
+        rows = located.get(versions[0].key, {}) if versions else {}
+        for version in versions:
+            for entry in room.pieces(bucket, version, None, ctx):
+                if isinstance(entry, bytes | Broken):
+                    continue
+                key, refs = room.key_of(version, entry), set(owners.of(entry))
+                if key in rows and any(key[1:]) and _is_masked(entry, room.collection):
+                    refs |= rows[key]
+                yield from (Key(ref, room.collection.name, key) for ref in sorted(refs))
+
+    for versions in _objects(room, bucket, located, listed=bool(owners), ctx=ctx):
+        told: set[Key] = set()
+        for key in room.steady(bucket, versions, ctx, read):
+            if key not in told:
+                told.add(key)
+                yield key
+
+
+def _objects(
+    room: Lines, bucket: Bucket, located: Located, *, listed: bool, ctx: Context
+) -> Iterator[list[Version]]:
+    unseen = dict.fromkeys(located)
+    for versions in room.objects(bucket, ctx) if listed else ():
+        unseen.pop(versions[0].key, None)
+        yield versions
+    for object_key in unseen:
+        ctx.check()
+        versions = with_bytes(bucket.versions_of(object_key, ctx.spend))
+        if versions:
+            yield versions
+
+
+def _is_masked(entry: Entry, collection: Collection) -> bool:
+    """Whether masks took the place of whoever owned it: no owner field names anybody."""
+    masked = False
+    for taken in collection.takes.values():
+        value, field = entry.value(taken.field), collection.fields.get(taken.field)
+        mask = field.mask if field is not None else None
+        if value in (None, "") or (mask is not None and mask.holds(value)):
+            masked = masked or mask is not None
+        else:
+            return False
+    return masked
