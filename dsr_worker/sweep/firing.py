@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime
 
-from dsr_worker.engine.tick import Duty
 from dsr_worker.ledger import Ledger, schedules, sweeps
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.schedules import Schedule
@@ -26,7 +25,7 @@ def sync_schedules(cursor: Cursor, policies: Iterable[Policy], now: datetime) ->
     """Let the schedules be those of these policies; one that is unchanged keeps its next fire."""
     wanted = [
         Schedule(
-            name=f"{sweeps.SWEEP}:{policy.name}",
+            name=_name(policy),
             kind=sweeps.SWEEP,
             cron=policy.file.schedule,
             zone=policy.file.zone,
@@ -50,23 +49,21 @@ class Firing:
         self._policies = tuple(policies)
         self._synced = False
 
-    def duty(self) -> Duty:
-        """The duty that fires what is due."""
-        return self.fire_schedules
-
     def fire_schedules(self) -> None:
         """Start what is due, each schedule in a transaction of its own.
 
-        The first call of a process lets the schedules follow its policies. A schedule that cannot
-        be fired stops no other; the first such fault is raised at the end.
+        The first call of a process lets the schedules follow its policies; one of a policy that
+        this process does not have is left to another. A schedule that cannot be fired stops no
+        other; the first such fault is raised at the end.
         """
         with self._ledger.transaction() as cursor:
             if not self._synced:
                 sync_schedules(cursor, self._policies, sweeps.business_now(cursor))
-            names = schedules.due(cursor, sweeps.SWEEP)
+            due = schedules.due(cursor, sweeps.SWEEP)
         self._synced = True
+        mine = {_name(policy) for policy in self._policies}
         faults: list[Exception] = []
-        for name in names:
+        for name in [n for n in due if n in mine]:
             try:
                 with self._ledger.transaction() as cursor:
                     self._fire(cursor, name)
@@ -97,3 +94,7 @@ class Firing:
             _log.warning("sweep_not_started", extra={"policy": name})
             return None
         return job.id
+
+
+def _name(policy: Policy) -> str:
+    return f"{sweeps.SWEEP}:{policy.name}"
