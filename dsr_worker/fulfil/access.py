@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, BinaryIO, cast
@@ -17,13 +18,13 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.fulfil.withholding import without_strangers
 from dsr_worker.ledger import answers
-from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.package import CaseFacts, Contents, Source, write_package
 from dsr_worker.spool import Frame, RecordSpool, read_records
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import SealingWriter
 
+_AT_ONCE = 4  # packages of a batch being written: one waits for the disk while others are made
 PACKAGE = "package"  # the purpose under which packages are sealed
 
 
@@ -60,7 +61,8 @@ class Accessing:
 
     def package(self, batch: Batch) -> Sequence[StepResult]:
         """Write each case's package, sealed, and record where it lies and until when."""
-        return [self._package(batch, member) for member in batch.members]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(partial(self._package, batch), batch.members))
 
     def _package(self, batch: Batch, member: Member) -> StepResult:
         name = new_name("packages", batch.ctx.now.date())
@@ -86,9 +88,7 @@ class Accessing:
                 "expires_at": expires_at,
             },
         )
-        return member.done(
-            result={"records": made.records}, events=(event,), also=partial(_keep, answer)
-        )
+        return member.done(result={"records": made.records}, events=(event,), answer=answer)
 
     def _contents(self, batch: Batch, member: Member) -> Contents:
         frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}
@@ -125,7 +125,3 @@ class Accessing:
     def _found_at(self, batch: Batch, member: Member, system: str) -> datetime:
         found = batch.results.get((member.job.id, "find", system))
         return datetime.fromisoformat(found["at"]) if found else batch.ctx.now
-
-
-def _keep(answer: answers.Answer, cursor: Cursor) -> None:
-    answers.keep(cursor, [answer])

@@ -21,6 +21,7 @@ class Texts:
     def __init__(self, organisation: Organisation, policies: Policies) -> None:
         self._organisation = organisation
         self._bounds = _bounds(policies)
+        self._made: dict[tuple[str, str | None, str | None], OrganisationTexts] = {}
 
     def language(self, wanted: str | None) -> str:
         """The language of an answer: the wanted one if there are texts in it, else the first."""
@@ -28,7 +29,13 @@ class Texts:
         return wanted if wanted in languages else languages[0]
 
     def for_package(self, language: str, law: str | None, country: str | None) -> OrganisationTexts:
-        """What a package has to tell beside the data map."""
+        """What a package has to tell beside the data map; the same value for the same question."""
+        asked = (language, law, country)
+        if asked not in self._made:
+            self._made[asked] = self._told(language, law, country)
+        return self._made[asked]
+
+    def _told(self, language: str, law: str | None, country: str | None) -> OrganisationTexts:
         own = self._organisation
         said = own.information[language]
         return OrganisationTexts(

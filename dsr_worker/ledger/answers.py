@@ -35,6 +35,8 @@ class Promise(NamedTuple):
 
 def keep(cursor: Cursor, answers: Sequence[Answer]) -> None:
     """Record made answers; one made anew takes the place of the earlier one."""
+    if not answers:
+        return
     values(
         cursor,
         "INSERT INTO packages (job_id, blob, kind, size_bytes, sha256, expires_at) VALUES %s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from dsr_worker.ledger.answers import Answer
 from dsr_worker.ledger.connection import Cursor
 
 DESK = "desk"  # the system of the engine's own steps
@@ -117,6 +118,7 @@ class StepResult:
     spools: Sequence[Spool] = ()
     identities: Sequence[SealedIdentity] = ()
     events: Sequence[Event] = ()
+    answer: Answer | None = None
     also: Callable[[Cursor], None] | None = None  # further writes of the finishing transaction
 
 

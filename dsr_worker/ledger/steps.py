@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from psycopg2.extras import Json
 
 from dsr_worker.contract import LeaseLost
-from dsr_worker.ledger import jobs, statements
+from dsr_worker.ledger import answers, jobs, statements
 from dsr_worker.ledger.connection import Cursor, Ledger, values
 from dsr_worker.ledger.rows import Claim, Event, Job, Move, StepResult
 
@@ -273,6 +273,7 @@ def _finish_steps(cursor: Cursor, results: Sequence[StepResult]) -> set[int]:
 
 
 def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
+    answers.keep(cursor, [r.answer for r in results if r.answer is not None])
     receipts = [
         (
             r.claim.id,

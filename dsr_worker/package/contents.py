@@ -94,7 +94,7 @@ class OrganisationTexts:
     complaint: str = ""  # Art. 15(1)(f): the authority of the case's country, and how to reach it
     automated_decisions: str = ""  # Art. 15(1)(h): logic and consequences, or that there are none
     transfers: str = ""  # Art. 15(2): safeguards for transfers to third countries, or none
-    storage: Mapping[str, str] = field(default_factory=dict)  # Art. 15(1)(d): class -> how long
+    storage: Mapping[str, str] = field(default_factory=dict, hash=False)  # Art. 15(1)(d): by class
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The pages of a package: what a browser shows, with nothing in it that could act.
 
 In: values and records. Out: UTF-8 HTML without scripts, without remote parts, everything escaped.
-The JSON beside a page is the original; a page is a view of it.
+The JSON beside a page is the original; a page is a view of it. What stands around the records is
+the same in most packages and is kept once made; nothing from a record is ever kept.
 """
 
 from __future__ import annotations
@@ -9,16 +10,73 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup, escape
 
+from dsr_worker.package.contents import OrganisationTexts
+from dsr_worker.package.texts import texts
+
 # C0 and C1 controls, but for tab and line ends: not allowed in HTML, and able to upset a display.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
+_KEPT_PAGES = 512
+_ROWS = Markup("\0rows\0")  # where the rows go; nothing of the map or the texts follows it
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+class RecordsFrame(NamedTuple):
+    """What a page of records shows beside its rows. `columns` are names with their categories."""
+
+    language: str
+    system: str
+    collection: str
+    purpose: str
+    page: int
+    previous: str | None
+    next: str | None
+    columns: tuple[tuple[str, str], ...]
+
+
+class PartTexts(NamedTuple):
+    """What the law wants told about a collection."""
+
+    system: str
+    collection: str
+    purpose: str
+    legal_basis: str
+    categories: tuple[str, ...]
+    recipients: tuple[str, ...]
+    storage: str
+    origin: str
+
+
+def records(frame: RecordsFrame, rows: str, *, keep: bool) -> bytes:
+    """A page of records; `keep` its frame for others, which holds nothing of the records then."""
+    before, after = _kept_frame(frame) if keep else _framed(frame)
+    return before + rows.encode("utf-8", "replace") + after
+
+
+@lru_cache(_KEPT_PAGES)
+def information(
+    language: str, organisation: OrganisationTexts, parts: tuple[PartTexts, ...]
+) -> bytes:
+    """What Art. 15(1) GDPR wants told about these collections; the same for everybody in them."""
+    lang, used = texts(language)
+    values = {"lang": lang, "t": used, "organisation": organisation, "parts": parts}
+    return render("information.html", values)
+
+
+def _framed(frame: RecordsFrame) -> tuple[bytes, bytes]:
+    lang, used = texts(frame.language)
+    page = render("records.html", {**frame._asdict(), "lang": lang, "t": used, "rows": _ROWS})
+    before, _, after = page.rpartition(_ROWS.encode())
+    return before, after
+
+
+_kept_frame = lru_cache(_KEPT_PAGES)(_framed)
 
 
 def render(template: str, values: Mapping[str, Any]) -> bytes:

@@ -196,19 +196,21 @@ class _Writer:
     ) -> None:
         fields = part.collection.fields
         names = pages.columns(rows, list(fields))
-        values = {
-            **self._frame,
-            "system": part.source.system.name,
-            "collection": part.collection.name,
-            "purpose": part.collection.purpose,
-            "page": page,
-            "previous": part.page(page - 1) if page > 1 else None,
-            "next": None if is_last else part.page(page + 1),
-            "columns": [(n, fields[n].category if n in fields else "") for n in names],
-            "rows": pages.table_rows(rows, names),
-        }
+        frame = pages.RecordsFrame(
+            language=self._lang,
+            system=part.source.system.name,
+            collection=part.collection.name,
+            purpose=part.collection.purpose,
+            page=page,
+            previous=part.page(page - 1) if page > 1 else None,
+            next=None if is_last else part.page(page + 1),
+            columns=tuple((n, fields[n].category if n in fields else "") for n in names),
+        )
+        common = self._texts["attachment"]  # a name we gave ourselves
+        keep = page == 1 and is_last and all(n in fields or n == common for n in names)
         path = f"{self._data_folder}/{part.folder}/{part.page(page)}"
-        self._archive.put(path, _HTML, pages.render("records.html", values), part.about)
+        shown = pages.records(frame, pages.table_rows(rows, names), keep=keep)
+        self._archive.put(path, _HTML, shown, part.about)
 
     def _write_attachment(
         self, part: _Part, record: RecordSource, attachment: AttachmentSource
@@ -240,19 +242,7 @@ class _Writer:
 
     def _write_information(self, parts: list[_Part]) -> None:
         organisation = self._contents.organisation
-        described = [
-            {
-                **part.about,
-                "records": part.records,
-                "purpose": part.collection.purpose,
-                "legal_basis": part.collection.legal_basis,
-                "categories": sorted({f.category for f in part.collection.fields.values()}),
-                "recipients": list(part.collection.recipients),
-                "storage": organisation.storage.get(part.collection.record_class or "", ""),
-                "origin": part.collection.origin,
-            }
-            for part in parts
-        ]
+        described = tuple(_described(part, organisation.storage) for part in parts)
         content = {
             "basis": "Art. 15(1) and (2) GDPR",
             "controller": {
@@ -260,15 +250,17 @@ class _Writer:
                 "address": organisation.address,
                 "contact": organisation.contact,
             },
-            "data": described,
+            "data": [
+                {**part.about, "records": part.records, **about._asdict()}
+                for part, about in zip(parts, described, strict=True)
+            ],
             "rights": organisation.rights,
             "complaint": organisation.complaint,
             "automated_decisions": organisation.automated_decisions,
             "transfers": organisation.transfers,
         }
         self._archive.put("information/art15.json", _JSON, _json(content))
-        values = {**self._frame, "organisation": organisation, "parts": described}
-        page = pages.render("information.html", values)
+        page = pages.information(self._lang, organisation, described)
         self._archive.put("information/art15.html", _HTML, page)
 
     def _write_index(self, answers: list[tuple[Source, Records, list[_Part]]]) -> None:
@@ -319,6 +311,20 @@ class _Writer:
                 for part in parts
             ],
         }
+
+
+def _described(part: _Part, storage: Mapping[str, str]) -> pages.PartTexts:
+    collection = part.collection
+    return pages.PartTexts(
+        system=part.source.system.name,
+        collection=collection.name,
+        purpose=collection.purpose,
+        legal_basis=collection.legal_basis,
+        categories=tuple(sorted({f.category for f in collection.fields.values()})),
+        recipients=tuple(collection.recipients),
+        storage=storage.get(collection.record_class or "", ""),
+        origin=collection.origin,
+    )
 
 
 def _array(bodies: Iterator[bytes]) -> Iterator[bytes]:
