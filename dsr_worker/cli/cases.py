@@ -1,0 +1,352 @@
+"""What people decide about a case: verify, approve, choose, retry, withdraw, refuse, extend."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsr_worker.bootstrap import Office
+from dsr_worker.cli import desk
+from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
+from dsr_worker.cli.faults import Fault, usage
+from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.cli.values import CODE, canonical, pair
+from dsr_worker.domain.plan import upper_bound
+from dsr_worker.fulfil.decisions import Decided
+from dsr_worker.fulfil.delivery import Delivered
+from dsr_worker.ledger.reports import JobRow
+
+CASES = ("access", "erasure", "deferred")
+_GROUND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+Decision = Callable[[Office, Caller, str], Decided]
+
+
+def _decide(
+    opening: Opening,
+    ref: str,
+    actor: str | None,
+    key_file: Path | None,
+    decision: Decision,
+    said: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Open, sign, decide, ring, print."""
+    with opening.office() as office:
+        job = desk.job_of(office, ref, CASES)
+        caller = desk.caller(office, actor, key_file)
+        decided = decision(office, caller, job.ref)
+        desk.ring(office, decided.ring)
+    data = {"case": decided.ref, "state": decided.state, "by": caller.name}
+    show(data, [f"{decided.ref}: {said}; it is {decided.state} now."], as_json=as_json)
+
+
+@click.command("verify")
+@click.argument("case")
+@click.option("--send-code", is_flag=True, help="Send a (new) code to the contact on file.")
+@click.option("--code", "entered", metavar="N", help="The code that the person gave you.")
+@click.option("--attest", type=CODE, metavar="METHOD", help="You know who it is, and how you know.")
+@acting
+@json_option
+@pass_opening
+def verify_command(
+    opening: Opening,
+    *,
+    case: str,
+    send_code: bool,
+    entered: str | None,
+    attest: str | None,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Settle whether the requester is who they say: by code, or by your signed word."""
+    if sum((send_code, entered is not None, attest is not None)) != 1:
+        raise usage("give one of --send-code, --code N, --attest METHOD")
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        decisions = office.decisions
+        if send_code:
+            return decisions.send_code(ref, caller.sign("send-code", ref))
+        if entered is not None:
+            return decisions.enter_code(ref, entered, caller.sign("enter-code", ref))
+        return decisions.attest(ref, attest or "", caller.sign("attest", ref))
+
+    said = (
+        "a code is on its way if the person is on file" if send_code else "the person is verified"
+    )
+    _decide(opening, case, actor, key_file, decision, said, as_json=as_json)
+
+
+# ---- the plan
+
+
+@click.command("plan")
+@click.argument("case")
+@json_option
+@pass_opening
+def plan_command(opening: Opening, *, case: str, as_json: bool) -> None:
+    """Show what is to happen to a person's data: counts, grounds, what stays until when."""
+    with opening.office() as office:
+        job = desk.job_of(office, case, CASES)
+    show(plan_data(job), plan_lines(job), as_json=as_json)
+
+
+def plan_data(job: JobRow) -> dict[str, Any]:
+    """A case's plan as JSON. Raises Fault before there is one."""
+    plan = job.plan or {}
+    if "outcomes" not in plan:
+        message = f"{job.ref} is {job.state}: there is no plan yet; `dsr status {job.ref}` says why"
+        raise Fault("no_plan", message)
+    return {
+        "case": job.ref,
+        "kind": job.kind,
+        "state": job.state,
+        "hash": job.plan_hash,
+        "outcomes": [
+            {**part, "at_most": upper_bound(part["rows"])} for part in plan.get("outcomes", ())
+        ],
+        "systems": plan.get("systems", []),
+        "not_applicable": plan.get("not_applicable", []),
+        "contested": plan.get("contested", []),
+        "cutoffs": plan.get("cutoffs", {}),
+        "versions": plan.get("versions", {}),
+        "decided_at": plan.get("decided_at"),
+        "submitted_by": job.submitted_by,
+        "approved_by": job.approved_by,
+    }
+
+
+def plan_lines(job: JobRow) -> Iterator[str]:
+    """A case's plan as text."""
+    data = plan_data(job)
+    yield f"{job.ref}: {job.kind}, {job.state}"
+    yield from table(
+        ("system", "collection", "outcome", "rows", "at most", "ground", "until"),
+        (_part(part) for part in data["outcomes"]),
+    )
+    if not data["outcomes"]:
+        yield "nothing was found of this person in the systems asked"
+    if data["not_applicable"]:
+        yield f"not applicable: {', '.join(map(_place, data['not_applicable']))}"
+    if data["contested"]:
+        yield f"contested (not used to find anything): {', '.join(data['contested'])}"
+    yield f"hash {data['hash']}"
+
+
+def _part(part: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        part["system"],
+        part["collection"],
+        part["outcome"],
+        part["rows"],
+        part["at_most"],
+        part.get("ground", ""),
+        part.get("until") or "",
+    )
+
+
+def _place(place: object) -> str:
+    return place if isinstance(place, str) else ".".join(map(str, place))  # type: ignore[call-overload]  # a pair from JSON
+
+
+@click.command("approve")
+@click.argument("case")
+@click.option("--hash", "plan_hash", metavar="HASH", help="Only if the plan still has this hash.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@acting
+@json_option
+@pass_opening
+def approve_command(
+    opening: Opening,
+    *,
+    case: str,
+    plan_hash: str | None,
+    yes: bool,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Approve a plan as it stands now. Whoever submitted a case never approves it."""
+    with opening.office() as office:
+        job = desk.job_of(office, case, CASES)
+        lines = list(plan_lines(job))
+        if job.plan_hash is None:
+            raise Fault("no_plan", f"{job.ref} is {job.state}: there is no plan to approve now")
+        caller = desk.caller(office, actor, key_file)
+        agreed = plan_hash or job.plan_hash
+        confirm(lines, "Approve this plan?", yes=yes, as_json=as_json)
+        decided = office.decisions.approve(job.ref, agreed, caller.sign("approve", job.ref, agreed))
+        desk.ring(office, decided.ring)
+    data = {"case": job.ref, "state": decided.state, "hash": agreed, "by": caller.name}
+    show(
+        data, [f"{job.ref}: approved by {caller.name}; it is {decided.state} now."], as_json=as_json
+    )
+
+
+def confirm(lines: list[str], question: str, *, yes: bool, as_json: bool) -> None:
+    """Show and ask, unless it was said beforehand. Raises Fault where nobody can be asked."""
+    if not as_json:
+        for line in lines:
+            click.echo(line)
+    if yes:
+        return
+    if as_json:
+        raise usage("with --json nobody is asked: look at the plan first, then say --yes")
+    click.confirm(question, abort=True)
+
+
+# ---- what stopped, and how a case may end
+
+
+@click.command("choose")
+@click.argument("case")
+@click.argument("identity", metavar="KIND=VALUE")
+@acting
+@json_option
+@pass_opening
+def choose_command(
+    opening: Opening,
+    *,
+    case: str,
+    identity: str,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Settle who is meant where an identity led to several people. KIND=- reads it from stdin."""
+    kind, value = pair(identity, "the identity")
+    text = sys.stdin.readline().rstrip("\n") if value == "-" else value
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        kinds = {k for s in office.files.maps.by_name.values() for c in s.collections.values()
+                 for k in c.identity_kinds}  # fmt: skip
+        (named,) = canonical([(kind, text)], office.files.organisation.claims.rules, kinds)
+        signed = caller.sign("choose", ref)
+        return office.decisions.choose(ref, named.kind, named.value, signed)
+
+    _decide(opening, case, actor, key_file, decision, "who is meant is settled", as_json=as_json)
+
+
+@click.command("retry")
+@click.argument("case")
+@acting
+@json_option
+@pass_opening
+def retry_command(
+    opening: Opening, *, case: str, actor: str | None, key_file: Path | None, as_json: bool
+) -> None:
+    """Try again what stopped or failed, after its cause was mended."""
+    with opening.office() as office:
+        job = desk.job_of(office, case)
+        caller = desk.caller(office, actor, key_file)
+        decided = office.decisions.retry(job.ref, caller.sign("retry", job.ref))
+        desk.ring(office, decided.ring)
+    data = {"case": job.ref, "state": decided.state, "systems": decided.ring, "by": caller.name}
+    lines = [f"{job.ref}: tried again in {', '.join(decided.ring)}."]
+    show(data, lines, as_json=as_json)
+
+
+@click.command("withdraw")
+@click.argument("case")
+@acting
+@json_option
+@pass_opening
+def withdraw_command(
+    opening: Opening, *, case: str, actor: str | None, key_file: Path | None, as_json: bool
+) -> None:
+    """Record that the person has withdrawn the request: nothing further happens."""
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        return office.decisions.withdraw(ref, caller.sign("withdraw", ref))
+
+    _decide(opening, case, actor, key_file, decision, "withdrawn", as_json=as_json)
+
+
+@click.command("refuse")
+@click.argument("case")
+@click.option(
+    "--ground", metavar="CODE", help="Why, as a code of the law: `dsr statutes show LAW`."
+)
+@click.option("--delivered", is_flag=True, help="The letter of refusal has been sent: close.")
+@acting
+@json_option
+@pass_opening
+def refuse_command(
+    opening: Opening,
+    *,
+    case: str,
+    ground: str | None,
+    delivered: bool,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Refuse a request on a ground; then, with --delivered, record that the letter left."""
+    if (ground is None) == (not delivered):
+        raise usage("give --ground CODE to refuse, then --delivered once your letter has left")
+    if ground is not None and _GROUND.fullmatch(ground) is None:
+        raise usage("--ground is a code such as MANIFESTLY_UNFOUNDED; prose belongs in the letter")
+
+    if delivered:
+        with opening.office() as office:
+            job = desk.job_of(office, case, CASES)
+            caller = desk.caller(office, actor, key_file)
+            done = office.delivery.refusal(job.ref, caller.sign("hand-over", job.ref))
+        show(closed_data(done, caller), closed_lines(done), as_json=as_json)
+        return
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        return office.decisions.refuse(ref, ground or "", caller.sign("refuse", ref))
+
+    said = "refused; write to the person, then say so with --delivered"
+    _decide(opening, case, actor, key_file, decision, said, as_json=as_json)
+
+
+@click.command("extend")
+@click.argument("case")
+@click.option(
+    "--reason", type=CODE, required=True, metavar="CODE", help="complex or many_requests."
+)
+@acting
+@json_option
+@pass_opening
+def extend_command(
+    opening: Opening,
+    *,
+    case: str,
+    reason: str,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Extend the time to answer, the person having been told; refused outside the legal window."""
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        return office.decisions.extend(ref, reason, caller.sign("extend", ref))
+
+    _decide(opening, case, actor, key_file, decision, "extended", as_json=as_json)
+
+
+def closed_data(done: Delivered, caller: Caller) -> dict[str, Any]:
+    """An answer that left, as JSON."""
+    return {
+        "case": done.ref,
+        "files": [str(file) for file in done.files],
+        "clocks": [{"clock": name, "state": state} for name, state in done.clocks],
+        "by": caller.name,
+    }
+
+
+def closed_lines(done: Delivered) -> Iterator[str]:
+    """An answer that left, as text."""
+    for file in done.files:
+        yield f"wrote {file}"
+    ended = ", ".join(f"{name} {state}" for name, state in done.clocks)
+    yield f"{done.ref} is closed{f'; clocks: {ended}' if ended else ''}."

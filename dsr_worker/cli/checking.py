@@ -1,0 +1,131 @@
+"""`dsr check`: whether files, policies, texts and systems are as answers will need them.
+
+Needs no ledger and no key: it runs in a review of the files as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+import click
+
+from dsr_worker.bootstrap import Files
+from dsr_worker.cli import faults
+from dsr_worker.cli.desk import Opening, pass_opening
+from dsr_worker.cli.faults import not_found
+from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.contract import Finding, Severity
+from dsr_worker.datamap import MappedSystem, connector_config
+from dsr_worker.documents import DocumentError
+from dsr_worker.fulfil.texts import Texts
+from dsr_worker.package import missing_texts
+from dsr_worker.policies import lint
+from dsr_worker.registry import Registry
+from dsr_worker.statutes import UnknownNameError, applicable
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One finding, and where it was made."""
+
+    where: str
+    severity: str
+    subject: str
+    message: str
+    remedy: str = ""
+
+
+@click.command("check")
+@click.option("--system", metavar="NAME", help="Only this system.")
+@json_option
+@pass_opening
+@click.pass_context
+def check_command(
+    ctx: click.Context, opening: Opening, *, system: str | None, as_json: bool
+) -> None:
+    """Check files, policies, the texts that Art. 15 GDPR asks for, and every system."""
+    settings = opening.read_settings()
+    try:
+        files = Files.load(settings.config_dir)
+    except DocumentError as error:
+        lines = [_Line("files", "error", "", fault) for fault in error.faults]
+    except KeyError as error:
+        lines = [_Line("files", "error", "organisation.yaml", str(error.args[0]))]
+    else:
+        registry = opening.registry or Registry()
+        lines = list(_lines(files, registry, system))
+    errors = sum(line.severity == Severity.ERROR for line in lines)
+    warnings = sum(line.severity == Severity.WARNING for line in lines)
+    data = {"errors": errors, "warnings": warnings, "findings": [asdict(line) for line in lines]}
+    shown = table(
+        ("where", "", "what", "says"),
+        ((p.where, p.severity, p.subject, _said(p)) for p in lines),
+    )
+    summary = f"{errors} error(s), {warnings} warning(s)."
+    show(data, [*shown, summary] if lines else [summary], as_json=as_json)
+    ctx.exit(faults.REFUSED if errors else faults.OK)
+
+
+def _said(line: _Line) -> str:
+    return f"{line.message}; {line.remedy}" if line.remedy else line.message
+
+
+def _lines(files: Files, registry: Registry, only: str | None) -> Iterator[_Line]:
+    mapped = files.maps.systems
+    if only is not None and only not in mapped:
+        raise not_found(f"there is no such system; the map has {', '.join(sorted(mapped))}")
+    wanted = {name: m for name, m in mapped.items() if only in (None, name)}
+    if only is None:
+        yield from _policies(files)
+    yield from _texts(files, wanted)
+    for name, one in sorted(wanted.items()):
+        yield from _system(files, registry, name, one)
+
+
+def _policies(files: Files) -> Iterator[_Line]:
+    systems = [mapped.system for mapped in files.maps.systems.values()]
+    for message in lint(files.policies, systems):
+        yield _Line("policies", "error", "", message)
+    bound = {name for policy in files.policies.by_name.values() for name in policy.bound}
+    for system in systems:
+        for collection in system.collections.values():
+            if collection.record_class is None or collection.record_class not in bound:
+                named = collection.record_class or "none"
+                message = f"no policy in force binds its class ({named}): it is never swept"
+                yield _Line("policies", "warning", f"{system.name}.{collection.name}", message)
+
+
+def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[_Line]:
+    own = files.organisation
+    texts = Texts(own, files.policies)
+    country = own.establishment.country
+    try:
+        law = applicable(country).name
+    except UnknownNameError:
+        law = None
+    systems = [mapped.system for mapped in wanted.values()]
+    seen: set[str] = set()
+    for language in own.languages:
+        for missing in missing_texts(texts.for_package(language, law, country), systems):
+            where = f"{missing.where} ({language})" if missing.where == "organisation" else ""
+            subject = where or missing.where
+            if f"{subject} {missing.text}" not in seen:
+                seen.add(f"{subject} {missing.text}")
+                message = f"{missing.text} is not written ({missing.article})"
+                yield _Line("texts", "error", subject, message, "no access package can be made")
+
+
+def _system(files: Files, registry: Registry, name: str, mapped: MappedSystem) -> Iterator[_Line]:
+    try:
+        config_class = registry.connector_class(mapped.connector).Config
+        config = connector_config(mapped, config_class, base=files.folder)
+        findings = list(registry.make(mapped.system, config).check())
+    except Exception as error:  # noqa: BLE001 - an ill system is a line, the others are checked too
+        code, message, _ = faults.described(error)
+        if code == "unexpected":
+            message = f"its check failed ({type(error).__name__})"
+        yield _Line(name, "error", mapped.connector, message)
+        return
+    for found in findings or [Finding(Severity.OK, name, "answers")]:
+        yield _Line(name, found.severity.value, found.subject, found.message, found.remedy)

@@ -1,0 +1,203 @@
+"""`dsr due`: every open clock, soonest first; and what the law would say of a request or a breach.
+
+The what-if (`--law`, `--country`) asks the law packs alone: no ledger, no key, no service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsr_worker.cli.faults import usage
+from dsr_worker.cli.output import json_option, local, remaining, show, table
+from dsr_worker.cli.values import INSTANT
+
+if TYPE_CHECKING:
+    from dsr_worker.domain.breach import Duty
+    from dsr_worker.ledger.warnings import DueRow
+
+
+@click.command("due")
+@click.option("--law", metavar="NAME", help="What would this law say? Such as eu-gdpr.")
+@click.option("--right", metavar="RIGHT", help="access, erasure, … (with --law or --country).")
+@click.option("--country", metavar="CODE", help="Where the person lives: DE, GB-ENG, US-CA.")
+@click.option("--received", type=INSTANT, help="When the request came, with offset.")
+@click.option("--zone", metavar="ZONE", help="Zone of the civil date; default: the country's.")
+@click.option("--breach", is_flag=True, help="Duties of a breach instead of a request's clocks.")
+@click.option("--aware", type=INSTANT, help="When the breach became known, with offset.")
+@click.option("--ics", is_flag=True, help="Print the open clocks as a calendar (iCalendar).")
+@json_option
+@click.pass_context
+def due_command(ctx: click.Context, /, *, ics: bool, as_json: bool, **options: Any) -> None:
+    """List every open clock, soonest first; or, with --law or --country, compute a what-if."""
+    if not any(options.values()):
+        _open_clocks(ctx, ics=ics, as_json=as_json)
+        return
+    if ics:
+        raise usage("--ics is for the open clocks: leave the what-if's options out")
+    if options["law"] is None and options["country"] is None:
+        raise usage("name a --law (such as eu-gdpr) or a --country (such as DE)")
+    try:
+        if options["breach"]:
+            _breach(options, as_json=as_json)
+        else:
+            _request(options, as_json=as_json)
+    except ValueError as error:
+        if type(error) is ValueError:
+            raise usage(str(error)) from None
+        raise
+
+
+# ---- the open clocks
+
+
+def _open_clocks(ctx: click.Context, *, ics: bool, as_json: bool) -> None:
+    from dsr_worker.cli.desk import Opening  # noqa: PLC0415 - the what-if starts without a ledger
+    from dsr_worker.ledger import warnings  # noqa: PLC0415 - as above
+
+    with ctx.ensure_object(Opening).office() as office, office.ledger.transaction() as cursor:
+        rows = warnings.due_list(cursor)
+    if ics:
+        click.echo(warnings.ics(rows), nl=False)
+        return
+    data = {"clocks": [_clock(row) for row in rows], "forecasts": warnings.forecasts(rows)}
+    show(data, _clock_lines(rows), as_json=as_json)
+
+
+def _clock(row: DueRow) -> dict[str, Any]:
+    plain = row._asdict()
+    plain["case"] = plain.pop("ref")
+    plain["remaining_s"] = plain.pop("remaining")
+    return plain
+
+
+def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
+    if not rows:
+        yield "No clock is open."
+        return
+    yield from table(
+        ("case", "clock", "recipient", "act by", "left", "statute says", "forecast", "stuck"),
+        (
+            (
+                row.ref,
+                row.clock,
+                row.recipient,
+                local(row.conservative_due_at, row.zone),
+                remaining(row.remaining),
+                local(row.due_at, row.zone) + ("" if row.verified else " NOT VERIFIED"),
+                row.forecast,
+                ", ".join(row.stuck),
+            )
+            for row in rows
+        ),
+    )
+
+
+# ---- what the law would say
+
+
+def _request(options: dict[str, Any], *, as_json: bool) -> None:
+    from dsr_worker.statutes import ClockKind, applicable, request_clocks  # noqa: PLC0415 - read when asked
+
+    right, received = options["right"], options["received"]
+    if right is None or received is None:
+        raise usage("the what-if of a request needs --right and --received")
+    pack = applicable(options["country"], options["law"])
+    right = {"deletion": "erasure"}.get(right, right)
+    specs = request_clocks(pack, right, options["country"], received, options["zone"])
+    answer = specs[0]
+    acknowledge = next((s for s in specs if s.kind is ClockKind.ACKNOWLEDGE), None)
+    due, extended = answer.due, answer.extended_due
+    data = {
+        "law": pack.name,
+        "right": right,
+        "country": answer.country,
+        "received_at": received,
+        "due_on": due.due_on,
+        "due_at": due.due_at,
+        "conservative_due_on": due.conservative_due_on,
+        "conservative_due_at": due.conservative_due_at,
+        "extended_due_on": extended and extended.due_on,
+        "conservative_extended_due_on": extended and extended.conservative_due_on,
+        "extension_notice_by": answer.extension_notice_by,
+        "acknowledge_by": acknowledge and acknowledge.due.due_on,
+        "conservative_acknowledge_by": acknowledge and acknowledge.due.conservative_due_on,
+        "citation": answer.citation,
+        "standing": answer.standing,
+        "verified": all(spec.verified for spec in specs),
+        "checked_on": answer.checked_on,
+        "zone": due.zone,
+        "calendar": due.calendar,
+        "calendar_version": due.calendar_version,
+    }
+    show(data, _request_lines(data), as_json=as_json)
+
+
+def _request_lines(data: dict[str, Any]) -> Iterator[str]:
+    yield f"{data['law']}, {data['right']}, {data['country']} ({data['zone']})"
+    yield f"answer by        {data['due_on'] or 'no number in the law'}"
+    yield f"act by           {data['conservative_due_on']}"
+    if data["extended_due_on"]:
+        told = data["extension_notice_by"]
+        yield f"extended         {data['extended_due_on']} (the person told by {told})"
+    if data["acknowledge_by"]:
+        yield f"acknowledge by   {data['acknowledge_by']}"
+    yield f"source           {data['citation']} ({data['standing']}, {data['checked_on']})"
+    if not data["verified"]:
+        yield "NOT VERIFIED: nobody has read a source for a row of this answer"
+
+
+def _breach(options: dict[str, Any], *, as_json: bool) -> None:
+    from dsr_worker.domain.calendar import CALENDAR_VERSION  # noqa: PLC0415 - read when asked
+    from dsr_worker.statutes import breach_duties, locality, market  # noqa: PLC0415 - as above
+
+    aware: datetime | None = options["aware"]
+    if aware is None:
+        raise usage("the what-if of a breach needs --aware")
+    where = market(options["country"], options["law"])
+    duties = breach_duties([where], aware, None, options["zone"])
+    zone = locality(where.country or where.pack.countries[0], options["zone"]).zone
+    data = {
+        "law": where.pack.name,
+        "country": where.country,
+        "aware_at": aware,
+        "verified": all(duty.verified for duty in duties),
+        "zone": zone,
+        "calendar_version": CALENDAR_VERSION,
+        "obligations": [_obligation(duty) for duty in duties],
+    }
+    show(data, _breach_lines(data, duties), as_json=as_json)
+
+
+def _obligation(duty: Duty) -> dict[str, Any]:
+    return {
+        "recipient": duty.recipient,
+        "body": duty.body,
+        "jurisdiction": duty.jurisdiction,
+        "due_at": duty.due_at,
+        "act_by": duty.house_due_at,
+        "state": duty.state,
+        "condition": duty.condition,
+        "citation": duty.citation,
+        "verified": duty.verified,
+    }
+
+
+def _breach_lines(data: dict[str, Any], duties: list[Duty]) -> Iterator[str]:
+    yield f"{data['law']}: duties of a breach known since {data['aware_at'].isoformat()}"
+    yield from table(
+        ("recipient", "body", "due", "act by", "source"),
+        (
+            (
+                duty.recipient,
+                duty.body,
+                local(duty.due_at, data["zone"]),
+                local(duty.house_due_at, data["zone"]),
+                duty.citation + ("" if duty.verified else " NOT VERIFIED"),
+            )
+            for duty in duties
+        ),
+    )

@@ -1,0 +1,171 @@
+"""Legal holds: `dsr hold place|list|release`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsr_worker.bootstrap import Office
+from dsr_worker.cli import desk
+from dsr_worker.cli.desk import Opening, acting, pass_opening
+from dsr_worker.cli.faults import usage
+from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.cli.values import DAY, canonical, identity_options, stated
+from dsr_worker.contract import System
+from dsr_worker.domain.hold import DatasetHeld, PeopleHeld, RowsHeld, Scope
+from dsr_worker.ledger import holds
+
+_ROW_PARTS = 3
+
+
+@click.group("hold")
+def hold_command() -> None:
+    """Keep data from being erased while a legal hold stands."""
+
+
+@hold_command.command("place")
+@identity_options
+@click.option("--rows", multiple=True, metavar="SYSTEM.COLLECTION.FIELD=VALUE")
+@click.option("--dataset", metavar="SYSTEM[.COLLECTION]")
+@click.option("--reason", required=True, metavar="CODE", help="Such as ER_LEGAL_CLAIMS.")
+@click.option("--matter", required=True, metavar="ID", help="An opaque id of the dispute.")
+@click.option("--review", "review_on", type=DAY, required=True, help="When a person looks again.")
+@acting
+@json_option
+@pass_opening
+def _place(opening: Opening, /, **options: Any) -> None:
+    """Hold a person, rows of one collection, or a whole dataset. It stands from this moment."""
+    named = stated(options)
+    rows: Sequence[str] = options["rows"]
+    if sum((bool(named), bool(rows), options["dataset"] is not None)) != 1:
+        raise usage("hold a person (--email …), --rows or a --dataset: one of them")
+    with opening.office() as office:
+        scope = _scope(office, named, rows, options["dataset"])
+        caller = desk.caller(office, options["actor"], options["key_file"])
+        placed = _placed(office, scope, options, caller.sign("place-hold", "new"))
+    data = {"hold": placed, "reason": options["reason"], "review_on": options["review_on"]}
+    lines = [f"{placed} stands: nothing under it is erased. Review on {options['review_on']}."]
+    show(data, lines, as_json=options["as_json"])
+
+
+def _placed(office: Office, scope: Scope, options: dict[str, Any], signed: Any) -> str:
+    review_on: date = options["review_on"]
+    try:
+        return office.holding.place(
+            scope, options["reason"], options["matter"], review_on, signed
+        ).ref
+    except ValueError as error:
+        if type(error) is ValueError:  # the domain's own plain refusals
+            raise usage(str(error)) from None
+        raise
+
+
+def _scope(
+    office: Office, named: list[tuple[str, str]], rows: Sequence[str], dataset: str | None
+) -> Scope:
+    systems = office.files.maps.by_name
+    if named:
+        kinds = {
+            kind
+            for system in systems.values()
+            for collection in system.collections.values()
+            for kind in collection.identity_kinds
+        }
+        return PeopleHeld(canonical(named, office.files.organisation.claims.rules, kinds))
+    if dataset is not None:
+        name, _, collection = dataset.partition(".")
+        _known(systems, name, collection or None, None)
+        return DatasetHeld(name, collection or None)
+    return _rows(systems, rows)
+
+
+def _rows(systems: dict[str, System], rows: Sequence[str]) -> RowsHeld:
+    """One hold over rows of one place; several values of it may be given."""
+    places, values = set(), []
+    for row in rows:
+        place, equals, value = row.partition("=")
+        parts = place.split(".", _ROW_PARTS - 1)
+        if not equals or len(parts) != _ROW_PARTS or not value:
+            raise usage("--rows is written SYSTEM.COLLECTION.FIELD=VALUE")
+        places.add(tuple(parts))
+        values.append(value)
+    if len(places) != 1:
+        raise usage("one hold is over one field of one collection; place several of one --matter")
+    ((name, collection, field),) = places
+    _known(systems, name, collection, field)
+    return RowsHeld(name, collection, field, tuple(values))
+
+
+def _known(
+    systems: dict[str, System], name: str, collection: str | None, field: str | None
+) -> None:
+    """Raise Fault for a place that the data map does not know: it would hold nothing."""
+    if name not in systems:
+        raise usage(f"the map has no such system; it has {', '.join(sorted(systems))}")
+    collections = systems[name].collections
+    if collection is None:
+        return
+    if collection not in collections:
+        raise usage(f"{name} has no such collection; it has {', '.join(sorted(collections))}")
+    if field is not None and field not in collections[collection].fields:
+        fields = ", ".join(sorted(collections[collection].fields))
+        raise usage(f"{name}.{collection} has no such field; it has {fields}")
+
+
+_COLUMNS = (
+    *("hold", "scope", "system", "collection", "reason", "matter"),
+    *("review_on", "placed_at", "placed_by"),
+)
+
+
+@hold_command.command("list")
+@json_option
+@pass_opening
+def _list(opening: Opening, *, as_json: bool) -> None:
+    """List the holds that stand."""
+    with opening.office() as office, office.ledger.transaction() as cursor:
+        standing = [dict(zip(_COLUMNS, row, strict=True)) for row in holds.listed(cursor)]
+    show({"holds": standing}, _lines(standing), as_json=as_json)
+
+
+def _lines(standing: list[dict[str, Any]]) -> Iterator[str]:
+    if not standing:
+        yield "No hold stands."
+        return
+    yield from table(
+        ("hold", "on", "reason", "matter", "review on", "placed", "by"),
+        (
+            (
+                row["hold"],
+                row["scope"]
+                + (f" {row['system']}" if row["system"] else "")
+                + (f".{row['collection']}" if row["collection"] else ""),
+                row["reason"],
+                row["matter"],
+                row["review_on"],
+                f"{row['placed_at']:%Y-%m-%d}",
+                row["placed_by"],
+            )
+            for row in standing
+        ),
+    )
+
+
+@hold_command.command("release")
+@click.argument("hold")
+@acting
+@json_option
+@pass_opening
+def _release(
+    opening: Opening, *, hold: str, actor: str | None, key_file: Path | None, as_json: bool
+) -> None:
+    """Release a hold. What it kept is erased by a promise or a sweep later, not by this."""
+    with opening.office() as office:
+        job = desk.job_of(office, hold, ("hold",))
+        caller = desk.caller(office, actor, key_file)
+        office.holding.release(job.ref, caller.sign("release-hold", job.ref))
+    show({"hold": job.ref, "released": True}, [f"{job.ref} is released."], as_json=as_json)

@@ -1,0 +1,1 @@
+"""The files that `dsr init` writes, as data."""

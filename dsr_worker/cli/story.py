@@ -1,0 +1,107 @@
+"""Events as sentences, from their codes alone.
+
+In: an event as the chain holds it. Out: the same with a sentence. Digests are cut short, signatures
+mentioned; whatever else a sentence does not name is listed behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SENTENCES: Mapping[str, str] = {
+    "submitted": "a request for {request_kind} came in",
+    "identity_verified": "the person was verified ({method})",
+    "code_sent": "a code was sent to the contact on file",
+    "resolved": "the person's identities are known in each system",
+    "contested": "an identity belongs to several people and is not used",
+    "planned": "a plan was made",
+    "approved": "the plan was approved",
+    "approval_voided": "the approval no longer covers what would happen ({reason})",
+    "step_done": "{action} was done",
+    "intent": "{action} was about to change rows, counted beforehand",
+    "effect": "rows were changed",
+    "waiting": "{action} waits ({code})",
+    "needs_human": "a person is needed ({code})",
+    "failed": "{action} failed ({code})",
+    "package_made": "the package was made",
+    "package_handed_over": "the answer was handed over ({method})",
+    "package_destroyed": "the package was destroyed ({reason})",
+    "certificate_made": "the certificate was made",
+    "deferred_promised": "rows that must stay for now go when their time is over",
+    "deferred_due": "the time of rows that had to stay is over",
+    "hold_placed": "a legal hold was placed",
+    "hold_released": "a legal hold was released",
+    "clock_started": "the clock {clock} started, due {due_at}",
+    "clock_met": "the clock {clock} was met",
+    "clock_extended": "the clock {clock} was extended ({reason}) to {new_due_at}",
+    "warning_sent": "a warning of the clock {clock} went out",
+    "warning_acknowledged": "a warning of the clock {clock} was acknowledged",
+    "sweep_planned": "the sweep of {policy} was planned",
+    "sweep_approved": "the sweep of {policy} was approved",
+    "sweep_done": "the sweep of {policy} was done",
+    "breach_declared": "a breach was declared",
+    "breach_assessed": "the breach was assessed",
+    "notices_approved": "the notices were approved",
+    "notice_sent": "notices were sent",
+    "closed": "closed",
+    "note_added": "a note was added",
+    "shredded": "the identities were shredded",
+    "late_result_ignored": "a result that came too late was ignored",
+}
+
+_QUIET = frozenset({"signature"})
+_MOST_SHOWN = 6
+
+
+def told(event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event with its sentence."""
+    return {
+        "seq": event["seq"],
+        "at": event["at"],
+        "actor": event["actor"],
+        "kind": event["kind"],
+        "body": event["body"],
+        "text": _sentence(event["kind"], event["body"]),
+    }
+
+
+def _sentence(kind: str, body: Mapping[str, Any]) -> str:
+    template = _SENTENCES.get(kind, kind)
+    named = {key for key in body if f"{{{key}}}" in template}
+    said = template.format_map(_Lenient({key: _short(body[key]) for key in named}))
+    rest = list(_rest({k: v for k, v in body.items() if k not in named | _QUIET}))
+    signed = "; signed" if "signature" in body else ""
+    return f"{said}{': ' if rest else ''}{', '.join(rest)}{signed}"
+
+
+def _rest(body: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in body.items():
+        if isinstance(value, list) and key == "identities":
+            yield f"{len(value)} {key}"
+        elif key == "outcomes":
+            yield "; ".join(_outcome(part) for part in value)
+        else:
+            yield f"{key} {_short(value)}"
+
+
+def _outcome(part: Mapping[str, Any]) -> str:
+    place = ".".join(part[key] for key in ("system", "collection") if key in part)
+    ground = f" ({part['ground']})" if part.get("ground") else ""
+    return f"{place} {part.get('outcome', '')} {part.get('rows', 0)}{ground}".strip()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={_short(part)}" for key, part in value.items()) or "none"
+    if isinstance(value, list):
+        shown = " ".join(_short(part) for part in value[:_MOST_SHOWN]) or "none"
+        return shown + (f" … ({len(value)})" if len(value) > _MOST_SHOWN else "")
+    text = str(value)
+    is_digest = len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text)  # noqa: PLR2004 - digests are longer
+    return f"{text[:12]}…" if is_digest else text
+
+
+class _Lenient(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"

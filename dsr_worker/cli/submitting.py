@@ -1,0 +1,273 @@
+"""`dsr submit`: one request, or a CSV file of them with a result for each row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from dsr_worker.bootstrap import Office
+from dsr_worker.cli import desk, faults
+from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
+from dsr_worker.cli.faults import Fault, usage
+from dsr_worker.cli.output import json_option, local, note, show
+from dsr_worker.cli.root import Options
+from dsr_worker.cli.values import (
+    CODE,
+    INSTANT,
+    Word,
+    canonical,
+    code,
+    identity_options,
+    instant,
+    stated,
+)
+from dsr_worker.cli.values import pair as kind_and_value
+from dsr_worker.domain.request import CARRIED_OUT, kind_of
+from dsr_worker.fulfil.intake import SUBMIT, Accepted, Request
+from dsr_worker.ledger import LedgerUnreachable, instances
+from dsr_worker.statutes import ClockSpec
+
+COLUMNS = (
+    *("kind", "email", "customer_number", "phone", "identity", "law", "country", "channel"),
+    *("received", "zone", "language", "idempotency_key", "attest"),
+)
+"""What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`."""
+
+_TELL_EVERY = 100
+
+
+@click.command("submit")
+@click.option("--kind", metavar="KIND", help=f"{' or '.join(sorted(CARRIED_OUT))}.")
+@identity_options
+@click.option("--law", metavar="NAME", help="Such as eu-gdpr; default: from --country.")
+@click.option("--country", metavar="CODE", help="Where the person lives: DE, GB-ENG, US-CA.")
+@click.option("--channel", type=CODE, default="other", help="How it came: mail, web, letter, …")
+@click.option("--received", type=INSTANT, help="When it came, with offset; default: now.")
+@click.option("--zone", metavar="ZONE", help="Zone of the day of receipt; default: by the law.")
+@click.option("--language", metavar="CODE", help="Language of the answer, such as de.")
+@click.option("--idempotency-key", "idempotency_key", metavar="KEY", help="Same key, same case.")
+@click.option("--attest", type=CODE, metavar="METHOD", help="You know who asks, and how you know.")
+@click.option("--verify", type=Word("code"), help="Send a code to the contact on file (default).")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Submit every row of a file; its columns are called like the options.",
+)
+@acting
+@json_option
+@pass_opening
+@click.pass_context
+def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> None:
+    """Take a request in and print its case and due dates."""
+    if options["attest"] and options["verify"]:
+        raise usage("a person is verified by --attest or by --verify code, not by both")
+    with opening.office() as office:
+        caller = desk.caller(office, options["actor"], options["key_file"])
+        if options["csv_file"] is not None:
+            ctx.exit(_many(office, caller, options))
+        named = stated(options)
+        if not options["kind"] or not named:
+            raise usage(
+                f"name --kind ({', '.join(sorted(CARRIED_OUT))}) and who asks, such as --email"
+            )
+        request = _request(office, options, named)
+        accepted = _submit(office, caller, request)
+        desk.ring(office, accepted.ring)
+    show(told(accepted), _lines(accepted), as_json=options["as_json"])
+
+
+def _request(office: Office, options: Mapping[str, Any], named: list[tuple[str, str]]) -> Request:
+    kinds = {
+        kind
+        for mapped in office.files.maps.systems.values()
+        for collection in mapped.system.collections.values()
+        for kind in collection.identity_kinds
+    }
+    language = options.get("language") or None
+    if language is not None and not (len(language) == 2 and language.isalpha()):  # noqa: PLR2004 - ISO 639-1
+        raise usage("--language has two letters, such as de")
+    attested = options.get("attest")
+    return Request(
+        kind=kind_of(options["kind"] or ""),
+        identities=canonical(named, office.files.organisation.claims.rules, kinds),
+        received_at=options.get("received") or instances.now(office.ledger),
+        channel=options.get("channel") or "other",
+        law=options.get("law") or None,
+        country=options.get("country") or None,
+        zone=options.get("zone") or None,
+        language=language,
+        verification=f"attested:{attested}" if attested else "code",
+        idempotency_key=options.get("idempotency_key") or None,
+    )
+
+
+def _submit(office: Office, caller: Caller, request: Request) -> Accepted:
+    return office.intake.submit(request, caller.sign(SUBMIT, "new", request.digest()))
+
+
+def told(accepted: Accepted) -> dict[str, Any]:
+    """A case taken in, as JSON."""
+    return {
+        "case": accepted.ref,
+        "repeated": accepted.repeated,
+        "clocks": [_clock(spec) for spec in accepted.clocks],
+    }
+
+
+def _clock(spec: ClockSpec) -> dict[str, Any]:
+    return {
+        "clock": spec.kind.value,
+        "law": spec.law,
+        "country": spec.country,
+        "due_on": spec.due.due_on,
+        "due_at": spec.due.due_at,
+        "conservative_due_on": spec.due.conservative_due_on,
+        "conservative_due_at": spec.due.conservative_due_at,
+        "extended_due_on": spec.extended_due and spec.extended_due.due_on,
+        "zone": spec.due.zone,
+        "citation": spec.citation,
+        "verified": spec.verified,
+        "calendar_version": spec.due.calendar_version,
+    }
+
+
+def _lines(accepted: Accepted) -> Iterator[str]:
+    again = " (it was taken in before under this key)" if accepted.repeated else ""
+    yield f"{accepted.ref}{again}"
+    for spec in accepted.clocks:
+        due = spec.due
+        mark = "" if spec.verified else "  NOT VERIFIED: nobody has read a source for this row"
+        yield (
+            f"  {spec.kind.value:<12} {local(due.due_at, due.zone)};"
+            f" act by {local(due.conservative_due_at, due.zone)}"
+        )
+        yield f"  {'':<12} {spec.law}, {spec.citation}{mark}"
+
+
+# ---- many
+
+
+@dataclass
+class _Tally:
+    """What became of a file's rows."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ring: set[str] = field(default_factory=set)
+    accepted: int = 0
+    stopped_at: int | None = None
+
+
+def _many(office: Office, caller: Caller, options: Options) -> int:
+    """Submit every row; the exit code. A bad row never stops the others."""
+    tally = _Tally()
+    with Path(options["csv_file"]).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, row in _rows(file):
+            if not _one(office, caller, options, number, row, tally):
+                break
+            if number % _TELL_EVERY == 0:
+                note(f"{number} rows read, {tally.accepted} accepted")
+                _ring(office, tally)
+    _ring(office, tally)
+    refused = len(tally.rows) - tally.accepted
+    note(f"{len(tally.rows)} rows: {tally.accepted} accepted, {refused} refused")
+    data = {"accepted": tally.accepted, "refused": refused, "rows": tally.rows}
+    if tally.stopped_at is not None:
+        data["stopped_at"] = tally.stopped_at
+    show(data, map(_row_line, tally.rows), as_json=options["as_json"])
+    if tally.stopped_at is not None:
+        raise Fault(
+            "ledger_unreachable",
+            f"the ledger stopped answering at row {tally.stopped_at}; it and later ones were not"
+            " taken in: submit them again (rows with an idempotency key are never taken in twice)",
+            faults.NOT_READY,
+        )
+    return faults.REFUSED if refused else faults.OK
+
+
+def _ring(office: Office, tally: _Tally) -> None:
+    desk.ring(office, tally.ring)
+    tally.ring.clear()
+
+
+def _rows(file: TextIO) -> Iterator[tuple[int, dict[str, str] | None]]:
+    """Number (the header is 0) and fields of each row; None where the row cannot be read.
+
+    A row is one line, so that a quote too many spoils no other row.
+    """
+    heads = [head.strip().lower().replace("-", "_") for head in _cells(file.readline()) or ()]
+    unknown = [str(at) for at, head in enumerate(heads, 1) if head not in COLUMNS]
+    if unknown or not heads:
+        message = f"column {', '.join(unknown) or '1'} of the first line has no name that is known"
+        raise usage(f"{message}; known: {', '.join(COLUMNS)}")
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            cells = _cells(line)
+            fits = cells is not None and len(cells) <= len(heads)
+            yield number, dict(zip(heads, cells or (), strict=False)) if fits else None
+
+
+def _cells(line: str) -> list[str] | None:
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return None
+
+
+def _one(
+    office: Office,
+    caller: Caller,
+    options: Options,
+    number: int,
+    row: dict[str, str] | None,
+    tally: _Tally,
+) -> bool:
+    """Submit one row; False when the ledger is gone and there is no use in going on."""
+    try:
+        request = _row_request(office, options, row)
+        accepted = _submit(office, caller, request)
+    except LedgerUnreachable:
+        tally.stopped_at = number
+        return False
+    except Exception as error:  # noqa: BLE001 - a bad row never stops the others
+        code_, message, _ = faults.described(error)
+        refusal = {"row": number, "status": "refused", "code": code_, "message": message}
+        tally.rows.append(refusal)
+        return True
+    tally.accepted += 1
+    tally.ring.update(accepted.ring)
+    tally.rows.append({"row": number, "status": "accepted", **told(accepted)})
+    return True
+
+
+def _row_request(office: Office, options: Options, row: Mapping[str, str] | None) -> Request:
+    """A row's request; what the row leaves empty comes from the command's options."""
+    if row is None:
+        raise usage("the row cannot be read: mend its quotes or its number of columns")
+    given = {key: value for key, value in row.items() if value.strip()}
+    named = [(kind, given[kind]) for kind in COLUMNS[1:4] if kind in given]
+    identities = given.get("identity", "").split(";")
+    named += [kind_and_value(text.strip(), "identity") for text in identities if text.strip()]
+    received: datetime | None = options["received"]
+    if "received" in given:
+        received = instant(given["received"], "received")
+    for name in ("channel", "attest"):
+        if name in given:
+            code(given[name], name)
+    if not named:
+        raise usage("the row names nobody: fill email, customer_number, phone or identity")
+    return _request(office, {**options, **given, "received": received}, named)
+
+
+def _row_line(row: Mapping[str, Any]) -> str:
+    if row["status"] == "refused":
+        return f"row {row['row']}: refused ({row['code']}): {row['message']}"
+    clocks = row["clocks"]
+    again = ", taken in before" if row["repeated"] else ""
+    return f"row {row['row']}: {row['case']}, act by {clocks[0]['conservative_due_on']}{again}"

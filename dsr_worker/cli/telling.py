@@ -1,0 +1,272 @@
+"""How things stand and what happened: `dsr status`, `dsr explain`, `dsr evidence verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from dsr_worker.bootstrap import Office
+from dsr_worker.cli import desk, faults, story
+from dsr_worker.cli.desk import Opening, pass_opening
+from dsr_worker.cli.output import json_option, local, remaining, show, table
+from dsr_worker.evidence import GENESIS, Checkpoint, merkle_root, verify_chain, verify_checkpoint
+from dsr_worker.ledger import checkpoints, reports
+from dsr_worker.ledger.reports import OpenJob
+
+
+@click.command("status")
+@click.argument("case", required=False)
+@json_option
+@pass_opening
+def status_command(opening: Opening, *, case: str | None, as_json: bool) -> None:
+    """Show open jobs, or one: where each stands, what it waits for, what to do next."""
+    with opening.office() as office:
+        if case is None:
+            with office.ledger.transaction() as cursor:
+                rows = reports.open_jobs(cursor)
+            data = {"jobs": [_job(row) for row in rows]}
+            show(data, _overview(rows), as_json=as_json)
+            return
+        data = _one(office, case)
+    show(data, _one_lines(data), as_json=as_json)
+
+
+def _job(row: OpenJob) -> dict[str, Any]:
+    return {
+        "case": row.ref,
+        "kind": row.kind,
+        "state": row.state,
+        "phase": row.phase,
+        "due_at": row.due_at,
+        "zone": row.zone,
+        "remaining_s": None if row.due_at is None else row.due_at - row.now,
+        "waits_for": waits_for(row),
+        "stuck": row.stuck,
+        "next": next_step(row),
+    }
+
+
+def _overview(rows: Sequence[OpenJob]) -> Iterator[str]:
+    if not rows:
+        yield "Nothing is open."
+        return
+    yield from table(
+        ("case", "kind", "state", "act by", "left", "waits for", "next"),
+        (
+            (
+                row.ref,
+                row.kind,
+                row.state,
+                local(row.due_at, row.zone or "UTC") if row.due_at else "",
+                remaining(row.due_at - row.now) if row.due_at else "",
+                waits_for(row),
+                next_step(row) or "",
+            )
+            for row in rows
+        ),
+    )
+
+
+def waits_for(row: OpenJob) -> str:
+    """What a job waits for, in codes: a person, a system, another case, the workers."""
+    if row.stuck:
+        return "a person: " + ", ".join(row.stuck)
+    if row.waiting:
+        return ", ".join(row.waiting)
+    if row.working:
+        return "workers: " + ", ".join(row.working)
+    if row.phase == "after_access":
+        return "access first: " + ", ".join(row.facts.get("waits_for", ()))
+    return _AWAITED.get(row.state, row.phase)
+
+
+_AWAITED: Mapping[str, str] = {
+    "verifying": "the code from the person, or an attestation",
+    "awaiting_approval": "approval by a second person",
+    "ready": "hand-over",
+    "refused": "your letter",
+    "needs_human": "a person",
+}
+
+
+def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
+    """The command that takes a job further; None while it goes on by itself."""
+    if any(code.endswith(":several_people") for code in row.stuck):
+        return f"dsr choose {row.ref} KIND=VALUE"
+    if row.stuck:
+        return f"dsr retry {row.ref}"
+    if row.state == "awaiting_approval":
+        verb = {"sweep": "sweep approve", "breach": "breach approve-notices"}.get(row.kind)
+        return f"dsr {verb or 'approve'} {row.ref}"
+    if row.state == "verifying" and row.phase == "await_code":
+        return f"dsr verify {row.ref} --code N"
+    if row.state == "ready":
+        return f"dsr {'package' if row.kind == 'access' else 'certificate'} {row.ref} --to FILE"
+    if row.state == "refused":
+        return f"dsr refuse {row.ref} --delivered"
+    if row.state == "needs_human":
+        return f"dsr explain {row.ref}"
+    if row.kind == "breach" and row.state == "notified":
+        return f"dsr breach told {row.ref} CLOCK --at INSTANT"
+    return None
+
+
+def _one(office: Office, case: str) -> dict[str, Any]:
+    job = desk.job_of(office, case)
+    with office.ledger.transaction() as cursor:
+        open_now = reports.open_jobs(cursor, job.ref)
+        clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
+        outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
+        answer = reports.answer(cursor, job.id)
+    data = {
+        "case": job.ref,
+        "kind": job.kind,
+        "state": job.state,
+        "phase": job.phase,
+        "law": job.law,
+        "country": job.country,
+        "received_at": job.received_at,
+        "submitted_by": job.submitted_by,
+        "approved_by": job.approved_by,
+        "closed_at": job.closed_at,
+        "clocks": clocks,
+        "outcomes": outcomes,
+        "answer": None if answer is None else answer._asdict(),
+        "waits_for": None,
+        "stuck": (),
+        "next": None,
+    }
+    return data | (_job(open_now[0]) if open_now else {})
+
+
+def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    closed = f", closed {data['closed_at']:%Y-%m-%d}" if data["closed_at"] else ""
+    yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
+    if data["waits_for"]:
+        yield f"waits for   {data['waits_for']}"
+    if data["next"]:
+        yield f"next        {data['next']}"
+    for clock in data["clocks"]:
+        mark = "" if clock["verified"] else "  NOT VERIFIED"
+        due = local(clock["conservative_due_at"], clock["zone"])
+        source = f"{clock['citation']}{mark}"
+        yield f"clock       {clock['name']}: {clock['state']}, act by {due}; {source}"
+    if data["outcomes"]:
+        yield from table(
+            ("system", "collection", "outcome", "rows", "ground", "until"),
+            (
+                (o["system"], o["collection"], o["outcome"], o["rows"], o["ground"], o["until_on"])
+                for o in data["outcomes"]
+            ),
+        )
+    answer = data["answer"]
+    if answer:
+        left = answer["handed_over_at"]
+        gone = answer["destroyed_at"]
+        fate = f"handed over {left:%Y-%m-%d}" if left else "not handed over"
+        fate += f", destroyed {gone:%Y-%m-%d}" if gone else ""
+        yield f"answer      {answer['kind']}, {answer['size_bytes']} bytes, {fate}"
+
+
+# ---- the story
+
+
+@click.command("explain")
+@click.argument("case")
+@json_option
+@pass_opening
+@click.pass_context
+def explain_command(ctx: click.Context, opening: Opening, *, case: str, as_json: bool) -> None:
+    """Tell the story of a job from its chain of events, and check the chain."""
+    with opening.office() as office:
+        job = desk.job_of(office, case)
+        with office.ledger.transaction() as cursor:
+            chain = reports.events(cursor, job.id)
+    bad = verify_chain(chain, job=str(job.id), head=job.head_hash)
+    told = [story.told(json.loads(link.event)) for link in chain]
+    data = {
+        "case": job.ref,
+        "kind": job.kind,
+        "state": job.state,
+        "verified": bad is None,
+        "first_bad": bad,
+        "events": told,
+    }
+    lines = [f"{job.ref}: {job.kind}, {job.state}"]
+    lines += [f"{e['seq']:>4}  {e['at'][:19]}Z  {e['actor']:<12} {e['text']}" for e in told]
+    lines.append(
+        f"{len(chain)} events; the chain holds."
+        if bad is None
+        else f"THE CHAIN IS BROKEN at event {bad}: it was changed after it was written."
+    )
+    show(data, lines, as_json=as_json)
+    ctx.exit(faults.OK if bad is None else faults.REFUSED)
+
+
+# ---- evidence
+
+
+@click.group("evidence")
+def evidence_command() -> None:
+    """Check the log of events."""
+
+
+@evidence_command.command("verify")
+@click.argument("case", required=False)
+@json_option
+@pass_opening
+@click.pass_context
+def _verify(ctx: click.Context, opening: Opening, *, case: str | None, as_json: bool) -> None:
+    """Check the chain of one job, or all chains and the signed checkpoints over them."""
+    with opening.office() as office:
+        if case is None:
+            checked, problem = _all_chains(office)
+            sealed, unsealed = _checkpoints(office)
+            problem = problem or unsealed
+        else:
+            job = desk.job_of(office, case)
+            checked, sealed = 1, None
+            problem = _chain(office, reports.Head(job.id, job.ref, job.head_hash))
+    data = {"valid": problem is None, "chains": checked, "checkpoints": sealed, "problem": problem}
+    kept = "" if sealed is None else f" and {sealed} signed checkpoint(s)"
+    show(data, [problem or f"{checked} chain(s){kept} hold."], as_json=as_json)
+    ctx.exit(faults.OK if problem is None else faults.REFUSED)
+
+
+def _all_chains(office: Office) -> tuple[int, str | None]:
+    checked = 0
+    for head in reports.heads(office.ledger):
+        problem = _chain(office, head)
+        if problem is not None:
+            return checked, problem
+        checked += 1
+    return checked, None
+
+
+def _chain(office: Office, head: reports.Head) -> str | None:
+    with office.ledger.transaction() as cursor:
+        cursor.execute("SELECT head_hash FROM jobs WHERE id = %s", (head.id,))
+        now = bytes(cursor.fetchone().head_hash)
+        chain = reports.events(cursor, head.id)
+    bad = verify_chain(chain, job=str(head.id), head=now)
+    return None if bad is None else f"the chain of {head.ref} is broken at event {bad}"
+
+
+def _checkpoints(office: Office) -> tuple[int, str | None]:
+    """How many checkpoints hold, and what is wrong with the first that does not."""
+    with office.ledger.transaction() as cursor:
+        bodies = reports.checkpoint_bodies(cursor)
+    before = GENESIS.hex()
+    for held, body in enumerate(bodies):
+        point = Checkpoint.from_json(json.loads(body))
+        with office.ledger.transaction() as cursor:
+            root = merkle_root(checkpoints.covered(cursor, point.number)).hex()
+        if not verify_checkpoint(point, bytes.fromhex(point.public_key)):
+            return held, f"checkpoint {point.number} is not signed by the key it names"
+        if point.previous != before or point.root != root:
+            return held, f"checkpoint {point.number} does not fit the events that it covers"
+        before = point.digest
+    return len(bodies), None
