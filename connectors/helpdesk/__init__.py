@@ -18,6 +18,7 @@ from connectors.helpdesk.erase import Erasure
 from connectors.helpdesk.layout import Layout, Row, key_of, layout, value
 from connectors.helpdesk.mentions import Mentioning
 from connectors.helpdesk.people import ID_FIELD, Found, People
+from connectors.helpdesk.recheck import Recheck
 from connectors.helpdesk.records import Reading
 from connectors.helpdesk.sweep import Sweep
 from dsr_worker.contract import (
@@ -50,7 +51,7 @@ _MASKED_BY_API = {
 
 
 class Zendesk:
-    """Connector, Contacts, Resolves, Erases, Mentions, Sweeps and Affected for one helpdesk.
+    """One helpdesk; every protocol of the contract.
 
     Raises Configuration when the map names resources that the helpdesk does not have.
     """
@@ -169,7 +170,7 @@ class Zendesk:
         others = people.exactly(identity.kind, name, identity.value)
         return sum(1 for other in others if other["id"] not in found.users)
 
-    # ---- Erases and Mentions
+    # ---- Erases, Rechecks and Mentions
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The keys of everything of the subjects, soft-deleted rows too. Reads only."""
@@ -188,6 +189,14 @@ class Zendesk:
         if subjects:
             with self._api(ctx) as api:
                 yield from Erasure(api, self._layout, subjects, keys, ctx).run()
+
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """Which of `keys` are still there, in the bins too, and what else the identities find."""
+        if subjects:
+            with closing(Line(self._config)) as line:
+                yield from Recheck(Api(line, ctx), self._layout, subjects, keys, ctx).run()
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Where other people's tickets name the subjects. Reads only."""

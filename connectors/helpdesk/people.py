@@ -177,9 +177,19 @@ class People:
                 yield ref, kind
 
     def _only_soft(self, user: Row) -> bool:
-        if user["name"] == _GONE_NAME and not user.get("email"):
-            return False
-        return self._api.probe(f"deleted_users/{user['id']}") is not None
+        return not _is_gone(user) and soft_deleted(self._api, user["id"]) is not None
+
+
+def soft_deleted(api: Api, number: int) -> Row | None:
+    """A user who can still be restored; None for one who is alive, unknown or gone for good."""
+    answer = api.probe(f"deleted_users/{number}")
+    user: Row | None = None if answer is None else answer["deleted_user"]
+    return None if user is None or _is_gone(user) else user
+
+
+def _is_gone(user: Row) -> bool:
+    """Whether this is what a permanent deletion leaves of a user."""
+    return bool(user["name"] == _GONE_NAME and not user.get("email"))
 
 
 def refuse_agents(users: Iterable[Row], ref: str) -> None:
