@@ -1,0 +1,1 @@
+"""Acceptance: the invented shop, whose truth is known, through the whole software."""
