@@ -114,9 +114,9 @@ def dsr() -> None:
     """
 
 
-def main(args: Sequence[str] | None = None, prog_name: str | None = None) -> NoReturn:
+def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run `dsr` with these arguments (the process's own by default) and end with its exit code."""
-    dsr.main(args, prog_name)
+    dsr.main(args)
 
 
 Options = MutableMapping[str, Any]
