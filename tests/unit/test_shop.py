@@ -330,11 +330,15 @@ def test_the_helpdesk_holds_what_was_made() -> None:
         state = httpx.get(f"{fake.base_url}/__test__/dump", trust_env=False).json()
     keys = by_collection(SHOP, "helpdesk")
     users = {(str(user["id"]),) for user in state["users"] if user["role"] == "end-user"}
-    comments = [comment for ticket in state["tickets"] for comment in ticket["comments"]]
+    comments = [(ticket["id"], said) for ticket in state["tickets"] for said in ticket["comments"]]
     assert users == keys["users"]
     assert {(str(ticket["id"]),) for ticket in state["tickets"]} == keys["tickets"]
-    assert {(str(comment["id"]),) for comment in comments} == keys["comments"]
-    files = {(str(file["id"]),) for comment in comments for file in comment["attachments"]}
+    assert {(str(ticket), str(said["id"])) for ticket, said in comments} == keys["comments"]
+    files = {
+        (str(ticket), str(said["id"]), str(file["id"]))
+        for ticket, said in comments
+        for file in said["attachments"]
+    }
     assert files == keys["attachments"]
 
 

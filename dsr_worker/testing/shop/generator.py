@@ -175,10 +175,11 @@ class Shop:
             yield Made(HELPDESK, "tickets", (str(ticket.id),), ticket.fields)
             for said in ticket.comments:
                 values = {"author_id": said.author_id, "body": said.body, "public": said.public}
-                yield Made(HELPDESK, "comments", (str(said.id),), values)
+                yield Made(HELPDESK, "comments", (str(ticket.id), str(said.id)), values)
                 for file in said.files:
                     named = {"file_name": file.file_name, "size": len(file.body)}
-                    yield Made(HELPDESK, "attachments", (str(file.id),), named, file.body)
+                    key = (str(ticket.id), str(said.id), str(file.id))
+                    yield Made(HELPDESK, "attachments", key, named, file.body)
 
     def _rng(self, number: int, facet: _Facet) -> random.Random:
         return random.Random((self.seed << 48) | (number << 3) | facet)
@@ -224,12 +225,11 @@ class Shop:
             line = next(self.lines(number))
             yield Place(FILES, "events", (line.object_key, line.record), "detail")
         elif channel is _DESK_COMMENT:
-            yield Place(HELPDESK, "comments", (str(desk.comment_id(number, 0)),), "body")
+            yield Place(HELPDESK, "comments", _comment_key(number, 0), "body")
             yield Place(HELPDESK, "tickets", (str(desk.ticket_id(number)),), "description")
         else:
             yield Place(HELPDESK, "tickets", (str(desk.ticket_id(number)),), "collaborator_ids")
-            key = (str(desk.comment_id(number, 3)),)
-            yield Place(HELPDESK, "comments", key, "author_id")
+            yield Place(HELPDESK, "comments", _comment_key(number, 3), "author_id")
 
     def _is_uncertain(self, number: int, thing: Made) -> bool:
         return (
@@ -240,6 +240,11 @@ class Shop:
 
 
 _CHANNELS: Final = (_CALL_NOTE, _EVENT_DETAIL, _DESK_COMMENT, _DESK_COPY)
+
+
+def _comment_key(number: int, index: int) -> tuple[str, str]:
+    """The key of a comment in a customer's first ticket, as the data map has it."""
+    return str(desk.ticket_id(number)), str(desk.comment_id(number, index))
 
 
 def _identities(who: Person, *, desk_user: bool) -> dict[str, str]:
