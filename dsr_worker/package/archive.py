@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -106,8 +107,7 @@ class Archive:
         self, path: str, media_type: str, data: bytes, about: Mapping[str, Any] | None = None
     ) -> None:
         """A whole member at once."""
-        info = self._info(path, compress=len(data) > _STORED_UP_TO_BYTES)
-        self._zip.writestr(info, data)
+        self._put(path, data)
         self._note(path, media_type, len(data), hashlib.sha256(data).hexdigest(), about)
 
     def finish(self, head: Mapping[str, Any]) -> str:
@@ -115,8 +115,7 @@ class Archive:
         encoded = orjson.dumps({"format": MANIFEST_FORMAT, **head})
         members = b",\n".join(self._entries)
         manifest = encoded[:-1] + b',"members":[\n' + members + b"\n]}\n"
-        info = self._info(MANIFEST, compress=len(manifest) > _STORED_UP_TO_BYTES)
-        self._zip.writestr(info, manifest)
+        self._put(MANIFEST, manifest)
         self._zip.close()
         return hashlib.sha256(manifest).hexdigest()
 
@@ -124,6 +123,22 @@ class Archive:
     def members(self) -> int:
         """Members written so far."""
         return len(self._entries)
+
+    def _put(self, path: str, data: bytes) -> None:
+        """What `ZipFile.writestr` does, in one write: a package has many small members."""
+        info = self._info(path, compress=len(data) > _STORED_UP_TO_BYTES)
+        if info.compress_type != zipfile.ZIP_STORED or len(data) >= zipfile.ZIP64_LIMIT:
+            self._zip.writestr(info, data)
+            return
+        out = self._zip.fp
+        assert out is not None, "the archive is open"  # noqa: S101 - tells the type checker
+        info.CRC = zlib.crc32(data)
+        info.file_size = info.compress_size = len(data)
+        info.header_offset = self._zip.start_dir
+        out.write(info.FileHeader() + data)
+        self._zip.filelist.append(info)
+        self._zip.NameToInfo[info.filename] = info
+        self._zip.start_dir = out.tell()
 
     def _info(self, path: str, *, compress: bool) -> zipfile.ZipInfo:
         info = zipfile.ZipInfo(path, self._date)
