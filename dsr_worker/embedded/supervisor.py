@@ -27,7 +27,7 @@ from dsr_worker.embedded.process import Identity, spawn
 START_TIMEOUT_S = 20.0
 GRACE_S = 30.0  # how long workers may finish what they hold before they are killed
 FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 30.0
+LONGEST_BACKOFF_S = 5.0  # each restart isolates what kills workers further: do not dawdle
 STEADY_AFTER_S = 60.0  # a worker that lived this long starts the backoff afresh
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
 _POLL_S = 0.05

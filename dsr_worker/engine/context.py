@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import psycopg2.errors
+
 from dsr_worker.contract import DecisionTable, LeaseLost, Receipt, Subject, System, Transient
 from dsr_worker.domain.decision import Decisions
 from dsr_worker.domain.identity import canonical_stored
@@ -163,12 +165,19 @@ class BatchContext:
             return self.decisions.sweep(holds)
         return self.decisions.erasure(self.subjects, holds)
 
+    def _keep_holds_out(self, cursor: Cursor) -> None:
+        try:
+            share_lock(cursor, self.system.name)
+        except psycopg2.errors.LockNotAvailable as error:
+            message = "a hold is waiting for an effect under way in this system"
+            raise Transient(message) from error
+
     @contextmanager
     def guard(self) -> Iterator[BatchGuard]:
         """Hold the system's lock for the committing call."""
         self.check()
         with self.bench.ledger.transaction() as cursor:
-            share_lock(cursor, self.system.name)
+            self._keep_holds_out(cursor)
             yield BatchGuard(self, cursor, self.tables(cursor))
         crash_point("after-effect")
 

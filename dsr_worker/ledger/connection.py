@@ -51,7 +51,7 @@ def values(
 _MIGRATION_LOCK = 0x6473725F6D6967  # any fixed number of our own
 _OPTIONS = (
     "-c statement_timeout=60000 -c lock_timeout=15000 "
-    "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC"
+    "-c idle_in_transaction_session_timeout=20000 -c timezone=UTC"
 )
 
 
