@@ -1,0 +1,1 @@
+"""Fault drills: workers killed, brokers wiped, connections cut, on purpose."""

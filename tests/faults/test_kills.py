@@ -1,0 +1,130 @@
+"""An erasure whose worker is killed at any of its crash points ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dsr_worker.engine.crash import POINTS
+from tests.faults.room import RESUMED_WITHIN_S, DrillRoom, customers_room, email
+
+PASSES = {
+    "after-claim": (1, 5, 8, 11, 13),
+    "after-spool": (1, 2, 3),
+    "after-locate": (1, 2, 3),
+    "before-intent": (1, 2, 3),
+    "after-intent": (1, 2, 3),
+    "after-effect": (1, 2, 3),
+    "before-finish": (3, 5, 7, 8, 9, 13),
+    "after-finish": (3, 6, 8, 9, 13),
+    "before-ring": (3, 6, 9, 12),
+}
+"""After approval: confirm, locate, apply and recheck in each of three systems, a certificate."""
+
+SMOKE = {"before-intent": (2,), "after-intent": (1,), "after-effect": (1, 3), "before-finish": (8,)}
+"""Where an effect is about to happen, has happened unseen, and has in one system of three."""
+
+
+def approved_one_by_one(room: DrillRoom, kills: list[str]) -> None:
+    """Erase person 0 undisturbed, then one person a kill, and compare each with person 0."""
+    whole = room.world()
+    refs = [room.submit("erasure", email=email(n)) for n in range(len(kills) + 1)]
+    room.settle()
+    assert room.in_state("awaiting_approval") == len(refs), room.stuck()
+    room.approve(refs[0])
+    room.settle()
+    undisturbed = room.account(refs[0])
+    assert {row[2] for row in undisturbed} == {"erased", "masked"}
+    with room.brood() as crash:
+        for ref, spec in zip(refs[1:], kills, strict=True):
+            room.approve(ref)
+            assert crash(spec) == signal.SIGKILL, f"{spec} was not reached"
+            died = time.monotonic()
+            room.settle()
+            assert time.monotonic() - died < RESUMED_WITHIN_S, spec
+            assert room.job(ref)["state"] == "ready", (spec, room.steps(ref))
+            assert room.account(ref) == undisturbed, spec
+            assert room.events(ref).count("certificate_made") == 1, spec
+    others_are_untouched(room, whole, len(refs))
+
+
+def others_are_untouched(room: DrillRoom, whole: dict[tuple[str, ...], bytes], erased: int) -> None:
+    """What is left of the erased is what must be kept; all other rows are byte for byte the same."""
+    after = room.world()
+    names = {str(n) for n in range(erased)}
+    for place, body in whole.items():
+        if _owner(place) in names:
+            assert after.get(place) != body, place
+        else:
+            assert after.get(place) == body, place
+    kept = {"customers", "invoices", "members", "bills"}
+    assert {p[1] for p in after if _owner(p) in names} == kept
+
+
+def _owner(place: tuple[str, ...]) -> str:
+    system, collection, key = place
+    if system == "club":
+        per = {"members": 1, "bills": 2, "visits": 3}[collection]
+        return str(int(key) // per)
+    return key.removeprefix("cart-").removeprefix("doc-").split("-")[0]
+
+
+def test_a_kill_around_an_effect_neither_loses_nor_doubles_it(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """A worker killed around the commit of an effect leaves the receipts that another would."""
+    kills = [f"{point}:{n}" for point, passes in SMOKE.items() for n in passes]
+    approved_one_by_one(customers_room(tmp_path, database, len(kills) + 4), kills)
+
+
+@pytest.mark.faults
+def test_a_kill_at_any_pass_of_any_point_changes_nothing(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """Wherever an erasure's worker dies, the case ends once and as if nobody had died."""
+    assert set(PASSES) == set(POINTS)
+    kills = [f"{point}:{n}" for point, passes in PASSES.items() for n in passes]
+    approved_one_by_one(customers_room(tmp_path, database, len(kills) + 4), kills)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "points",
+    [
+        ("after-claim:2", "after-spool:2", "after-intent"),
+        ("before-finish:3", "before-intent:2", "after-effect"),
+        ("after-finish:3", "after-locate", "before-ring:2"),
+    ],
+    ids=lambda points: points[0].partition(":")[0],
+)
+def test_supervised_workers_killed_again_and_again_finish_every_case(
+    tmp_path: Path, database: Callable[[], str], redis_url: str, points: tuple[str, ...]
+) -> None:
+    """Dramatiq processes that die at one point after the other end every case within a minute."""
+    room = customers_room(tmp_path, database, 9, redis_url=redis_url)
+    whole = room.world()
+    undisturbed = _one_undisturbed(room)
+    refs = [room.submit("erasure", email=email(n)) for n in range(1, 6)]
+    with room.workers(*points):
+        took_s = room.wait(lambda: room.in_state("awaiting_approval") == len(refs))
+        for ref in refs:
+            room.approve(ref)
+        took_s += room.wait(lambda: room.in_state("ready") == len(refs) + 1)
+    assert (tmp_path / "points").read_text() == "", "not every kill happened"
+    assert took_s < RESUMED_WITHIN_S
+    for ref in refs:
+        assert room.account(ref) == undisturbed
+        assert room.events(ref).count("certificate_made") == 1
+    others_are_untouched(room, whole, len(refs) + 1)
+
+
+def _one_undisturbed(room: DrillRoom) -> list[tuple[object, ...]]:
+    ref = room.submit("erasure", email=email(0))
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    return room.account(ref)

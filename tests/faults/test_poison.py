@@ -1,0 +1,46 @@
+"""One subject that kills every process which touches it stops nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.room import DrillRoom, email
+from tests.integration.engine_room import CRM
+
+CASES, POISON = 500, 250
+WITHIN_S = 110.0
+
+
+@pytest.mark.faults
+def test_one_poison_subject_among_500_leaves_499_finished(
+    tmp_path: Path, database: Callable[[], str], redis_url: str
+) -> None:
+    """499 cases end, none charged more than two attempts; the poison stops before a human."""
+    fault = f"fault: {{kind: kill, for_value: {email(POISON)}}}"
+    deadly = CRM.replace("config: {", f"config: {{{fault}, ")
+    room = DrillRoom(tmp_path, database, {"crm": deadly}, redis_url=redis_url)
+    room.load_people(CASES)
+    refs = [room.submit("access", email=email(n)) for n in range(CASES)]
+    with room.workers(processes=2):
+        room.wait(lambda: room.in_state("ready") >= CASES - 1, WITHIN_S)
+        room.wait(lambda: bool(_quarantined(room)), WITHIN_S)
+    assert _quarantined(room) == [refs[POISON]]
+    charged = room.rows(
+        "SELECT max(s.charged) AS most, count(*) FILTER (WHERE s.state <> 'done') AS undone"
+        " FROM steps s JOIN jobs j ON j.id = s.job_id WHERE j.ref <> %s",
+        refs[POISON],
+    )
+    assert charged[0].most <= 2
+    assert charged[0].undone == 0
+    assert "needs_human" in room.events(refs[POISON])
+
+
+def _quarantined(room: DrillRoom) -> list[str]:
+    rows = room.rows(
+        "SELECT j.ref FROM steps s JOIN jobs j ON j.id = s.job_id"
+        " WHERE s.state = 'needs_human' AND s.code = 'quarantined'"
+    )
+    return [row.ref for row in rows]
