@@ -34,6 +34,7 @@ _SENTENCES: Mapping[str, str] = {
     "hold_released": "a legal hold was released",
     "clock_started": "the clock {clock} started, due {due_at}",
     "clock_met": "the clock {clock} was met",
+    "clock_missed": "the clock {clock} was ended after it was due",
     "clock_extended": "the clock {clock} was extended ({reason}) to {new_due_at}",
     "warning_sent": "a warning of the clock {clock} went out",
     "warning_acknowledged": "a warning of the clock {clock} was acknowledged",

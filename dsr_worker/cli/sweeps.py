@@ -22,7 +22,7 @@ from dsr_worker.cli.values import CODE, INSTANT
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.domain.request import State
 from dsr_worker.evidence import render_certificate
-from dsr_worker.ledger import answers, jobs, reports, schedules, sweeps
+from dsr_worker.ledger import answers, reports, schedules, sweeps
 from dsr_worker.ledger.reports import JobRow
 from dsr_worker.sweep.decisions import standing_digest
 
@@ -270,13 +270,13 @@ def _certificate(opening: Opening, *, sweep: str, to: Path, as_json: bool) -> No
     if target == page:
         raise usage("--to names the JSON file, such as sweep.json; the page goes beside it")
     with opening.office() as office:
-        ref = desk.job_of(office, sweep, _KINDS).ref
+        found = desk.job_of(office, sweep, _KINDS)
+        ref = found.ref
         with office.ledger.transaction() as cursor:
-            job = jobs.lock_ref(cursor, ref)
-            answer = None if job is None else answers.of(cursor, job.id)
-            if job is None or answer is None:
-                raise not_found(f"{ref} has no certificate yet; `dsr sweep status {ref}` says why")
-            content = office.delivery.read_certificate(job, answer)
+            answer = answers.of(cursor, found.id)
+        if answer is None:
+            raise not_found(f"{ref} has no certificate yet; `dsr sweep status {ref}` says why")
+        content = office.delivery.read_certificate(answer)
     for file, written in ((target, content), (page, render_certificate(content).encode())):
         with file.open("xb") as out:
             out.write(written)

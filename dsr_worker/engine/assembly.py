@@ -17,7 +17,7 @@ from dsr_worker.engine.leases import Lease
 from dsr_worker.engine.materials import Materials
 from dsr_worker.ledger import Ledger
 from dsr_worker.ledger.rows import DESK
-from dsr_worker.ledger.steps import Claimed
+from dsr_worker.ledger.steps import Claimed, LoadedIdentity
 from dsr_worker.vault import CaseKey, KeyRing
 
 SEEDS = ("verified", "resolved")
@@ -57,9 +57,10 @@ class Assembly:
 
     def _members(self, claimed: Claimed) -> tuple[Member, ...]:
         keys = {j.id: self._key(j.data_key) for j in claimed.jobs.values()}
+        rounds = {c.job_id: c.round for c in claimed.claims}
         standings: dict[int, dict[Identity, str]] = defaultdict(dict)
         for row in claimed.identities:
-            if row.sealed is not None:
+            if row.sealed is not None and not _just_found(row, rounds[row.job_id]):
                 value = keys[row.job_id].open(bytes(row.sealed), IDENTITY).decode()
                 standings[row.job_id][Identity(row.kind, value)] = row.standing
         return tuple(
@@ -78,6 +79,11 @@ class Assembly:
             message = "the identities of this case are shredded; nothing more can be done in it"
             raise LookupError(message)
         return self._keys.unwrap(bytes(wrapped))
+
+
+def _just_found(row: LoadedIdentity, number: int) -> bool:
+    """Whether another system found it in this very round: no answer depends on such."""
+    return row.standing == "resolved" and row.round >= number
 
 
 def _seeds(standings: dict[Identity, str]) -> tuple[Identity, ...]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dsr_worker.engine.batch import Member
 
 _MOST_BYTES = 65_536
-_LEAST_LEASE_S = 5.0  # no effect begins with less lease left than this
+LEAST_LEASE_S = 5.0  # no effect begins with less lease left than this
 _RATE_GRANT = 20  # calls taken from the shared budget at a time
 
 
@@ -186,7 +186,7 @@ class BatchContext:
         if self.bench.stopping.is_set():
             message = "this worker stops"
             raise LeaseLost(message)
-        if self.lease.left_s() < _LEAST_LEASE_S:
+        if self.lease.left_s() < LEAST_LEASE_S:
             message = "the lease of this batch is gone or about to go"
             raise LeaseLost(message)
 

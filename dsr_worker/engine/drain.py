@@ -16,6 +16,7 @@ import psycopg2
 from dsr_worker.contract import LeaseLost
 from dsr_worker.engine.assembly import Assembly
 from dsr_worker.engine.batch import Performer, work_off
+from dsr_worker.engine.context import LEAST_LEASE_S
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.leases import Worker
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
@@ -101,8 +102,8 @@ class Drainer:
             crash_point("before-finish")
             finished = steps.finish(self._ledger, results, self._advance)
         except LeaseLost:
-            if self._worker.stopping.is_set():
-                steps.release(self._ledger, claimed.claims)
+            if self._worker.stopping.is_set() or lease.until - time.monotonic() > LEAST_LEASE_S:
+                steps.release(self._ledger, claimed.claims)  # one was taken away: the others go on
             _log.info("batch_given_up", extra={"system": head.system, "action": head.action})
             return
         finally:

@@ -30,10 +30,10 @@ class HoldReader:
     def read(self, cursor: Cursor, system: str) -> tuple[Hold, ...]:
         """Active holds as this transaction sees them, in the order of their references."""
         rows = holds.active(cursor, system)
-        self._opened = {row.ref: self._opened.get(row.ref) or self._open(row) for row in rows} | {
-            ref: hold for ref, hold in self._opened.items() if ref not in {r.ref for r in rows}
-        }
-        return tuple(self._opened[row.ref] for row in rows)
+        known = self._opened
+        active = {row.ref: known.get(row.ref) or self._open(row) for row in rows}
+        self._opened = {**known, **active}  # of two threads at once one opens again
+        return tuple(active.values())
 
     def _open(self, row: HoldRow) -> Hold:
         return Hold(

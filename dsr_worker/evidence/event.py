@@ -54,6 +54,7 @@ class Kind(StrEnum):
     HOLD_RELEASED = "hold_released"
     CLOCK_STARTED = "clock_started"
     CLOCK_MET = "clock_met"
+    CLOCK_MISSED = "clock_missed"
     CLOCK_EXTENDED = "clock_extended"
     WARNING_SENT = "warning_sent"
     WARNING_ACKNOWLEDGED = "warning_acknowledged"
@@ -317,6 +318,7 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.HOLD_RELEASED: _fields("hold matter note commitment signature", _STATE),
     Kind.CLOCK_STARTED: _fields("clock regime country since_at due_at due_on ground law_pack"),
     Kind.CLOCK_MET: _fields("clock due_at since_at manner"),
+    Kind.CLOCK_MISSED: _fields("clock due_at since_at manner"),
     Kind.CLOCK_EXTENDED: _fields("clock due_at new_due_at ground reason note commitment signature"),
     Kind.WARNING_SENT: _fields("warning clock threshold_s due_at recipient channel attempt"),
     Kind.WARNING_ACKNOWLEDGED: _fields("warning clock threshold_s signature"),

@@ -13,6 +13,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
+from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move, moved
@@ -28,6 +29,10 @@ _OPEN_BEFORE_WORK = {
     State.AWAITING_APPROVAL,
     State.NEEDS_HUMAN,
 }
+
+
+_RESUMED = frozenset({"access_unfinished", "found_again"})
+"""Stops of a whole case after its approval, from which a person lets it go on."""
 
 
 class DecisionRefused(ValueError):  # noqa: N818 - reads as what happened
@@ -70,7 +75,9 @@ class Decisions:
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "send-code")
             _require(job, State.RECEIVED, State.VERIFYING)
-            return self._change(cursor, self._intake.send_code(job, ()))
+            codes.forget(cursor, job.id)
+            cases.cancel_steps(cursor, job.id)
+            return self._change(cursor, self._intake.send_code(job._replace(pending=0), ()))
 
     def enter_code(self, ref: str, code: str, signed: SignedAction) -> Decided:
         """Judge the code that the person gave. A wrong one is counted, whatever else happens."""
@@ -82,7 +89,7 @@ class Decisions:
                 cursor, job.id, digests, self._organisation.verification.code_tries
             )
             if verdict == "right":
-                return self._verified(cursor, job, "code", signed)
+                return self._verified(cursor, job, "code", signed, self._proven(cursor, job))
         message = {
             "wrong": "the code is wrong; the try was counted",
             "expired": "the code has expired: send a new one",
@@ -98,13 +105,27 @@ class Decisions:
             _require(job, State.RECEIVED, State.VERIFYING)
             return self._verified(cursor, job, method, signed)
 
-    def _verified(self, cursor: Cursor, job: Job, method: str, signed: SignedAction) -> Decided:
-        claimed = cases.verify_identities(cursor, job.id)
+    def _proven(self, cursor: Cursor, job: Job) -> list[bytes]:
+        """The claimed identities that led to the address the code was sent to, and no other."""
+        key = self._keys.unwrap(bytes(job.data_key or b""))
+        leads = contact_points(key, cases.contact_results(cursor, job.id))
+        return [bytes.fromhex(digest) for digests in leads.values() for digest in digests]
+
+    def _verified(
+        self,
+        cursor: Cursor,
+        job: Job,
+        method: str,
+        signed: SignedAction,
+        proven: list[bytes] | None = None,
+    ) -> Decided:
+        claimed = cases.verify_identities(cursor, job.id, proven)
+        cases.cancel_steps(cursor, job.id)
         digests = [bytes(i.digest).hex() for i in claimed]
         event = verified_event(method, digests, signed)
         move = self._course.resolving(
             cursor,
-            job,
+            job._replace(pending=0),
             {i.kind for i in claimed},
             (event,),
             verified_at=job.now,
@@ -159,19 +180,31 @@ class Decisions:
             digest = self._keys.index_digest(kind, value)
             cases.settle_person(cursor, job.id, kind, digest, sealed)
             event = verified_event("choice", [digest.hex()], signed)
-            cases.cancel_stuck(cursor, job.id)
-            move = self._course.resolving(cursor, job._replace(pending=0), {kind}, (event,))
+            cases.cancel_steps(cursor, job.id)
+            free = job._replace(pending=0)
+            move = self._course.resolving(cursor, free, {kind}, (event,), approved_by=None)
             return self._change(cursor, move)
 
     def retry(self, ref: str, signed: SignedAction) -> Decided:
-        """Try again what stopped or failed; attempts are counted from none."""
+        """Try again what stopped or failed; attempts are counted from none.
+
+        An erasure that waited in vain for the person's access case goes on without it; one whose
+        rows were found again is located and carried out once more.
+        """
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "retry")
+            event = Event("note_added", {"reason": "retried"}, signed.actor)
+            if job.state == State.NEEDS_HUMAN and job.phase in _RESUMED:
+                facts = {"rechecks": 0}
+                plan = job.plan or {}
+                return self._change(
+                    cursor,
+                    self._planner.approved(job, plan, (event,), frozen=job.frozen, facts=facts),
+                )
             systems = cases.retry(cursor, job.id)
             if not systems:
                 message = "nothing of this case has stopped"
                 raise DecisionRefused(message)
-            event = Event("note_added", {"reason": "retried"}, signed.actor)
             self._change(cursor, Move(job, events=(event,)))
             return Decided(ref, job.state, tuple(systems))
 

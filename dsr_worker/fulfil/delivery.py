@@ -59,18 +59,17 @@ class Delivery:
         with self._ledger.transaction() as cursor:
             job, answer = self._ready(cursor, ref, CERTIFICATE)
             accept(cursor, signed, "hand-over", ref)
-            content = self.read_certificate(job, answer)
+            content = self.read_certificate(answer)
             page = to.with_suffix(".html")
             to.write_bytes(content)
             page.write_text(render_certificate(content), encoding="utf-8")
             closed = self._close(cursor, job, signed, "certificate", answer.sha256, to)
         return Delivered(ref, (to, page), closed.clocks)
 
-    def read_certificate(self, job: Job, answer: answers.Made) -> bytes:
-        """The signed certificate."""
-        key = self._keys.unwrap(bytes(job.data_key or b""))
+    def read_certificate(self, answer: answers.Made) -> bytes:
+        """The signed certificate. Its key is its own, so it opens after the case was shredded."""
         with self._store.open(answer.blob) as blob:
-            return key.open(blob.read(), CERTIFICATE)
+            return self._keys.open_alone(blob.read(), CERTIFICATE)
 
     def refusal(self, ref: str, signed: SignedAction) -> Delivered:
         """Record that a refusal was delivered by the team's own letter, and close the case."""
@@ -126,6 +125,8 @@ class Delivery:
 
 
 def _closing(job: Job, settled: Sequence[Any], actor: str, response: str) -> Move:
-    events = [Event("clock_met", {"clock": c.name, "due_at": c.due_at}, actor) for c in settled]
+    events = [
+        Event(f"clock_{c.state}", {"clock": c.name, "due_at": c.due_at}, actor) for c in settled
+    ]
     events.append(Event("closed", {"response": response}, actor))
     return Move(job, state=State.CLOSED, phase="closed", events=tuple(events), closed_at=job.now)

@@ -13,7 +13,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.ledger import Ledger, answers, cases, jobs
-from dsr_worker.ledger.rows import Event, Move
+from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.store import Store
 
 SHRED_AFTER = timedelta(days=180)
@@ -42,24 +42,28 @@ def start_after_access(ledger: Ledger, planner: Planner, lead_time: timedelta) -
 
     def start_waiting_erasures() -> None:
         with ledger.transaction() as cursor:
-            locked = jobs.lock(cursor, cases.waiting_for_access(cursor))
-            moves = []
-            for job in locked.values():
-                if not cases.unfinished_access(cursor, job.id):
-                    moves.append(planner.approved(job, job.plan or {}, (), frozen=job.frozen))
-                elif job.urgency_at - job.now < lead_time:
-                    body = {"code": "access_unfinished"}
-                    moves.append(
-                        Move(
-                            job,
-                            state=State.NEEDS_HUMAN,
-                            phase="access_unfinished",
-                            events=(Event("needs_human", body),),
-                        )
-                    )
-            jobs.change(cursor, moves)
+            unfinished = cases.done_waiting(cursor, lead_time)
+            waiting = [
+                job
+                for job in jobs.lock(cursor, unfinished).values()
+                if job.phase == "after_access"  # not begun by another process meanwhile
+            ]
+            jobs.change(
+                cursor,
+                [
+                    _stopped(job)
+                    if unfinished[job.id]
+                    else planner.approved(job, job.plan or {}, (), frozen=job.frozen)
+                    for job in waiting
+                ],
+            )
 
     return start_waiting_erasures
+
+
+def _stopped(job: Job) -> Move:
+    event = Event("needs_human", {"code": "access_unfinished"})
+    return Move(job, state=State.NEEDS_HUMAN, phase="access_unfinished", events=(event,))
 
 
 def mark_urgent(ledger: Ledger, lead_time: timedelta) -> Duty:

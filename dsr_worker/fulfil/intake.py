@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from dsr_worker.contract import Contacts, Identity
 from dsr_worker.domain.decision import canonical_json
-from dsr_worker.domain.request import Kind, State
+from dsr_worker.domain.request import CARRIED_OUT, Kind, State
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.course import CaseCourse
@@ -53,17 +53,23 @@ class Request:
     idempotency_key: str | None = None
 
     def digest(self) -> str:
-        """The SHA-256 (hex) of what is asked, for the submitter to sign."""
-        stated = {
+        """The SHA-256 (hex) of what is asked and when it came in, for the submitter to sign."""
+        at = self.received_at.astimezone(UTC).isoformat()
+        return _sha256({**self._asked(), "received_at": at})
+
+    def asked_digest(self) -> str:
+        """The SHA-256 (hex) of what is asked: the same when it is sent again a little later."""
+        return _sha256(self._asked())
+
+    def _asked(self) -> dict[str, object]:
+        return {
             "kind": self.kind,
             "identities": sorted([i.kind, i.value] for i in self.identities),
-            "received_at": self.received_at.astimezone(UTC).isoformat(),
             "channel": self.channel,
             "law": self.law,
             "country": self.country,
             "verification": self.verification,
         }
-        return hashlib.sha256(canonical_json(stated).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,10 @@ class Intake:
         return Accepted(inserted.ref, tuple(clocks), repeated=False, ring=tuple(ring))
 
     def _law(self, request: Request) -> LawPack:
+        if request.kind not in CARRIED_OUT:
+            kinds = ", ".join(sorted(CARRIED_OUT))
+            message = f"{request.kind} is not carried out yet; these are: {kinds}"
+            raise RequestRefused(message)
         if not request.identities:
             message = "a request names at least one identity, such as --email"
             raise RequestRefused(message)
@@ -149,7 +159,8 @@ class Intake:
         found = intake.by_idempotency_key(cursor, request.idempotency_key)
         if found is None:
             return None
-        if bytes(found.request_digest) != self._request_digest(request):
+        asked = self._keys.index_digests("request", request.asked_digest())
+        if bytes(found.request_digest) not in asked:
             message = (
                 f"this idempotency key stands for another request, {found.ref}: "
                 "use a fresh key for a new request"
@@ -158,7 +169,7 @@ class Intake:
         return str(found.ref)
 
     def _request_digest(self, request: Request) -> bytes:
-        return self._keys.index_digest("request", request.digest())
+        return self._keys.index_digest("request", request.asked_digest())
 
     def _insert(
         self,
@@ -295,6 +306,10 @@ def _new_clock(spec: ClockSpec, request: Request) -> NewClock:
             "extension_notice_by": _iso(spec.extension_notice_by),
         },
     )
+
+
+def _sha256(stated: dict[str, object]) -> str:
+    return hashlib.sha256(canonical_json(stated).encode()).hexdigest()
 
 
 def _iso(value: object) -> str | None:

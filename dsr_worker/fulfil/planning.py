@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +21,16 @@ from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import not_applicable, reached
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.rows import Event, Job, Move, NewStep
+from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 
 AUTOMATIC = "automatic"
 CHANGES = frozenset({Outcome.ERASED, Outcome.MASKED, Outcome.REDACTED, Outcome.RETAINED})
 """Outcomes that an approval speaks of; what is absent or already gone needs none."""
+
+
+_ANSWERS = {"access": ("package", State.PACKAGING), "erasure": ("certify", State.CERTIFYING)}
+"""What makes the answer of each kind, at once where no system can be asked."""
 
 
 class Planner:
@@ -59,7 +64,7 @@ class Planner:
         kinds_found = _count_kinds(found)
         events = [Event("resolved", {"identity_kinds": kinds_found, "systems": systems})]
         if contested:
-            events.append(Event("contested", {"identity_kinds": {kind: 1 for kind in contested}}))
+            events.append(Event("contested", {"identity_kinds": dict.fromkeys(contested, 1)}))
         if job.kind == "access" and self._is_automatic(job) and not contested:
             plan = {**sketch, "outcomes": [], "cutoffs": {}}
             return self.approved(
@@ -69,6 +74,10 @@ class Planner:
                 frozen=frozen_id,
                 facts={"approval": AUTOMATIC},
             )
+        if not systems:  # nobody can be asked: the plan is that nothing is held
+            proposed = self._propose(job._replace(plan=sketch, frozen=frozen_id), ())
+            events += proposed.events
+            return replace(proposed, job=job, frozen=frozen_id, events=tuple(events))
         step = "plan"
         return Move(
             job,
@@ -120,21 +129,24 @@ class Planner:
 
         Before an erasure locates anything, every system is asked once more who the person is there.
         """
-        action, names = "find", plan["systems"]
-        if job.kind == "erasure":
+        action, names, effect, state = "find", plan["systems"], "read", State.WORKING
+        if not names:
+            action, state = _ANSWERS[job.kind]
+            names, effect = [DESK], "idempotent"
+        elif job.kind == "erasure":
             asked = self._materials.frozen(frozen)
             able = [n for n in names if self._materials.can(asked, n, Resolves)]
             action, names = ("confirm", able) if able else ("locate", names)
         number = job.round + 1
         return Move(
             job,
-            state=State.WORKING,
+            state=state,
             phase=action,
             round=number,
             frozen=frozen,
             plan=plan,
             plan_hash=hash_of(plan),
-            steps=tuple(NewStep(action, name, round=number) for name in names),
+            steps=tuple(NewStep(action, name, effect=effect, round=number) for name in names),
             events=tuple(events),
             **changes,
         )

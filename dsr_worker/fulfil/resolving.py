@@ -34,8 +34,11 @@ class Resolving:
     def _result(self, batch: Batch, member: Member, links: Sequence[Link]) -> StepResult:
         before = start(member.subject.identities)
         after = absorb(before, batch.ctx.system, links)
-        if after.several_people or after.dropped:
-            code = "several_people" if after.several_people else "too_many_identities"
+        shared = (
+            after.contested & before.known
+        )  # what seeded already turns out to be others' as well
+        if after.several_people or shared or after.dropped:
+            code = "too_many_identities" if after.dropped else "several_people"
             places = sorted(".".join(place) for place in after.several_people)
             return StepResult(
                 member.claim, state="needs_human", code=code, details={"collections": places}

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from dsr_worker.contract import ContactPoint, Contacts, Subject
+from dsr_worker.contract import Contacts, Subject
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.ledger import codes
 from dsr_worker.ledger.connection import Ledger
 from dsr_worker.ledger.rows import Event, StepResult
 from dsr_worker.notify.mail import Mailer, Sent
 from dsr_worker.organisation import Verification
-from dsr_worker.vault import KeyRing
+from dsr_worker.vault import CaseKey, KeyRing
 
 _CONTACT = "contact"
 _CODE_DIGITS = 6
@@ -39,15 +39,23 @@ class Verifying:
     def contact(self, batch: Batch) -> Sequence[StepResult]:
         """Read the contact points on file of the claimed identities: exactly these, nothing else."""
         connector: Contacts = batch.connector  # only those that declare it are asked
-        claimed = [Subject(m.subject.ref, m.known("claimed")) for m in batch.members]
-        points: dict[str, list[ContactPoint]] = defaultdict(list)
-        for point in connector.contacts(claimed, batch.ctx):
-            points[point.subject_ref].append(point)
-        return [self._contact(member, points[member.subject.ref]) for member in batch.members]
+        claimed = {
+            f"{m.subject.ref}/{n}": (m, identity)
+            for m in batch.members
+            for n, identity in enumerate(sorted(m.known("claimed")))
+        }
+        subjects = [Subject(ref, (identity,)) for ref, (_, identity) in claimed.items()]
+        leads: dict[str, dict[str, set[str]]] = {m.subject.ref: {} for m in batch.members}
+        for point in connector.contacts(subjects, batch.ctx):
+            if point.kind == "email":
+                member, identity = claimed[point.subject_ref]
+                name = self._keys.index_digest(identity.kind, identity.value).hex()
+                leads[member.subject.ref].setdefault(point.value, set()).add(name)
+        return [self._contact(member, leads[member.subject.ref]) for member in batch.members]
 
-    def _contact(self, member: Member, points: Sequence[ContactPoint]) -> StepResult:
-        mails = sorted({p.value for p in points if p.kind == "email"})
-        sealed = member.key.seal(json.dumps(mails).encode(), _CONTACT)
+    def _contact(self, member: Member, leads: Mapping[str, set[str]]) -> StepResult:
+        content = {address: sorted(names) for address, names in leads.items()}
+        sealed = member.key.seal(json.dumps(content).encode(), _CONTACT)
         return member.done(result={"sealed": sealed.hex()})
 
     def send_code(self, batch: Batch) -> Sequence[StepResult]:
@@ -55,14 +63,9 @@ class Verifying:
         return [self._send(batch, member) for member in batch.members]
 
     def _send(self, batch: Batch, member: Member) -> StepResult:
-        addresses = sorted(
-            {
-                address
-                for (job, action, _), found in batch.results.items()
-                if job == member.job.id and action == "contact"
-                for address in json.loads(member.key.open(bytes.fromhex(found["sealed"]), _CONTACT))
-            }
-        )
+        asked = (member.job.id, "contact")
+        found = [r for (job, action, _), r in batch.results.items() if (job, action) == asked]
+        addresses = sorted(contact_points(member.key, found))
         if len(addresses) != 1:
             return member.done(result={"contact_points": len(addresses)})
         code = "".join(secrets.choice("0123456789") for _ in range(_CODE_DIGITS))
@@ -88,3 +91,17 @@ class Verifying:
             "code_sent", {"contact_kind": "email", "contact_points": 1, "expires_at": expires_at}
         )
         return member.done(result={"contact_points": 1}, events=(event,))
+
+
+def contact_points(key: CaseKey, found: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
+    """Addresses on file -> digests (hex) of the claimed identities that led to them.
+
+    `found` are the results of `contact` steps. A code sent to the one address proves these
+    identities and no other that the same request names.
+    """
+    leads: dict[str, set[str]] = defaultdict(set)
+    for result in found:
+        opened = json.loads(key.open(bytes.fromhex(result["sealed"]), _CONTACT))
+        for address, digests in opened.items():
+            leads[address].update(digests)
+    return dict(leads)

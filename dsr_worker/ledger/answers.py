@@ -208,5 +208,8 @@ def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
 
 
 def carried_out(cursor: Cursor, promise_id: int, job_id: int) -> None:
-    """Tie a promise to the job that carries it out."""
-    cursor.execute("UPDATE promises SET carried_out_by = %s WHERE id = %s", (job_id, promise_id))
+    """Tie a promise to the job that carries it out; its names are forgotten, that job has them."""
+    cursor.execute(
+        "UPDATE promises SET carried_out_by = %s, data_key = NULL, sealed = NULL WHERE id = %s",
+        (job_id, promise_id),
+    )

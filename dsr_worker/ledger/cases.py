@@ -10,8 +10,9 @@ from dsr_worker.ledger.connection import Cursor
 
 _VERIFIED_AND_OPEN = (
     "j.kind = 'access' AND j.verified_at IS NOT NULL AND j.closed_at IS NULL"
-    " AND j.state NOT IN ('ready', 'delivered', 'closed', 'refused', 'withdrawn')"
+    " AND j.state NOT IN ('delivered', 'closed', 'refused', 'withdrawn')"
 )
+"""An access case counts until its package is handed over: an erasure would destroy it."""
 
 
 class ClockRow(NamedTuple):
@@ -25,18 +26,37 @@ class ClockRow(NamedTuple):
     facts: dict[str, Any]
 
 
-def verify_identities(cursor: Cursor, job_id: int) -> list[Any]:
-    """Let what was claimed count as verified; kind and digest of each."""
+def verify_identities(
+    cursor: Cursor, job_id: int, digests: Sequence[bytes] | None = None
+) -> list[Any]:
+    """Let what was claimed, or only these digests of it, count as verified; kinds and digests."""
     cursor.execute(
         "UPDATE identities SET standing = 'verified' WHERE job_id = %s AND standing = 'claimed'"
-        " RETURNING kind, digest",
-        (job_id,),
+        " AND (%s::bytea[] IS NULL OR digest = ANY(%s::bytea[])) RETURNING kind, digest",
+        (job_id, digests, digests),
     )
     return cursor.fetchall()
 
 
+def contact_results(cursor: Cursor, job_id: int) -> list[dict[str, Any]]:
+    """What the last round of `contact` steps found, sealed."""
+    cursor.execute(
+        "SELECT result FROM steps WHERE job_id = %s AND action = 'contact' AND state = 'done'"
+        " AND round = (SELECT max(round) FROM steps WHERE job_id = %s AND action = 'contact')",
+        (job_id, job_id),
+    )
+    return [row.result for row in cursor.fetchall()]
+
+
 def settle_person(cursor: Cursor, job_id: int, kind: str, digest: bytes, sealed: bytes) -> None:
-    """One identity says who is meant; what led to several people seeds no longer."""
+    """One identity says who is meant; what led to several people seeds no longer.
+
+    What followed from that is forgotten: the walk begins anew and finds again what is theirs.
+    """
+    cursor.execute(
+        "DELETE FROM identities WHERE job_id = %s AND standing IN ('resolved', 'contested')",
+        (job_id,),
+    )
     cursor.execute("UPDATE identities SET standing = 'contested' WHERE job_id = %s", (job_id,))
     cursor.execute(
         "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground)"
@@ -49,23 +69,35 @@ def settle_person(cursor: Cursor, job_id: int, kind: str, digest: bytes, sealed:
 def unfinished_access(cursor: Cursor, job_id: int) -> list[str]:
     """Verified, unfinished access cases that share an identity with this case."""
     cursor.execute(
-        "SELECT DISTINCT j.ref FROM identities mine JOIN identities theirs"
+        "SELECT DISTINCT j.ref FROM identities mine JOIN identities theirs"  # noqa: S608 - fixed text
         " ON theirs.digest = mine.digest AND theirs.job_id <> mine.job_id"
         " JOIN jobs j ON j.id = theirs.job_id"
         " WHERE mine.job_id = %s AND mine.standing IN ('verified', 'resolved')"
-        f" AND theirs.standing IN ('verified', 'resolved') AND {_VERIFIED_AND_OPEN}"  # noqa: S608 - fixed text
+        f" AND theirs.standing IN ('verified', 'resolved') AND {_VERIFIED_AND_OPEN}"
         " ORDER BY j.ref",
         (job_id,),
     )
     return [row.ref for row in cursor.fetchall()]
 
 
-def waiting_for_access(cursor: Cursor) -> list[int]:
-    """Erasures that wait for access cases of the same person."""
+def done_waiting(cursor: Cursor, lead_time: timedelta, limit: int = 100) -> dict[int, bool]:
+    """Erasures that need wait for access cases no longer: job -> whether one is still unfinished.
+
+    Those are told whose own lead time has come.
+    """
     cursor.execute(
-        "SELECT id FROM jobs WHERE phase = 'after_access' AND closed_at IS NULL ORDER BY id LIMIT 500"
+        "SELECT w.id, w.unfinished FROM (SELECT e.id, e.urgency_at, EXISTS ("  # noqa: S608 - fixed text
+        "SELECT FROM identities mine JOIN identities theirs"
+        " ON theirs.digest = mine.digest AND theirs.job_id <> mine.job_id"
+        " JOIN jobs j ON j.id = theirs.job_id"
+        " WHERE mine.job_id = e.id AND mine.standing IN ('verified', 'resolved')"
+        f" AND theirs.standing IN ('verified', 'resolved') AND {_VERIFIED_AND_OPEN}) AS unfinished"
+        " FROM jobs e WHERE e.kind = 'erasure' AND e.state = 'working'"
+        " AND e.phase = 'after_access' AND e.closed_at IS NULL) w"
+        " WHERE NOT w.unfinished OR w.urgency_at < business_now() + %s ORDER BY w.id LIMIT %s",
+        (lead_time, limit),
     )
-    return [row.id for row in cursor.fetchall()]
+    return {row.id: row.unfinished for row in cursor.fetchall()}
 
 
 def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
@@ -77,17 +109,8 @@ def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def cancel_stuck(cursor: Cursor, job_id: int) -> None:
-    """Let go of the steps that stand still."""
-    cursor.execute(
-        "UPDATE steps SET state = 'cancelled', finished_at = now() WHERE job_id = %s"
-        " AND state IN ('needs_human', 'failed')",
-        (job_id,),
-    )
-
-
 def cancel_steps(cursor: Cursor, job_id: int) -> None:
-    """Let go of every step that is not finished."""
+    """Let go of every step that is not finished; what is under work is fenced off."""
     cursor.execute(
         "UPDATE steps SET state = 'cancelled', finished_at = now(), attempt = attempt + 1"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
@@ -169,7 +192,7 @@ def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
     """Cases closed for longer than `after` whose key still stands."""
     cursor.execute(
         "SELECT id FROM jobs WHERE closed_at < business_now() - %s AND shredded_at IS NULL"
-        " AND kind IN ('access', 'erasure', 'deferred') ORDER BY id LIMIT %s",
+        " AND kind IN ('access', 'erasure', 'deferred', 'hold') ORDER BY id LIMIT %s",
         (after, limit),
     )
     return [row.id for row in cursor.fetchall()]
@@ -183,6 +206,7 @@ def shred(cursor: Cursor, job_ids: Sequence[int]) -> None:
     )
     cursor.execute("UPDATE identities SET sealed = NULL WHERE job_id = ANY(%s)", ids)
     cursor.execute("UPDATE notes SET sealed = NULL WHERE job_id = ANY(%s)", ids)
+    cursor.execute("UPDATE holds SET sealed = NULL WHERE job_id = ANY(%s)", ids)
     cursor.execute("DELETE FROM codes WHERE job_id = ANY(%s)", ids)
     cursor.execute(
         "UPDATE steps SET result = result - 'sealed' WHERE job_id = ANY(%s) AND result ? 'sealed'",

@@ -20,6 +20,11 @@ def put(cursor: Cursor, job_id: int, digest: bytes, expires_at: datetime) -> Non
     )
 
 
+def forget(cursor: Cursor, job_id: int) -> None:
+    """Let a case's code count no longer."""
+    cursor.execute("DELETE FROM codes WHERE job_id = %s", (job_id,))
+
+
 def try_code(cursor: Cursor, job_id: int, digests: list[bytes], most_tries: int) -> Verdict:
     """Judge a tried code; the try is counted in the same statement, whatever comes of it."""
     cursor.execute(

@@ -33,12 +33,21 @@ class HoldRow(NamedTuple):
 
 
 def share_lock(cursor: Cursor, system: str) -> None:
-    """Keep holds from being placed in a system until this transaction ends."""
+    """Keep holds from being placed in a system until this transaction ends.
+
+    It may idle for as long as the target's statements take; others are cut off sooner, since a
+    process that stands still inside one keeps rows locked.
+    """
+    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '900s'")
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))", (_SYSTEM_LOCKS, system))
 
 
 def exclude_effects(cursor: Cursor, systems: Sequence[str]) -> None:
-    """Wait until no effect is under way in these systems, and hold off new ones until commit."""
+    """Wait until no effect is under way in these systems, and hold off new ones until commit.
+
+    Waits for as long as an effect may take, not for the usual timeouts: a hold is not turned away.
+    """
+    cursor.execute("SET LOCAL lock_timeout = '900s'; SET LOCAL statement_timeout = '900s'")
     for system in sorted(systems):
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_SYSTEM_LOCKS, system))
 
@@ -115,10 +124,11 @@ def release(cursor: Cursor, ref: str, actor: str) -> None:
         (actor, ref),
     )
     cursor.execute(
-        "UPDATE promises p SET due_on = (business_now() + interval '14 days')::date"
-        " WHERE p.due_on IS NULL AND p.carried_out_by IS NULL AND EXISTS ("
-        "SELECT FROM holds h JOIN identities i ON i.job_id = h.job_id"
-        " WHERE h.ref = %s AND (h.scope <> 'subject' OR i.digest = ANY(p.digests)))",
+        "UPDATE promises p SET due_on = (business_now() + interval '14 days')::date FROM holds h"
+        " WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL"
+        " AND (h.system IS NULL OR h.system = p.system)"
+        " AND (h.scope <> 'subject' OR EXISTS (SELECT FROM identities i"
+        " WHERE i.job_id = h.job_id AND i.digest = ANY(p.digests)))",
         (ref,),
     )
 

@@ -44,6 +44,7 @@ class LoadedIdentity(NamedTuple):
     kind: str
     sealed: bytes | None
     standing: str
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def claim(
         )
         found = {row.id: BatchJob(**row._asdict()) for row in cursor.fetchall()}
         cursor.execute(
-            "SELECT job_id, kind, sealed, standing FROM identities WHERE job_id = ANY(%s)"
+            "SELECT job_id, kind, sealed, standing, round FROM identities WHERE job_id = ANY(%s)"
             " ORDER BY job_id, round, kind, digest",
             (ids,),
         )
@@ -316,7 +317,8 @@ def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
         values(
             cursor,
             "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
-            " VALUES %s ON CONFLICT (job_id, kind, digest) DO NOTHING",
+            " VALUES %s ON CONFLICT (job_id, kind, digest) DO UPDATE SET standing = 'contested'"
+            " WHERE excluded.standing = 'contested' AND identities.standing = 'resolved'",
             identities,
         )
 

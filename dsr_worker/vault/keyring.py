@@ -153,6 +153,15 @@ class KeyRing:
             raise SealBroken("The wrapped case key does not open with this key ring.") from None
         return CaseKey(key)
 
+    def seal_alone(self, content: bytes, purpose: str) -> bytes:
+        """Seal under a key of its own, wrapped in front: it opens without any case's key."""
+        key, wrapped = self.new_case_key()
+        return wrapped + key.seal(content, purpose)
+
+    def open_alone(self, sealed: bytes, purpose: str) -> bytes:
+        """What `seal_alone` sealed. Raises SealBroken."""
+        return self.unwrap(sealed[:WRAPPED_BYTES]).open(sealed[WRAPPED_BYTES:], purpose)
+
     # ---- digests
 
     def index_digest(self, kind: str, canonical: str, version: int | None = None) -> bytes:
