@@ -20,9 +20,9 @@ from connectors.helpdesk.bundle import (
     unread_bundle,
 )
 from connectors.helpdesk.decide import Case, Tables, Tally, decide, latest, needed
-from connectors.helpdesk.layout import Layout, Row, files_of, id_of, part_of
+from connectors.helpdesk.layout import Layout, Row, as_id, files_of, id_of, part_of
 from connectors.helpdesk.moment import moment
-from connectors.helpdesk.people import as_id, refuse_agents
+from connectors.helpdesk.people import refuse_agents
 from connectors.helpdesk.stay import Stay, user_changes
 from dsr_worker.contract import (
     Action,

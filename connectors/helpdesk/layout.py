@@ -14,6 +14,7 @@ from dsr_worker.contract import Collection, Configuration, System
 
 Row = dict[str, Any]
 
+NO_ID = 0  # nothing at the helpdesk has this number
 RESOURCES = ("users", "tickets", "comments", "attachments")
 
 
@@ -75,14 +76,21 @@ def key_of(collection: Collection, row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(value(row, field)) for field in collection.key)
 
 
+def as_id(text: str) -> int | None:
+    """The number a helpdesk id stands for; None for anything that is not written as one."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or str(int(text)) != text:  # noqa: PLR2004 - 64 bit
+        return None
+    return int(text)
+
+
 def id_of(collection: Collection, key: tuple[str, ...]) -> int:
-    """The API's id within a key."""
-    return int(key[collection.key.index("id")])
+    """The API's id within a key; `NO_ID` where the text is not exactly how an id is written."""
+    return as_id(key[collection.key.index("id")]) or NO_ID
 
 
 def part_of(collection: Collection, key: tuple[str, ...], field: str) -> int | None:
     """Another id within a key (`ticket_id` of a comment), when the map has it there."""
-    return int(key[collection.key.index(field)]) if field in collection.key else None
+    return as_id(key[collection.key.index(field)]) if field in collection.key else None
 
 
 def with_ticket(comment: Row, ticket_id: int) -> Row:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connectors.helpdesk.api import Api
-from connectors.helpdesk.layout import Layout, Row, value
+from connectors.helpdesk.layout import Layout, Row, as_id, value
 from dsr_worker.contract import Context, NeedsHuman, Permanent, Subject
 
 ID_FIELD = "id"
@@ -197,13 +197,6 @@ def refuse_agents(users: Iterable[Row], ref: str) -> None:
     for user in users:
         if user.get("role", "end-user") != "end-user":
             raise NeedsHuman("helpdesk_agent", {"subject_ref": ref, "look_at": "users.role"})
-
-
-def as_id(text: str) -> int | None:
-    """The number a helpdesk id stands for; None for anything that is not written as one."""
-    if not text.isascii() or not text.isdigit() or len(text) > 18 or str(int(text)) != text:  # noqa: PLR2004 - 64 bit
-        return None
-    return int(text)
 
 
 def requester_ids(layout: Layout, subject: Subject, found: Found) -> set[int]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from connectors.helpdesk.api import Api
 from connectors.helpdesk.bin import Bin
 from connectors.helpdesk.bundle import read_comments
-from connectors.helpdesk.layout import Layout, files_of, id_of, part_of
+from connectors.helpdesk.layout import NO_ID, Layout, files_of, id_of, part_of
 from connectors.helpdesk.people import soft_deleted
 from connectors.helpdesk.records import Reading
 from dsr_worker.contract import Collection, Context, Identity, Key, Subject
@@ -71,7 +71,7 @@ class Recheck:
         numbers = [
             Identity(kind, str(number))
             for kind in self._layout.requester_kinds
-            for number in sorted(self._users[subject.ref])
+            for number in sorted(self._users[subject.ref] - {NO_ID})
         ]
         return Subject(subject.ref, tuple(dict.fromkeys((*subject.identities, *numbers))))
 

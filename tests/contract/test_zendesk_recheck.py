@@ -21,7 +21,7 @@ from dsr_worker.contract import (
     System,
 )
 from dsr_worker.testing.context import TrialContext
-from dsr_worker.testing.zendesk import Fake
+from dsr_worker.testing.zendesk import Fake, canonical
 from tests.contract.zendesk_world import (  # noqa: F401 - fixtures are found by being imported
     ALL_ERASED,
     ANNA,
@@ -170,3 +170,17 @@ def test_a_crash_between_bin_and_job_leaves_receipts_right(fake: Fake) -> None:
         calls += 1
     assert outcomes(erase(desk, TrialContext(), keys=keys)) == ALL_ERASED
     desk.close()
+
+
+NO_NUMBERS = ("", f" {TICKET}", f"0{TICKET}", f"+{TICKET}", "\uff15\uff10\uff11", "1' OR 1=1")
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_a_key_that_is_no_number_reaches_nothing(fake: Fake, desk: Zendesk, text: str) -> None:
+    """What Python reads as a number the helpdesk never wrote: such a key widens nothing."""
+    before = canonical(fake.dump())
+    keys = [Key("s1", name, (text,)) for name in SYSTEM.collections]
+    receipts = erase(desk, TrialContext(), NOBODY, keys=keys)
+    assert {o for counts in outcomes(receipts).values() for o in counts} == {"already_gone"}
+    assert again(desk, keys, NOBODY) == []
+    assert canonical(fake.dump()) == before
