@@ -19,7 +19,7 @@ import click
 
 from dsr_worker.actors import ActorKey, load_key, new_action
 from dsr_worker.bootstrap import Office, Workshop, open_office
-from dsr_worker.cli.faults import Fault, not_found
+from dsr_worker.cli.faults import NOT_READY, Fault, not_found
 from dsr_worker.cli.output import note
 from dsr_worker.ledger import people, reports
 from dsr_worker.people import SignedAction
@@ -45,7 +45,12 @@ class Opening:
     def office(self) -> Iterator[Office]:
         """An opened installation, ticked once. Raises NotSetUp and the like."""
         logging.getLogger().addHandler(logging.NullHandler())
-        office = open_office(self.read_settings(), registry=self.registry)
+        settings = self.read_settings()
+        require_files(settings)
+        if settings.ledger_dsn is None and not settings.data_dir.exists():
+            message = "nothing was started here yet: `dsr up` makes ledger and key ring"
+            raise Fault("not_set_up", message, NOT_READY)
+        office = open_office(settings, registry=self.registry)
         try:
             tick(office)
             yield office
@@ -54,6 +59,14 @@ class Opening:
 
 
 pass_opening = click.make_pass_decorator(Opening, ensure=True)
+
+
+def require_files(settings: Settings) -> None:
+    """Raise Fault where there is no configuration at all."""
+    if not (settings.config_dir / "organisation.yaml").exists():
+        place = settings.config_dir
+        message = f"there is no configuration in {place}: `dsr init` writes a first one"
+        raise Fault("not_set_up", message, NOT_READY)
 
 
 def tick(office: Office) -> None:

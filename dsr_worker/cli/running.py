@@ -15,7 +15,7 @@ import click
 
 from dsr_worker.bootstrap import Files, Office, Workshop, find_endpoints, set_up
 from dsr_worker.cli import faults
-from dsr_worker.cli.desk import WORKER_SILENT_S, Opening, pass_opening
+from dsr_worker.cli.desk import WORKER_SILENT_S, Opening, pass_opening, require_files
 from dsr_worker.cli.faults import NOT_READY, Fault, usage
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import NUMBER
@@ -42,7 +42,8 @@ def up_command(opening: Opening, *, trial: bool, workers: int | None, as_json: b
     With DSR_LEDGER_DSN and DSR_REDIS_URL set, only workers are started. Safe to repeat.
     """
     settings = opening.read_settings()
-    _require_files(settings)
+    require_files(settings)
+    Files.load(settings.config_dir)
     supervisor = Supervisor(settings.data_dir)
     ran = supervisor.alive()
     _start_services(settings, trial=trial)
@@ -64,15 +65,6 @@ def up_command(opening: Opening, *, trial: bool, workers: int | None, as_json: b
         "dsr status shows what is open; dsr down stops everything.",
     ]
     show(data, lines, as_json=as_json)
-
-
-def _require_files(settings: Settings) -> None:
-    if not (settings.config_dir / "organisation.yaml").exists():
-        message = (
-            f"there is no configuration in {settings.config_dir}: `dsr init` writes a first one"
-        )
-        raise Fault("not_set_up", message, NOT_READY)
-    Files.load(settings.config_dir)
 
 
 def _start_services(settings: Settings, *, trial: bool) -> None:
@@ -130,7 +122,7 @@ def down_command(opening: Opening, *, as_json: bool) -> None:
 def worker_command(opening: Opening, *, processes: int | None) -> None:
     """Run workers in the foreground (containers). SIGTERM lets them finish what they hold."""
     settings = opening.read_settings()
-    _require_files(settings)
+    require_files(settings)
     argv = _argv(settings, processes)
     os.execve(argv[0], argv, _environment(settings))  # noqa: S606 - our own interpreter and module
 

@@ -1,0 +1,230 @@
+"""The parts of the command line that need no installation: what-ifs, values, errors, stories."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import string
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg2
+import pytest
+from click.testing import CliRunner
+
+from dsr_worker.cli import dsr, faults, story
+from dsr_worker.cli.output import local, remaining, table
+from dsr_worker.cli.root import _COMMANDS
+from dsr_worker.evidence import BODIES, Kind
+from dsr_worker.fulfil.decisions import DecisionRefused
+
+
+def run(*args: str) -> Any:
+    """Call `dsr` with --json; what it printed."""
+    result = CliRunner().invoke(dsr, [*args, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(*args: str) -> tuple[int, str]:
+    """Call `dsr` with --json, expecting an error; exit code and message."""
+    result = CliRunner().invoke(dsr, [*args, "--json"])
+    return result.exit_code, json.loads(result.stderr)["error"]["message"]
+
+
+# ---- what the law would say
+
+
+@pytest.mark.parametrize(
+    ("received", "due_on", "conservative", "extended"),
+    [
+        ("2026-01-31T10:00+01:00", "2026-03-02", "2026-02-28", "2026-04-30"),
+        ("2026-03-10T23:30+00:00", "2026-04-13", "2026-04-11", "2026-06-11"),
+    ],
+)
+def test_the_what_if_of_a_request(
+    received: str, due_on: str, conservative: str, extended: str
+) -> None:
+    """Month ends are clipped and weekends rolled in the statutory reading alone."""
+    args = ("--law", "eu-gdpr", "--right", "access", "--country", "DE", "--received", received)
+    said = run("due", *args)
+    assert said["due_on"] == due_on
+    assert said["conservative_due_on"] == conservative
+    assert said["extended_due_on"] == extended
+    assert said["acknowledge_by"] is None
+    assert said["citation"]
+    assert isinstance(said["verified"], bool)
+    assert said["calendar_version"].startswith("holidays ")
+
+
+def test_california_asks_for_an_acknowledgement() -> None:
+    """Where the law wants one, the day of the acknowledgement stands beside the answer's."""
+    args = ("--country", "US-CA", "--right", "erasure", "--received", "2026-03-02T09:00-08:00")
+    said = run("due", *args)
+    assert said["law"] == "us-ca-ccpa"
+    assert said["acknowledge_by"] is not None
+    assert said["acknowledge_by"] < said["due_on"]
+
+
+def test_the_what_if_of_a_breach_is_72_hours_over_a_change_of_the_clock() -> None:
+    """Hours run on instants: the night of the clock change does not lengthen them."""
+    said = run("due", "--law", "eu-gdpr", "--breach", "--aware", "2026-03-27T17:20+01:00")
+    found = {o["recipient"]: o for o in said["obligations"]}
+    assert datetime.fromisoformat(found["authority"]["due_at"]) == datetime(
+        2026, 3, 30, 16, 20, tzinfo=UTC
+    )
+    assert found["individuals"]["due_at"] is None
+    assert all(o["citation"] for o in said["obligations"])
+
+
+def test_wrong_names_get_the_near_ones() -> None:
+    """A mistyped law, country or right is exit code 2 with a hint."""
+    received = ("--received", "2026-01-31T10:00+01:00")
+    code, message = refused("due", "--law", "eu-gpdr", "--right", "access", *received)
+    assert (code, "eu-gdpr" in message) == (2, True)
+    code, message = refused("due", "--country", "DEE", "--right", "access", *received)
+    assert (code, "DE" in message) == (2, True)
+    code, message = refused("due", "--country", "DE", "--right", "acess", *received)
+    assert (code, "access" in message) == (2, True)
+    assert refused("due", "--country", "DE", "--right", "access")[0] == 2
+    assert refused("due", "--right", "access", *received)[0] == 2
+    naive = ("--received", "2026-01-31T10:00")
+    assert refused("due", "--country", "DE", "--right", "access", *naive)[0] == 2
+
+
+def test_the_what_if_loads_no_ledger_and_no_connector() -> None:
+    """A question about a deadline needs neither database nor queue, so it starts at once."""
+    code = (
+        "import sys; from dsr_worker.cli import main\n"
+        "try: main(['due','--law','eu-gdpr','--right','access','--country','DE',"
+        "'--received','2026-01-31T10:00+01:00'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'psycopg2','sqlalchemy','dramatiq','boto3','redis','pyzipper','connectors'}\n"
+        "assert not heavy & {name.partition('.')[0] for name in sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_statutes_are_shown_with_their_standing() -> None:
+    """Each law and rule says how sure we are of it."""
+    listed = run("statutes", "list")
+    assert {law["law"] for law in listed["laws"]} >= {"eu-gdpr", "uk-gdpr", "us-ca-ccpa"}
+    assert all(rule["standing"] for rule in listed["retention"])
+    shown = run("statutes", "show", "eu-gdpr")
+    assert shown["pack"]["rights"]
+    text = CliRunner().invoke(dsr, ["statutes", "show", "eu-gdpr"]).stdout
+    assert "ER_LEGAL_CLAIMS" in text
+    assert refused("statutes", "show", "eu-gpdr")[0] == 2
+
+
+# ---- errors
+
+
+def test_errors_of_libraries_are_named_by_class_alone() -> None:
+    """What a database or a library quotes never reaches a person's terminal."""
+    secret = "p.somebody@mail.example"
+    for error in (
+        psycopg2.DataError(f"invalid input: {secret}"),
+        KeyError(secret),
+        ValueError(secret),
+        RuntimeError(secret),
+    ):
+        code, message, status = faults.described(error)
+        assert secret not in f"{code}{message}"
+        assert status in {1, 3}
+
+
+def test_our_own_errors_keep_their_remedy() -> None:
+    """A refusal of a room is shown as it is."""
+    assert faults.described(DecisionRefused("wait until it is planned")) == (
+        "decision_refused",
+        "wait until it is planned",
+        1,
+    )
+
+
+def test_every_error_named_in_the_table_exists() -> None:
+    """A renamed exception would silently become an unexpected one."""
+    for path in faults._KNOWN:
+        module, _, name = path.rpartition(".")
+        found = getattr(importlib.import_module(module), name)
+        assert issubclass(found, Exception)
+
+
+def test_a_wrong_command_gets_the_near_ones() -> None:
+    """A mistyped command is exit code 2 and names what is near."""
+    code, message = refused("submitt")
+    assert (code, "submit" in message) == (2, True)
+
+
+@pytest.mark.parametrize("name", list(_COMMANDS))
+def test_every_command_can_be_asked_for_help(name: str) -> None:
+    """Each command exists, explains itself, and offers JSON somewhere below it."""
+    result = CliRunner().invoke(dsr, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    command = dsr.get_command(click.Context(dsr), name)
+    assert command is not None
+    assert command.help
+    leaves = list(command.commands.values()) if isinstance(command, click.Group) else [command]
+    for leaf in leaves:
+        if leaf.name != "worker":
+            assert any("--json" in option.opts for option in leaf.params), leaf.name
+
+
+# ---- words
+
+
+def test_every_kind_of_event_has_a_sentence() -> None:
+    """A story leaves nothing out, and names only fields that its kind can hold."""
+    assert set(story._SENTENCES) == {kind.value for kind in Kind}
+    for kind, sentence in story._SENTENCES.items():
+        named = {part[1] for part in string.Formatter().parse(sentence) if part[1]}
+        assert named <= BODIES[Kind(kind)], kind
+
+
+def test_a_sentence_shortens_digests_and_keeps_counts() -> None:
+    """Digests are cut, lists counted, signatures mentioned."""
+    event = {
+        "seq": 1,
+        "at": "2026-11-21T10:00:00.000000Z",
+        "actor": "anna",
+        "kind": "submitted",
+        "body": {"request_kind": "access", "identities": ["ab" * 32], "signature": "cd" * 64},
+    }
+    text = story.told(event)["text"]
+    assert text == "a request for access came in: 1 identities; signed"
+
+
+def test_ends_of_days_are_told_as_days() -> None:
+    """A due date's exclusive midnight is shown as the day that it ends."""
+    assert local(datetime(2026, 3, 2, 23, tzinfo=UTC), "Europe/Berlin") == (
+        "end of 2026-03-02 (Europe/Berlin)"
+    )
+    at = datetime(2026, 3, 30, 16, 20, tzinfo=UTC)
+    assert local(at, "Europe/Berlin") == "2026-03-30 18:20 (Europe/Berlin)"
+    assert remaining(timedelta(days=2, hours=3)) == "2 d 3 h"
+    assert remaining(timedelta(minutes=-90)) == "1 h 30 min over"
+
+
+def test_tables_are_as_wide_as_their_cells() -> None:
+    """Columns stand under each other."""
+    assert table(("a", "b"), [("long", None), ("x", 1)]) == [
+        "a     b",
+        "----  -",
+        "long",
+        "x     1",
+    ]
+
+
+def test_the_scripts_are_useful_by_themselves() -> None:
+    """Each queue script explains itself."""
+    scripts = Path(__file__).resolve().parents[2] / "scripts"
+    for name in ("submit_request.py", "retention_sweep.py", "declare_breach.py"):
+        done = subprocess.run(
+            [sys.executable, str(scripts / name), "--help"], capture_output=True, check=False
+        )
+        assert (done.returncode, b"Usage: dsr" in done.stdout) == (0, True), done.stderr
