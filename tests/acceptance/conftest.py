@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,18 @@ def world(database: Callable[[], str], s3: S3Client, bucket: Callable[[], str]) 
         yield build(database(), s3, bucket(), helpdesk)
 
 
+def configuration(folder: Path, world: World, s3_endpoint: str, smtp_port: int) -> dict[str, Any]:
+    """The shop's own configuration, as an `EngineRoom` takes it."""
+    written = folder / "written"
+    configure(written, world, s3_endpoint, smtp_port)
+    return {
+        "systems": {f.stem: f.read_text("utf-8") for f in (written / "systems").iterdir()},
+        "policies": {f.stem: f.read_text("utf-8") for f in (written / "policies").iterdir()},
+        "organisation": (written / "organisation.yaml").read_text("utf-8"),
+        "connectors": CONNECTORS,
+    }
+
+
 @pytest.fixture
 def room(
     world: World,
@@ -41,16 +53,8 @@ def room(
     """An installation in this process that answers for the shop through the real connectors."""
     for name, value in secrets_of(world, real.S3_KEY, real.S3_SECRET).items():
         monkeypatch.setenv(name, value)
-    written = tmp_path / "written"
-    configure(written, world, s3_endpoint, smtp_sink.port)
-    made = EngineRoom(
-        tmp_path,
-        database(),
-        systems={f.stem: f.read_text() for f in (written / "systems").iterdir()},
-        policies={f.stem: f.read_text() for f in (written / "policies").iterdir()},
-        organisation=(written / "organisation.yaml").read_text(),
-        connectors=CONNECTORS,
-    )
+    files = configuration(tmp_path, world, s3_endpoint, smtp_sink.port)
+    made = EngineRoom(tmp_path, database(), **files)
     yield made
     for connector in made.office.materials._connectors.values():
         if (close := getattr(connector, "close", None)) is not None:

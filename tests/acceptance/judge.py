@@ -107,11 +107,14 @@ def _rows_in(members: Members) -> dict[Where, dict[str, Any]]:
 
 def _files_in(members: Members) -> dict[Where, bytes]:
     entries = json.loads(members["manifest.json"])["members"]
-    return {
-        (e["system"], e["collection"], tuple(e["record"][:1])): members[e["path"]]
-        for e in entries
-        if "record" in e
-    }
+    found: dict[Where, bytes] = {}
+    for entry in entries:
+        if "record" in entry:
+            key = entry["record"][
+                0 if entry["system"] == "files" else -1
+            ]  # there a version follows
+            found[entry["system"], entry["collection"], (key,)] = members[entry["path"]]
+    return found
 
 
 def _plain(value: Any) -> Any:

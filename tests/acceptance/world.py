@@ -106,23 +106,22 @@ class World:
                 comments = ticket.pop("comments")
                 yield _row(name, ticket)
                 for comment in comments:
-                    files = comment.pop("attachments")
-                    where, stored = _row("comments", comment)
-                    body = "\n".join(stored.fields[n] for n in ("body", "html_body", "plain_body"))
-                    shown = {n: v for n, v in stored.fields.items() if not n.endswith("_body")}
-                    yield where, Stored(stored.raw, {**shown, "body": body})
-                    for file in files:
-                        where, stored = _row("attachments", file)
-                        content = self.helpdesk.desk.files[file["id"]]
-                        yield (
-                            where,
-                            Stored(
-                                stored.raw + content,
-                                {**stored.fields, "content": content.decode("latin-1")},
-                            ),
-                        )
+                    yield from self._comment(str(ticket["id"]), comment)
         for name, rest in state.items():
             yield ("helpdesk", name, ()), Stored(b"", {"": json.dumps(rest, ensure_ascii=False)})
+
+    def _comment(self, ticket: str, comment: dict[str, Any]) -> Iterator[tuple[Where, Stored]]:
+        files = comment.pop("attachments")
+        where, stored = _row("comments", comment)
+        key = (ticket, *where[2])
+        body = "\n".join(stored.fields[n] for n in ("body", "html_body", "plain_body"))
+        shown = {n: v for n, v in stored.fields.items() if not n.endswith("_body")}
+        yield (*where[:2], key), Stored(stored.raw, {**shown, "body": body})
+        for file in files:
+            named, about = _row("attachments", file)
+            content = self.helpdesk.desk.files[file["id"]]
+            fields = {**about.fields, "content": content.decode("latin-1")}
+            yield (*named[:2], (*key, *named[2])), Stored(about.raw + content, fields)
 
 
 def build(
