@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dramatiq import cli
 
-from tests.faults import parts as _loaded  # noqa: F401 - its modules are the worker's
+from dsr_worker import bootstrap as _bootstrap  # noqa: F401 - loaded before the fork
+from tests.faults import parts as _parts  # noqa: F401 - as above
 
 
 def next_point(points: Path) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from dsr_worker.engine import context, leases
+from dsr_worker.engine import context, drain, leases
 from dsr_worker.ledger import statements
 from dsr_worker.testing.memory import Memory
 from tests.faults.tally import Tally
@@ -17,6 +17,6 @@ CONNECTORS: Final[dict[str, type[Any]]] = {"memory": Memory, "tally": Tally}
 
 def shorten_leases(lease_s: float) -> None:
     """Leases of so many seconds from now on in this process, renewed four times in each."""
-    for module in (statements, leases):
-        vars(module).update(LEASE_S=lease_s, RENEW_S=lease_s / 4)
-    vars(context)["_LEAST_LEASE_S"] = 0.5
+    shorter = {"LEASE_S": lease_s, "RENEW_S": lease_s / 4, "LEAST_LEASE_S": lease_s / 4}
+    for module in (statements, leases, context, drain):
+        vars(module).update({name: s for name, s in shorter.items() if hasattr(module, name)})

@@ -53,7 +53,7 @@ def approved_one_by_one(room: DrillRoom, kills: list[str]) -> None:
 
 
 def others_are_untouched(room: DrillRoom, whole: dict[tuple[str, ...], bytes], erased: int) -> None:
-    """What is left of the erased is what must be kept; all other rows are byte for byte the same."""
+    """Of the erased only what must be kept is left; all other rows are the same byte for byte."""
     after = room.world()
     names = {str(n) for n in range(erased)}
     for place, body in whole.items():

@@ -15,6 +15,7 @@ WITHIN_S = 110.0
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(180)
 def test_one_poison_subject_among_500_leaves_499_finished(
     tmp_path: Path, database: Callable[[], str], redis_url: str
 ) -> None:
@@ -24,7 +25,7 @@ def test_one_poison_subject_among_500_leaves_499_finished(
     room = DrillRoom(tmp_path, database, {"crm": deadly}, redis_url=redis_url)
     room.load_people(CASES)
     refs = [room.submit("access", email=email(n)) for n in range(CASES)]
-    with room.workers(processes=2):
+    with room.workers():
         room.wait(lambda: room.in_state("ready") >= CASES - 1, WITHIN_S)
         room.wait(lambda: bool(_quarantined(room)), WITHIN_S)
     assert _quarantined(room) == [refs[POISON]]
