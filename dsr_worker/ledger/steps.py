@@ -221,7 +221,7 @@ def release(ledger: Ledger, claims: Sequence[Claim]) -> None:
 
 
 def take_back(ledger: Ledger, dead: Sequence[int]) -> list[Any]:
-    """Make ready again what dead workers or run-out leases held, with the batch size halved."""
+    """Make ready again what dead workers or run-out leases held, in batches of a quarter."""
     with ledger.transaction() as cursor:
         cursor.execute(
             statements.TAKE_BACK,
