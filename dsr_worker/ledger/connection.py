@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import psycopg2
 import psycopg2.extensions
@@ -46,6 +46,28 @@ def values(
     page_size = max(1, len(rows))
     psycopg2.extras.execute_values(raw, sql, rows, template=template, page_size=page_size)
     return list(raw.fetchall()) if raw.description else []
+
+
+class Rows(NamedTuple):
+    """One statement over many rows (`VALUES %s`), which returns nothing."""
+
+    sql: str
+    rows: Sequence[Sequence[Any]]
+    template: str | None = None
+
+
+def together(cursor: Cursor, *parts: Rows) -> None:
+    """Run the parts that have rows, one after the other, in a single round trip."""
+    raw: Any = cursor
+    statements = []
+    for sql, rows, template in parts:
+        if rows:
+            row = template or f"({','.join(['%s'] * len(rows[0]))})"
+            before, _, after = sql.partition("%s")
+            filled = b",".join(raw.mogrify(row, one) for one in rows)
+            statements.append(before.encode() + filled + after.encode())
+    if statements:
+        raw.execute(b";".join(statements))
 
 
 _MIGRATION_LOCK = 0x6473725F6D6967  # any fixed number of our own

@@ -14,7 +14,7 @@ from psycopg2.extras import Json
 
 from dsr_worker import evidence
 from dsr_worker.ledger import statements
-from dsr_worker.ledger.connection import Cursor, values
+from dsr_worker.ledger.connection import Cursor, Rows, together
 from dsr_worker.ledger.rows import Event, Job, Move, moved
 
 ENGINE = "engine"  # the actor of events that no person caused
@@ -39,6 +39,7 @@ INSERT INTO steps (job_id, action, system, round, frozen, effect, state, sweep, 
                    run_at, details)
 VALUES %s
 """
+_STEP_TEMPLATE = "(%s,%s,%s,%s,%s,%s,'ready',%s,%s,%s,coalesce(%s::timestamptz, now()),%s)"
 _INSERT_EVENTS = "INSERT INTO events (job_id, seq, at, kind, actor, body, leaf, chain) VALUES %s"
 
 
@@ -83,16 +84,12 @@ def change(
             systems.add(step.system)
             steps.append(_step_row(move, step))
         rows.append(_job_row(move, job.pending - done.get(job.id, 0), seq, head))
-    values(cursor, _UPDATE_JOBS, rows, template=_JOB_TEMPLATE)
-    if steps:
-        values(
-            cursor,
-            _INSERT_STEPS,
-            steps,
-            template="(%s,%s,%s,%s,%s,%s,'ready',%s,%s,%s,coalesce(%s::timestamptz, now()),%s)",
-        )
-    if events:
-        values(cursor, _INSERT_EVENTS, events)
+    together(
+        cursor,
+        Rows(_UPDATE_JOBS, rows, _JOB_TEMPLATE),
+        Rows(_INSERT_STEPS, steps, _STEP_TEMPLATE),
+        Rows(_INSERT_EVENTS, events),
+    )
     return sorted(systems)
 
 

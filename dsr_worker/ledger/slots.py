@@ -52,11 +52,10 @@ def take(ledger: Ledger, system: str, worker: int) -> Slot | None:
     """Lease a free slot of a system, an ordinary one first; None when all are taken."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            statements.TAKE_SLOT,
+            statements.UNRING_AND_TAKE_SLOT,
             {"system": system, "worker": worker, "lease_s": statements.LEASE_S},
         )
         row = cursor.fetchone()
-        cursor.execute(statements.UNRING, {"system": system})
     return None if row is None else Slot(*row)
 
 

@@ -71,15 +71,18 @@ SELECT DISTINCT s.system FROM steps s
 WHERE s.state = 'ready' AND s.run_at <= now()
 """
 
-RING = """
+# Slots and rings only pace the work, steps carry its truth: their commits need not reach the disk.
+_UNHURRIED = "SET LOCAL synchronous_commit = off;"
+
+RING = f"""{_UNHURRIED}
 INSERT INTO rings (system, rung_at) SELECT unnest(%(systems)s::text[]), now()
 ON CONFLICT (system) DO UPDATE SET rung_at = excluded.rung_at
 WHERE rings.rung_at < now() - make_interval(secs => %(quiet_s)s)
 RETURNING system
 """
-UNRING = "DELETE FROM rings WHERE system = %(system)s"
 
-TAKE_SLOT = """
+UNRING_AND_TAKE_SLOT = f"""{_UNHURRIED}
+DELETE FROM rings WHERE system = %(system)s;
 UPDATE slots SET worker = %(worker)s, token = token + 1,
                  lease_until = now() + make_interval(secs => %(lease_s)s)
 WHERE (system, number) = (
@@ -92,7 +95,7 @@ RENEW_SLOTS = """
 UPDATE slots SET lease_until = now() + make_interval(secs => %(lease_s)s)
 WHERE worker = %(worker)s AND lease_until >= now()
 """
-LEAVE_SLOT = """
+LEAVE_SLOT = f"""{_UNHURRIED}
 UPDATE slots SET lease_until = '-infinity', worker = NULL
 WHERE system = %(system)s AND number = %(number)s AND token = %(token)s
 """

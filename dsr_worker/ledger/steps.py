@@ -16,7 +16,7 @@ from psycopg2.extras import Json
 
 from dsr_worker.contract import LeaseLost
 from dsr_worker.ledger import answers, jobs, statements
-from dsr_worker.ledger.connection import Cursor, Ledger, values
+from dsr_worker.ledger.connection import Cursor, Ledger, Rows, together, values
 from dsr_worker.ledger.rows import Claim, Event, Job, Move, StepResult
 
 Advance = Callable[[Cursor, Sequence[Job]], Sequence[Move]]
@@ -95,11 +95,13 @@ def claim(
             return None
         ids = sorted({c.job_id for c in claims})
         cursor.execute(
-            "SELECT id, ref, kind, data_key, law, country, received_at, zone, facts, plan FROM jobs"
-            " WHERE id = ANY(%s)",
+            "SELECT id, ref, kind, data_key, law, country, received_at, zone, facts, plan,"
+            " business_now() AS now FROM jobs WHERE id = ANY(%s)",
             (ids,),
         )
-        found = {row.id: BatchJob(**row._asdict()) for row in cursor.fetchall()}
+        rows = cursor.fetchall()
+        now = rows[0].now
+        found = {row.id: BatchJob(*row[:-1]) for row in rows}
         cursor.execute(
             "SELECT job_id, kind, sealed, standing, round FROM identities WHERE job_id = ANY(%s)"
             " ORDER BY job_id, round, kind, digest",
@@ -120,8 +122,6 @@ def claim(
             (ids,),
         )
         results = {(r.job_id, r.action, r.system): r.result for r in cursor.fetchall()}
-        cursor.execute("SELECT business_now()")
-        (now,) = cursor.fetchone()
     return Claimed(claims, found, identities, dict(spools), results, now, len(claims) >= limit)
 
 
@@ -274,7 +274,6 @@ def _finish_steps(cursor: Cursor, results: Sequence[StepResult]) -> set[int]:
 
 
 def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
-    answers.keep(cursor, [r.answer for r in results if r.answer is not None])
     receipts = [
         (
             r.claim.id,
@@ -291,36 +290,34 @@ def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
         for r in results
         for x in r.receipts
     ]
-    if receipts:
-        values(
-            cursor,
-            "INSERT INTO receipts (step_id, job_id, system, collection, outcome, row_count, fields,"
-            " ground, until_on, before_commit) VALUES %s",
-            receipts,
-        )
     spools = [
         (r.claim.id, r.claim.job_id, s.name, Json(dict(s.frame))) for r in results for s in r.spools
     ]
-    if spools:
-        values(
-            cursor,
-            "INSERT INTO spools (step_id, job_id, name, frame) VALUES %s"
-            " ON CONFLICT (step_id, name) DO UPDATE SET frame = excluded.frame",
-            spools,
-        )
     identities = [
         (r.claim.job_id, i.kind, i.digest, i.sealed, i.standing, i.ground, i.round)
         for r in results
         for i in r.identities
     ]
-    if identities:
-        values(
-            cursor,
+    together(
+        cursor,
+        Rows(
+            "INSERT INTO receipts (step_id, job_id, system, collection, outcome, row_count, fields,"
+            " ground, until_on, before_commit) VALUES %s",
+            receipts,
+        ),
+        Rows(
+            "INSERT INTO spools (step_id, job_id, name, frame) VALUES %s"
+            " ON CONFLICT (step_id, name) DO UPDATE SET frame = excluded.frame",
+            spools,
+        ),
+        Rows(
             "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
             " VALUES %s ON CONFLICT (job_id, kind, digest) DO UPDATE SET standing = 'contested'"
             " WHERE excluded.standing = 'contested' AND identities.standing = 'resolved'",
             identities,
-        )
+        ),
+        answers.rows([r.answer for r in results if r.answer is not None]),
+    )
 
 
 def _events(result: StepResult) -> list[Event]:
