@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Mapping
 
 import psycopg2
 
-from dsr_worker.contract import LeaseLost
+from dsr_worker.contract import Configuration, LeaseLost
 from dsr_worker.engine.assembly import Assembly
 from dsr_worker.engine.batch import Performer, work_off
 from dsr_worker.engine.context import LEAST_LEASE_S
 from dsr_worker.engine.crash import crash_point
-from dsr_worker.engine.leases import Worker
+from dsr_worker.engine.leases import Lease, Worker
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
+from dsr_worker.ledger.rows import StepResult
 from dsr_worker.ledger.steps import Advance, Claimed
 from dsr_worker.metrics import BATCH_SECONDS, BATCH_STEPS, observe
+from dsr_worker.vault import SealBroken
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +99,7 @@ class Drainer:
         head = claimed.claims[0]
         crash_point("after-claim")
         try:
-            batch = self._assembly.batch(claimed, lease)
-            results = list(work_off(batch, self._performers[head.action]))
+            results = self._perform(claimed, lease)
             crash_point("before-finish")
             finished = steps.finish(self._ledger, results, self._advance)
         except LeaseLost:
@@ -112,6 +113,20 @@ class Drainer:
         observe(BATCH_SECONDS, head, time.monotonic() - started)
         observe(BATCH_STEPS, head, len(claimed.claims))
         self._call(finished.ring)
+
+    def _perform(self, claimed: Claimed, lease: Lease) -> list[StepResult]:
+        """Work a batch off. What cannot even be put together stops for a human, and says so."""
+        head = claimed.claims[0]
+        try:
+            batch = self._assembly.batch(claimed, lease)
+        except (Configuration, LookupError, SealBroken) as error:
+            _log.error(  # noqa: TRY400 - a traceback could carry values
+                "batch_not_assembled",
+                extra={"system": head.system, "action": head.action, "error": type(error).__name__},
+            )
+            code = "configuration" if isinstance(error, Configuration) else "not_openable"
+            return [StepResult(c, state="needs_human", code=code) for c in claimed.claims]
+        return list(work_off(batch, self._performers[head.action]))
 
     def _call(self, systems: Iterable[str]) -> None:
         crash_point("before-ring")

@@ -15,8 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dsr_worker.contract import Connector, System
-from dsr_worker.datamap import MappedSystem, Maps, connector_config, parse_maps
+from dsr_worker.contract import Configuration, Connector, System
+from dsr_worker.datamap import (
+    MappedSystem,
+    Maps,
+    SecretMissing,
+    connector_config,
+    parse_maps,
+)
+from dsr_worker.documents import DocumentError
 from dsr_worker.domain.decision import Decisions, canonical_json, compile_decisions, freeze, thaw
 from dsr_worker.ledger import Ledger, frozen
 from dsr_worker.policies import Policies, bindings
@@ -91,11 +98,16 @@ class Materials:
         key = (frozen_set.versions["map"], system)
         with self._lock:
             if key not in self._connectors:
-                mapped = frozen_set.mapped[system]
-                cls = self._registry.connector_class(mapped.connector)
-                config = connector_config(mapped, cls.Config, base=self._base)
-                self._connectors[key] = self._registry.make(mapped.system, config)
+                self._connectors[key] = self._make(frozen_set.mapped[system])
             return self._connectors[key]
+
+    def _make(self, mapped: MappedSystem) -> Connector:
+        cls = self._registry.connector_class(mapped.connector)
+        try:
+            config = connector_config(mapped, cls.Config, base=self._base)
+        except (SecretMissing, DocumentError) as error:
+            raise Configuration(str(error)) from None
+        return self._registry.make(mapped.system, config)
 
     def can(self, frozen_set: Frozen, system: str, capability: type[Any]) -> bool:
         """Whether a system's connector declares a capability, told from its class alone."""

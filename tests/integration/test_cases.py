@@ -9,7 +9,7 @@ import pytest
 
 from dsr_worker.contract import Identity
 from dsr_worker.people import ActorRefused
-from tests.integration.engine_room import EngineRoom
+from tests.integration.engine_room import CRM, EngineRoom
 
 
 @pytest.fixture
@@ -86,3 +86,12 @@ def test_a_promise_is_carried_out_when_its_day_has_come(room: EngineRoom) -> Non
     assert deferred.state == "closed", (room.steps(deferred.ref), room.events(deferred.ref))
     assert ("3-new",) not in room.system("crm").dump()["invoices"]
     assert ("3",) not in room.system("crm").dump()["customers"]
+
+
+def test_a_missing_secret_stops_for_a_human(tmp_path: Path, database: Callable[[], str]) -> None:
+    """A system that cannot be opened stops its steps at once, and says it is its configuration."""
+    broken = CRM.replace("config: {name: NAME-crm}", "config: {path: {env: NO_SUCH_VARIABLE}}")
+    room = EngineRoom(tmp_path, database(), systems={"crm": broken})
+    ref = room.submit("access", email="p.zq0003zq@mail.example")
+    room.settle()
+    assert room.steps(ref) == [("resolve", "crm", 1, "needs_human", "configuration")]
