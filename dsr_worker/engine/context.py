@@ -48,7 +48,10 @@ class Bench:
 
 
 class SystemState:
-    """A connector's sealed key-value store, fenced by its batch's lease."""
+    """A connector's sealed key-value store, fenced by its batch's lease.
+
+    A key may name a person in that system, so the ledger sees a keyed digest of it.
+    """
 
     def __init__(self, bench: Bench, system: str, claims: Sequence[Claim]) -> None:
         self._bench = bench
@@ -57,11 +60,12 @@ class SystemState:
 
     def get(self, key: str) -> bytes | None:
         """The value last put, opened."""
-        found = states.get(self._bench.ledger, self._system, key)
-        if found is None:
-            return None
-        value_key = self._bench.keys.unwrap(found[:WRAPPED_BYTES])
-        return value_key.open(found[WRAPPED_BYTES:], self._purpose(key))
+        for name in self._names(key):
+            found = states.get(self._bench.ledger, self._system, name)
+            if found is not None:
+                value_key = self._bench.keys.unwrap(found[:WRAPPED_BYTES])
+                return value_key.open(found[WRAPPED_BYTES:], self._purpose(key))
+        return None
 
     def put(self, key: str, value: bytes) -> None:
         """Seal and keep a value; LeaseLost when fenced off."""
@@ -70,11 +74,17 @@ class SystemState:
             raise ValueError(message)
         value_key, wrapped = self._bench.keys.new_case_key()
         sealed = wrapped + value_key.seal(value, self._purpose(key))
-        states.put(self._bench.ledger, self._system, key, sealed, self._claims)
+        states.put(self._bench.ledger, self._system, self._names(key)[0], sealed, self._claims)
 
     def forget(self, key: str) -> None:
         """Keep it no longer."""
-        states.put(self._bench.ledger, self._system, key, None, self._claims)
+        for name in self._names(key):
+            states.put(self._bench.ledger, self._system, name, None, self._claims)
+
+    def _names(self, key: str) -> list[str]:
+        """What the ledger calls a key, by every version of the key ring, newest first."""
+        digests = self._bench.keys.index_digests(f"state:{self._system}", key)
+        return [digest.hex() for digest in digests]
 
     def _purpose(self, key: str) -> str:
         return f"state:{self._system}:{key}"
