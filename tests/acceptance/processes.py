@@ -51,6 +51,13 @@ class ProcessRoom(EngineRoom):
             assert time.monotonic() < until, f"no worker comes up: {self.words()[-2000:]}"
             time.sleep(_POLL_S)
 
+    def close(self) -> None:
+        """Close every connection of this process."""
+        for connector in self.office.materials._connectors.values():
+            if (close := getattr(connector, "close", None)) is not None:
+                close()
+        self.office.ledger.dispose()
+
     def words(self) -> str:
         """Everything that workers and supervisor have said."""
         return self.supervisor.log.read_text("utf-8")

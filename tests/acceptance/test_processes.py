@@ -61,12 +61,14 @@ def staffed(
             yield room
         finally:
             room.supervisor.stop()
-            room.office.ledger.dispose()
+            room.close()
     finally:
         if own is not None:
             own.remove()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_main_job_through_real_processes(
     staffed: ProcessRoom, world: World, tmp_path: Path
 ) -> None:
