@@ -28,39 +28,57 @@ class Ticker:
         self._duties = duties
         self._every_s = every_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tick", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(once,), name=name, daemon=True)
+            for name, once in (("leases", self._keep_leases), ("tick", self._perform_duties))
+        ]
 
     def start(self) -> None:
-        """Begin to tick, in a thread of its own."""
-        self._thread.start()
+        """Begin to tick; leases in a thread of their own, so that no slow duty lets them lapse."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End ticking; the tick under way is finished."""
         self._stop.set()
-        self._thread.join(timeout=30)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self.tick()
-            self._stop.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads ticks
+        for thread in self._threads:
+            thread.join(timeout=30)
 
     def tick(self) -> None:
-        """Every duty once."""
-        for duty in (self._worker.enlist, self._worker.renew, *self._duties):
-            try:
-                duty()
-            except LedgerUnreachable as error:
-                _log.warning("ledger_unreachable", extra={"error": type(error).__name__})
-                return
-            except Exception as error:  # noqa: BLE001 - one duty must not silence the others
-                _log.error(  # noqa: TRY400 - a traceback could carry values
-                    "tick_duty_failed",
-                    extra={
-                        "duty": getattr(duty, "__qualname__", "?"),
-                        "error": type(error).__name__,
-                    },
-                )
-        TICK_AT.set_to_current_time()
+        """Renew leases and perform every duty, once."""
+        self._keep_leases()
+        self._perform_duties()
+
+    def _run(self, once: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            once()
+            self._stop.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads ticks
+
+    def _keep_leases(self) -> None:
+        _each(self._worker.enlist, self._worker.renew)
+
+    def _perform_duties(self) -> None:
+        if _each(*self._duties):
+            TICK_AT.set_to_current_time()
+
+
+def _each(*duties: Duty) -> bool:
+    """Perform each; whether the ledger answered. One that fails is told and stops no other."""
+    for duty in duties:
+        try:
+            duty()
+        except LedgerUnreachable as error:
+            _log.warning("ledger_unreachable", extra={"error": type(error).__name__})
+            return False
+        except Exception as error:  # noqa: BLE001 - one duty must not silence the others
+            _log.error(  # without a traceback, which could carry values
+                "tick_duty_failed",
+                extra={
+                    "duty": getattr(duty, "__qualname__", "?"),
+                    "error": type(error).__name__,
+                },
+            )
+    return True
 
 
 def rescue(ledger: Ledger) -> Duty:

@@ -121,7 +121,21 @@ class Erasing:
         except ApprovalExceeded as exceeded:
             if len(batch.members) > 1:
                 raise
-            return [batch.members[0].done(result={"voided": exceeded.reasons})]
+            return [self._voided(batch, exceeded.reasons)]
+
+    def _voided(self, batch: Batch, reasons: list[str]) -> StepResult:
+        """The approval is void; what was erased before that was seen is accounted for."""
+        (member,) = batch.members
+        frames = {member.subject.ref: Frame.from_json(self._latest(batch, member, "keys"))}
+        ctx = batch.part(batch.members).ctx
+        receipts = _eraser(batch).erase(batch.subjects, self._keys(batch, frames), ctx.trying())
+        rows = [
+            accounts.row(receipt.collection, part, _decisions(batch), unseen=True)
+            for receipt in accounts.by_subject(batch, receipts)[member.subject.ref]
+            for part, unseen in with_intents(receipt, 0, ctx.earlier(member.claim))
+            if part.outcome is Outcome.ERASED and unseen
+        ]
+        return member.done(receipts=rows, result={"voided": reasons})
 
     def _apply(self, batch: Batch) -> Sequence[StepResult]:
         connector = _eraser(batch)

@@ -34,11 +34,10 @@ class Resolving:
     def _result(self, batch: Batch, member: Member, links: Sequence[Link]) -> StepResult:
         before = start(member.subject.identities)
         after = absorb(before, batch.ctx.system, links)
-        shared = (
-            after.contested & before.known
-        )  # what seeded already turns out to be others' as well
+        shared = after.contested & before.known  # what seeded already is others' as well
         if after.several_people or shared or after.dropped:
-            code = "too_many_identities" if after.dropped else "several_people"
+            several = after.several_people or shared
+            code = "several_people" if several else "too_many_identities"
             places = sorted(".".join(place) for place in after.several_people)
             return StepResult(
                 member.claim, state="needs_human", code=code, details={"collections": places}

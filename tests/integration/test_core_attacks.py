@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from dsr_worker.contract import Identity
+from dsr_worker.contract import Context, Identity, Key, Receipt, Subject
 from dsr_worker.domain.hold import DatasetHeld
 from dsr_worker.engine.batch import Batch, Performer
+from dsr_worker.engine.tick import Ticker
 from dsr_worker.fulfil.intake import RequestRefused
+from dsr_worker.ledger import steps
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.notify.mail import Sent
 from dsr_worker.package import Method
@@ -41,6 +45,28 @@ collections:
 
 class Gossip(Memory):
     """A helpdesk; its users are people like the shop's."""
+
+
+class Piecemeal(Memory):
+    """Erases carts in a transaction of their own, and then everything else."""
+
+    between: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """In two parts."""
+        located = list(keys)
+        if ctx.dry_run:
+            yield from super().erase(subjects, located, ctx)
+            return
+        carts = [key for key in located if key.collection == "carts"]
+        rest = [key for key in located if key.collection != "carts"]
+        first = list(super().erase(subjects, carts, ctx))
+        type(self).between()
+        second = list(super().erase(subjects, rest, ctx))
+        yield from (receipt for receipt in first if receipt.collection == "carts")
+        yield from (receipt for receipt in second if receipt.collection != "carts")
 
 
 @pytest.fixture
@@ -310,6 +336,66 @@ def test_an_erasure_waits_until_the_access_package_is_handed_over(
     room.office.delivery.package(access, tmp_path / "p.zip", Method.AES_ZIP, "x" * 20, signed)
     room.settle()
     assert room.job(erasure)["state"] == "ready", (room.steps(erasure), room.events(erasure))
+
+
+def test_what_went_before_an_approval_was_voided_is_accounted_for(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """Rows erased right before an effect was found to go too far stand in the final account."""
+    room = EngineRoom(tmp_path, database(), connectors={"memory": Piecemeal})
+    room.load_people(5)
+    hold = room.office.holding.place(
+        DatasetHeld("crm", "invoices"),
+        "ER_LEGAL_CLAIMS",
+        "matter-1",
+        room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day,
+        room.sign("anna", "place-hold", "new"),
+    )
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+
+    def release() -> None:
+        Piecemeal.between = staticmethod(lambda: None)
+        room.office.holding.release(hold.ref, room.sign("anna", "release-hold", hold.ref))
+
+    Piecemeal.between = staticmethod(release)
+    room.settle()
+    assert "approval_voided" in room.events(ref)
+    assert ("cart-3",) not in room.system("crm").dump()["carts"]
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+    assert room.outcomes(ref)["crm", "carts", "erased"] == 1
+
+
+def test_a_slow_duty_lets_no_lease_run_out(room: EngineRoom) -> None:
+    """Leases are renewed while a duty of the tick stands still."""
+    worker, let_go = room.workshop.worker, threading.Event()
+    room.submit("access", email=_MAIL)
+    claimed = steps.claim(room.office.ledger, "crm", worker.id)
+    assert claimed is not None
+    lease = worker.hold(claimed.claims)
+    lease.until = until = time.monotonic() + 6
+    worker._renewed -= 60
+
+    def stand_still() -> None:
+        let_go.wait(20)
+
+    ticker = Ticker(worker, [stand_still], 0.05)
+    ticker.start()
+    try:
+        ends = time.monotonic() + 5
+        while lease.until == until and time.monotonic() < ends:
+            time.sleep(0.02)
+        worker._renewed -= 60
+        until = lease.until
+        while lease.until == until and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert lease.until > until
+    finally:
+        let_go.set()
+        ticker.stop()
 
 
 # ---- what stays, and what does not
