@@ -31,6 +31,8 @@ _OPEN_BEFORE_WORK = {
 }
 
 
+_PEOPLES = frozenset({"access", "erasure"})
+"""Kinds of job that are a person's request; any job's stopped steps may be retried."""
 _RESUMED = frozenset({"access_unfinished", "found_again"})
 """Stops of a whole case after its approval, from which a person lets it go on."""
 
@@ -274,6 +276,9 @@ class Decisions:
         job = jobs.lock_ref(cursor, ref)
         if job is None:
             message = f"there is no case {ref}; `dsr status` lists the open ones"
+            raise DecisionRefused(message)
+        if job.kind not in _PEOPLES and action != "retry":
+            message = f"{ref} is a {job.kind}: `dsr {job.kind} --help` says what can be decided on it"
             raise DecisionRefused(message)
         accept(cursor, signed, action, ref, plan_hash)
         return job
