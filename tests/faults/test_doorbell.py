@@ -14,8 +14,8 @@ from dramatiq import Message
 from tests.faults.room import DrillRoom, customers_room, email, kill, tally_room
 from tests.services import embedded_services
 
-MANY = 400
-LITTLE_AT_A_TIME = "pause_s: 0.004"
+MANY = 240
+LITTLE_AT_A_TIME = "pause_s: 0.006"
 
 
 def acting(room: DrillRoom, cases: int) -> None:
