@@ -18,6 +18,8 @@ from dsr_worker.testing.demo.stage import DemoFailed, Stage
 _KEPT: Final = Path("demo-data")
 _STORIES: Final = ("access", "erasure", "sweep", "promise", "breach", "due")
 
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; the exit status. Nothing runs any more afterwards, but with --keep."""
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = kept if given.keep else Path(tempfile.mkdtemp(prefix="dsr-demo-"))
     folder.mkdir(exist_ok=True)
     folder.chmod(0o711)  # as root the servers run as another user, who has to pass through
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDINGS:
         signal.signal(number, _end)
     stage = Stage(folder, given.customers)
     try:
@@ -41,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, DemoFailed):
             tell(f"\nThe demo stopped: {error}")
             return 1
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, _Ended):
             tell("\nInterrupted; everything that was started is stopped.")
-            return 130
+            return 128 + int(str(error))
         raise
     if not given.keep:
         _clear(stage, keep_results=True)
@@ -60,9 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Ended(BaseException):
+    """We were told to stop. No `Exception` and no `KeyboardInterrupt`: no command swallows it."""
+
+
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     del frame
-    sys.exit(128 + number)
+    raise _Ended(number)
 
 
 def _stop(kept: Path) -> int:
@@ -78,7 +84,7 @@ def _stop(kept: Path) -> int:
 
 def _clear(stage: Stage, *, keep_results: bool) -> None:
     """End every process, whatever interrupts, and take away what is not for the reader."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     stage.close()
     if keep_results:

@@ -181,6 +181,15 @@ class Story:
             told = f"{ref} (deferred): {self._outcomes(ref)}"
             self._desk.say(told)
             self.summary.lines.append(told)
+        self._desk.wait("the nightly sweep fires", lambda: bool(self._fired()))
+        self._desk.say(f"{self._fired()} is the nightly sweep; its schedule came due as well")
+
+    def _fired(self) -> str:
+        """The sweep that nobody but the schedule began."""
+        with self._office.ledger.transaction() as cursor:
+            cursor.execute("SELECT ref FROM jobs WHERE kind = 'sweep' AND submitted_by IS NULL")
+            found = cursor.fetchone()
+        return "" if found is None else str(found.ref)
 
     # ---- breach
 
@@ -217,6 +226,18 @@ class Story:
         for clock in self._desk.type("due")["clocks"]:
             by = clock["conservative_due_at"] or "no number in the law"
             line = f"{by[:16].replace('T', ' ')}  {clock['case']}  {clock['clock']}"
+            self.summary.due.append(line)
+            self._desk.say(line)
+        with self._office.ledger.transaction() as cursor:
+            cursor.execute(
+                "SELECT p.due_on, j.ref, p.row_count FROM promises p JOIN jobs j ON j.id = p.job_id"
+                " WHERE p.carried_out_by IS NULL AND p.due_on IS NOT NULL ORDER BY p.due_on"
+            )
+            promises = cursor.fetchall()
+        for promise in promises:
+            line = (
+                f"{promise.due_on}        {promise.ref}  erases the {promise.row_count} rows kept"
+            )
             self.summary.due.append(line)
             self._desk.say(line)
 
