@@ -127,9 +127,10 @@ def publish(report: Report, *, as_json: bool) -> int:
 def median_of(rounds: int, measures: Mapping[str, Callable[[], float]]) -> dict[str, float]:
     """The median of each measure over so many rounds, all of them in turn within each round."""
     seen: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, measure in measures.items():
             seen[name].append(measure())
+            sys.stderr.write(f"  round {number + 1}: {name} {_number(seen[name][-1])}\n")
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
