@@ -97,6 +97,11 @@ class Bucket:
         with self._making:
             return Bucket(self._config, self._session)
 
+    def close(self) -> None:
+        """Close the connections; the bucket is not used afterwards."""
+        self._reads.close()
+        self._writes.close()
+
     # ---- reading
 
     def versioning(self, spend: Spend) -> str:

@@ -60,6 +60,10 @@ class S3:
             else:
                 self._rooms[collection.name] = Lines(collection, layout)
 
+    def close(self) -> None:
+        """Close the connections; the connector is not used afterwards."""
+        self._bucket.close()
+
     # ---- Connector
 
     def check(self) -> Iterator[Finding]:
