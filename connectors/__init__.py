@@ -1,1 +1,1 @@
-"""Connectors to systems that hold personal data; each imports `dsr_worker.contract` and nothing else of ours."""
+"""Connectors to systems that hold personal data; of ours they import the contract alone."""

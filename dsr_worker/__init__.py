@@ -1,1 +1,1 @@
-"""Answers privacy requests, keeps and deletes customer data on schedule, runs the clock on breaches."""
+"""Answers privacy requests, keeps and deletes data on schedule, runs the clock on breaches."""

@@ -81,7 +81,7 @@ class Files:
 
 
 class Office:
-    """Everything that people's decisions need: ledger, vault, store, files, and the rooms on them."""
+    """What people's decisions need: ledger, vault, store, files, and the rooms on them."""
 
     def __init__(
         self,
@@ -223,7 +223,7 @@ class Workshop:
         return (ring_for_ready(self.office.ledger, self._ring), *self.housekeeping())
 
     def housekeeping(self) -> Sequence[Duty]:
-        """The duties that need no broker: a command ticks them too, so no deadline waits for workers."""
+        """The duties that need no broker: commands tick them too, so deadlines wait for nobody."""
         office = self.office
         own = office.files.organisation
         lead_time = max(map(_length, own.warnings.lead_times))
@@ -291,7 +291,8 @@ class Workshop:
 def open_office(settings: Settings, *, registry: Registry | None = None) -> Office:
     """Open an installation that is set up. Raises NotSetUp, DocumentError, KeyRingRefused.
 
-    Starts the embedded ledger where none is configured and it does not run; nothing else is started.
+    Starts the embedded ledger where none is configured and it does not run; nothing else is
+    started.
     """
     endpoints = find_endpoints(settings)
     files = Files.load(settings.config_dir)
@@ -304,7 +305,7 @@ def open_office(settings: Settings, *, registry: Registry | None = None) -> Offi
 
 
 def find_endpoints(settings: Settings) -> Endpoints:
-    """Where ledger and broker are: as configured, else embedded (the ledger is started if need be)."""
+    """Where ledger and broker are: as configured, else embedded (the ledger is then started)."""
     if settings.ledger_dsn is not None:
         redis = settings.redis_url.get_secret_value() if settings.redis_url else None
         return Endpoints(settings.ledger_dsn.get_secret_value(), redis)

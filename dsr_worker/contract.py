@@ -4,8 +4,8 @@ A connector speaks to one kind of system (Postgres, S3, a helpdesk). The core ha
 `Context` and decision tables; it hands back records, links, keys and receipts. It never sees the
 ledger, the queue, or another system. Nothing here imports anything of ours.
 
-The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it can
-do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
+The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
+can do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
 `Affected`. Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
@@ -133,10 +133,10 @@ class Parent:
 class Collection:
     """A table, a layout of objects, or a resource of an API, as the data map describes it.
 
-    A row belongs to a subject when one of its `takes` fields equals one of the subject's identities,
-    or when its parent row belongs to the subject. `yields` says which further identities such a row
-    gives. Each row of a `person` collection is one person: a subject that matches two of them is
-    ambiguous and stops for a human.
+    A row belongs to a subject when one of its `takes` fields equals one of the subject's
+    identities, or when its parent row belongs to the subject. `yields` says which further
+    identities such a row gives. Each row of a `person` collection is one person: a subject that
+    matches two of them is ambiguous and stops for a human.
     """
 
     name: str
@@ -392,7 +392,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place in somebody else's record that names the subject: reported to a human, never erased."""
+    """A place in another person's record that names the subject: for a human, never erased."""
 
     subject_ref: str
     collection: str
@@ -439,7 +439,7 @@ class LeakScope:
 
 @dataclass(frozen=True, slots=True)
 class AffectedPerson:
-    """A person whose data was in a leaked scope: the identities the row gives, and where they live."""
+    """A person whose data was in a leaked scope: the row's identities, and where they live."""
 
     collection: str
     identities: tuple[Identity, ...]
@@ -473,7 +473,7 @@ class Finding:
 
 @runtime_checkable
 class State(Protocol):
-    """A small sealed store per system for cursors, verdicts and remote job ids; values up to 64 KiB.
+    """A small sealed store per system for cursors and remote job ids; values up to 64 KiB.
 
     Writes are fenced: `LeaseLost` when the batch no longer holds its lease.
     """
@@ -499,7 +499,7 @@ class Guard(Protocol):
         ...
 
     def intend(self, receipts: Sequence[Receipt]) -> None:
-        """Record durably what is about to be committed, with counts. Call it last before the commit.
+        """Record durably what is about to be committed, with counts; the last call before it.
 
         Raises LeaseLost when the batch may not go on: roll back.
         """
@@ -547,7 +547,7 @@ class Context(Protocol):
         ...
 
     def spend(self, calls: int = 1) -> None:
-        """Take `calls` from the system's shared rate budget; raises Transient when it is used up."""
+        """Take `calls` from the system's shared rate budget; Transient when it is used up."""
         ...
 
     def digest(self, collection: str, key: Sequence[str]) -> str:
@@ -555,11 +555,11 @@ class Context(Protocol):
         ...
 
     def pseudonym(self, subject_ref: str, value: str) -> str:
-        """The keyed pseudonym for masks: `erased-` and 16 hex digits, stable per subject and value."""
+        """The keyed pseudonym for masks: `erased-`, 16 hex digits, stable per subject and value."""
         ...
 
     def canonical(self, kind: str, value: str) -> str | None:
-        """The canonical form of a stored identity, by the one canonicaliser; None: not an identity."""
+        """The canonical form of a stored identity; None where it names nobody."""
         ...
 
 
@@ -568,7 +568,7 @@ class Context(Protocol):
 
 @runtime_checkable
 class Connector(Protocol):
-    """The smallest connector. It is made as `cls(system, config)` and may be used by many threads."""
+    """The smallest connector: made as `cls(system, config)`, used by many threads."""
 
     Config: ClassVar[type[BaseModel]]
 
@@ -586,7 +586,7 @@ class Contacts(Protocol):
     """Knows where a person can be reached."""
 
     def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
-        """The contact points on file of those whose claimed identity matches exactly. Reads only."""
+        """The contact points on file of those whose claimed identity matches exactly."""
         ...
 
 
@@ -613,8 +613,8 @@ class Erases(Protocol):
         """Apply the decision tables to the located keys, children first.
 
         `keys` were sealed before this call, so that a repeat after any crash works from the same
-        ones: what is no longer there is `already_gone`. With `ctx.dry_run`, counts only. One receipt
-        for every subject and collection, `absent` where nothing was located.
+        ones: what is no longer there is `already_gone`. With `ctx.dry_run`, counts only. One
+        receipt for every subject and collection, `absent` where nothing was located.
         """
         ...
 
@@ -628,8 +628,8 @@ class Rechecks(Protocol):
     ) -> Iterator[Key]:
         """What is still there, by a second path: `ctx.second_path` is set.
 
-        Every one of `keys` that still exists, and whatever else any identity of the subjects finds in
-        any collection, never along references that the erasure cut. Each key once, in any order.
+        Every one of `keys` that still exists, and whatever else any identity of the subjects finds
+        in any collection, never along references that the erasure cut. Each key once, in any order.
         """
         ...
 
@@ -668,10 +668,10 @@ class Affected(Protocol):
 
 
 class ConnectorError(Exception):
-    """Root of what a connector may raise. Texts hold no personal data: they reach logs and events."""
+    """Root of what a connector may raise. Texts hold no personal data: they reach logs."""
 
 
-class Transient(ConnectorError):
+class Transient(ConnectorError):  # noqa: N818 - says the consequence
     """The same call may succeed later."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
@@ -679,11 +679,11 @@ class Transient(ConnectorError):
         self.retry_after_s = retry_after_s
 
 
-class Permanent(ConnectorError):
+class Permanent(ConnectorError):  # noqa: N818 - says the consequence
     """Repeating the call cannot help."""
 
 
-class NeedsHuman(ConnectorError):
+class NeedsHuman(ConnectorError):  # noqa: N818 - says the consequence
     """A person has to decide. `code` is stable; `fields` name what to look at (no values)."""
 
     def __init__(self, code: str, fields: Mapping[str, Any] = NOTHING) -> None:
@@ -692,7 +692,7 @@ class NeedsHuman(ConnectorError):
         self.fields = dict(fields)
 
 
-class Configuration(ConnectorError):
+class Configuration(ConnectorError):  # noqa: N818 - says the consequence
     """The system's configuration or data map is wrong: refuse to start."""
 
 

@@ -49,7 +49,7 @@ class Doorbell:
         return dramatiq.actor(actor_name=name, queue_name=name, broker=self.broker)(answer)
 
     def ring(self, systems: Iterable[str]) -> None:
-        """Call a worker to each system, best effort: the ready rows are the outbox, ticks ring again."""
+        """Call a worker to each system, best effort: the ready rows are the outbox."""
         for system in systems:
             actor = self._actors.get(system)
             if actor is None:

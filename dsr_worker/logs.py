@@ -1,8 +1,8 @@
 """Logs: one JSON line an event, by an allow-list of fields, never by detection.
 
-In: standard `logging` records (ours and libraries'). Out: lines on stderr that hold an event's code,
-names of our own, counts and error classes. What is not on the list does not reach a line: neither
-messages of libraries nor texts of exceptions, in which a database may quote a value.
+In: standard `logging` records (ours and libraries'). Out: lines on stderr that hold an event's
+code, names of our own, counts and error classes. What is not on the list does not reach a line:
+neither messages of libraries nor texts of exceptions, in which a database may quote a value.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ ALLOWED = frozenset(
         "worker", "warnings", "count",
     }
 )  # fmt: skip
+
+_LONGEST_TEXT = 200
 
 
 def configure(level: str = "INFO") -> None:
@@ -70,5 +72,5 @@ def only_allowed(
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
-        return len(value) <= 200 and "@" not in value
+        return len(value) <= _LONGEST_TEXT and "@" not in value
     return value is None or isinstance(value, bool | int | float)

@@ -1,4 +1,4 @@
-"""Metrics of a worker process: counts and durations, labelled by system and action, never by person."""
+"""Metrics of a worker process: counts and durations by system and action, never by person."""
 
 from __future__ import annotations
 
@@ -28,9 +28,14 @@ class Work(Protocol):
     """What names a batch's metrics."""
 
     @property
-    def system(self) -> str: ...
+    def system(self) -> str:
+        """The system worked on."""
+        ...
+
     @property
-    def action(self) -> str: ...
+    def action(self) -> str:
+        """What was done."""
+        ...
 
 
 def observe(metric: Histogram, work: Work, value: float) -> None:

@@ -30,6 +30,7 @@ class SignedAction:
 
     @property
     def actor(self) -> str:
+        """Who acts."""
         return self.action.actor
 
     @property

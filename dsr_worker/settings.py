@@ -1,7 +1,8 @@
 """Settings of one installation, read once from the environment (prefix `DSR_`).
 
 In: environment variables, or files named like them in the folder `DSR_SECRETS_DIR`. Out: one frozen
-`Settings`. What describes the customer's systems stands in reviewed files in `config_dir`, not here.
+`Settings`. What describes the customer's systems stands in reviewed files in `config_dir`, not
+here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Tests: each says in one sentence the rule it protects."""

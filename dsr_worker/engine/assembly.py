@@ -1,7 +1,7 @@
 """Puts a claimed batch together: subjects opened from the vault, connector, context.
 
-In: claims as loaded from the ledger. Out: a `Batch`. Identities are in the clear only in memory, and
-only for as long as the batch is under work.
+In: claims as loaded from the ledger. Out: a `Batch`. Identities are in the clear only in memory,
+and only for as long as the batch is under work.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class BatchContext:
         return replace(self, second_path=True)
 
     def inspected_by(self, inspect: Callable[[Sequence[Receipt]], None]) -> BatchContext:
-        """The same context; `inspect` sees every intent first and may raise to prevent the effect."""
+        """The same context; `inspect` sees every intent first and may raise to prevent it."""
         return replace(self, inspect=inspect)
 
     def for_sweep(self) -> BatchContext:

@@ -1,4 +1,4 @@
-"""Named points at which a fault drill kills this process (`DSR_CRASH_AT`). Nothing else uses them."""
+"""Named points at which a fault drill kills this process (`DSR_CRASH_AT`), and no one else."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A drain: answers the doorbell of one system until nothing is ready or its time is over.
 
 In: a system's name. Out: finished batches. It takes one of the system's slots or leaves at once,
-claims the most urgent batch, has it performed under a renewed lease, finishes it, and rings for what
-that made ready.
+claims the most urgent batch, has it performed under a renewed lease, finishes it, and rings for
+what that made ready.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Drainer:
         try:
             batch = self._assembly.batch(claimed, lease)
         except (Configuration, LookupError, SealBroken) as error:
-            _log.error(  # noqa: TRY400 - a traceback could carry values
+            _log.error(
                 "batch_not_assembled",
                 extra={"system": head.system, "action": head.action, "error": type(error).__name__},
             )

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Lease:
-    """One batch's lease. `until` is on this process's monotonic clock and errs on the early side."""
+    """One batch's lease. `until` is on this process's monotonic clock, rather too early."""
 
     claims: Sequence[Claim]
     until: float

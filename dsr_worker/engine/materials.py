@@ -1,7 +1,8 @@
 """What a job is judged by: its frozen data map and policies, compiled once, and their connectors.
 
-In: the current configuration, ids of frozen sets. Out: `Frozen` values and connectors, cached. A job
-keeps the map and policies it was begun with; holds are never frozen and are read at every effect.
+In: the current configuration, ids of frozen sets. Out: `Frozen` values and connectors, cached. A
+job keeps the map and policies it was begun with; holds are never frozen and are read at every
+effect.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ class Materials:
     def freeze(self, law: str | None, now: datetime) -> int:
         """Freeze today's map and policies and a law's pack; the id of the set.
 
-        Decisions go by the start of the UTC day, so that jobs of one day share a batch. A new set is
-        committed by itself: it means nothing without a job, and other connections read it.
+        Decisions go by the start of the UTC day, so that jobs of one day share a batch. A new set
+        is committed by itself: it means nothing without a job, and other connections read it.
         """
         law_hash, law_text = _law(law)
         policy_hash = hashlib.sha256(self._policy_text.encode()).hexdigest()

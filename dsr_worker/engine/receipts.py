@@ -38,10 +38,10 @@ def with_intents(
 ) -> tuple[tuple[OutcomeCount, bool], ...]:
     """A receipt's outcomes, each with whether it was counted before a commit seen by nobody.
 
-    Rows that are `already_gone` now and that an earlier call was about to erase are reported as that
-    call counted them, never more than are gone. Rows that stay and in which nothing was left to mask
-    are reported with the values that an earlier call was about to mask. Intents of `attempt` are this
-    call's own and left out; with 0, none is.
+    Rows that are `already_gone` now and that an earlier call was about to erase are reported as
+    that call counted them, never more than are gone. Rows that stay and in which nothing was left
+    to mask are reported with the values that an earlier call was about to mask. Intents of
+    `attempt` are this call's own and left out; with 0, none is.
     """
     others = [intent for intent in intents or () if intent["attempt"] != attempt]
     earlier = list(_intended(receipt.collection, others))

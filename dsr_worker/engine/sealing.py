@@ -1,4 +1,4 @@
-"""The sealer: signs what was added to the event chains, for a place the database's owner cannot write.
+"""The sealer: signs what was added to the event chains, for a place the owner cannot write.
 
 In: events without a checkpoint. Out: an Ed25519-signed Merkle checkpoint in the ledger and in the
 checkpoint store (`DSR_CHECKPOINTS`, best a bucket in another account under Object Lock).

@@ -172,7 +172,7 @@ class Decisions:
     # ---- what stopped
 
     def choose(self, ref: str, kind: str, value: str, signed: SignedAction) -> Decided:
-        """Settle who is meant where an identity led to several people: by a name that is theirs alone."""
+        """Settle who is meant where an identity led to several people, by a name theirs alone."""
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "choose")
             if not cases.stuck(cursor, job.id, "several_people"):
@@ -213,7 +213,7 @@ class Decisions:
     # ---- the answer's fate
 
     def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:
-        """Extend the time to respond, the person having been told; refused outside the legal window."""
+        """Extend the time to respond, the person having been told, inside the legal window."""
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "extend")
             clock = cases.clock(cursor, job.id, "respond")
@@ -278,7 +278,7 @@ class Decisions:
             message = f"there is no case {ref}; `dsr status` lists the open ones"
             raise DecisionRefused(message)
         if job.kind not in _PEOPLES and action != "retry":
-            message = f"{ref} is a {job.kind}: `dsr {job.kind} --help` says what can be decided on it"
+            message = f"{ref} is a {job.kind}: see `dsr {job.kind} --help` for its decisions"
             raise DecisionRefused(message)
         accept(cursor, signed, action, ref, plan_hash)
         return job

@@ -1,7 +1,8 @@
 """Legal holds, placed and released by people.
 
-In: a scope, a reason's code, a matter. Out: a hold that every effect sees from the moment it stands:
-placing takes the systems' locks exclusively, so it waits for at most one target transaction.
+In: a scope, a reason's code, a matter. Out: a hold that every effect sees from the moment it
+stands: placing takes the systems' locks exclusively, so it waits for at most one target
+transaction.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Holding:
         return Placed(inserted.ref)
 
     def release(self, ref: str, signed: SignedAction) -> None:
-        """Release a hold. What it kept is not erased by that: a promise or a sweep does it later."""
+        """Release a hold. What it kept goes later, by a promise or a sweep."""
         with self._ledger.transaction() as cursor:
             job = jobs.lock_ref(cursor, ref)
             if job is None or job.kind != "hold" or job.closed_at is not None:

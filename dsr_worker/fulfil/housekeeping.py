@@ -17,7 +17,7 @@ from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.store import Store
 
 SHRED_AFTER = timedelta(days=180)
-"""From close to the destruction of the case's key: the longest of appeal (60 days in most US states),
+"""From close to the destruction of the key: the longest of appeal (60 days in most US states),
 complaint and our own re-check; a house rule, since no text gives one number for all of them."""
 
 
@@ -89,7 +89,7 @@ def destroy_spent(ledger: Ledger, store: Store) -> Duty:
 
 
 def shred_closed(ledger: Ledger) -> Duty:
-    """The duty that destroys the keys of cases closed for longer than anybody may ask about them."""
+    """The duty that destroys the keys of cases nobody may ask about any more."""
 
     def shred_closed_cases() -> None:
         with ledger.transaction() as cursor:

@@ -1,8 +1,8 @@
 """Takes a request in: the case, its clocks and its first events are one transaction.
 
-In: what the requester and the operator state. Out: a case reference and due dates, or a refusal that
-loses nothing. Identities are sealed before they are stored; a reused idempotency key gives the same
-case again, or a refusal where it says something else.
+In: what the requester and the operator state. Out: a case reference and due dates, or a refusal
+that loses nothing. Identities are sealed before they are stored; a reused idempotency key gives the
+same case again, or a refusal where it says something else.
 """
 
 from __future__ import annotations

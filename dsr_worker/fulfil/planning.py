@@ -43,7 +43,7 @@ class Planner:
     def begin(
         self, cursor: Cursor, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]
     ) -> list[Move]:
-        """Plan resolved cases: by a dry run in every system, or at once where nobody will read it."""
+        """Plan resolved cases: by a dry run in every system, or at once where nobody reads it."""
         return [self._begin(cursor, job, found[job.id]) for job in jobs]
 
     def _begin(self, cursor: Cursor, job: Job, found: Sequence[Any]) -> Move:
@@ -261,7 +261,8 @@ def _step_results(
 ) -> dict[int, list[dict[str, Any]]]:
     cursor.execute(
         "SELECT s.job_id, s.result FROM steps s"
-        " JOIN unnest(%s::bigint[], %s::int[]) AS j(id, round) ON j.id = s.job_id AND j.round = s.round"
+        " JOIN unnest(%s::bigint[], %s::int[]) AS j(id, round) ON j.id ="
+        " s.job_id AND j.round = s.round"
         " WHERE s.action = %s AND s.state = 'done' ORDER BY s.job_id, s.system",
         ([j.id for j in jobs], [j.round for j in jobs], action),
     )

@@ -1,8 +1,8 @@
 """Deferred erasures: what a minimum kept goes when its day has come.
 
-In: the tick. Out: a job per due promise, which resolves, locates, applies, rechecks and certifies by
-the map of that day, on the approval that the erasure had. It carries system keys only; the person's
-addresses were shredded long before.
+In: the tick. Out: a job per due promise, which resolves, locates, applies, rechecks and certifies
+by the map of that day, on the approval that the erasure had. It carries system keys only; the
+person's addresses were shredded long before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The organisation's texts as an answer needs them, in the language of the case.
 
-In: `organisation.yaml`, the policies in force, the law packs' authorities. Out: the texts of Art. 15
-GDPR for a package, with the storage period of each class taken from the policies that are run.
+In: `organisation.yaml`, the policies in force, the law packs' authorities. Out: the texts of Art.
+15 GDPR for a package, with the storage period of each class taken from the policies that are run.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Verifying:
         self._settings = settings
 
     def contact(self, batch: Batch) -> Sequence[StepResult]:
-        """Read the contact points on file of the claimed identities: exactly these, nothing else."""
+        """Read the contact points on file of the claimed identities, and nothing else."""
         connector: Contacts = batch.connector  # only those that declare it are asked
         claimed = {
             f"{m.subject.ref}/{n}": (m, identity)

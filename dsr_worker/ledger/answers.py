@@ -55,7 +55,8 @@ def promise(cursor: Cursor, promises: Sequence[Promise]) -> None:
         cursor.execute(
             "INSERT INTO promises (job_id, system, due_on, grounds, row_count, data_key, sealed,"
             " digests) SELECT %s, %s, %s, %s, %s, %s, %s, %s WHERE NOT EXISTS ("
-            "SELECT FROM promises WHERE job_id = %s AND system = %s AND due_on IS NOT DISTINCT FROM %s)",
+            "SELECT FROM promises WHERE job_id = %s AND system = %s AND due_on IS"
+            " NOT DISTINCT FROM %s)",
             (*made, made.job_id, made.system, made.due_on),
         )
 
@@ -135,7 +136,7 @@ def handed_over(cursor: Cursor, job_id: int) -> None:
 
 
 def expire(cursor: Cursor, limit: int = 100) -> list[int]:
-    """Mark packages past their expiry as destroyed; their jobs. `spent_blobs` then removes blobs."""
+    """Mark packages past their expiry as destroyed; their jobs. `spent_blobs` takes the rest."""
     cursor.execute(
         "UPDATE packages SET destroyed_at = business_now() WHERE job_id IN ("
         "SELECT job_id FROM packages WHERE expires_at < business_now() AND destroyed_at IS NULL"

@@ -1,4 +1,4 @@
-"""Cases as people's decisions need them: identities, codes, clocks, stuck steps. On a caller's cursor."""
+"""Cases as people's decisions need them: identities, clocks, stuck steps, on a given cursor."""
 
 from __future__ import annotations
 
@@ -146,7 +146,8 @@ def extend(cursor: Cursor, extended: ClockRow) -> None:
     facts = extended.facts
     cursor.execute(
         "UPDATE clocks SET due_at = %s, due_on = %s, conservative_due_at = %s,"
-        " conservative_due_on = %s, facts = facts - 'extension_notice_by' || %s::jsonb WHERE id = %s",
+        " conservative_due_on = %s, facts = facts - 'extension_notice_by' ||"
+        " %s::jsonb WHERE id = %s",
         (
             facts["extended_due_at"],
             facts["extended_due_on"],
@@ -182,7 +183,8 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
     urgent = [row.id for row in cursor.fetchall()]
     if urgent:
         cursor.execute(
-            "UPDATE steps SET urgent = true WHERE id IN (SELECT id FROM steps WHERE job_id = ANY(%s)"
+            "UPDATE steps SET urgent = true WHERE id IN (SELECT id FROM steps"
+            " WHERE job_id = ANY(%s)"
             " AND state IN ('ready', 'waiting', 'blocked') ORDER BY id FOR UPDATE SKIP LOCKED)",
             (urgent,),
         )

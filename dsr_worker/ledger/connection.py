@@ -29,10 +29,21 @@ class Cursor(Protocol):
     """A cursor of a ledger transaction; rows are named tuples."""
 
     @property
-    def rowcount(self) -> int: ...
-    def execute(self, query: str, vars: object = None) -> None: ...  # noqa: A002 - psycopg2's name
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
+    def rowcount(self) -> int:
+        """Rows that the last statement touched."""
+        ...
+
+    def execute(self, query: str, vars: object = None) -> None:  # noqa: A002 - psycopg2's name
+        """Run a statement."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row; None where there is none."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows left."""
+        ...
 
 
 def values(

@@ -22,7 +22,7 @@ class FrozenTexts(NamedTuple):
 
 
 def keep(cursor: Cursor, texts: Mapping[str, tuple[str, str]], decided_at: datetime) -> int:
-    """The id of the set of these texts (`map`, `policy`, `law` -> hash, text), kept if it is new."""
+    """The id of the set of these texts (`map`, `policy`, `law` -> hash, text), kept if new."""
     values(
         cursor,
         "INSERT INTO texts (hash, kind, body) VALUES %s ON CONFLICT (hash) DO NOTHING",

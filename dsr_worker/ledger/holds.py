@@ -1,8 +1,8 @@
 """Legal holds as rows, and the lock that lets them win every race.
 
-In: a cursor inside a transaction. Out: active holds, still sealed. An effect takes its system's lock
-shared for as long as it commits; placing or releasing a hold takes it exclusively, so a hold is
-either seen by an effect or placed after it.
+In: a cursor inside a transaction. Out: active holds, still sealed. An effect takes its system's
+lock shared for as long as it commits; placing or releasing a hold takes it exclusively, so a hold
+is either seen by an effect or placed after it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class ScopeColumns(NamedTuple):
     field: str | None
 
 
-def insert(
+def insert(  # noqa: PLR0917 - the columns of one row
     cursor: Cursor,
     ref: str,
     job_id: int,
@@ -136,7 +136,8 @@ def release(cursor: Cursor, ref: str, actor: str) -> None:
 def listed(cursor: Cursor) -> list[tuple[object, ...]]:
     """Every hold that stands, oldest first."""
     cursor.execute(
-        "SELECT ref, scope, system, collection, reason_code, matter, review_on, placed_at, placed_by"
+        "SELECT ref, scope, system, collection, reason_code, matter,"
+        " review_on, placed_at, placed_by"
         " FROM holds WHERE released_at IS NULL ORDER BY placed_at"
     )
     return cursor.fetchall()

@@ -27,7 +27,7 @@ class NewClock(NamedTuple):
     conservative_due_on: date | None
     calendar_version: str
     condition: str = ""
-    facts: Mapping[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+    facts: Mapping[str, Any] = {}
 
 
 class NewJob(NamedTuple):
@@ -49,7 +49,7 @@ class NewJob(NamedTuple):
     channel: str | None = None
     received_at: datetime | None = None
     zone: str | None = None
-    facts: Mapping[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default, never changed
+    facts: Mapping[str, Any] = {}
 
 
 class Inserted(NamedTuple):
@@ -93,9 +93,11 @@ def start_clocks(cursor: Cursor, job_id: int, clocks: Sequence[NewClock]) -> Non
         values(
             cursor,
             "INSERT INTO clocks (job_id, name, recipient, citation, verified, zone, started_at,"
-            " due_at, due_on, conservative_due_at, conservative_due_on, calendar_version, condition,"
+            " due_at, due_on, conservative_due_at, conservative_due_on,"
+            " calendar_version, condition,"
             " facts) VALUES %s ON CONFLICT (job_id, name) DO UPDATE SET"
-            " recipient = excluded.recipient, citation = excluded.citation, due_at = excluded.due_at,"
+            " recipient = excluded.recipient, citation = excluded.citation, due_at"
+            " = excluded.due_at,"
             " due_on = excluded.due_on, conservative_due_at = excluded.conservative_due_at,"
             " conservative_due_on = excluded.conservative_due_on, condition = excluded.condition,"
             " facts = excluded.facts",

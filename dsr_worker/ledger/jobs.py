@@ -31,7 +31,8 @@ FROM (VALUES %s) AS v(id, state, phase, round, pending, frozen, plan, plan_hash,
 WHERE j.id = v.id
 """
 _JOB_TEMPLATE = (
-    "(%s::bigint, %s, %s, %s::smallint, %s::int, %s::int, %s::jsonb, %s, %s::jsonb, %s::timestamptz,"
+    "(%s::bigint, %s, %s, %s::smallint, %s::int, %s::int, %s::jsonb, %s,"
+    " %s::jsonb, %s::timestamptz,"
     " %s::timestamptz, %s, %s, %s::timestamptz, %s::int, %s::bytea)"
 )
 _INSERT_STEPS = """

@@ -6,7 +6,7 @@ from dsr_worker.ledger.connection import Ledger
 
 
 def take(ledger: Ledger, system: str, calls: int, per_minute: int) -> float:
-    """Take `calls` from the budget: 0.0 when granted, else the seconds to wait (nothing is taken)."""
+    """Take `calls` from the budget: 0.0 when granted, else the seconds to wait."""
     burst = max(calls, per_minute // 6)
     with ledger.transaction() as cursor:
         cursor.execute(

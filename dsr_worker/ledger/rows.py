@@ -145,7 +145,7 @@ def moved(value: Any, otherwise: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of one job: what is left `UNCHANGED` stays. New steps become what the job waits for."""
+    """A change of one job; what is `UNCHANGED` stays. New steps are what the job waits for."""
 
     job: Job
     state: str = UNCHANGED

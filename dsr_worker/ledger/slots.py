@@ -104,17 +104,19 @@ def enlist(session: psycopg2.extensions.connection, host: str) -> int:
 
 
 def dead_workers(ledger: Ledger) -> Sequence[int]:
-    """Workers that hold leases or slots though their session is gone; long-gone ones are forgotten."""
+    """Workers whose session is gone; long-gone ones are forgotten."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            "SELECT w.id FROM workers w WHERE pg_try_advisory_xact_lock(%s, (w.id %% 2147483648)::int)",
+            "SELECT w.id FROM workers w WHERE pg_try_advisory_xact_lock(%s, (w.id"
+            " %% 2147483648)::int)",
             (_WORKER_LOCKS,),
         )
         gone = [row.id for row in cursor.fetchall()]
         if gone:
             cursor.execute(
                 "DELETE FROM workers WHERE id = ANY(%s) AND seen_at < now() - interval '10 minutes'"
-                " AND NOT EXISTS (SELECT FROM steps WHERE worker = workers.id AND state = 'leased')",
+                " AND NOT EXISTS (SELECT FROM steps WHERE worker = workers.id AND"
+                " state = 'leased')",
                 (gone,),
             )
         return gone
@@ -124,7 +126,8 @@ def workers_alive(ledger: Ledger, within_s: float) -> int:
     """How many workers gave a sign of life within so many seconds."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            "SELECT count(*) AS alive FROM workers WHERE seen_at > now() - make_interval(secs => %s)",
+            "SELECT count(*) AS alive FROM workers WHERE seen_at > now() -"
+            " make_interval(secs => %s)",
             (within_s,),
         )
         return int(cursor.fetchone().alive)

@@ -1,7 +1,8 @@
 """The hot statements: claim, renew, take back, complete, ring. Fixed SQL, one round trip each.
 
-Leases go by the database's own clock (`now()`), never by a worker's. `attempt` is the fencing token:
-every statement that finishes or renews work names it, and touches nothing when it has moved on.
+Leases go by the database's own clock (`now()`), never by a worker's. `attempt` is the fencing
+token: every statement that finishes or renews work names it, and touches nothing when it has moved
+on.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ WHERE worker = %(worker)s AND state = 'leased' AND (id, attempt) IN (
     SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))
 """
 
-# A step goes back when its lease has run out or its worker is known to be dead. Alone too often: a human.
+# A step goes back when its lease ran out or its worker is dead; alone too often, to a human.
 # Quarters find a poison step among 200 in seven deaths, halves in ten; each death costs a restart.
 TAKE_BACK = """
 UPDATE steps
@@ -79,7 +80,7 @@ INSERT INTO rings (system, rung_at) SELECT unnest(%(systems)s::text[]), now()
 ON CONFLICT (system) DO UPDATE SET rung_at = excluded.rung_at
 WHERE rings.rung_at < now() - make_interval(secs => %(quiet_s)s)
 RETURNING system
-"""
+"""  # noqa: S608 - fixed text, no value
 
 UNRING_AND_TAKE_SLOT = f"""{_UNHURRIED}
 DELETE FROM rings WHERE system = %(system)s;
@@ -90,7 +91,7 @@ WHERE (system, number) = (
     WHERE system = %(system)s AND lease_until < now()
     ORDER BY reserved, number LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING number, reserved, token
-"""
+"""  # noqa: S608 - fixed text, no value
 RENEW_SLOTS = """
 UPDATE slots SET lease_until = now() + make_interval(secs => %(lease_s)s)
 WHERE worker = %(worker)s AND lease_until >= now()

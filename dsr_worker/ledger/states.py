@@ -23,7 +23,7 @@ def get(ledger: Ledger, system: str, key: str) -> bytes | None:
 def put(
     ledger: Ledger, system: str, key: str, value: bytes | None, claims: Sequence[Claim]
 ) -> None:
-    """Write a sealed value, or forget the key where it is None. Raises LeaseLost when fenced off."""
+    """Write a sealed value, or forget the key where it is None. LeaseLost when fenced off."""
     with ledger.transaction() as cursor:
         cursor.execute(
             statements.STILL_OURS,

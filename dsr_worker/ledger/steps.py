@@ -268,7 +268,7 @@ def _finish_steps(cursor: Cursor, results: Sequence[StepResult]) -> set[int]:
         cursor,
         statements.FINISH,
         rows,
-        template="(%s::bigint, %s::int, %s, %s, %s::jsonb, %s::jsonb, %s::double precision, %s::int)",
+        template="(%s::bigint, %s::int, %s, %s, %s::jsonb, %s::jsonb, %s::float8, %s::int)",
     )
     return {row.id for row in found}
 

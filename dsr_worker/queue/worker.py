@@ -1,8 +1,8 @@
 """A worker process: what the `dramatiq` command imports.
 
-In: the environment's settings. Out: one actor per system on the broker, a tick thread and metrics in
-each process. Nothing is connected at import but the configuration read: Dramatiq imports this module
-in its parent too, and each child makes its own connections after the fork.
+In: the environment's settings. Out: one actor per system on the broker, a tick thread and metrics
+in each process. Nothing is connected at import but the configuration read: Dramatiq imports this
+module in its parent too, and each child makes its own connections after the fork.
 """
 
 from __future__ import annotations

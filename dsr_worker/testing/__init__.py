@@ -1,1 +1,1 @@
-"""Shipped for connector authors and for trying things out: contexts, fakes, a shop, conformance tests."""
+"""Shipped for connector authors and for trials: contexts, fakes, a shop, conformance tests."""

@@ -26,12 +26,15 @@ class DictState:
     values: dict[str, bytes] = field(default_factory=dict)
 
     def get(self, key: str) -> bytes | None:
+        """The value last put."""
         return self.values.get(key)
 
     def put(self, key: str, value: bytes) -> None:
+        """Keep a value."""
         self.values[key] = value
 
     def forget(self, key: str) -> None:
+        """Keep it no longer."""
         self.values.pop(key, None)
 
 
@@ -59,29 +62,37 @@ class TrialContext:
     calls: int = 0
 
     def table(self, collection: str) -> DecisionTable:
+        """The given table, or one that erases everything."""
         return self.tables.get(collection) or erase_everything(collection)
 
     @contextmanager
     def guard(self) -> Iterator[TrialContext]:
+        """Itself."""
         yield self
 
     def intend(self, receipts: Sequence[Receipt]) -> None:
+        """Note the intent, then run the test's hook."""
         self.intents.append(tuple(receipts))
         self.on_intent()
 
     def check(self) -> None:
+        """Run the test's hook."""
         self.on_check()
 
     def spend(self, calls: int = 1) -> None:
+        """Count calls."""
         self.calls += calls
 
     def digest(self, collection: str, key: Sequence[str]) -> str:
+        """A keyed digest."""
         return _keyed("\x1f".join((collection, *key)))
 
     def pseudonym(self, subject_ref: str, value: str) -> str:
+        """A keyed pseudonym."""
         return "erased-" + _keyed(f"{subject_ref}\x1f{value}")[:16]
 
     def canonical(self, kind: str, value: str) -> str | None:
+        """The one canonicaliser."""
         return canonical_stored(kind, value)
 
 

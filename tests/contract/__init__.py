@@ -1,0 +1,1 @@
+"""Connectors against the contract, on real systems."""

@@ -1,11 +1,12 @@
 """An installation in one process, driven by hand: real ledger, in-memory systems, no broker.
 
-Tests submit, let the engine settle, and look. `settle` ticks and drains until nothing is ready, so a
-test is over as soon as its work is.
+Tests submit, let the engine settle, and look. `settle` ticks and drains until nothing is ready, so
+a test is over as soon as its work is.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from dsr_worker.actors import ActorKey, create_key, new_action
 from dsr_worker.bootstrap import Files, Office, Workshop, set_up
 from dsr_worker.contract import Identity
+from dsr_worker.domain.hold import PeopleHeld
 from dsr_worker.domain.identity import claimed
 from dsr_worker.domain.request import Kind
 from dsr_worker.embedded import Endpoints
@@ -178,8 +180,6 @@ class EngineRoom:
         """Make a person with a key of their own."""
         key = create_key(file)
         self._actors[name] = key
-        import base64
-
         with self.office.ledger.transaction() as cursor:
             assert people.add(cursor, name, base64.b64decode(key.public_key))
 
@@ -219,8 +219,6 @@ class EngineRoom:
 
     def hold_person(self, *identities: Identity) -> str:
         """Place a hold on a person."""
-        from dsr_worker.domain.hold import PeopleHeld
-
         return self.office.holding.place(
             PeopleHeld(identities),
             "ER_LEGAL_CLAIMS",
@@ -270,7 +268,8 @@ class EngineRoom:
             tuple(row)
             for row in self.rows(
                 "SELECT s.action, s.system, s.round, s.state, s.code FROM steps s"
-                " JOIN jobs j ON j.id = s.job_id WHERE %s::text IS NULL OR j.ref = %s ORDER BY s.id",
+                " JOIN jobs j ON j.id = s.job_id WHERE %s::text IS NULL OR j.ref = %s"
+                " ORDER BY s.id",
                 ref,
                 ref,
             )

@@ -1,0 +1,1 @@
+"""Rules and rooms by themselves."""
