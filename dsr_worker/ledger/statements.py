@@ -80,7 +80,7 @@ INSERT INTO rings (system, rung_at) SELECT unnest(%(systems)s::text[]), now()
 ON CONFLICT (system) DO UPDATE SET rung_at = excluded.rung_at
 WHERE rings.rung_at < now() - make_interval(secs => %(quiet_s)s)
 RETURNING system
-"""  # noqa: S608 - fixed text, no value
+"""
 
 UNRING_AND_TAKE_SLOT = f"""{_UNHURRIED}
 DELETE FROM rings WHERE system = %(system)s;
@@ -99,7 +99,7 @@ WHERE worker = %(worker)s AND lease_until >= now()
 LEAVE_SLOT = f"""{_UNHURRIED}
 UPDATE slots SET lease_until = '-infinity', worker = NULL
 WHERE system = %(system)s AND number = %(number)s AND token = %(token)s
-"""
+"""  # noqa: S608 - fixed text, no value
 FREE_SLOTS_OF_DEAD = """
 UPDATE slots SET lease_until = '-infinity', worker = NULL WHERE worker = ANY(%(dead)s)
 """
