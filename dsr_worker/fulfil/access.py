@@ -85,7 +85,6 @@ class Accessing:
                 "records": made.records,
                 "bytes": size_bytes,
                 "manifest_sha256": made.manifest_sha256,
-                "expires_at": expires_at,
             },
         )
         return member.done(result={"records": made.records}, events=(event,), answer=answer)

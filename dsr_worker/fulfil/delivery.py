@@ -6,6 +6,7 @@ certificate beside its page, a signed event, met clocks, a closed case.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,13 +47,48 @@ class Delivery:
     def package(
         self, ref: str, to: Path, method: Method, secret: str, signed: SignedAction
     ) -> Delivered:
-        """Write the package of an access case, encrypted for the person, and close the case."""
-        with self._ledger.transaction() as cursor:
-            job, answer = self._ready(cursor, ref, PACKAGE)
-            accept(cursor, signed, "hand-over", ref)
+        """Write the package of an access case, encrypted for the person, and close the case.
+
+        It is written beside its place before anything is decided, since that takes as long as the
+        package is large. Where the hand-over is refused, no file stays.
+        """
+        if to.exists():
+            message = f"{to} exists and is never overwritten: choose another name"
+            raise DecisionRefused(message)
+        beside = to.with_name(f".{to.name}.{secrets.token_hex(8)}.part")
+        try:
+            with self._ledger.transaction() as cursor:
+                job, answer = self._ready(cursor, ref, PACKAGE)
             with self._opened(job, answer.blob) as package:
-                made = hand_over(package, to, method=method, secret=secret)
-            return self._close(cursor, job, signed, method.value, made.sha256, to)
+                made = hand_over(package, beside, method=method, secret=secret)
+            return self._placed(ref, answer, beside, to, (signed, method.value, made.sha256))
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _placed(
+        self,
+        ref: str,
+        written: answers.Made,
+        beside: Path,
+        to: Path,
+        how: tuple[SignedAction, str, str],
+    ) -> Delivered:
+        """Accept, close and give the file its name, all or nothing."""
+        signed, method, sha256 = how
+        named = False
+        try:
+            with self._ledger.transaction() as cursor:
+                job, answer = self._ready(cursor, ref, PACKAGE)
+                _require_same(ref, written, answer)
+                accept(cursor, signed, "hand-over", ref)
+                delivered = self._close(cursor, job, signed, method, sha256, to)
+                beside.rename(to)
+                named = True
+        except BaseException:
+            if named:  # the ledger did not take it
+                to.unlink(missing_ok=True)
+            raise
+        return delivered
 
     def certificate(self, ref: str, to: Path, signed: SignedAction) -> Delivered:
         """Write the certificate of an erasure (JSON, and a page beside it), and close the case."""
@@ -122,6 +158,12 @@ class Delivery:
         )
         jobs.change(cursor, [move])
         return Delivered(job.ref, (file,), tuple((c.name, c.state) for c in settled))
+
+
+def _require_same(ref: str, written: answers.Made, answer: answers.Made) -> None:
+    if answer.blob != written.blob:
+        message = f"the package of {ref} was made anew meanwhile: hand it over again"
+        raise DecisionRefused(message)
 
 
 def _closing(job: Job, settled: Sequence[Any], actor: str, response: str) -> Move:
