@@ -7,10 +7,12 @@ only; the private one never leaves its owner's home.
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dsr_worker.actors import ActionToSign, SignatureRefusedError, refuse_stale, verify
+from dsr_worker.domain.decision import canonical_json
 from dsr_worker.ledger import people
 from dsr_worker.ledger.connection import Cursor
 
@@ -39,13 +41,25 @@ class SignedAction:
         return base64.b64decode(self.signature).hex()
 
 
+def digest_of(action: str, case: str, **decided: object) -> str:
+    """The SHA-256 (hex) of what is decided in an action on a case: signed in the plan hash's place.
+
+    `decided` are the decision's own words, such as a ground or a method, as JSON takes them.
+    """
+    stated = canonical_json({"action": action, "case": case, "decided": decided})
+    return hashlib.sha256(stated.encode()).hexdigest()
+
+
 def accept(
     cursor: Cursor, signed: SignedAction, action: str, case: str, plan_hash: str = ""
 ) -> None:
-    """Accept a signed action as this action on this case, once. Raises ActorRefused."""
+    """Accept a signed action as this action on this case, once. Raises ActorRefused.
+
+    `plan_hash` is the plan's, or the `digest_of` whatever else the action decides.
+    """
     stated = signed.action
     if (stated.action, stated.case, stated.plan_hash) != (action, case, plan_hash):
-        message = "the signature is over another action, case or plan: sign what you see now"
+        message = "the signature is over another action, case, plan or value: sign what you see now"
         raise ActorRefused(message)
     actor = people.find(cursor, stated.actor)
     if actor is None or actor.retired_at is not None:

@@ -20,6 +20,7 @@ from dsr_worker.domain.plan import upper_bound
 from dsr_worker.fulfil.decisions import Decided
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.ledger.reports import JobRow
+from dsr_worker.people import digest_of
 
 CASES = ("access", "erasure", "deferred")
 _GROUND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -249,7 +250,8 @@ def retry_command(
         decided = office.decisions.retry(job.ref, caller.sign("retry", job.ref))
         desk.ring(office, decided.ring)
     data = {"case": job.ref, "state": decided.state, "systems": decided.ring, "by": caller.name}
-    lines = [f"{job.ref}: tried again in {', '.join(decided.ring)}."]
+    where = f" in {', '.join(decided.ring)}" if decided.ring else ""
+    lines = [f"{job.ref}: tried again{where}; it is {decided.state} now."]
     show(data, lines, as_json=as_json)
 
 
@@ -303,7 +305,9 @@ def refuse_command(
         return
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        return office.decisions.refuse(ref, ground or "", caller.sign("refuse", ref))
+        stated = ground or ""
+        signed = caller.sign("refuse", ref, digest_of("refuse", ref, ground=stated))
+        return office.decisions.refuse(ref, stated, signed)
 
     said = "refused; write to the person, then say so with --delivered"
     _decide(opening, case, actor, key_file, decision, said, as_json=as_json)
@@ -329,7 +333,8 @@ def extend_command(
     """Extend the time to answer, the person having been told; refused outside the legal window."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        return office.decisions.extend(ref, reason, caller.sign("extend", ref))
+        signed = caller.sign("extend", ref, digest_of("extend", ref, reason=reason))
+        return office.decisions.extend(ref, reason, signed)
 
     _decide(opening, case, actor, key_file, decision, "extended", as_json=as_json)
 

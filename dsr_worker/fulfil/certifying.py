@@ -26,10 +26,10 @@ from dsr_worker.evidence import (
     SystemResult,
     build_certificate,
 )
-from dsr_worker.ledger import Ledger, answers
+from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer, Promise
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.rows import Event, StepResult
+from dsr_worker.ledger.rows import Event, Move, StepResult
 from dsr_worker.organisation import Organisation
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import KeyRing
@@ -243,6 +243,14 @@ def _keep(
     cursor: Cursor,
 ) -> None:
     answers.keep(cursor, [answer])
-    answers.destroy_earlier(cursor, job_id)
+    _destroy_earlier(cursor, job_id)
     answers.promise(cursor, promises)
     answers.suppress(cursor, job_id, suppressed)
+
+
+def _destroy_earlier(cursor: Cursor, job_id: int) -> None:
+    """Destroy the person's earlier packages; each case that had one says so."""
+    locked = jobs.lock(cursor, answers.earlier(cursor, job_id))
+    event = Event("package_destroyed", {"reason": "erasure", "case": job_id})
+    destroyed = answers.destroy(cursor, list(locked))
+    jobs.change(cursor, [Move(locked[found], events=(event,)) for found in destroyed])

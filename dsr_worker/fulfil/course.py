@@ -26,6 +26,7 @@ from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 
 _MOST_RECHECKS = 3
+PROMISE_EXCEEDED = "promise_exceeded"  # a due promise would change more rows than it promised
 _ANSWERED = ("access", "erasure")
 """Kinds of job whose answer is delivered to a person."""
 
@@ -171,11 +172,13 @@ class CaseCourse:
 
     def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind == "erasure"])
+        over = self._planner.exceeding_promises(cursor, [j for j in jobs if j.kind == "deferred"])
         moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        moves += [_exceeding(job, over[job.id]) for job in jobs if job.id in over]
         return moves + [
             Move(job, phase="apply", steps=self._everywhere(job, "apply", "probe"))
             for job in jobs
-            if job.id not in void
+            if job.id not in void and job.id not in over
         ]
 
     def _after_apply(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
@@ -216,6 +219,12 @@ class CaseCourse:
     def _everywhere(self, job: Job, action: str, effect: str) -> tuple[NewStep, ...]:
         systems = (job.plan or {})["systems"]
         return tuple(NewStep(action, name, effect=effect, round=job.round) for name in systems)
+
+
+def _exceeding(job: Job, rows: int) -> Move:
+    counts = {"rows": rows, "promised": job.facts["promised_rows"]}
+    event = Event("needs_human", {"code": PROMISE_EXCEEDED, "counts": counts})
+    return Move(job, state=State.NEEDS_HUMAN, phase=PROMISE_EXCEEDED, events=(event,))
 
 
 def _resolve(system: str, number: int) -> NewStep:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dsr_worker.domain.request import State
-from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
+from dsr_worker.fulfil.promises import SYSTEM_UNMAPPED, UNOPENABLE
 from dsr_worker.fulfil.verifying import contact_points
-from dsr_worker.ledger import Ledger, cases, codes, jobs
+from dsr_worker.ledger import Ledger, answers, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move, moved
 from dsr_worker.organisation import Organisation
-from dsr_worker.people import ActorRefused, SignedAction, accept
+from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
 from dsr_worker.vault import KeyRing
 
 _OPEN_BEFORE_WORK = {
@@ -33,8 +34,10 @@ _OPEN_BEFORE_WORK = {
 
 _PEOPLES = frozenset({"access", "erasure"})
 """Kinds of job that are a person's request; any job's stopped steps may be retried."""
-_RESUMED = frozenset({"access_unfinished", "found_again"})
+_RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
 """Stops of a whole case after its approval, from which a person lets it go on."""
+_NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED})
+"""Stops of a promise that could not be started."""
 
 
 class DecisionRefused(ValueError):  # noqa: N818 - reads as what happened
@@ -191,7 +194,9 @@ class Decisions:
         """Try again what stopped or failed; attempts are counted from none.
 
         An erasure that waited in vain for the person's access case goes on without it; one whose
-        rows were found again is located and carried out once more.
+        rows were found again is located and carried out once more. A promise that met more rows
+        than were promised is located again, and goes on once a fresh erasure has taken the others;
+        one that could not be started comes due again, as a job of its own.
         """
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "retry")
@@ -203,6 +208,8 @@ class Decisions:
                     cursor,
                     self._planner.approved(job, plan, (event,), frozen=job.frozen, facts=facts),
                 )
+            if job.state == State.NEEDS_HUMAN and job.phase in _NOT_STARTED:
+                return self._change(cursor, _given_back(cursor, job, event))
             systems = cases.retry(cursor, job.id)
             if not systems:
                 message = "nothing of this case has stopped"
@@ -215,7 +222,7 @@ class Decisions:
     def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:
         """Extend the time to respond, the person having been told, inside the legal window."""
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "extend")
+            job = self._case(cursor, ref, signed, "extend", digest_of("extend", ref, reason=reason))
             clock = cases.clock(cursor, job.id, "respond")
             notice_by = clock and clock.facts.get("extension_notice_by")
             if clock is None or clock.state != "running" or notice_by is None:
@@ -242,18 +249,31 @@ class Decisions:
 
     def refuse(self, ref: str, ground: str, signed: SignedAction) -> Decided:
         """Refuse a request on a ground's code. The refusal still has to be delivered."""
-        return self._end(ref, "refuse", State.REFUSED, ground, signed)
+        digest = digest_of("refuse", ref, ground=ground)
+        return self._end(ref, "refuse", State.REFUSED, ground, signed, digest)
 
     def withdraw(self, ref: str, signed: SignedAction) -> Decided:
         """The person has withdrawn: nothing further happens, and the clocks end."""
         return self._end(ref, "withdraw", State.WITHDRAWN, "withdrawn", signed)
 
     def _end(
-        self, ref: str, action: str, state: State, reason: str, signed: SignedAction
+        self,
+        ref: str,
+        action: str,
+        state: State,
+        reason: str,
+        signed: SignedAction,
+        digest: str = "",
     ) -> Decided:
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, action)
+            job = self._case(cursor, ref, signed, action, digest)
             _require(job, *_OPEN_BEFORE_WORK)
+            if cases.took_effect(cursor, job.id):
+                message = (
+                    f"{ref} has erased or masked rows already, which a certificate has to account"
+                    " for: let it finish, by `dsr approve` if it awaits that, else by `dsr retry`"
+                )
+                raise DecisionRefused(message)
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
             ended = state is State.WITHDRAWN
@@ -286,6 +306,13 @@ class Decisions:
     def _change(self, cursor: Cursor, move: Move) -> Decided:
         ring = jobs.change(cursor, [move])
         return Decided(move.job.ref, str(moved(move.state, move.job.state)), tuple(ring))
+
+
+def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:
+    answers.give_back(cursor, job.id)
+    cases.settle_clocks(cursor, job.id, "void")
+    closed = Event("closed", {"response": "given_back", "reason": job.phase}, event.actor)
+    return Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(event, closed))
 
 
 def _require(job: Job, *states: State) -> None:

@@ -13,7 +13,16 @@ from typing import Any
 
 import orjson
 
-from dsr_worker.contract import Erases, Key, Mentions, Outcome, Receipt, Rechecks, Record
+from dsr_worker.contract import (
+    Erases,
+    Key,
+    Mentions,
+    NeedsHuman,
+    Outcome,
+    Receipt,
+    Rechecks,
+    Record,
+)
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
@@ -22,6 +31,8 @@ from dsr_worker.fulfil.planning import CHANGES, reasons_void
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
+
+_CANNOT_ERASE = "cannot_erase"
 
 
 class ApprovalExceeded(Exception):  # noqa: N818 - reads as what happened
@@ -70,7 +81,12 @@ class Erasing:
         self._store = store
 
     def plan(self, batch: Batch) -> Sequence[StepResult]:
-        """What would happen, by a dry run; for an access case, what would be found."""
+        """What would happen, by a dry run; for an access case, what would be found.
+
+        Where a connector cannot erase, an erasure stops for a human and the rest is counted.
+        """
+        if not isinstance(batch.connector, Erases):
+            return _counted_by_find(batch)
         frames, _ = self._locate(batch)
         try:
             return self._dry_run(batch, frames, spools=False)
@@ -108,7 +124,8 @@ class Erasing:
             accounts.require_sums(located[ref], found[ref], batch.ctx.system.name)
             outcomes = accounts.planned(batch.ctx.system.name, found[ref], _decisions(batch))
             kept = (Spool("keys", frames[ref].to_json()),) if spools else ()
-            results.append(member.done(result={"outcomes": outcomes}, spools=kept))
+            result = {"outcomes": outcomes, "changes": accounts.changes(found[ref])}
+            results.append(member.done(result=result, spools=kept))
         return results
 
     def apply(self, batch: Batch) -> Sequence[StepResult]:
@@ -258,10 +275,37 @@ class Erasing:
 def _eraser(batch: Batch) -> Erases:
     connector = batch.connector
     if not isinstance(connector, Erases):
-        name = batch.ctx.system.name
-        message = f"the connector of {name} cannot erase"
-        raise TypeError(message)
+        raise NeedsHuman(_CANNOT_ERASE)
     return connector
+
+
+def _counted_by_find(batch: Batch) -> list[StepResult]:
+    asking = [m for m in batch.members if m.job.kind == "access"]
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    if asking:
+        part = batch.part(asking)
+        for record in batch.connector.find(part.subjects, part.ctx):
+            rows[record.subject_ref][record.collection] += 1
+    return [
+        member.done(result={"outcomes": _found(batch.ctx.system.name, rows[member.subject.ref])})
+        if member in asking
+        else StepResult(member.claim, state="needs_human", code=_CANNOT_ERASE)
+        for member in batch.members
+    ]
+
+
+def _found(system: str, rows: Counter[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "system": system,
+            "collection": collection,
+            "outcome": Outcome.RETAINED.value,
+            "ground": "",
+            "rows": count,
+            "until": None,
+        }
+        for collection, count in sorted(rows.items())
+    ]
 
 
 def _decisions(batch: Batch) -> Any:

@@ -133,6 +133,8 @@ class Planner:
         if not names:
             action, state = _ANSWERS[job.kind]
             names, effect = [DESK], "idempotent"
+        elif job.kind == "deferred":
+            action = "locate"
         elif job.kind == "erasure":
             asked = self._materials.frozen(frozen)
             able = [n for n in names if self._materials.can(asked, n, Resolves)]
@@ -158,6 +160,25 @@ class Planner:
             job.id: reasons
             for job in jobs
             if (reasons := reasons_void(job.plan or {}, located[job.id]))
+        }
+
+    def exceeding_promises(self, cursor: Cursor, jobs: Sequence[Job]) -> dict[int, int]:
+        """Deferred erasures that would change more rows than were promised, with how many.
+
+        What is masked already and stays changes nothing and does not count.
+        """
+        cursor.execute(
+            "SELECT s.job_id, sum((s.result->>'changes')::int) AS rows FROM steps s"
+            " JOIN unnest(%s::bigint[], %s::int[]) AS j(id, round)"
+            " ON j.id = s.job_id AND j.round = s.round"
+            " WHERE s.action = 'locate' AND s.state = 'done' GROUP BY s.job_id",
+            ([j.id for j in jobs], [j.round for j in jobs]),
+        )
+        would_change = {row.job_id: int(row.rows) for row in cursor.fetchall()}
+        return {
+            job.id: rows
+            for job in jobs
+            if (rows := would_change[job.id]) > upper_bound(job.facts["promised_rows"])
         }
 
     def voided_in_effect(self, cursor: Cursor, jobs: Sequence[Job]) -> dict[int, list[str]]:

@@ -1,13 +1,15 @@
 """Deferred erasures: what a minimum kept goes when its day has come.
 
-In: the tick. Out: a job per due promise, which resolves, locates, applies, rechecks and certifies
-by the map of that day, on the approval that the erasure had. It carries system keys only; the
-person's addresses were shredded long before.
+In: the tick. Out: a job per due promise, which locates, applies, rechecks and certifies by the map
+of that day, on the approval that the erasure had and for no more rows than were promised. It
+carries system keys only; the person's addresses were shredded long before. A promise that cannot be
+opened, or whose system is gone from the map, becomes a job that asks a human.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from datetime import datetime, timedelta
 
 from dsr_worker.contract import Identity
@@ -21,9 +23,13 @@ from dsr_worker.ledger.answers import DuePromise
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob
 from dsr_worker.ledger.rows import Event, Job, Move, NewStep, SealedIdentity
-from dsr_worker.vault import KeyRing
+from dsr_worker.vault import KeyRing, SealBroken
+
+_log = logging.getLogger(__name__)
 
 DEFERRED = "deferred"
+UNOPENABLE = "promise_unopenable"  # the names in a promise do not open with this key ring
+SYSTEM_UNMAPPED = "system_unmapped"  # the data map has no such system any more
 _HOUSE_DAYS = 30  # our own clock for carrying a promise out; no statute names a number
 
 
@@ -36,18 +42,23 @@ class Promises:
         self._materials = materials
 
     def duty(self) -> Duty:
-        """The duty that starts what has come due."""
+        """The duty that starts what has come due. One that cannot be started holds up no other."""
 
         def start_due_promises() -> None:
             with self._ledger.transaction() as cursor:
                 for promise in answers.due_promises(cursor):
-                    self._start(cursor, promise)
+                    cursor.execute("SAVEPOINT promise")
+                    try:
+                        self._start(cursor, promise)
+                    except Exception as error:  # noqa: BLE001 - the other promises are due as well
+                        cursor.execute("ROLLBACK TO SAVEPOINT promise")
+                        told = {"job": promise.job_id, "error": type(error).__name__}
+                        _log.error("promise_not_started", extra=told)
+                    cursor.execute("RELEASE SAVEPOINT promise")
 
         return start_due_promises
 
     def _start(self, cursor: Cursor, promise: DuePromise) -> None:
-        own_key = self._keys.unwrap(bytes(promise.data_key))
-        names = [Identity(*pair) for pair in json.loads(own_key.open(promise.sealed, PROMISE))]
         key, wrapped = self._keys.new_case_key()
         cursor.execute("SELECT business_now() AS now")
         now = cursor.fetchone().now
@@ -65,9 +76,23 @@ class Promises:
                 law=promise.law,
                 country=promise.country,
                 received_at=now,
-                facts={"promised_by": promise.ref, "channel": "promise"},
+                facts={
+                    "promised_by": promise.ref,
+                    "promised_rows": promise.row_count,
+                    "channel": "promise",
+                },
             ),
         )
+        intake.start_clocks(cursor, inserted.id, [_house_clock(now)])
+        job = jobs.lock(cursor, [inserted.id])[inserted.id]
+        if promise.system not in self._materials.frozen(frozen_id).systems:
+            self._ask(cursor, job, promise, SYSTEM_UNMAPPED)
+            return
+        try:
+            names = self._names(promise)
+        except SealBroken:
+            self._ask(cursor, job, promise, UNOPENABLE)
+            return
         sealed = [
             SealedIdentity(
                 i.kind,
@@ -79,10 +104,20 @@ class Promises:
             for i in names
         ]
         intake.add_identities(cursor, inserted.id, sealed)
-        intake.start_clocks(cursor, inserted.id, [_house_clock(now)])
         answers.carried_out(cursor, promise.id, inserted.id)
-        job = jobs.lock(cursor, [inserted.id])[inserted.id]
         jobs.change(cursor, [self._first_move(job, promise, frozen_id)])
+
+    def _names(self, promise: DuePromise) -> list[Identity]:
+        own_key = self._keys.unwrap(bytes(promise.data_key))
+        opened = own_key.open(bytes(promise.sealed), PROMISE)
+        return [Identity(*pair) for pair in json.loads(opened)]
+
+    def _ask(self, cursor: Cursor, job: Job, promise: DuePromise, code: str) -> None:
+        """Stop for a human at once; `dsr retry` lets the promise come due again."""
+        answers.take_up(cursor, promise.id, job.id)
+        due = Event("deferred_due", {"system": promise.system, "due_on": promise.due_on})
+        stop = Event("needs_human", {"system": promise.system, "code": code})
+        jobs.change(cursor, [Move(job, state=State.NEEDS_HUMAN, phase=code, events=(due, stop))])
 
     def _first_move(self, job: Job, promise: DuePromise, frozen_id: int) -> Move:
         frozen = self._materials.frozen(frozen_id)

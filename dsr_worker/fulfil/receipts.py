@@ -67,6 +67,14 @@ def planned(system: str, receipts: Sequence[Receipt], decisions: Decisions) -> l
     ]
 
 
+def changes(receipts: Sequence[Receipt]) -> int:
+    """How many rows would go or change; one that is masked already would not."""
+    parts = [part for receipt in receipts for part in receipt.outcomes]
+    erased = sum(p.rows for p in parts if p.outcome is Outcome.ERASED)
+    in_place = (p for p in parts if p.outcome in {Outcome.MASKED, Outcome.REDACTED})
+    return erased + sum(min(p.rows, p.fields) for p in in_place)
+
+
 def row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
     """One outcome as the ledger keeps it."""
     return ReceiptRow(

@@ -127,37 +127,55 @@ def of(cursor: Cursor, job_id: int) -> Made | None:
 
 
 def handed_over(cursor: Cursor, job_id: int) -> None:
-    """Record that the answer left the house."""
+    """Record that the answer left the house. From the first time on it is kept as long as was said.
+
+    `expires_at` is counted from the making until then.
+    """
     cursor.execute(
-        "UPDATE packages SET handed_over_at = coalesce(handed_over_at, business_now())"
-        " WHERE job_id = %s",
+        "UPDATE packages SET handed_over_at = business_now(),"
+        " expires_at = business_now() + (expires_at - made_at)"
+        " WHERE job_id = %s AND handed_over_at IS NULL",
         (job_id,),
     )
 
 
 def expire(cursor: Cursor, limit: int = 100) -> list[int]:
-    """Mark packages past their expiry as destroyed; their jobs. `spent_blobs` takes the rest."""
+    """Mark packages past their expiry as destroyed; their jobs. `spent_blobs` takes the rest.
+
+    One that was never handed over does not expire: its case is open, and could be answered no more.
+    """
     cursor.execute(
         "UPDATE packages SET destroyed_at = business_now() WHERE job_id IN ("
         "SELECT job_id FROM packages WHERE expires_at < business_now() AND destroyed_at IS NULL"
+        " AND handed_over_at IS NOT NULL"
         " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING job_id",
         (limit,),
     )
     return [row.job_id for row in cursor.fetchall()]
 
 
-def destroy_earlier(cursor: Cursor, job_id: int) -> int:
-    """Mark every package of the same person as destroyed; how many there were."""
+def earlier(cursor: Cursor, job_id: int) -> list[int]:
+    """Other jobs, in order, in which a package of the same person stands."""
     cursor.execute(
-        "UPDATE packages p SET destroyed_at = business_now()"
-        " WHERE p.destroyed_at IS NULL AND p.kind = 'package' AND EXISTS ("
-        "SELECT FROM identities mine JOIN identities theirs ON theirs.digest = mine.digest"
-        " WHERE mine.job_id = %s AND theirs.job_id = p.job_id AND p.job_id <> %s"
-        " AND mine.standing IN ('verified', 'resolved')"
-        " AND theirs.standing IN ('verified', 'resolved'))",
-        (job_id, job_id),
+        "SELECT DISTINCT p.job_id FROM identities mine"
+        " JOIN identities theirs ON theirs.digest = mine.digest AND theirs.job_id <> mine.job_id"
+        " JOIN packages p ON p.job_id = theirs.job_id"
+        " WHERE mine.job_id = %s AND mine.standing IN ('verified', 'resolved')"
+        " AND theirs.standing IN ('verified', 'resolved')"
+        " AND p.destroyed_at IS NULL AND p.kind = 'package' ORDER BY p.job_id",
+        (job_id,),
     )
-    return cursor.rowcount
+    return [row.job_id for row in cursor.fetchall()]
+
+
+def destroy(cursor: Cursor, job_ids: Sequence[int]) -> list[int]:
+    """Mark the packages of these jobs as destroyed; the jobs whose package stood until now."""
+    cursor.execute(
+        "UPDATE packages SET destroyed_at = business_now()"
+        " WHERE job_id = ANY(%s) AND kind = 'package' AND destroyed_at IS NULL RETURNING job_id",
+        (list(job_ids),),
+    )
+    return sorted(row.job_id for row in cursor.fetchall())
 
 
 def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
@@ -173,10 +191,19 @@ def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
     )
     blobs = [row.blob for row in cursor.fetchall()]
     cursor.execute(
-        "SELECT s.frame->>'segment' AS segment FROM spools s JOIN jobs j ON j.id = s.job_id"
-        " GROUP BY 1 HAVING bool_and(j.state IN ('ready', 'delivered', 'closed', 'withdrawn'))"
-        " LIMIT %s",
+        "UPDATE jobs SET just_answered = false WHERE id IN (SELECT id FROM jobs WHERE just_answered"
+        " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
         (limit,),
+    )
+    answered = [row.id for row in cursor.fetchall()]
+    if not answered:
+        return blobs
+    cursor.execute(
+        "SELECT p.frame->>'segment' AS segment FROM spools p JOIN jobs j ON j.id = p.job_id"
+        " WHERE p.frame->>'segment' IN"
+        " (SELECT frame->>'segment' FROM spools WHERE job_id = ANY(%s)) GROUP BY 1"
+        " HAVING bool_and(j.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn'))",
+        (answered,),
     )
     segments = [row.segment for row in cursor.fetchall()]
     if segments:
@@ -185,7 +212,7 @@ def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
 
 
 class DuePromise(NamedTuple):
-    """A promise that has come due; `ref` is its case's."""
+    """A promise that has come due; `ref` is its case's, `row_count` what it may erase."""
 
     id: int
     job_id: int
@@ -194,6 +221,7 @@ class DuePromise(NamedTuple):
     country: str | None
     system: str
     due_on: date | None
+    row_count: int
     data_key: bytes
     sealed: bytes
 
@@ -201,13 +229,28 @@ class DuePromise(NamedTuple):
 def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
     """Promises whose day has come, locked for the caller alone."""
     cursor.execute(
-        "SELECT p.id, p.job_id, j.ref, j.law, j.country, p.system, p.due_on, p.data_key, p.sealed"
+        "SELECT p.id, p.job_id, j.ref, j.law, j.country, p.system, p.due_on, p.row_count,"
+        " p.data_key, p.sealed"
         " FROM promises p JOIN jobs j ON j.id = p.job_id"
         " WHERE p.carried_out_by IS NULL AND p.due_on <= business_now()::date"
         " ORDER BY p.due_on, p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED",
         (limit,),
     )
     return [DuePromise(*row) for row in cursor.fetchall()]
+
+
+def take_up(cursor: Cursor, promise_id: int, job_id: int) -> None:
+    """Tie a promise to a job that asks a human about it; it keeps its names."""
+    cursor.execute("UPDATE promises SET carried_out_by = %s WHERE id = %s", (job_id, promise_id))
+
+
+def give_back(cursor: Cursor, job_id: int) -> None:
+    """Let what this job only asked about come due again."""
+    cursor.execute(
+        "UPDATE promises SET carried_out_by = NULL WHERE carried_out_by = %s"
+        " AND sealed IS NOT NULL",
+        (job_id,),
+    )
 
 
 def carried_out(cursor: Cursor, promise_id: int, job_id: int) -> None:

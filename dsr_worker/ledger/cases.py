@@ -109,6 +109,19 @@ def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
     return cursor.fetchone() is not None
 
 
+def took_effect(cursor: Cursor, job_id: int) -> bool:
+    """Whether an erasure of this case has changed anything, or was about to when last seen.
+
+    An apply that stopped before its first effect, since the approval did not cover it, has not.
+    """
+    cursor.execute(
+        "SELECT 1 FROM steps WHERE job_id = %s AND action = 'apply' AND (intent IS NOT NULL"
+        " OR (state = 'done' AND NOT coalesce(result, '{}') ? 'voided'))",
+        (job_id,),
+    )
+    return cursor.fetchone() is not None
+
+
 def cancel_steps(cursor: Cursor, job_id: int) -> None:
     """Let go of every step that is not finished; what is under work is fenced off."""
     cursor.execute(
@@ -173,10 +186,13 @@ def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
 
 
 def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
-    """Let open jobs that are due within `lead_time` use the reserved slots."""
+    """Let open jobs that are due within `lead_time` use the reserved slots.
+
+    Their steps with them, those under work too: they may come back.
+    """
     cursor.execute(
         "UPDATE jobs SET urgent = true WHERE id IN (SELECT id FROM jobs WHERE closed_at IS NULL"
-        " AND NOT urgent AND urgency_at < business_now() + %s ORDER BY id"
+        " AND NOT urgent AND urgency_at < business_now() + %s ORDER BY urgency_at"
         " LIMIT 500 FOR UPDATE SKIP LOCKED) RETURNING id",
         (lead_time,),
     )
@@ -184,8 +200,8 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
     if urgent:
         cursor.execute(
             "UPDATE steps SET urgent = true WHERE id IN (SELECT id FROM steps"
-            " WHERE job_id = ANY(%s)"
-            " AND state IN ('ready', 'waiting', 'blocked') ORDER BY id FOR UPDATE SKIP LOCKED)",
+            " WHERE job_id = ANY(%s) AND state NOT IN ('done', 'cancelled')"
+            " ORDER BY id FOR NO KEY UPDATE)",
             (urgent,),
         )
 
@@ -194,7 +210,7 @@ def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
     """Cases closed for longer than `after` whose key still stands."""
     cursor.execute(
         "SELECT id FROM jobs WHERE closed_at < business_now() - %s AND shredded_at IS NULL"
-        " AND kind IN ('access', 'erasure', 'deferred', 'hold') ORDER BY id LIMIT %s",
+        " AND kind IN ('access', 'erasure', 'deferred', 'hold') ORDER BY closed_at LIMIT %s",
         (after, limit),
     )
     return [row.id for row in cursor.fetchall()]
