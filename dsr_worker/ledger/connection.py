@@ -140,11 +140,12 @@ class Ledger:
         return connection
 
     @contextmanager
-    def transaction(self) -> Iterator[Cursor]:
+    def transaction(self, *, at_once: bool = False) -> Iterator[Cursor]:
         """A cursor inside one transaction: committed at the end, rolled back on any exception.
 
-        Rows come as named tuples. Raises LedgerUnreachable when no connection can be had; a
-        connection that broke is not put back into the pool.
+        Rows come as named tuples. With `at_once` each `execute` is a transaction by itself, begun
+        and committed in its one round trip. Raises LedgerUnreachable when no connection can be had;
+        a connection that broke is not put back into the pool.
         """
         try:
             pooled = self.engine.raw_connection()
@@ -153,6 +154,7 @@ class Ledger:
             raise LedgerUnreachable(message) from error
         raw: Any = pooled.driver_connection
         try:
+            raw.autocommit = at_once
             with raw.cursor(cursor_factory=psycopg2.extras.NamedTupleCursor) as cursor:
                 yield cursor
             raw.commit()
@@ -163,6 +165,8 @@ class Ledger:
                 raw.rollback()
             raise
         finally:
+            if not raw.closed:
+                raw.autocommit = False
             pooled.close()
 
     def dispose(self) -> None:

@@ -50,7 +50,7 @@ def provide(ledger: Ledger, parallel: Mapping[str, int]) -> None:
 
 def take(ledger: Ledger, system: str, worker: int) -> Slot | None:
     """Lease a free slot of a system, an ordinary one first; None when all are taken."""
-    with ledger.transaction() as cursor:
+    with ledger.transaction(at_once=True) as cursor:
         cursor.execute(
             statements.UNRING_AND_TAKE_SLOT,
             {"system": system, "worker": worker, "lease_s": statements.LEASE_S},
@@ -61,7 +61,7 @@ def take(ledger: Ledger, system: str, worker: int) -> Slot | None:
 
 def leave(ledger: Ledger, system: str, slot: Slot) -> None:
     """Give a slot back; nothing happens when somebody else has it by now."""
-    with ledger.transaction() as cursor:
+    with ledger.transaction(at_once=True) as cursor:
         cursor.execute(
             statements.LEAVE_SLOT,
             {"system": system, "number": slot.number, "token": slot.token},
@@ -79,7 +79,7 @@ def to_ring(ledger: Ledger, systems: Iterable[str]) -> list[str]:
     wanted = sorted(set(systems))
     if not wanted:
         return []
-    with ledger.transaction() as cursor:
+    with ledger.transaction(at_once=True) as cursor:
         cursor.execute(statements.RING, {"systems": wanted, "quiet_s": RING_QUIET_S})
         return [row.system for row in cursor.fetchall()]
 
