@@ -105,8 +105,11 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
         raise
     except Transient as error:
         yield from (_wait(m, "transient", error.retry_after_s) for m in batch.members)
-    except Configuration:
-        _log.exception("configuration", extra={"system": batch.ctx.system.name})
+    except Configuration as error:
+        _log.error(  # without a traceback, which could carry values
+            "configuration",
+            extra={"system": batch.ctx.system.name, "error": type(error).__name__},
+        )
         yield from (_stop(m, "needs_human", "configuration") for m in batch.members)
     except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the others
         yield from _split(batch, perform, error)

@@ -103,8 +103,7 @@ class Drainer:
             crash_point("before-finish")
             finished = steps.finish(self._ledger, results, self._advance)
         except LeaseLost:
-            if self._worker.stopping.is_set() or lease.until - time.monotonic() > LEAST_LEASE_S:
-                steps.release(self._ledger, claimed.claims)  # one was taken away: the others go on
+            self._give_back(claimed, lease)
             _log.info("batch_given_up", extra={"system": head.system, "action": head.action})
             return
         finally:
@@ -113,6 +112,17 @@ class Drainer:
         observe(BATCH_SECONDS, head, time.monotonic() - started)
         observe(BATCH_STEPS, head, len(claimed.claims))
         self._call(finished.ring)
+
+    def _give_back(self, claimed: Claimed, lease: Lease) -> None:
+        """Uncharged when this worker stops or was cut off; the work's own doing otherwise.
+
+        What has hardly any lease left is taken back, charged, when that is over.
+        """
+        if self._worker.stopping.is_set():
+            steps.release(self._ledger, claimed.claims)
+        elif lease.until - time.monotonic() > LEAST_LEASE_S:
+            give_back = steps.release if lease.lost.is_set() else steps.give_up
+            give_back(self._ledger, claimed.claims)
 
     def _perform(self, claimed: Claimed, lease: Lease) -> list[StepResult]:
         """Work a batch off. What cannot even be put together stops for a human, and says so."""

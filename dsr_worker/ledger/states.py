@@ -26,7 +26,7 @@ def put(
     """Write a sealed value, or forget the key where it is None. LeaseLost when fenced off."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            statements.STILL_OURS,
+            statements.LOCK_OURS,
             {"ids": [c.id for c in claims], "attempts": [c.attempt for c in claims]},
         )
         if cursor.fetchone().ours != len(claims):

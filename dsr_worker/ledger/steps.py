@@ -143,7 +143,7 @@ def intend(
     ids, attempts = _tokens(claims)
     with ledger.transaction() as cursor:
         locked = jobs.lock(cursor, [c.job_id for c in claims])
-        cursor.execute(statements.STILL_OURS, {"ids": ids, "attempts": attempts})
+        cursor.execute(statements.LOCK_OURS, {"ids": ids, "attempts": attempts})
         row = cursor.fetchone()
         if row.ours != len(ids) or row.left_s < 1:
             message = "the lease of this batch is gone"
@@ -151,13 +151,14 @@ def intend(
         concerned = [c for c in claims if c.id in receipts]
         if not concerned:
             return
-        values(
-            cursor,
-            "UPDATE steps s SET intent = coalesce(s.intent, '[]') || v.intent::jsonb"
-            " FROM (VALUES %s) AS v(id, intent) WHERE s.id = v.id",
-            [(c.id, Json([{"attempt": c.attempt, "receipts": receipts[c.id]}])) for c in concerned],
-            template="(%s::bigint, %s)",
-        )
+        rows = [
+            (c.id, c.attempt, Json([{"attempt": c.attempt, "receipts": receipts[c.id]}]))
+            for c in concerned
+        ]
+        written = values(cursor, statements.INTEND, rows, template="(%s::bigint, %s::int, %s)")
+        if len(written) != len(concerned):
+            message = "a step of this batch has gone to another"
+            raise LeaseLost(message)
         moves = [
             Move(
                 locked[c.job_id],
@@ -220,33 +221,54 @@ def release(ledger: Ledger, claims: Sequence[Claim]) -> None:
         cursor.execute(statements.RELEASE, {"ids": ids, "attempts": attempts})
 
 
-def take_back(ledger: Ledger, dead: Sequence[int]) -> list[Any]:
-    """Make ready again what dead workers or run-out leases held, in batches of a quarter."""
+def give_up(ledger: Ledger, claims: Sequence[Claim]) -> list[Any]:
+    """Give back a batch whose lease was lost over its work: a lone step is charged for it.
+
+    Several come back in batches of a quarter. Where one was taken away by somebody else, by a
+    person's decision for instance, the others go on as they were.
+    """
+    ids, attempts = _tokens(claims)
+    limit = statements.ALONE_LIMIT
     with ledger.transaction() as cursor:
+        locked = jobs.lock(cursor, [c.job_id for c in claims if c.charged >= limit])
         cursor.execute(
-            statements.TAKE_BACK,
-            {"dead": list(dead), "alone_limit": statements.ALONE_LIMIT},
+            statements.GIVE_UP,
+            {"ids": ids, "attempts": attempts, "alone_limit": limit, "code": "lease_lost"},
         )
+        given = list(cursor.fetchall())
+        _tell_quarantined(cursor, locked, given)
+    return given
+
+
+def take_back(ledger: Ledger, dead: Sequence[int]) -> list[Any]:
+    """Make ready again what dead workers or run-out leases held, in batches of a quarter.
+
+    Jobs of steps to be quarantined are locked before any step, as a finish does it.
+    """
+    lost = {"dead": list(dead), "alone_limit": statements.ALONE_LIMIT, "code": "worker_lost"}
+    with ledger.transaction() as cursor:
+        cursor.execute(statements.JOBS_OF_LOST, lost)
+        concerned = [row.job_id for row in cursor.fetchall()]
+        locked = jobs.lock(cursor, concerned) if concerned else {}
+        cursor.execute(statements.TAKE_BACK, {**lost, "jobs": list(locked)})
         taken = list(cursor.fetchall())
-        if taken:
-            _tell_taken(cursor, taken)
+        _tell_quarantined(cursor, locked, taken)
         if dead:
             cursor.execute(statements.FREE_SLOTS_OF_DEAD, {"dead": list(dead)})
     return taken
 
 
-def _tell_taken(cursor: Cursor, taken: Sequence[Any]) -> None:
-    quarantined = [row for row in taken if row.state == "needs_human"]
-    locked = jobs.lock(cursor, [row.job_id for row in quarantined])
+def _tell_quarantined(cursor: Cursor, locked: Mapping[int, Job], returned: Sequence[Any]) -> None:
     by_job = defaultdict(list)
-    for row in quarantined:
-        body = {
-            "system": row.system,
-            "action": row.action,
-            "code": "quarantined",
-            "attempt": row.attempt,
-        }
-        by_job[row.job_id].append(Event("needs_human", body))
+    for row in returned:
+        if row.state == "needs_human":
+            body = {
+                "system": row.system,
+                "action": row.action,
+                "code": "quarantined",
+                "attempt": row.attempt,
+            }
+            by_job[row.job_id].append(Event("needs_human", body))
     jobs.change(cursor, [Move(locked[j], events=tuple(e)) for j, e in by_job.items()])
 
 

@@ -121,7 +121,7 @@ class _Application:
     def of(cls, batch: Batch, member: Member) -> _Application:
         """Look first: what is still due, and what may have happened already."""
         sweep = _Sweep.of(batch, member)
-        earlier = intended(member.claim.intent, member.claim.attempt)
+        earlier = intended(sweep.ctx.earlier(member.claim), 0)
         return cls(sweep, member.job.plan or {}, sweep.counted(sweep.ctx), earlier)
 
     def carried_out(self) -> StepResult:
