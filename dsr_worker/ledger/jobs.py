@@ -25,7 +25,10 @@ SET state = v.state, phase = v.phase, round = v.round, pending = v.pending, froz
     plan = v.plan, plan_hash = v.plan_hash, facts = v.facts, urgency_at = v.urgency_at,
     verified_at = v.verified_at, verified_how = coalesce(v.verified_how, j.verified_how),
     approved_by = v.approved_by, closed_at = v.closed_at,
-    head_seq = v.head_seq, head_hash = v.head_hash
+    head_seq = v.head_seq, head_hash = v.head_hash,
+    just_answered = j.just_answered OR (
+        v.state <> j.state
+        AND v.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn'))
 FROM (VALUES %s) AS v(id, state, phase, round, pending, frozen, plan, plan_hash, facts, urgency_at,
                       verified_at, verified_how, approved_by, closed_at, head_seq, head_hash)
 WHERE j.id = v.id
@@ -46,7 +49,10 @@ _INSERT_EVENTS = "INSERT INTO events (job_id, seq, at, kind, actor, body, leaf, 
 
 def lock(cursor: Cursor, ids: Iterable[int]) -> dict[int, Job]:
     """Lock these jobs, in the order of their ids, until the transaction ends."""
-    cursor.execute(statements.LOCK_JOBS, {"ids": sorted(set(ids))})
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    cursor.execute(statements.LOCK_JOBS, {"ids": wanted})
     return {row.id: _job(row) for row in cursor.fetchall()}
 
 

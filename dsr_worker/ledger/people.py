@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dsr_worker.ledger.connection import Cursor
@@ -45,6 +45,12 @@ def use_nonce(cursor: Cursor, nonce: str) -> bool:
     """Use up a nonce; False when it was used before."""
     cursor.execute("INSERT INTO used_nonces (nonce) VALUES (%s) ON CONFLICT DO NOTHING", (nonce,))
     return cursor.rowcount == 1
+
+
+def forget_nonces(cursor: Cursor, older_than: timedelta) -> int:
+    """Forget nonces used longer ago; how many. What they signed is too old to be taken by then."""
+    cursor.execute("DELETE FROM used_nonces WHERE used_at < now() - %s", (older_than,))
+    return cursor.rowcount
 
 
 def retire(cursor: Cursor, name: str) -> bool:

@@ -22,6 +22,7 @@ CREATE TABLE actors (
     retired_at  timestamptz
 );
 CREATE TABLE used_nonces (nonce text PRIMARY KEY, used_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX used_nonces_at ON used_nonces (used_at);
 
 -- texts kept by hash, so that a job is judged by what it was begun with
 CREATE TABLE texts (
@@ -70,9 +71,14 @@ CREATE TABLE jobs (
     created_at       timestamptz NOT NULL DEFAULT business_now(),
     closed_at        timestamptz,
     shredded_at      timestamptz,
+    just_answered    boolean NOT NULL DEFAULT false,  -- its spools have not been looked at since
     CHECK (approved_by IS NULL OR approved_by IS DISTINCT FROM submitted_by)
 ) WITH (fillfactor = 70);
 CREATE INDEX jobs_open ON jobs (kind, state) WHERE closed_at IS NULL;
+CREATE INDEX jobs_not_urgent ON jobs (urgency_at) WHERE closed_at IS NULL AND NOT urgent;
+CREATE INDEX jobs_after_access ON jobs (id) WHERE phase = 'after_access' AND closed_at IS NULL;
+CREATE INDEX jobs_just_answered ON jobs (id) WHERE just_answered;
+CREATE INDEX jobs_to_shred ON jobs (closed_at) WHERE shredded_at IS NULL;
 
 CREATE TABLE identities (
     job_id    bigint NOT NULL REFERENCES jobs,
@@ -107,7 +113,9 @@ CREATE TABLE clocks (
     facts                jsonb NOT NULL DEFAULT '{}',
     UNIQUE (job_id, name)
 );
-CREATE INDEX clocks_due ON clocks (conservative_due_at) WHERE state = 'running';
+CREATE INDEX clocks_due ON clocks (conservative_due_at)
+    WHERE state = 'running' OR (state = 'missed' AND settled_at IS NULL);
+CREATE INDEX clocks_statutory ON clocks (due_at) WHERE state = 'running';
 
 -- one row per clock and threshold; sent along the chain until somebody acknowledges
 CREATE TABLE warnings (
@@ -181,6 +189,7 @@ CREATE TABLE spools (
     PRIMARY KEY (step_id, name)
 );
 CREATE INDEX spools_job ON spools (job_id);
+CREATE INDEX spools_segment ON spools ((frame->>'segment'));
 
 CREATE TABLE slots (
     system       text NOT NULL,
@@ -199,6 +208,9 @@ CREATE TABLE workers (
     started_at  timestamptz NOT NULL DEFAULT now(),
     seen_at     timestamptz NOT NULL DEFAULT now()
 );
+
+-- what is done now and then, by one process for all
+CREATE TABLE chores (name text PRIMARY KEY, done_at timestamptz NOT NULL);
 
 CREATE TABLE events (
     job_id  bigint NOT NULL REFERENCES jobs,
@@ -254,6 +266,8 @@ CREATE TABLE packages (
     handed_over_at timestamptz,
     destroyed_at   timestamptz
 );
+CREATE INDEX packages_expiry ON packages (expires_at) WHERE destroyed_at IS NULL;
+CREATE INDEX packages_spent ON packages (job_id) WHERE destroyed_at IS NOT NULL AND blob <> '';
 
 CREATE TABLE holds (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,52 @@
+"""Blobs that no row names: what a dead or late worker wrote and never reported.
+
+In: names from the store. Out: those of them that may go. Nothing younger than the oldest work under
+way is judged, since that work may still name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from dsr_worker.ledger.connection import Cursor
+
+_UNNAMED = """
+SELECT blob FROM unnest(%s::text[]) AS blob
+WHERE NOT EXISTS (SELECT FROM spools WHERE frame->>'segment' = blob)
+  AND NOT EXISTS (SELECT FROM packages p WHERE p.blob = blob)
+  AND NOT EXISTS (SELECT FROM jobs WHERE kind = 'breach'
+                  AND facts->'approved'->>'drafts' = blob)
+"""
+
+
+def first_day_kept(cursor: Cursor, least_age: timedelta) -> date:
+    """Blobs of this UTC day and later are not judged: younger than `least_age`, or under work.
+
+    By the earlier of the business clock and the database's own, so that no moved clock makes a
+    young blob look old.
+    """
+    cursor.execute(
+        "SELECT (least(now() - %(age)s, business_now() - %(age)s,"
+        " (SELECT min(started_at) FROM steps WHERE state = 'leased')) AT TIME ZONE 'UTC')::date"
+        " AS day",
+        {"age": least_age},
+    )
+    day: date = cursor.fetchone().day
+    return day
+
+
+def unnamed(cursor: Cursor, blobs: Sequence[str]) -> list[str]:
+    """Those of these blobs that no spool, package or approved notice names."""
+    cursor.execute(_UNNAMED, (list(blobs),))
+    return [row.blob for row in cursor.fetchall()]
+
+
+def take_chore(cursor: Cursor, name: str, every: timedelta) -> bool:
+    """Whether it is time to do this again; then it counts as done, for every process."""
+    cursor.execute(
+        "INSERT INTO chores (name, done_at) VALUES (%s, now()) ON CONFLICT (name)"
+        " DO UPDATE SET done_at = excluded.done_at WHERE chores.done_at < now() - %s",
+        (name, every),
+    )
+    return cursor.rowcount == 1
