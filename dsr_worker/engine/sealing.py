@@ -45,5 +45,7 @@ def seal_events(ledger: Ledger, keys: KeyRing, store: Store, every_s: float = EV
             checkpoints.keep(cursor, made.number, body, new)
             with store.write(f"checkpoints/{made.number:08}.json") as blob:
                 blob.write(body.encode())
+        with ledger.transaction() as cursor:
+            checkpoints.unmark(cursor)
 
     return seal_new_events

@@ -53,7 +53,7 @@ def unsealed(cursor: Cursor, limit: int) -> list[Unsealed]:
         "SELECT e.job_id, e.seq, e.leaf FROM jobs j"
         " LEFT JOIN LATERAL (SELECT max(to_seq) AS seq FROM seals WHERE job_id = j.id) s ON true"
         " JOIN events e ON e.job_id = j.id AND e.seq > coalesce(s.seq, 0)"
-        " WHERE j.head_seq > coalesce(s.seq, 0) ORDER BY e.job_id, e.seq LIMIT %s",
+        " WHERE j.unsealed AND j.head_seq > coalesce(s.seq, 0) ORDER BY e.job_id, e.seq LIMIT %s",
         (limit,),
     )
     return [Unsealed(r.job_id, r.seq, bytes(r.leaf)) for r in cursor.fetchall()]
@@ -70,6 +70,15 @@ def keep(cursor: Cursor, number: int, body: str, covered: Sequence[Unsealed]) ->
         cursor,
         "INSERT INTO seals (checkpoint, job_id, from_seq, to_seq) VALUES %s",
         [(number, job_id, *stretch) for job_id, stretch in sorted(stretches.items())],
+    )
+
+
+def unmark(cursor: Cursor) -> None:
+    """Look no further at jobs whose chains are covered to their heads, but those under change."""
+    cursor.execute(
+        "UPDATE jobs SET unsealed = false WHERE id IN (SELECT id FROM jobs WHERE unsealed"
+        " AND head_seq <= (SELECT max(to_seq) FROM seals WHERE job_id = jobs.id)"
+        " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
     )
 
 

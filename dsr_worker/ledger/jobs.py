@@ -26,6 +26,7 @@ SET state = v.state, phase = v.phase, round = v.round, pending = v.pending, froz
     verified_at = v.verified_at, verified_how = coalesce(v.verified_how, j.verified_how),
     approved_by = v.approved_by, closed_at = v.closed_at,
     head_seq = v.head_seq, head_hash = v.head_hash,
+    unsealed = j.unsealed OR v.head_seq > j.head_seq,
     just_answered = j.just_answered OR (
         v.state <> j.state
         AND v.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn'))

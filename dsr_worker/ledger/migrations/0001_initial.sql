@@ -72,12 +72,14 @@ CREATE TABLE jobs (
     closed_at        timestamptz,
     shredded_at      timestamptz,
     just_answered    boolean NOT NULL DEFAULT false,  -- its spools have not been looked at since
+    unsealed         boolean NOT NULL DEFAULT false,  -- has events that no checkpoint covers
     CHECK (approved_by IS NULL OR approved_by IS DISTINCT FROM submitted_by)
 ) WITH (fillfactor = 70);
 CREATE INDEX jobs_open ON jobs (kind, state) WHERE closed_at IS NULL;
 CREATE INDEX jobs_not_urgent ON jobs (urgency_at) WHERE closed_at IS NULL AND NOT urgent;
 CREATE INDEX jobs_after_access ON jobs (id) WHERE phase = 'after_access' AND closed_at IS NULL;
 CREATE INDEX jobs_just_answered ON jobs (id) WHERE just_answered;
+CREATE INDEX jobs_unsealed ON jobs (id) WHERE unsealed;
 CREATE INDEX jobs_to_shred ON jobs (closed_at) WHERE shredded_at IS NULL;
 
 CREATE TABLE identities (
