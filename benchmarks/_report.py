@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Sense = Literal["at least", "at most", "exactly"]
 
@@ -132,6 +132,36 @@ def median_of(rounds: int, measures: Mapping[str, Callable[[], float]]) -> dict[
             seen[name].append(measure())
             sys.stderr.write(f"  round {number + 1}: {name} {_number(seen[name][-1])}\n")
     return {name: statistics.median(values) for name, values in seen.items()}
+
+
+class Beside(NamedTuple):
+    """A measure, its baseline, and the first by the second: medians over all rounds."""
+
+    value: float
+    baseline: float
+    ratio: float
+
+
+def beside(
+    rounds: int, baseline: Callable[[], float], measures: Mapping[str, Callable[[], float]]
+) -> dict[str, Beside]:
+    """Each measure by the baseline's mean right before and right after it, in every round.
+
+    A machine that others use too changes within minutes; what is compared must be neighbours.
+    """
+    seen: dict[str, list[Beside]] = {name: [] for name in measures}
+    before = baseline()
+    for number in range(rounds):
+        for name, measure in measures.items():
+            value, after = measure(), baseline()
+            near = (before + after) / 2
+            seen[name].append(Beside(value, near, value / near))
+            sys.stderr.write(f"  round {number + 1}: {name} {_number(value)} by {_number(near)}\n")
+            before = after
+    return {
+        name: Beside(*(statistics.median(column) for column in zip(*found, strict=True)))
+        for name, found in seen.items()
+    }
 
 
 def _cells(row: Row) -> tuple[str, ...]:
