@@ -79,6 +79,11 @@ class Files:
         policies = load_policies(folder / "policies").only(organisation.policies)
         return cls(folder, load_systems(folder / "systems"), organisation, policies)
 
+    @property
+    def digest(self) -> str:
+        """What these files say, by hash: two loads of equal files have the same."""
+        return f"{self.maps.hash}:{self.organisation.hash}:{self.policies.hash}"
+
 
 class Office:
     """What people's decisions need: ledger, vault, store, files, and the rooms on them."""

@@ -26,7 +26,7 @@ from dsr_worker.settings import Settings
 from dsr_worker.vault import KeyRing
 
 _WORKER = "dsr_worker.queue.worker"
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 90.0
 _POLL_S = 0.2
 _BROKER_TIMEOUT_S = 3
 

@@ -187,7 +187,7 @@ def canonical(
 
 def _from_json(text: str) -> Iterator[tuple[str, str]]:
     try:
-        plain = json.loads(text)
+        plain = json.loads(text, object_pairs_hook=_once)
         for kind, values in plain.items():
             for value in values if isinstance(values, list) else [values]:
                 yield str(kind).replace("-", "_"), _text(value)
@@ -195,6 +195,13 @@ def _from_json(text: str) -> Iterator[tuple[str, str]]:
         raise usage(
             'stdin holds no identities; write {"email": "…", "customer_number": "…"}'
         ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names stand once; of two with one name, neither is guessed at."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError
+    return dict(pairs)
 
 
 def _text(value: object) -> str:

@@ -33,6 +33,10 @@ class Ticker:
             for name, once in (("leases", self._keep_leases), ("tick", self._perform_duties))
         ]
 
+    def add(self, duty: Duty) -> None:
+        """One duty more, before ticking begins."""
+        self._duties = (*self._duties, duty)
+
     def start(self) -> None:
         """Begin to tick; leases in a thread of their own, so that no slow duty lets them lapse."""
         for thread in self._threads:
