@@ -21,7 +21,7 @@ from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.ledger import Ledger, answers, cases, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
-from dsr_worker.package import Method, hand_over
+from dsr_worker.package import Method, PackageRefused, hand_over
 from dsr_worker.people import SignedAction, accept
 from dsr_worker.store import Store
 from dsr_worker.vault import KeyRing, opening
@@ -53,8 +53,8 @@ class Delivery:
         package is large. Where the hand-over is refused, no file stays.
         """
         if to.exists():
-            message = f"{to} exists and is never overwritten: choose another name"
-            raise DecisionRefused(message)
+            message = f"{to} exists and is never overwritten: choose another name."
+            raise PackageRefused(message)
         beside = to.with_name(f".{to.name}.{secrets.token_hex(8)}.part")
         try:
             with self._ledger.transaction() as cursor:
