@@ -8,7 +8,7 @@ found again by another path. `plan` and `locate` change nothing; `apply` works f
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -27,51 +27,12 @@ from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
 from dsr_worker.fulfil import receipts as accounts
-from dsr_worker.fulfil.planning import CHANGES, reasons_void
+from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
 
 _CANNOT_ERASE = "cannot_erase"
-
-
-class ApprovalExceeded(Exception):  # noqa: N818 - reads as what happened
-    """An effect would go further than what was approved."""
-
-    def __init__(self, reasons: list[str]) -> None:
-        super().__init__(", ".join(reasons))
-        self.reasons = reasons
-
-
-class _Inspection:
-    """Holds every intent of one call against the approvals of its cases."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._system = batch.ctx.system.name
-        self._plans = {
-            m.subject.ref: m.job.plan or {} for m in batch.members if m.job.kind == "erasure"
-        }
-        self._seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
-
-    def __call__(self, receipts: Sequence[Receipt]) -> None:
-        for receipt in receipts:
-            ref = receipt.subject_ref or ""
-            if ref not in self._plans:
-                continue
-            self._seen[ref] += [
-                {
-                    "system": self._system,
-                    "collection": receipt.collection,
-                    "outcome": part.outcome.value,
-                    "ground": part.ground,
-                    "rows": part.rows,
-                }
-                for part in receipt.outcomes
-                if part.rows and part.outcome in CHANGES
-            ]
-            reasons = reasons_void(self._plans[ref], self._seen[ref])
-            if reasons:
-                raise ApprovalExceeded(reasons)
 
 
 class Erasing:
@@ -156,7 +117,7 @@ class Erasing:
 
     def _apply(self, batch: Batch) -> Sequence[StepResult]:
         connector = _eraser(batch)
-        ctx = batch.ctx.inspected_by(_Inspection(batch))
+        ctx = inspected(batch)
         frames = {
             m.subject.ref: Frame.from_json(self._latest(batch, m, "keys")) for m in batch.members
         }
@@ -211,9 +172,10 @@ class Erasing:
             m.subject.ref: Frame.from_json(self._latest(batch, m, "keys")) for m in batch.members
         }
         kept = {m.subject.ref: self._kept(batch, m) for m in batch.members}
+        versions = {int(name.partition(".")[0]) for names in kept.values() for name in names}
         remaining: Counter[str] = Counter()
         for key in _remaining(batch, self._keys(batch, frames), ctx):
-            if ctx.digest(key.collection, key.key) not in kept[key.subject_ref]:
+            if kept[key.subject_ref].isdisjoint(_names(batch, key, versions)):
                 remaining[key.subject_ref] += 1
         unmasked = self._unmasked(batch, kept)
         mentions = _mentions(batch)
@@ -318,6 +280,12 @@ def _remaining(batch: Batch, keys: Iterator[Key], ctx: Any) -> Iterator[Key]:
         return connector.recheck(batch.subjects, keys, ctx)
     found: Iterator[Key] = connector.locate(batch.subjects, ctx)
     return found
+
+
+def _names(batch: Batch, key: Key, versions: Iterable[int]) -> list[str]:
+    """What a row is called under these versions of the key ring: of the apply, and of today."""
+    keys, system = batch.ctx.bench.keys, batch.ctx.system.name
+    return [keys.row_digest(system, key.collection, key.key, version) for version in versions]
 
 
 def _mentions(batch: Batch) -> dict[str, list[dict[str, str]]]:
