@@ -12,6 +12,7 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli.desk import WORKER_SILENT_S, Opening, pass_opening
 from dsr_worker.cli.faults import Fault, not_found, usage
 from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.fulfil.reindexing import reindex
 from dsr_worker.ledger import instances, people, reports
 from dsr_worker.vault import KeyRing
 
@@ -154,6 +155,7 @@ def _rotate(opening: Opening, *, as_json: bool) -> None:
     """Add a new version of the keys; old ones stay for what was made under them.
 
     Stop the workers first: one that holds the old ring cannot open what is made under the new.
+    Everybody who can still be opened is indexed anew; if that is interrupted, rotate again.
     """
     with opening.office() as office:
         if reports.live_workers(office.ledger, WORKER_SILENT_S):
@@ -161,9 +163,11 @@ def _rotate(opening: Opening, *, as_json: bool) -> None:
             raise Fault("workers_running", message)
         ring = office.keys.rotate()
         instances.require(office.ledger, ring.knows, ring.fingerprint)
-    data = {"fingerprint": ring.fingerprint, "version": ring.version}
+        indexed = reindex(office.ledger, ring)
+    data = {"fingerprint": ring.fingerprint, "version": ring.version, "indexed": indexed}
     lines = [
         f"The key ring is at version {ring.version} now ({ring.fingerprint}).",
+        f"{indexed} identities and promises are indexed anew.",
         "Back it up before anything else: dsr keys backup FILE",
     ]
     show(data, lines, as_json=as_json)

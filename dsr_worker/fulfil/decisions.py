@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from dsr_worker.domain.request import State
+from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
@@ -20,7 +22,7 @@ from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move, moved
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
-from dsr_worker.vault import KeyRing
+from dsr_worker.vault import CaseKey, KeyRing
 
 _OPEN_BEFORE_WORK = {
     State.RECEIVED,
@@ -114,7 +116,17 @@ class Decisions:
         """The claimed identities that led to the address the code was sent to, and no other."""
         key = self._keys.unwrap(bytes(job.data_key or b""))
         leads = contact_points(key, cases.contact_results(cursor, job.id))
-        return [bytes.fromhex(digest) for digests in leads.values() for digest in digests]
+        named = {bytes.fromhex(digest) for digests in leads.values() for digest in digests}
+        return [
+            bytes(row.digest)
+            for row in cases.claimed(cursor, job.id)
+            if not named.isdisjoint(self._all_digests(key, row))
+        ]
+
+    def _all_digests(self, key: CaseKey, row: Any) -> tuple[bytes, ...]:
+        """An identity's digests under every version: the code may be older than the newest."""
+        value = key.open(bytes(row.sealed), IDENTITY).decode()
+        return self._keys.index_digests(row.kind, value)
 
     def _verified(
         self,
@@ -181,7 +193,7 @@ class Decisions:
             if not cases.stuck(cursor, job.id, "several_people"):
                 message = "this case does not stand before a choice between people"
                 raise DecisionRefused(message)
-            sealed = self._keys.unwrap(bytes(job.data_key or b"")).seal(value.encode(), "identity")
+            sealed = self._keys.unwrap(bytes(job.data_key or b"")).seal(value.encode(), IDENTITY)
             digest = self._keys.index_digest(kind, value)
             cases.settle_person(cursor, job.id, kind, digest, sealed)
             event = verified_event("choice", [digest.hex()], signed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dsr_worker.ledger.connection import Cursor, Ledger, Rows, together, values
 
@@ -251,6 +251,22 @@ def give_back(cursor: Cursor, job_id: int) -> None:
         " AND sealed IS NOT NULL",
         (job_id,),
     )
+
+
+def open_promises(cursor: Cursor, after: int, limit: int) -> list[Any]:
+    """A page of the promises not carried out, each with the digests of its case's person."""
+    cursor.execute(
+        "SELECT p.id, p.digests, p.data_key, p.sealed, ARRAY(SELECT i.digest FROM identities i"
+        " WHERE i.job_id = p.job_id AND i.standing IN ('verified', 'resolved')) AS of_case"
+        " FROM promises p WHERE p.sealed IS NOT NULL AND p.id > %s ORDER BY p.id LIMIT %s",
+        (after, limit),
+    )
+    return cursor.fetchall()
+
+
+def index_promise(cursor: Cursor, promise_id: int, digests: Sequence[bytes]) -> None:
+    """Let a promise be found by these digests."""
+    cursor.execute("UPDATE promises SET digests = %s WHERE id = %s", (list(digests), promise_id))
 
 
 def carried_out(cursor: Cursor, promise_id: int, job_id: int) -> None:

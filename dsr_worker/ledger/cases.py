@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.connection import Cursor, values
 
 _VERIFIED_AND_OPEN = (
     "j.kind = 'access' AND j.verified_at IS NOT NULL AND j.closed_at IS NULL"
@@ -46,6 +46,48 @@ def contact_results(cursor: Cursor, job_id: int) -> list[dict[str, Any]]:
         (job_id, job_id),
     )
     return [row.result for row in cursor.fetchall()]
+
+
+def claimed(cursor: Cursor, job_id: int) -> list[Any]:
+    """What was claimed and is not verified: kind, digest, sealed value."""
+    cursor.execute(
+        "SELECT kind, digest, sealed FROM identities WHERE job_id = %s AND standing = 'claimed'",
+        (job_id,),
+    )
+    return cursor.fetchall()
+
+
+def sealed_identities(
+    cursor: Cursor, after: tuple[int, str, bytes] | None, limit: int
+) -> list[Any]:
+    """A page of the identities that can still be opened, each with its job's wrapped key."""
+    cursor.execute(
+        "SELECT i.job_id, i.kind, i.digest, i.sealed, j.data_key FROM identities i"
+        " JOIN jobs j ON j.id = i.job_id WHERE i.sealed IS NOT NULL AND j.data_key IS NOT NULL"
+        " AND (i.job_id, i.kind, i.digest) > (%s, %s, %s)"
+        " ORDER BY i.job_id, i.kind, i.digest LIMIT %s",
+        (*(after or (0, "", b"")), limit),
+    )
+    return cursor.fetchall()
+
+
+def index_anew(cursor: Cursor, renamed: Sequence[tuple[int, str, bytes, bytes]]) -> int:
+    """Give identities (job, kind, digest) a new digest; how many changed.
+
+    One that its job has under the new digest already is left as it is.
+    """
+    if not renamed:
+        return 0
+    found = values(
+        cursor,
+        "UPDATE identities i SET digest = v.fresh FROM (VALUES %s) AS v(job_id, kind, old, fresh)"
+        " WHERE i.job_id = v.job_id AND i.kind = v.kind AND i.digest = v.old AND NOT EXISTS ("
+        "SELECT FROM identities o WHERE o.job_id = v.job_id AND o.kind = v.kind"
+        " AND o.digest = v.fresh) RETURNING i.job_id",
+        renamed,
+        template="(%s::bigint, %s, %s::bytea, %s::bytea)",
+    )
+    return len(found)
 
 
 def settle_person(cursor: Cursor, job_id: int, kind: str, digest: bytes, sealed: bytes) -> None:

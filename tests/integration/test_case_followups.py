@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,8 +12,23 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from dsr_worker.contract import Context, Finding, Key, Record, Subject, System
+from dsr_worker.contract import (
+    Context,
+    Finding,
+    Identity,
+    Key,
+    Outcome,
+    OutcomeCount,
+    Receipt,
+    Record,
+    Subject,
+    System,
+)
+from dsr_worker.domain.hold import RowsHeld
+from dsr_worker.engine.context import BatchContext
 from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.reindexing import reindex
+from dsr_worker.notify.mail import Sent
 from dsr_worker.package import Method, PackageRefused, hand_over
 from dsr_worker.people import ActorRefused, digest_of
 from dsr_worker.testing.memory import Memory, MemoryConfig
@@ -116,7 +133,7 @@ def test_a_refused_hand_over_leaves_no_file_and_an_open_case(
     assert list(out.iterdir()) == []
     assert room.job(ref)["state"] == "ready"
     (out / "p.zip").write_text("mine")
-    with pytest.raises(DecisionRefused, match="never overwritten"):
+    with pytest.raises(PackageRefused, match="never overwritten"):
         _hand_over(room, ref, out / "p.zip")
     assert (out / "p.zip").read_text() == "mine"
 
@@ -319,6 +336,222 @@ def test_a_promise_whose_system_left_the_map_asks_a_human(room: EngineRoom) -> N
     (job,) = _deferred(room)
     assert (job.state, job.phase) == ("needs_human", "system_unmapped")
     assert room.rows("SELECT 1 FROM promises WHERE sealed IS NOT NULL")
+
+
+# ---- how far an effect may go
+
+
+class DeadlockError(Exception):
+    """What a target says when it has rolled a transaction back."""
+
+
+class Restless(Memory):
+    """Each transaction is rolled back once after its intent, and begun again."""
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """In one transaction, the second time."""
+        located = list(keys)
+        if not ctx.dry_run:
+            assert isinstance(ctx, BatchContext)
+            stated = list(super().erase(subjects, located, ctx.trying()))
+            with suppress(DeadlockError), ctx.guard() as guard:
+                guard.intend(stated)
+                raise DeadlockError
+        yield from super().erase(subjects, located, ctx)
+
+
+class OneByOne(Restless):
+    """Every cart in a transaction of its own, then everything else."""
+
+    between: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """As the object stores and helpdesks do."""
+        located = list(keys)
+        if ctx.dry_run:
+            yield from super().erase(subjects, located, ctx)
+            return
+        carts: Counter[tuple[str, Outcome, str]] = Counter()
+        for key in (key for key in located if key.collection == "carts"):
+            for receipt in super().erase(subjects, [key], ctx):
+                if receipt.collection == "carts" and receipt.subject_ref == key.subject_ref:
+                    for part in receipt.outcomes:
+                        carts[key.subject_ref, part.outcome, part.ground] += part.rows
+            type(self).between()
+        rest = [key for key in located if key.collection != "carts"]
+        for receipt in super().erase(subjects, rest, ctx):
+            if receipt.collection != "carts":
+                yield receipt
+                continue
+            told = [
+                OutcomeCount(outcome, rows, ground=ground)
+                for (ref, outcome, ground), rows in carts.items()
+                if ref == receipt.subject_ref and rows
+            ]
+            yield Receipt(receipt.subject_ref, "carts", tuple(told or receipt.outcomes))
+
+
+def _carts(room: EngineRoom, count: int) -> None:
+    carts = [
+        {"id": f"c{n:02}", "customer_id": "3", "content": "lamp", "created_at": "2026-11-01"}
+        for n in range(count)
+    ]
+    room.system("crm").load({"carts": carts}, {"carts": ("id",)})
+
+
+def _left(room: EngineRoom) -> int:
+    carts = room.system("crm").dump()["carts"]
+    return sum(1 for (key,) in carts if key.startswith("c") and not key.startswith("cart-"))
+
+
+@pytest.mark.parametrize("connector", [Restless, OneByOne])
+def test_work_that_was_rolled_back_and_begun_again_counts_once(
+    tmp_path: Path, database: Callable[[], str], connector: type[Memory]
+) -> None:
+    """An approval is not void because a target deadlocked, whole or by the object."""
+    room = EngineRoom(tmp_path, database(), connectors={"memory": connector})
+    room.load_people(5)
+    _carts(room, 25)
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    assert "approval_voided" not in room.events(ref)
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+    assert _left(room) == 0
+
+
+def test_small_effects_add_up_against_the_approval(
+    tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Carts that go one by one after a hold fell stop where the approved number is reached."""
+    room = EngineRoom(tmp_path, database(), connectors={"memory": OneByOne})
+    room.load_people(5)
+    _carts(room, 12)
+    held = room.office.holding.place(
+        RowsHeld("crm", "carts", "id", tuple(f"c{n:02}" for n in range(6))),
+        "ER_LEGAL_CLAIMS",
+        "matter-1",
+        room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day,
+        room.sign("anna", "place-hold", "new"),
+    )
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+
+    def release() -> None:
+        monkeypatch.setattr(OneByOne, "between", staticmethod(lambda: None))
+        signed = room.sign("anna", "release-hold", held.ref)
+        room.office.holding.release(held.ref, signed)
+
+    monkeypatch.setattr(OneByOne, "between", staticmethod(release))
+    room.settle()
+    assert "approval_voided" in room.events(ref)
+    gone = 12 - _left(room)
+    assert gone <= 7  # the six approved, and the person's first cart is one of seven
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+
+
+# ---- a rotated key ring
+
+
+class _Postman:
+    """Takes every mail and remembers the codes."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def send_template(self, _name: str, *, values: dict[str, Any], **_rest: Any) -> Sent:
+        """One mail."""
+        self.codes.append(values["code"])
+        return Sent.SENT
+
+
+def _rotate(room: EngineRoom) -> int:
+    """As `dsr keys rotate` does; every part of this process then holds the new ring."""
+    ring = room.office.keys.rotate()
+    vars(room.office.keys).update(vars(ring))
+    return reindex(room.office.ledger, ring, at_once=2)
+
+
+def test_cases_of_one_person_meet_over_a_rotation(room: EngineRoom, tmp_path: Path) -> None:
+    """An erasure after a rotation waits for the access case before it, and takes its package."""
+    access = _answered(room)
+    assert _rotate(room) > 0
+    assert _rotate(room) > 0
+    erasure = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(erasure)
+    room.settle()
+    assert room.job(erasure)["phase"] == "after_access"
+    _hand_over(room, access, tmp_path / "p.zip")
+    room.settle()
+    assert room.job(erasure)["state"] == "ready", room.steps(erasure)
+    assert "package_destroyed" in room.events(access)
+
+
+def test_a_rotation_between_approval_and_effect_changes_nobody(room: EngineRoom) -> None:
+    """The same names, indexed anew, are no new names: the approval stands."""
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    _rotate(room)
+    room.settle()
+    assert "approval_voided" not in room.events(ref)
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+
+
+def test_rows_kept_before_a_rotation_are_kept_after_it(room: EngineRoom) -> None:
+    """A second look under a new key knows the rows that were kept under the old one."""
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    for _ in range(20):
+        if room.job(ref)["phase"] == "recheck":
+            break
+        room.tick()
+        for system in ("crm", "files"):
+            if room.job(ref)["phase"] != "recheck":
+                room.workshop.drainer(system)
+    assert room.job(ref)["phase"] == "recheck", room.steps(ref)
+    _rotate(room)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+    assert {s[2] for s in room.steps(ref) if s[0] == "recheck"} == {4}
+
+
+def test_a_code_sent_before_a_rotation_still_proves_its_names(room: EngineRoom) -> None:
+    """Whoever got a code before a rotation is verified by it afterwards, by the same names."""
+    postman = _Postman()
+    verifying: Any = room.workshop.drainer._performers["send_code"]
+    verifying.__self__._mailer = postman
+    ref = room.submit("access", verification="code", email=_MAIL)
+    room.settle()
+    _rotate(room)
+    signed = room.sign("anna", "enter-code", ref)
+    room.office.decisions.enter_code(ref, postman.codes[0], signed)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+    (made,) = _bodies(room, ref, "package_made")
+    assert made["records"] > 0
+
+
+def test_a_hold_released_after_a_rotation_lets_its_promises_come_due(room: EngineRoom) -> None:
+    """A promise made under the old key is found by the release of the hold that it waits for."""
+    hold = room.hold_person(Identity("email", _MAIL))
+    _erased(room)
+    _rotate(room)
+    room.office.holding.release(hold, room.sign("anna", "release-hold", hold))
+    assert not room.rows("SELECT 1 FROM promises WHERE due_on IS NULL")
+    room.move_clock(days=20)
+    room.settle()
+    assert ("doc-3",) not in room.system("files").dump()["documents"]
 
 
 # ---- what a signature covers

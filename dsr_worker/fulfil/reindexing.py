@@ -1,0 +1,72 @@
+"""After a rotation: everybody who can still be opened is indexed under the newest key.
+
+In: the ledger, the new key ring. Out: identities and open promises by their new digests, so that
+cases of one person are still seen as theirs whenever they came in. Who was shredded keeps the old
+digest: nothing can open them, and no case of theirs is open. Stopping in between loses nothing, and
+a repeat changes nothing that was done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.fulfil.certifying import PROMISE
+from dsr_worker.ledger import Ledger, answers, cases
+from dsr_worker.vault import KeyRing, SealBroken
+
+_AT_ONCE = 500
+
+
+def reindex(ledger: Ledger, keys: KeyRing, at_once: int = _AT_ONCE) -> int:
+    """Index everybody anew, `at_once` in a transaction; how many digests have changed."""
+    return _identities(ledger, keys, at_once) + _promises(ledger, keys, at_once)
+
+
+def _identities(ledger: Ledger, keys: KeyRing, at_once: int) -> int:
+    changed, after = 0, None
+    while True:
+        with ledger.transaction() as cursor:
+            page = cases.sealed_identities(cursor, after, at_once)
+            changed += cases.index_anew(cursor, list(_renamed(keys, page)))
+        if len(page) < at_once:
+            return changed
+        after = (page[-1].job_id, page[-1].kind, bytes(page[-1].digest))
+
+
+def _renamed(keys: KeyRing, page: Sequence[Any]) -> Iterator[tuple[int, str, bytes, bytes]]:
+    for row in page:
+        try:
+            value = keys.unwrap(bytes(row.data_key)).open(bytes(row.sealed), IDENTITY).decode()
+        except SealBroken:
+            continue  # its case stops by itself where it is worked on
+        old, new = bytes(row.digest), keys.index_digest(row.kind, value)
+        if old != new:
+            yield row.job_id, row.kind, old, new
+
+
+def _promises(ledger: Ledger, keys: KeyRing, at_once: int) -> int:
+    changed, after = 0, 0
+    while True:
+        with ledger.transaction() as cursor:
+            page = answers.open_promises(cursor, after, at_once)
+            for promise in page:
+                known = {bytes(digest) for digest in (*promise.digests, *promise.of_case)}
+                known |= set(_promised(keys, promise))
+                if len(known) > len(promise.digests):
+                    answers.index_promise(cursor, promise.id, sorted(known))
+                    changed += 1
+        if len(page) < at_once:
+            return changed
+        after = page[-1].id
+
+
+def _promised(keys: KeyRing, promise: Any) -> Iterator[bytes]:
+    try:
+        opened = keys.unwrap(bytes(promise.data_key)).open(bytes(promise.sealed), PROMISE)
+    except SealBroken:
+        return  # it asks a human when it comes due
+    for kind, value in json.loads(opened):
+        yield keys.index_digest(kind, value)
