@@ -143,7 +143,9 @@ class Script:
         self._frozen: Frozen = office.materials.frozen(
             office.materials.freeze("eu-gdpr", datetime.now(UTC))
         )
-        self._texts = Texts(office.files.organisation, office.files.policies)
+        self._texts = Texts(
+            office.files.organisation, office.files.policies, office.files.maps.by_name
+        )
         self._store = LocalStore(folder)
         self._dsn = dsn
         self._steps = count(1)

@@ -134,7 +134,7 @@ class Office:
     @cached_property
     def texts(self) -> Texts:
         """The organisation's texts."""
-        return Texts(self.files.organisation, self.files.policies)
+        return Texts(self.files.organisation, self.files.policies, self.files.maps.by_name)
 
     @cached_property
     def mailer(self) -> Mailer:

@@ -98,7 +98,7 @@ def _policies(files: Files) -> Iterator[_Line]:
 
 def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[_Line]:
     own = files.organisation
-    texts = Texts(own, files.policies)
+    texts = Texts(own, files.policies, files.maps.by_name)
     country = own.establishment.country
     try:
         law = applicable(country).name

@@ -13,13 +13,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, BinaryIO, cast
 
+from dsr_worker.contract import NeedsHuman
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.fulfil.withholding import without_strangers
 from dsr_worker.ledger import answers
 from dsr_worker.ledger.rows import Event, Spool, StepResult
-from dsr_worker.package import CaseFacts, Contents, Source, write_package
+from dsr_worker.package import (
+    CaseFacts,
+    Contents,
+    PackageMade,
+    PackageRefused,
+    Source,
+    write_package,
+)
 from dsr_worker.spool import Frame, RecordSpool, read_records
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import SealingWriter
@@ -68,7 +76,7 @@ class Accessing:
         name = new_name("packages", batch.ctx.now.date())
         with self._store.write(name) as blob:
             with SealingWriter(blob, member.key, PACKAGE) as sealing:
-                made = write_package(cast("BinaryIO", sealing), self._contents(batch, member))
+                made = self._write(cast("BinaryIO", sealing), batch, member)
             size_bytes = blob.tell()
         expires_at = batch.ctx.now + self._expire_after
         answer = answers.Answer(
@@ -89,12 +97,18 @@ class Accessing:
         )
         return member.done(result={"records": made.records}, events=(event,), answer=answer)
 
+    def _write(self, out: BinaryIO, batch: Batch, member: Member) -> PackageMade:
+        try:
+            return write_package(out, self._contents(batch, member))
+        except PackageRefused:
+            raise NeedsHuman("package_refused") from None
+
     def _contents(self, batch: Batch, member: Member) -> Contents:
         frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}
         plan = member.job.plan or {}
         sources = [
             Source(
-                system=system,
+                system=self._texts.worded(system),
                 read=partial(self._read, frames.get(name), member),
                 searched_at=self._found_at(batch, member, name),
                 note="" if name in frames else "not-applicable",

@@ -28,6 +28,7 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
 from dsr_worker.fulfil import receipts as accounts
 from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
+from dsr_worker.fulfil.planning import FOUND
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
@@ -49,8 +50,16 @@ class Erasing:
         if not isinstance(batch.connector, Erases):
             return _counted_by_find(batch)
         frames, _ = self._locate(batch)
+        asking = [m for m in batch.members if m.job.kind == "access"]
+        erasing = [m for m in batch.members if m not in asking]
         try:
-            return self._dry_run(batch, frames, spools=False)
+            located = accounts.count_located(self._keys(batch.part(asking), frames))
+            system = batch.ctx.system.name
+            counted = [
+                m.done(result={"outcomes": _found(system, located[m.subject.ref])}) for m in asking
+            ]
+            dry = self._dry_run(batch.part(erasing), frames, spools=False) if erasing else []
+            return [*counted, *dry]
         finally:
             self._store.destroy(next(iter(frames.values())).segment)
 
@@ -261,7 +270,7 @@ def _found(system: str, rows: Counter[str]) -> list[dict[str, Any]]:
         {
             "system": system,
             "collection": collection,
-            "outcome": Outcome.RETAINED.value,
+            "outcome": FOUND,
             "ground": "",
             "rows": count,
             "until": None,

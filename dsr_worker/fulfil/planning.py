@@ -25,6 +25,7 @@ from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 
 AUTOMATIC = "automatic"
+FOUND = "found"  # what an access plan says of rows: nothing happens to them
 CHANGES = frozenset({Outcome.ERASED, Outcome.MASKED, Outcome.REDACTED, Outcome.RETAINED})
 """Outcomes that an approval speaks of; what is absent or already gone needs none."""
 

@@ -7,7 +7,9 @@ In: `organisation.yaml`, the policies in force, the law packs' authorities. Out:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from dsr_worker.contract import Collection, System
 from dsr_worker.domain.decision import Bound
 from dsr_worker.organisation import Organisation
 from dsr_worker.package import OrganisationTexts
@@ -18,10 +20,24 @@ from dsr_worker.statutes import applicable, canonical_country
 class Texts:
     """Texts by language, country and law."""
 
-    def __init__(self, organisation: Organisation, policies: Policies) -> None:
+    def __init__(
+        self, organisation: Organisation, policies: Policies, systems: Mapping[str, System]
+    ) -> None:
         self._organisation = organisation
+        self._systems = systems
         self._bounds = _bounds(policies)
         self._made: dict[tuple[str, str | None, str | None], OrganisationTexts] = {}
+
+    def worded(self, system: System) -> System:
+        """A frozen system with today's texts where it had none: a gap mended since is no gap."""
+        today = self._systems.get(system.name)
+        if today is None:
+            return system
+        collections = {
+            name: _worded(collection, today.collections.get(name))
+            for name, collection in system.collections.items()
+        }
+        return replace(system, collections=collections)
 
     def language(self, wanted: str | None) -> str:
         """The language of an answer: the wanted one if there are texts in it, else the first."""
@@ -60,6 +76,18 @@ class _Storage(dict[str, str]):
     def get(self, key: str, default: str | None = None) -> str:  # type: ignore[override]  # narrower on purpose
         """The period of a class; the criteria where no policy names it."""
         return super().get(key) or self._criteria or default or ""
+
+
+def _worded(frozen: Collection, today: Collection | None) -> Collection:
+    if today is None:
+        return frozen
+    return replace(
+        frozen,
+        purpose=frozen.purpose or today.purpose,
+        legal_basis=frozen.legal_basis or today.legal_basis,
+        recipients=frozen.recipients or today.recipients,
+        origin=frozen.origin or today.origin,
+    )
 
 
 def _bounds(policies: Policies) -> dict[str, Bound]:
