@@ -20,7 +20,7 @@ from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.ledger import Ledger, intake, jobs
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.intake import Inserted, NewClock, NewJob
+from dsr_worker.ledger.intake import NewClock, NewJob
 from dsr_worker.ledger.rows import Event, Job, Move, NewStep, SealedIdentity
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import SignedAction, accept
@@ -108,9 +108,9 @@ class Intake:
             earlier = self._earlier(cursor, request)
             if earlier is not None:
                 return Accepted(earlier, tuple(clocks), repeated=True)
-            inserted, job = self._insert(cursor, request, pack, clocks, signed)
+            job = self._insert(cursor, request, pack, clocks, signed)
             ring = jobs.change(cursor, [self._first_move(cursor, request, clocks, signed, job)])
-        return Accepted(inserted.ref, tuple(clocks), repeated=False, ring=tuple(ring))
+        return Accepted(job.ref, tuple(clocks), repeated=False, ring=tuple(ring))
 
     def _law(self, request: Request) -> LawPack:
         if request.kind not in CARRIED_OUT:
@@ -178,10 +178,10 @@ class Intake:
         pack: LawPack,
         clocks: Sequence[ClockSpec],
         signed: SignedAction,
-    ) -> tuple[Inserted, Job]:
+    ) -> Job:
         key, wrapped = self._keys.new_case_key()
         frozen = self._materials.freeze(pack.name, datetime.now(UTC))
-        inserted = intake.insert(
+        job = intake.insert(
             cursor,
             NewJob(
                 prefix="C",
@@ -204,9 +204,8 @@ class Intake:
         )
         standing = "claimed" if request.verification == CODE else "verified"
         sealed = [self._sealed(key, i, standing) for i in request.identities]
-        intake.add_identities(cursor, inserted.id, sealed)
-        intake.start_clocks(cursor, inserted.id, [_new_clock(c, request) for c in clocks])
-        return inserted, jobs.lock(cursor, [inserted.id])[inserted.id]
+        intake.furnish(cursor, job.id, sealed, [_new_clock(c, request) for c in clocks])
+        return job
 
     def _sealed(self, key: CaseKey, identity: Identity, standing: str) -> SealedIdentity:
         return SealedIdentity(

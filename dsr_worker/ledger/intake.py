@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from psycopg2.extras import Json
 
-from dsr_worker.ledger.connection import Cursor, values
-from dsr_worker.ledger.rows import SealedIdentity
+from dsr_worker.ledger.connection import Cursor, Rows, together
+from dsr_worker.ledger.rows import Job, SealedIdentity
+from dsr_worker.ledger.statements import JOB_COLUMNS
 
 
 class NewClock(NamedTuple):
@@ -52,57 +53,62 @@ class NewJob(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
-class Inserted(NamedTuple):
-    """A new job's number and reference."""
-
-    id: int
-    ref: str
-
-
-_INSERT = """
+_INSERT = f"""
 WITH n AS (SELECT nextval(pg_get_serial_sequence('jobs', 'id')) AS id)
 INSERT INTO jobs (id, ref, kind, state, phase, frozen, urgency_at, data_key, submitted_by, urgent,
                   idempotency_key, request_digest, law, country, channel, received_at, zone, facts)
 OVERRIDING SYSTEM VALUE
 SELECT n.id, %s || '-' || to_char(business_now(), 'YYYY') || '-' || lpad(n.id::text, 6, '0'),
        %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
-FROM n RETURNING id, ref
-"""
+FROM n RETURNING {JOB_COLUMNS}
+"""  # noqa: S608 - fixed text
 
 
-def insert(cursor: Cursor, job: NewJob) -> Inserted:
-    """Insert a job. Its reference is `PREFIX-YEAR-NUMBER`."""
+def insert(cursor: Cursor, job: NewJob) -> Job:
+    """Insert a job, which is this transaction's alone. Its reference is `PREFIX-YEAR-NUMBER`."""
     cursor.execute(_INSERT, (*job[:-1], Json(dict(job.facts))))
-    return Inserted(*cursor.fetchone())
+    return Job(*cursor.fetchone())
+
+
+def furnish(
+    cursor: Cursor,
+    job_id: int,
+    identities: Sequence[SealedIdentity] = (),
+    clocks: Sequence[NewClock] = (),
+) -> None:
+    """Add identities (a known one keeps its standing), start clocks (a known one is set anew)."""
+    together(
+        cursor,
+        Rows(
+            "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
+            " VALUES %s ON CONFLICT (job_id, kind, digest) DO NOTHING",
+            [
+                (job_id, i.kind, i.digest, i.sealed, i.standing, i.ground, i.round)
+                for i in identities
+            ],
+        ),
+        Rows(
+            "INSERT INTO clocks (job_id, name, recipient, citation, verified, zone, started_at,"
+            " due_at, due_on, conservative_due_at, conservative_due_on, calendar_version,"
+            " condition, facts) VALUES %s ON CONFLICT (job_id, name) DO UPDATE SET"
+            " recipient = excluded.recipient, citation = excluded.citation,"
+            " due_at = excluded.due_at, due_on = excluded.due_on,"
+            " conservative_due_at = excluded.conservative_due_at,"
+            " conservative_due_on = excluded.conservative_due_on, condition = excluded.condition,"
+            " facts = excluded.facts",
+            [(job_id, *c[:-1], Json(dict(c.facts))) for c in clocks],
+        ),
+    )
 
 
 def add_identities(cursor: Cursor, job_id: int, found: Sequence[SealedIdentity]) -> None:
     """Add identities; one that is known keeps its standing."""
-    if found:
-        values(
-            cursor,
-            "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
-            " VALUES %s ON CONFLICT (job_id, kind, digest) DO NOTHING",
-            [(job_id, i.kind, i.digest, i.sealed, i.standing, i.ground, i.round) for i in found],
-        )
+    furnish(cursor, job_id, found)
 
 
 def start_clocks(cursor: Cursor, job_id: int, clocks: Sequence[NewClock]) -> None:
     """Start clocks; one of the same name is set anew."""
-    if clocks:
-        values(
-            cursor,
-            "INSERT INTO clocks (job_id, name, recipient, citation, verified, zone, started_at,"
-            " due_at, due_on, conservative_due_at, conservative_due_on,"
-            " calendar_version, condition,"
-            " facts) VALUES %s ON CONFLICT (job_id, name) DO UPDATE SET"
-            " recipient = excluded.recipient, citation = excluded.citation, due_at"
-            " = excluded.due_at,"
-            " due_on = excluded.due_on, conservative_due_at = excluded.conservative_due_at,"
-            " conservative_due_on = excluded.conservative_due_on, condition = excluded.condition,"
-            " facts = excluded.facts",
-            [(job_id, *c[:-1], Json(dict(c.facts))) for c in clocks],
-        )
+    furnish(cursor, job_id, clocks=clocks)
 
 
 def by_idempotency_key(cursor: Cursor, key: str) -> Any:

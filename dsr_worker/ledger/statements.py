@@ -131,13 +131,17 @@ FREE_SLOTS_OF_DEAD = """
 UPDATE slots SET lease_until = '-infinity', worker = NULL WHERE worker = ANY(%(dead)s)
 """
 
-# Two systems may finish steps of the same jobs at once: rows are locked in one order.
-LOCK_JOBS = """
-SELECT id, ref, kind, state, phase, round, pending, frozen, urgency_at, urgent, law, country,
-       received_at, zone, plan, plan_hash, facts, head_seq, head_hash, verified_at, approved_by,
-       submitted_by, data_key, closed_at, business_now() AS now
-FROM jobs WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
+JOB_COLUMNS = """
+    id, ref, kind, state, phase, round, pending, frozen, urgency_at, urgent, law, country,
+    received_at, zone, plan, plan_hash, facts, head_seq, head_hash, verified_at, approved_by,
+    submitted_by, data_key, closed_at, business_now() AS now
 """
+
+# Two systems may finish steps of the same jobs at once: rows are locked in one order.
+LOCK_JOBS = f"""
+SELECT {JOB_COLUMNS}
+FROM jobs WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
+"""  # noqa: S608 - fixed text
 
 FINISH = """
 WITH v(id, attempt, state, code, details, result, wait_s, charge) AS (
