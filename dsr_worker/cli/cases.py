@@ -77,7 +77,9 @@ def verify_command(
             return decisions.send_code(ref, caller.sign("send-code", ref))
         if entered is not None:
             return decisions.enter_code(ref, entered, caller.sign("enter-code", ref))
-        return decisions.attest(ref, attest or "", caller.sign("attest", ref))
+        method = attest or ""
+        signed = caller.sign("attest", ref, digest_of("attest", ref, method=method))
+        return decisions.attest(ref, method, signed)
 
     said = (
         "a code is on its way if the person is on file" if send_code else "the person is verified"
@@ -229,7 +231,8 @@ def choose_command(
         kinds = {k for s in office.files.maps.by_name.values() for c in s.collections.values()
                  for k in c.identity_kinds}  # fmt: skip
         (named,) = canonical([(kind, text)], office.files.organisation.claims.rules, kinds)
-        signed = caller.sign("choose", ref)
+        stated = digest_of("choose", ref, kind=named.kind, value=named.value)
+        signed = caller.sign("choose", ref, stated)
         return office.decisions.choose(ref, named.kind, named.value, signed)
 
     _decide(opening, case, actor, key_file, decision, "who is meant is settled", as_json=as_json)

@@ -17,6 +17,7 @@ from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import DAY, canonical, identity_options, stated
 from dsr_worker.contract import System
 from dsr_worker.domain.hold import DatasetHeld, PeopleHeld, RowsHeld, Scope
+from dsr_worker.fulfil.holding import hold_digest
 from dsr_worker.ledger import holds
 
 _ROW_PARTS = 3
@@ -46,7 +47,9 @@ def _place(opening: Opening, /, **options: Any) -> None:
     with opening.office() as office:
         scope = _scope(office, named, rows, options["dataset"])
         caller = desk.caller(office, options["actor"], options["key_file"])
-        placed = _placed(office, scope, options, caller.sign("place-hold", "new"))
+        decided = (options["reason"], options["matter"], options["review_on"])
+        signed = caller.sign("place-hold", "new", hold_digest(scope, *decided))
+        placed = _placed(office, scope, options, signed)
     data = {"hold": placed, "reason": options["reason"], "review_on": options["review_on"]}
     lines = [f"{placed} stands: nothing under it is erased. Review on {options['review_on']}."]
     show(data, lines, as_json=options["as_json"])

@@ -145,6 +145,7 @@ class Certificate:
     deferred: tuple[Deferred, ...] = ()
     mentions: tuple[MentionsLeft, ...] = ()
     denial_grounds: tuple[str, ...] = ()
+    packages_destroyed: int = 0  # earlier access packages of the person, destroyed by this erasure
     backups: str = ""  # the organisation's own text: how long copies in backups last
     checkpoint: Checkpoint | None = None
     inclusion: Mapping[str, Any] | None = None
@@ -249,6 +250,7 @@ def _statement(c: Certificate) -> dict[str, Any]:
         "mentions_left_for_a_human": [
             {"system": m.system, "collection": m.collection, "places": m.places} for m in c.mentions
         ],
+        "earlier_packages_destroyed": c.packages_destroyed,
         "backups": c.backups,
         "scope": _scope(c),
         "checkpoint": c.checkpoint.to_json() if c.checkpoint else None,

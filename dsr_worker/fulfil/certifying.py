@@ -153,8 +153,14 @@ class Certifying:
                 if r.until_on is not None
             ),
             mentions=_mentions(results),
+            packages_destroyed=self._earlier(job.id),
             denial_grounds=tuple(sorted({r.ground for r in rows if r.ground})),
         )
+
+    def _earlier(self, job_id: int) -> int:
+        """How many packages the finish of this step destroys."""
+        with self._ledger.transaction() as cursor:
+            return len(answers.earlier(cursor, job_id))
 
     def _system(
         self,

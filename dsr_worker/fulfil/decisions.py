@@ -108,7 +108,8 @@ class Decisions:
     def attest(self, ref: str, method: str, signed: SignedAction) -> Decided:
         """Take an operator's word for who the person is, and how they know."""
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "attest")
+            digest = digest_of("attest", ref, method=method)
+            job = self._case(cursor, ref, signed, "attest", digest)
             _require(job, State.RECEIVED, State.VERIFYING)
             return self._verified(cursor, job, method, signed)
 
@@ -189,14 +190,15 @@ class Decisions:
     def choose(self, ref: str, kind: str, value: str, signed: SignedAction) -> Decided:
         """Settle who is meant where an identity led to several people, by a name theirs alone."""
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "choose")
+            digest = digest_of("choose", ref, kind=kind, value=value)
+            job = self._case(cursor, ref, signed, "choose", digest)
             if not cases.stuck(cursor, job.id, "several_people"):
                 message = "this case does not stand before a choice between people"
                 raise DecisionRefused(message)
             sealed = self._keys.unwrap(bytes(job.data_key or b"")).seal(value.encode(), IDENTITY)
-            digest = self._keys.index_digest(kind, value)
-            cases.settle_person(cursor, job.id, kind, digest, sealed)
-            event = verified_event("choice", [digest.hex()], signed)
+            name = self._keys.index_digest(kind, value)
+            cases.settle_person(cursor, job.id, kind, name, sealed)
+            event = verified_event("choice", [name.hex()], signed)
             cases.cancel_steps(cursor, job.id)
             free = job._replace(pending=0)
             move = self._course.resolving(cursor, free, {kind}, (event,), approved_by=None)

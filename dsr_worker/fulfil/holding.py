@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
@@ -19,7 +19,7 @@ from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.ledger import Ledger, holds, intake, jobs
 from dsr_worker.ledger.intake import NewJob
 from dsr_worker.ledger.rows import Event, Move, SealedIdentity
-from dsr_worker.people import SignedAction, accept
+from dsr_worker.people import SignedAction, accept, digest_of
 from dsr_worker.vault import KeyRing
 
 
@@ -43,9 +43,10 @@ class Holding:
     ) -> Placed:
         """Place a hold. Raises ValueError for a scope that holds nothing, ActorRefused."""
         Hold("new", matter, reason, scope, review_on)
+        digest = hold_digest(scope, reason, matter, review_on)
         key, wrapped = self._keys.new_case_key()
         with self._ledger.transaction() as cursor:
-            accept(cursor, signed, "place-hold", "new")
+            accept(cursor, signed, "place-hold", "new", digest)
             holds.exclude_effects(cursor, self._systems(scope))
             cursor.execute("SELECT business_now() AS now")
             now: datetime = cursor.fetchone().now
@@ -114,6 +115,18 @@ class Holding:
         if isinstance(scope, PeopleHeld):
             return sorted(self._materials.maps.systems)
         return [scope.system]
+
+
+def hold_digest(scope: Scope, reason: str, matter: str, review_on: date) -> str:
+    """The SHA-256 (hex) of what is held, why and until when somebody looks again: to be signed."""
+    return digest_of(
+        "place-hold",
+        "new",
+        scope={"kind": type(scope).__name__, **asdict(scope)},
+        reason=reason,
+        matter=matter,
+        review_on=review_on.isoformat(),
+    )
 
 
 def _columns(scope: Scope) -> holds.ScopeColumns:

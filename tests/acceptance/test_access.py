@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dsr_worker.people import digest_of
 from dsr_worker.testing.shop import Shop
 from tests.acceptance.judge import (
     assert_package_is_whole,
@@ -79,7 +80,8 @@ def test_two_people_with_one_address_are_told_apart_by_a_human(
     room.settle()
     assert ("resolve", "shop", 1, "needs_human", "several_people") in room.steps(ref)
     value = truth.identities["customer_number"]
-    signed = room.sign("berta", "choose", ref)
+    digest = digest_of("choose", ref, kind="customer_number", value=value)
+    signed = room.sign("berta", "choose", ref, digest)
     room.office.decisions.choose(ref, "customer_number", value, signed)
     room.settle()
     room.approve(ref)

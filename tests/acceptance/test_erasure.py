@@ -11,6 +11,7 @@ import pytest
 
 from dsr_worker.contract import Identity, Outcome
 from dsr_worker.evidence import verify_certificate
+from dsr_worker.people import digest_of
 from dsr_worker.testing.shop import Shop, Truth
 from tests.acceptance.judge import (
     GROWING,
@@ -120,7 +121,8 @@ def test_of_two_people_with_one_address_only_the_chosen_is_erased(
     assert ("resolve", "shop", 1, "needs_human", "several_people") in room.steps(ref)
     assert world.dump() == before
     number = truth.identities["customer_number"]
-    signed = room.sign("berta", "choose", ref)
+    digest = digest_of("choose", ref, kind="customer_number", value=number)
+    signed = room.sign("berta", "choose", ref, digest)
     room.office.decisions.choose(ref, "customer_number", number, signed)
     room.settle()
     room.approve(ref)

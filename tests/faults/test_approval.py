@@ -151,16 +151,13 @@ def test_an_approval_is_void_when_a_collection_comes_in(room: EngineRoom) -> Non
 
 def test_an_approval_is_void_when_what_was_to_stay_would_go(room: EngineRoom) -> None:
     """A hold released after the approval does not turn what was kept into what is erased."""
-    hold = room.office.holding
     scope = RowsHeld("crm", "invoices", "id", ("1-old",))
     review_on = (datetime.now(UTC) + timedelta(days=90)).date()
-    placed = hold.place(
-        scope, "ER_LEGAL_CLAIMS", "matter-2", review_on, room.sign("anna", "place-hold", "new")
-    )
+    placed = room.place_hold(scope, "matter-2", review_on)
     ref = planned(room)
     first = room.job(ref)["plan_hash"]
     room.approve(ref)
-    hold.release(placed.ref, room.sign("anna", "release-hold", placed.ref))
+    room.office.holding.release(placed, room.sign("anna", "release-hold", placed))
     room.settle()
     voided(room, ref, "harsher_disposition", first)
     assert ("1-old",) in room.system("crm").dump()["invoices"]

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dsr_worker.actors import ActorKey, create_key, new_action
 from dsr_worker.bootstrap import Files, Office, Workshop, set_up
 from dsr_worker.contract import Identity
-from dsr_worker.domain.hold import PeopleHeld
+from dsr_worker.domain.hold import PeopleHeld, Scope
 from dsr_worker.domain.identity import claimed
 from dsr_worker.domain.request import Kind
 from dsr_worker.embedded import Endpoints
+from dsr_worker.fulfil.holding import hold_digest
 from dsr_worker.fulfil.intake import Request
 from dsr_worker.ledger import instances, people
 from dsr_worker.people import SignedAction
@@ -219,13 +220,15 @@ class EngineRoom:
 
     def hold_person(self, *identities: Identity) -> str:
         """Place a hold on a person."""
-        return self.office.holding.place(
-            PeopleHeld(identities),
-            "ER_LEGAL_CLAIMS",
-            "matter-1",
-            (datetime.now(UTC) + timedelta(days=90)).date(),
-            self.sign("anna", "place-hold", "new"),
-        ).ref
+        review_on = (datetime.now(UTC) + timedelta(days=90)).date()
+        return self.place_hold(PeopleHeld(identities), "matter-1", review_on)
+
+    def place_hold(self, scope: Scope, matter: str, review_on: date) -> str:
+        """Place a hold on legal claims; its reference."""
+        reason = "ER_LEGAL_CLAIMS"
+        digest = hold_digest(scope, reason, matter, review_on)
+        signed = self.sign("anna", "place-hold", "new", digest)
+        return self.office.holding.place(scope, reason, matter, review_on, signed).ref
 
     # ---- the engine
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,9 +25,10 @@ from dsr_worker.contract import (
     Subject,
     System,
 )
-from dsr_worker.domain.hold import RowsHeld
+from dsr_worker.domain.hold import DatasetHeld, PeopleHeld, RowsHeld, Scope
 from dsr_worker.engine.context import BatchContext
 from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.holding import hold_digest
 from dsr_worker.fulfil.reindexing import reindex
 from dsr_worker.notify.mail import Sent
 from dsr_worker.package import Method, PackageRefused, hand_over
@@ -194,6 +196,11 @@ def test_an_erasure_tells_each_case_whose_package_it_destroys(
     said = {"reason": "erasure", "case": str(room.job(erasure)["id"])}
     for ref in earlier:
         assert _bodies(room, ref, "package_destroyed") == [said]
+    signed = room.sign("anna", "hand-over", erasure)
+    room.office.delivery.certificate(erasure, tmp_path / "c.json", signed)
+    certificate = json.loads((tmp_path / "c.json").read_bytes())["certificate"]
+    assert certificate["earlier_packages_destroyed"] == len(earlier)
+    assert "destroyed by this erasure: 2" in (tmp_path / "c.html").read_text("utf-8")
     assert "package_destroyed" not in room.events(stranger)
 
 
@@ -403,6 +410,12 @@ def _carts(room: EngineRoom, count: int) -> None:
     room.system("crm").load({"carts": carts}, {"carts": ("id",)})
 
 
+def _review_on(room: EngineRoom) -> date:
+    found = room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
+    assert isinstance(found, date)
+    return found
+
+
 def _left(room: EngineRoom) -> int:
     carts = room.system("crm").dump()["carts"]
     return sum(1 for (key,) in carts if key.startswith("c") and not key.startswith("cart-"))
@@ -432,21 +445,15 @@ def test_small_effects_add_up_against_the_approval(
     room = EngineRoom(tmp_path, database(), connectors={"memory": OneByOne})
     room.load_people(5)
     _carts(room, 12)
-    held = room.office.holding.place(
-        RowsHeld("crm", "carts", "id", tuple(f"c{n:02}" for n in range(6))),
-        "ER_LEGAL_CLAIMS",
-        "matter-1",
-        room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day,
-        room.sign("anna", "place-hold", "new"),
-    )
+    scope = RowsHeld("crm", "carts", "id", tuple(f"c{n:02}" for n in range(6)))
+    held = room.place_hold(scope, "matter-1", _review_on(room))
     ref = room.submit("erasure", email=_MAIL)
     room.settle()
     room.approve(ref)
 
     def release() -> None:
         monkeypatch.setattr(OneByOne, "between", staticmethod(lambda: None))
-        signed = room.sign("anna", "release-hold", held.ref)
-        room.office.holding.release(held.ref, signed)
+        room.office.holding.release(held, room.sign("anna", "release-hold", held))
 
     monkeypatch.setattr(OneByOne, "between", staticmethod(release))
     room.settle()
@@ -581,3 +588,62 @@ def test_a_signature_covers_what_was_decided(
     decide(ref, right, room.sign("anna", action, ref, digest_of(action, ref, **signed_over)))
     wanted = {"refuse": "closed", "extend": "clock_extended"}
     assert wanted[action] in room.events(ref)
+
+
+def test_an_attestation_is_signed_with_its_method(room: EngineRoom) -> None:
+    """Whoever signed that they saw a passport has not signed that they know the voice."""
+    ref = room.submit("access", verification="code", email=_MAIL)
+    passport = digest_of("attest", ref, method="passport")
+    for digest in ("", passport):
+        signed = room.sign("anna", "attest", ref, digest)
+        with pytest.raises(ActorRefused, match="another action"):
+            room.office.decisions.attest(ref, "voice", signed)
+    signed = room.sign("anna", "attest", ref, passport)
+    room.office.decisions.attest(ref, "passport", signed)
+    assert "identity_verified" in room.events(ref)
+
+
+def test_a_choice_is_signed_with_who_was_chosen(room: EngineRoom) -> None:
+    """A signature that names one of two people settles nothing for the other."""
+    twins = [{"id": n, "email": _MAIL, "name": n, "country": "DE"} for n in ("3", "33")]
+    room.system("crm").load({"customers": twins}, {"customers": ("id",)})
+    ref = room.submit("access", email=_MAIL)
+    room.settle()
+    chosen = digest_of("choose", ref, kind="customer_number", value="33")
+    for digest in ("", chosen):
+        signed = room.sign("anna", "choose", ref, digest)
+        with pytest.raises(ActorRefused, match="another action"):
+            room.office.decisions.choose(ref, "customer_number", "3", signed)
+    signed = room.sign("anna", "choose", ref, chosen)
+    room.office.decisions.choose(ref, "customer_number", "33", signed)
+    room.settle()
+    assert room.job(ref)["state"] == "awaiting_approval", room.steps(ref)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        DatasetHeld("crm", "invoices"),
+        DatasetHeld("files"),
+        RowsHeld("crm", "invoices", "id", ("1-old",)),
+        PeopleHeld((Identity("customer_number", "4"),)),
+    ],
+)
+def test_a_hold_is_signed_with_its_scope(room: EngineRoom, scope: Scope) -> None:
+    """A signature under one hold places no other: not on another scope, reason, matter or day."""
+    day = _review_on(room)
+    wanted = PeopleHeld((Identity("customer_number", "3"),))
+    signed_over = (
+        "",
+        hold_digest(wanted, "ER_LEGAL_CLAIMS", "m-1", day),
+        hold_digest(scope, "ER_FREE_SPEECH", "m-1", day),
+        hold_digest(scope, "ER_LEGAL_CLAIMS", "m-2", day),
+        hold_digest(scope, "ER_LEGAL_CLAIMS", "m-1", day + timedelta(days=1)),
+    )
+    for digest in signed_over:
+        signed = room.sign("anna", "place-hold", "new", digest)
+        with pytest.raises(ActorRefused, match="another action"):
+            room.office.holding.place(scope, "ER_LEGAL_CLAIMS", "m-1", day, signed)
+    assert room.rows("SELECT 1 FROM holds") == []
+    room.place_hold(scope, "m-1", day)
+    assert len(room.rows("SELECT 1 FROM holds")) == 1

@@ -19,6 +19,7 @@ from dsr_worker.ledger import steps
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.notify.mail import Sent
 from dsr_worker.package import Method
+from dsr_worker.people import digest_of
 from dsr_worker.testing.memory import Memory
 from tests.integration.engine_room import CRM, FILES, EngineRoom
 
@@ -174,7 +175,8 @@ def test_a_choice_stops_what_the_shared_name_had_begun(wide: EngineRoom) -> None
         def performed(batch: Batch) -> Sequence[StepResult]:
             results = perform(batch)
             if batch.ctx.system.name == "tickets" and wide.job(ref)["round"] == 1:
-                signed = wide.sign("anna", "choose", ref)
+                digest = digest_of("choose", ref, kind="customer_number", value="33")
+                signed = wide.sign("anna", "choose", ref, digest)
                 wide.office.decisions.choose(ref, "customer_number", "33", signed)
             return results
 
@@ -234,7 +236,8 @@ def test_an_attestation_replaces_a_code_that_could_not_be_sent(room: EngineRoom)
     _with_postman(room, _Postman(Sent.REFUSED))
     ref = room.submit("access", verification="code", email=_MAIL)
     room.settle()
-    room.office.decisions.attest(ref, "passport", room.sign("anna", "attest", ref))
+    signed = room.sign("anna", "attest", ref, digest_of("attest", ref, method="passport"))
+    room.office.decisions.attest(ref, "passport", signed)
     room.settle()
     assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
 
@@ -305,16 +308,11 @@ def test_withdrawing_one_case_does_not_hold_up_its_batch(room: EngineRoom) -> No
 
 def test_rows_kept_for_a_held_dataset_go_after_its_release(room: EngineRoom) -> None:
     """A promise that waits for a hold on a dataset comes due when that hold is released."""
-    hold = room.office.holding.place(
-        DatasetHeld("files", "documents"),
-        "ER_LEGAL_CLAIMS",
-        "matter-1",
-        room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day,
-        room.sign("anna", "place-hold", "new"),
-    )
+    review_on = room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
+    hold = room.place_hold(DatasetHeld("files", "documents"), "matter-1", review_on)
     _erased(room)
     assert ("doc-3",) in room.system("files").dump()["documents"]
-    room.office.holding.release(hold.ref, room.sign("anna", "release-hold", hold.ref))
+    room.office.holding.release(hold, room.sign("anna", "release-hold", hold))
     room.move_clock(days=20)
     room.settle()
     assert ("doc-3",) not in room.system("files").dump()["documents"]
@@ -344,20 +342,15 @@ def test_what_went_before_an_approval_was_voided_is_accounted_for(
     """Rows erased right before an effect was found to go too far stand in the final account."""
     room = EngineRoom(tmp_path, database(), connectors={"memory": Piecemeal})
     room.load_people(5)
-    hold = room.office.holding.place(
-        DatasetHeld("crm", "invoices"),
-        "ER_LEGAL_CLAIMS",
-        "matter-1",
-        room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day,
-        room.sign("anna", "place-hold", "new"),
-    )
+    review_on = room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
+    hold = room.place_hold(DatasetHeld("crm", "invoices"), "matter-1", review_on)
     ref = room.submit("erasure", email=_MAIL)
     room.settle()
     room.approve(ref)
 
     def release() -> None:
         Piecemeal.between = staticmethod(lambda: None)
-        room.office.holding.release(hold.ref, room.sign("anna", "release-hold", hold.ref))
+        room.office.holding.release(hold, room.sign("anna", "release-hold", hold))
 
     Piecemeal.between = staticmethod(release)
     room.settle()
