@@ -25,6 +25,7 @@ from dsr_worker.engine.leases import Worker
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.sealing import seal_events
 from dsr_worker.engine.tick import Duty, Ticker, rescue, ring_for_ready
+from dsr_worker.engine.upkeep import upkeep
 from dsr_worker.fulfil import housekeeping
 from dsr_worker.fulfil.access import Accessing
 from dsr_worker.fulfil.certifying import Certifying
@@ -242,6 +243,7 @@ class Workshop:
             firing.fire_schedules,
             Warner(office.ledger, own.warnings, office.mailer, own.languages[0]).duty,
             seal_events(office.ledger, office.keys, office.checkpoints),
+            upkeep(office.ledger, office.store),
         )
 
     def _ring(self, systems: Sequence[str]) -> None:
