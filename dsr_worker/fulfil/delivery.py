@@ -1,15 +1,20 @@
 """Hands an answer over and closes the case: a clock is met by delivery, never by making a file.
 
 In: a ready case, where the file is to go, how it is to be protected. Out: an encrypted package or a
-certificate beside its page, a signed event, met clocks, a closed case.
+certificate beside its page, a signed event, met clocks, a closed case. Files are written beside
+their places before anything is decided and named while the transaction still may fail, so that
+there is a file exactly where the ledger says that one was handed over.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +23,7 @@ from dsr_worker.evidence import render_certificate
 from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
 from dsr_worker.fulfil.decisions import DecisionRefused
-from dsr_worker.ledger import Ledger, answers, cases, jobs
+from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.package import Method, PackageRefused, hand_over
@@ -26,14 +31,36 @@ from dsr_worker.people import SignedAction, accept
 from dsr_worker.store import Store
 from dsr_worker.vault import KeyRing, opening
 
+_HANDED_OVER = "package_handed_over"  # the kind of the event
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBefore:
+    """An earlier hand-over of the same answer: when, by which actor, in which way."""
+
+    at: datetime
+    actor: str
+    method: str
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What was handed over, and which clocks that ended, with how each ended."""
+    """What was handed over, which clocks that ended and how, and every hand-over before it."""
 
     ref: str
     files: tuple[Path, ...]
     clocks: tuple[tuple[str, str], ...]
+    before: tuple[HandedBefore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """What leaves the house: the kind of answer, the blob it was made from, how, and its digest."""
+
+    kind: str
+    blob: str
+    method: str
+    sha256: str
 
 
 class Delivery:
@@ -49,58 +76,51 @@ class Delivery:
     ) -> Delivered:
         """Write the package of an access case, encrypted for the person, and close the case.
 
-        It is written beside its place before anything is decided, since that takes as long as the
-        package is large. Where the hand-over is refused, no file stays.
+        Where the hand-over is refused, no file stays. Handing over again is possible until the
+        package is destroyed; `before` then names the earlier times.
         """
-        if to.exists():
-            message = f"{to} exists and is never overwritten: choose another name."
-            raise PackageRefused(message)
-        beside = to.with_name(f".{to.name}.{secrets.token_hex(8)}.part")
-        try:
+        with _beside(to) as places:
             with self._ledger.transaction() as cursor:
                 job, answer = self._ready(cursor, ref, PACKAGE)
             with self._opened(job, answer.blob) as package:
-                made = hand_over(package, beside, method=method, secret=secret)
-            return self._placed(ref, answer, beside, to, (signed, method.value, made.sha256))
-        finally:
-            beside.unlink(missing_ok=True)
-
-    def _placed(
-        self,
-        ref: str,
-        written: answers.Made,
-        beside: Path,
-        to: Path,
-        how: tuple[SignedAction, str, str],
-    ) -> Delivered:
-        """Accept, close and give the file its name, all or nothing."""
-        signed, method, sha256 = how
-        named = False
-        try:
-            with self._ledger.transaction() as cursor:
-                job, answer = self._ready(cursor, ref, PACKAGE)
-                _require_same(ref, written, answer)
-                accept(cursor, signed, "hand-over", ref)
-                delivered = self._close(cursor, job, signed, method, sha256, to)
-                beside.rename(to)
-                named = True
-        except BaseException:
-            if named:  # the ledger did not take it
-                to.unlink(missing_ok=True)
-            raise
-        return delivered
+                made = hand_over(package, places[to], method=method, secret=secret)
+            leaving = _Leaving(PACKAGE, answer.blob, method.value, made.sha256)
+            return self._left(ref, leaving, places, signed)
 
     def certificate(self, ref: str, to: Path, signed: SignedAction) -> Delivered:
-        """Write the certificate of an erasure (JSON, and a page beside it), and close the case."""
-        with self._ledger.transaction() as cursor:
-            job, answer = self._ready(cursor, ref, CERTIFICATE)
-            accept(cursor, signed, "hand-over", ref)
+        """Write the certificate of an erasure (JSON, and a page beside it), and close the case.
+
+        Where the hand-over is refused, no file stays.
+        """
+        page = to.with_suffix(".html")
+        with _beside(to, page) as places:
+            with self._ledger.transaction() as cursor:
+                _, answer = self._ready(cursor, ref, CERTIFICATE)
             content = self.read_certificate(answer)
-            page = to.with_suffix(".html")
-            to.write_bytes(content)
-            page.write_text(render_certificate(content), encoding="utf-8")
-            closed = self._close(cursor, job, signed, "certificate", answer.sha256, to)
-        return Delivered(ref, (to, page), closed.clocks)
+            _write(places[to], content)
+            _write(places[page], render_certificate(content).encode())
+            leaving = _Leaving(CERTIFICATE, answer.blob, CERTIFICATE, answer.sha256)
+            return self._left(ref, leaving, places, signed)
+
+    def _left(
+        self, ref: str, leaving: _Leaving, places: Mapping[Path, Path], signed: SignedAction
+    ) -> Delivered:
+        """Accept, close and give the files their names, all or nothing."""
+        named: list[Path] = []
+        try:
+            with self._ledger.transaction() as cursor:
+                job, answer = self._ready(cursor, ref, leaving.kind)
+                _require_same(ref, leaving, answer)
+                accept(cursor, signed, "hand-over", ref)
+                delivered = self._close(cursor, job, signed, leaving)
+                for to, beside in places.items():
+                    beside.rename(to)
+                    named.append(to)
+        except BaseException:
+            for to in named:  # the ledger did not take it
+                to.unlink(missing_ok=True)
+            raise
+        return replace(delivered, files=tuple(places))
 
     def read_certificate(self, answer: answers.Made) -> bytes:
         """The signed certificate. Its key is its own, so it opens after the case was shredded."""
@@ -140,13 +160,18 @@ class Delivery:
             yield plain
 
     def _close(
-        self, cursor: Cursor, job: Job, signed: SignedAction, method: str, sha256: str, file: Path
+        self, cursor: Cursor, job: Job, signed: SignedAction, leaving: _Leaving
     ) -> Delivered:
+        before = _handed_before(cursor, job)
         settled = cases.settle_clocks(cursor, job.id, "met")
         answers.handed_over(cursor, job.id)
         event = Event(
-            "package_handed_over",
-            {"method": method, "file_sha256": sha256, "signature": signed.signature_hex},
+            _HANDED_OVER,
+            {
+                "method": leaving.method,
+                "file_sha256": leaving.sha256,
+                "signature": signed.signature_hex,
+            },
             signed.actor,
         )
         closing = _closing(job, settled, signed.actor, "answered")
@@ -157,12 +182,43 @@ class Delivery:
             else replace(closing, events=(event, *closing.events))
         )
         jobs.change(cursor, [move])
-        return Delivered(job.ref, (file,), tuple((c.name, c.state) for c in settled))
+        return Delivered(job.ref, (), tuple((c.name, c.state) for c in settled), before)
 
 
-def _require_same(ref: str, written: answers.Made, answer: answers.Made) -> None:
-    if answer.blob != written.blob:
-        message = f"the package of {ref} was made anew meanwhile: hand it over again"
+@contextmanager
+def _beside(*targets: Path) -> Iterator[dict[Path, Path]]:
+    """For each new file a place beside it to be written to; what is not renamed from there goes."""
+    for to in targets:
+        if to.exists():
+            message = f"{to} exists and is never overwritten: choose another name."
+            raise PackageRefused(message)
+    places = {to: to.with_name(f".{to.name}.{secrets.token_hex(8)}.part") for to in targets}
+    try:
+        yield places
+    finally:
+        for beside in places.values():
+            beside.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _handed_before(cursor: Cursor, job: Job) -> tuple[HandedBefore, ...]:
+    events = [json.loads(link.event) for link in reports.events(cursor, job.id)]
+    return tuple(
+        HandedBefore(datetime.fromisoformat(e["at"]), e["actor"], e["body"]["method"])
+        for e in events
+        if e["kind"] == _HANDED_OVER
+    )
+
+
+def _require_same(ref: str, leaving: _Leaving, answer: answers.Made) -> None:
+    if answer.blob != leaving.blob:
+        message = f"the {leaving.kind} of {ref} was made anew meanwhile: hand it over again"
         raise DecisionRefused(message)
 
 

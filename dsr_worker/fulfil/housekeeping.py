@@ -22,14 +22,18 @@ complaint and our own re-check; a house rule, since no text gives one number for
 
 
 def destroy_expired(ledger: Ledger) -> Duty:
-    """The duty that destroys packages whose time is over."""
+    """The duty that destroys packages whose time is over.
+
+    Jobs are locked before their packages, as everywhere; what was expired is asked again under the
+    lock, since it may have been destroyed or made anew meanwhile.
+    """
 
     def destroy_expired_packages() -> None:
         with ledger.transaction() as cursor:
-            expired = answers.expire(cursor)
-            locked = jobs.lock(cursor, expired)
+            locked = jobs.lock(cursor, answers.expired(cursor))
+            gone = answers.destroy(cursor, answers.expired(cursor, list(locked)))
             event = Event("package_destroyed", {"reason": "expired"})
-            jobs.change(cursor, [Move(locked[job_id], events=(event,)) for job_id in expired])
+            jobs.change(cursor, [Move(locked[job_id], events=(event,)) for job_id in gone])
 
     return destroy_expired_packages
 

@@ -139,17 +139,17 @@ def handed_over(cursor: Cursor, job_id: int) -> None:
     )
 
 
-def expire(cursor: Cursor, limit: int = 100) -> list[int]:
-    """Mark packages past their expiry as destroyed; their jobs. `spent_blobs` takes the rest.
+def expired(cursor: Cursor, among: Sequence[int] | None = None, limit: int = 100) -> list[int]:
+    """Jobs, in order, whose package is past its expiry and stands; `among` these, or any.
 
     One that was never handed over does not expire: its case is open, and could be answered no more.
+    Locks nothing: lock the jobs, ask again for them, then `destroy`.
     """
     cursor.execute(
-        "UPDATE packages SET destroyed_at = business_now() WHERE job_id IN ("
         "SELECT job_id FROM packages WHERE expires_at < business_now() AND destroyed_at IS NULL"
-        " AND handed_over_at IS NOT NULL"
-        " LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING job_id",
-        (limit,),
+        " AND handed_over_at IS NOT NULL AND (%s::bigint[] IS NULL OR job_id = ANY(%s))"
+        " ORDER BY job_id LIMIT %s",
+        (among, among, limit),
     )
     return [row.job_id for row in cursor.fetchall()]
 
