@@ -223,6 +223,8 @@ class Organisation(Strict):
     packages: Packages = Packages()
     claims: Claims = Claims()
     information: dict[Language, Information]
+    backups: dict[Language, Text] = Field(default_factory=dict)
+    """How long copies in backups last, as certificates of erasure tell it, by language."""
     smtp: Mail
 
     @model_validator(mode="after")

@@ -2,8 +2,8 @@
 
 Why: a regulator should be able to check the log and the certificates without trusting us. In:
 codes, counts, versions, digests. Out: event bytes, hash chains, Merkle checkpoints, signed
-certificates, and the checks of all of them. No personal data enters, so nothing here ever has to be
-erased.
+certificates, the checks of all of them, and what their codes mean in words. No personal data
+enters, so nothing here ever has to be erased.
 """
 
 from dsr_worker.evidence.certificate import (
@@ -11,14 +11,15 @@ from dsr_worker.evidence.certificate import (
     CertificateRefused,
     CollectionResult,
     Deferred,
+    Ground,
     Kept,
     MentionsLeft,
     Requery,
     SystemResult,
     build_certificate,
-    render_certificate,
     verify_certificate,
 )
+from dsr_worker.evidence.certificate_page import render_certificate
 from dsr_worker.evidence.chain import (
     GENESIS,
     ChainedEvent,
@@ -36,6 +37,7 @@ from dsr_worker.evidence.chain import (
     verify_inclusion,
 )
 from dsr_worker.evidence.event import BODIES, Event, EventRefused, Kind
+from dsr_worker.evidence.wording import Words, words
 
 __all__ = [
     "BODIES",
@@ -48,12 +50,14 @@ __all__ = [
     "Deferred",
     "Event",
     "EventRefused",
+    "Ground",
     "Kept",
     "Kind",
     "MentionsLeft",
     "Requery",
     "Signer",
     "SystemResult",
+    "Words",
     "build_certificate",
     "chain_hash",
     "commit",
@@ -67,4 +71,5 @@ __all__ = [
     "verify_chain",
     "verify_checkpoint",
     "verify_inclusion",
+    "words",
 ]

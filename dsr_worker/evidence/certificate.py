@@ -1,8 +1,8 @@
 """Certificates of erasure and of a sweep: what was done, checkable with a public key alone.
 
-In: counts, grounds, versions, instants; never an identifier of a person. Out: signed JSON, and the
-same as a page to read. The wording is scoped: a certificate says what a named system no longer
-returned at a named time, never that no copy exists.
+In: counts, grounds, versions, instants; never an identifier of a person. Out: signed JSON with the
+codes. The wording is scoped: a certificate says what a named system no longer returned at a named
+time, never that no copy exists, and lists what it does not cover. `certificate_page` shows it.
 
 The fields of a request's record follow 11 CCR § 7101(b) (date and manner of the request, date and
 nature of the response, basis of a denial); a response names what was not done and why by Art. 12(4)
@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any, Literal
 
-import jinja2
 import orjson
 
 from dsr_worker.evidence.chain import (
@@ -28,6 +26,8 @@ from dsr_worker.evidence.chain import (
     verify_checkpoint,
     verify_inclusion,
 )
+from dsr_worker.evidence.statements import finding, not_covered
+from dsr_worker.evidence.wording import words
 
 FORMAT = "dsr-certificate/1"
 _LABEL = b"dsr certificate\0"
@@ -81,7 +81,10 @@ class CollectionResult:
 
 @dataclass(frozen=True, slots=True)
 class Requery:
-    """The second look: by which path, when, how many rows it returned beyond the kept ones."""
+    """The second look: by which path, when, how many rows it returned beyond the kept ones.
+
+    `path` is a code: `second-path`, `located-again` (a connector that has no other way), `recount`.
+    """
 
     at: datetime
     path: str
@@ -104,13 +107,22 @@ class SystemResult:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A promise: these rows go when their minimum has passed."""
+    """A promise: these rows go on `due_on`; None: after the legal hold on them has ended."""
 
     system: str
     collection: str
     rows: int
     ground: str
-    due_on: date
+    due_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a ground's code means, in the certificate's language, and the provision behind it."""
+
+    code: str
+    words: str
+    citation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,10 @@ class MentionsLeft:
 class Certificate:
     """All that a certificate says. `case` is the job's opaque id.
 
-    `inclusion` places the case's last event under the checkpoint: leaf, index, proof (hex).
+    `language` is that of `grounds` and of the page. `not_asked` names systems in which the person
+    is known by nothing, `contested` the kinds of identity that could be somebody else's: nothing
+    was looked for in the former, nor by the latter. `inclusion` places the case's last event under
+    the checkpoint: leaf, index, proof (hex).
     """
 
     kind: Literal["erasure", "sweep"]
@@ -146,6 +161,10 @@ class Certificate:
     mentions: tuple[MentionsLeft, ...] = ()
     denial_grounds: tuple[str, ...] = ()
     packages_destroyed: int = 0  # earlier access packages of the person, destroyed by this erasure
+    grounds: tuple[Ground, ...] = ()
+    not_asked: tuple[str, ...] = ()
+    contested: tuple[str, ...] = ()
+    language: str = "en"
     backups: str = ""  # the organisation's own text: how long copies in backups last
     checkpoint: Checkpoint | None = None
     inclusion: Mapping[str, Any] | None = None
@@ -199,12 +218,6 @@ def verify_certificate(file: bytes, public_key: bytes | None = None) -> list[str
         return [*problems, "The certificate is not well formed."]
 
 
-def render_certificate(file: bytes) -> str:
-    """The certificate as a page to read (HTML without scripts or remote parts)."""
-    content = orjson.loads(file)
-    return _template().render(c=content["certificate"], signature=content["signature"])
-
-
 def _check(system: SystemResult, kind: str) -> None:
     for result in system.collections:
         if result.found != result.accounted:
@@ -217,10 +230,19 @@ def _check(system: SystemResult, kind: str) -> None:
 
 
 def _statement(c: Certificate) -> dict[str, Any]:
+    stated = _stated(c)
+    plain = words("en")
+    for system in stated["systems"]:
+        system["finding"] = finding(system, plain)
+    return {**stated, "not_covered": not_covered(stated, plain)}
+
+
+def _stated(c: Certificate) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "kind": c.kind,
         "number": c.number,
+        "language": c.language,
         "case": c.case,
         "controller": c.controller,
         "regime": c.regime,
@@ -243,7 +265,7 @@ def _statement(c: Certificate) -> dict[str, Any]:
                 "collection": d.collection,
                 "rows": d.rows,
                 "ground": d.ground,
-                "due_on": d.due_on.isoformat(),
+                "due_on": d.due_on.isoformat() if d.due_on else None,
             }
             for d in c.deferred
         ],
@@ -251,8 +273,10 @@ def _statement(c: Certificate) -> dict[str, Any]:
             {"system": m.system, "collection": m.collection, "places": m.places} for m in c.mentions
         ],
         "earlier_packages_destroyed": c.packages_destroyed,
+        "grounds": [{"code": g.code, "words": g.words, "citation": g.citation} for g in c.grounds],
+        "not_asked": list(c.not_asked),
+        "contested": list(c.contested),
         "backups": c.backups,
-        "scope": _scope(c),
         "checkpoint": c.checkpoint.to_json() if c.checkpoint else None,
         "inclusion": dict(c.inclusion) if c.inclusion else None,
     }
@@ -274,7 +298,6 @@ def _system(s: SystemResult) -> dict[str, Any]:
             "path": s.requery.path,
             "returned": s.requery.returned,
         },
-        "finding": _finding(s),
     }
 
 
@@ -298,29 +321,6 @@ def _collection(r: CollectionResult) -> dict[str, Any]:
             for k in r.kept
         ],
     }
-
-
-def _finding(s: SystemResult) -> str:
-    if s.requery is None:
-        return f"Counted by {s.system} when the change was committed."
-    when = _instant(s.requery.at)
-    kept = sum(k.rows for r in s.collections for k in r.kept)
-    beside = f", beside the {kept} kept rows listed here" if kept else ""
-    if s.requery.returned:
-        return (
-            f"{s.requery.returned} rows were still returned by {s.system} ({s.requery.path}) "
-            f"at {when}{beside}: not certified as erased."
-        )
-    return f"Not returned by {s.system} ({s.requery.path}) at {when}{beside}."
-
-
-def _scope(c: Certificate) -> str:
-    names = ", ".join(s.system for s in c.systems) or "no system"
-    return (
-        f"This certificate speaks of what the systems named here ({names}) held in the collections "
-        "listed, at the times given. It does not speak of other systems, of backups, logs and "
-        "replicas not yet overwritten, or of third parties."
-    )
 
 
 def _inner_problems(statement: Mapping[str, Any], public_key: bytes) -> list[str]:
@@ -351,15 +351,3 @@ def _is_included(inclusion: Mapping[str, Any] | None, checkpoint: Checkpoint) ->
 
 def _instant(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dsr_worker.evidence", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("certificate.html")

@@ -33,6 +33,7 @@ from dsr_worker.store import Store, new_name
 from dsr_worker.vault import SealingWriter
 
 _AT_ONCE = 4  # packages of a batch being written: one waits for the disk while others are made
+NOT_ASKED = "not-applicable"  # why a system has no answer: it knows the person by nothing we know
 PACKAGE = "package"  # the purpose under which packages are sealed
 
 
@@ -111,7 +112,7 @@ class Accessing:
                 system=self._texts.worded(system),
                 read=partial(self._read, frames.get(name), member),
                 searched_at=self._found_at(batch, member, name),
-                note="" if name in frames else "not-applicable",
+                note="" if name in frames else NOT_ASKED,
             )
             for name, system in sorted(batch.frozen.systems.items())
         ]
@@ -124,6 +125,11 @@ class Accessing:
             received_at=job.received_at,
             made_at=batch.ctx.now,
             language=self._texts.language(job.facts.get("language")),
+            zone=job.zone or "UTC",
+            verified=job.facts.get("verified_how") or "",
+            known_by=tuple(
+                sorted({(i.kind, standing) for i, standing in member.standings.items()})
+            ),
         )
         return Contents(
             case=facts,
@@ -135,6 +141,7 @@ class Accessing:
     def _read(self, frame: Frame | None, member: Member) -> Any:
         return () if frame is None else read_records(self._store, frame, member.key)
 
-    def _found_at(self, batch: Batch, member: Member, system: str) -> datetime:
+    def _found_at(self, batch: Batch, member: Member, system: str) -> datetime | None:
+        """When a system was asked; None where nobody asked it."""
         found = batch.results.get((member.job.id, "find", system))
-        return datetime.fromisoformat(found["at"]) if found else batch.ctx.now
+        return datetime.fromisoformat(found["at"]) if found else None

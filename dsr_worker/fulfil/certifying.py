@@ -10,31 +10,39 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from importlib.metadata import version
 
 from dsr_worker.contract import Outcome
+from dsr_worker.domain.resolution import reached
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.evidence import (
     Certificate,
     CollectionResult,
     Deferred,
+    Ground,
     Kept,
     MentionsLeft,
     Requery,
     SystemResult,
+    Words,
     build_certificate,
+    words,
 )
+from dsr_worker.fulfil.keeping import Later, kept_for_now
+from dsr_worker.fulfil.texts import language_of
 from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer, Promise
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Move, StepResult
 from dsr_worker.organisation import Organisation
+from dsr_worker.package.grounds import explained
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import KeyRing
 
 CERTIFICATE = "certificate"  # the purpose under which certificates are sealed
+DEFERRED = "deferred"  # the kind of job that carries a promise out
 PROMISE = "promise"  # … and the system keys of a promise
 _UNDELIVERABLE = ("email", "phone")  # personal names: a promise goes by system keys
 
@@ -58,8 +66,12 @@ class Certifying:
         return [self._certify(batch, m, rows[m.job.id]) for m in batch.members]
 
     def _certify(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> StepResult:
-        promises = self._promises(batch, member, rows)
-        certificate = self._certificate(batch, member, rows)
+        later = {
+            name: kept_for_now(batch.frozen.systems.get(name), of_system)
+            for name, of_system in _by_system(rows).items()
+        }
+        promises = self._promises(member, later)
+        certificate = self._certificate(batch, member, rows, later)
         content = build_certificate(certificate, self._keys)
         name = new_name("certificates", batch.ctx.now.date())
         with self._store.write(name) as blob:
@@ -93,15 +105,14 @@ class Certifying:
 
     # ---- what is kept for now
 
-    def _promises(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> list[Promise]:
+    def _promises(self, member: Member, later: Mapping[str, Sequence[Later]]) -> list[Promise]:
         by_day: dict[tuple[str, date | None], list[Accounted]] = defaultdict(list)
-        for row in rows:
-            if row.ground and row.outcome in {Outcome.RETAINED, Outcome.MASKED}:
-                by_day[row.system, row.until_on and row.until_on + timedelta(days=1)].append(row)
-        dated = {key: kept for key, kept in by_day.items() if key[1] is not None or _held(kept)}
+        for system, parts in later.items():
+            for part in parts:
+                by_day[system, part.due_on].append(part.row)
         return [
             self._promise(member, system, due_on, kept)
-            for (system, due_on), kept in sorted(dated.items(), key=str)
+            for (system, due_on), kept in sorted(by_day.items(), key=str)
         ]
 
     def _promise(
@@ -124,9 +135,19 @@ class Certifying:
 
     # ---- what was done
 
-    def _certificate(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> Certificate:
+    def _certificate(
+        self,
+        batch: Batch,
+        member: Member,
+        rows: Sequence[Accounted],
+        later: Mapping[str, Sequence[Later]],
+    ) -> Certificate:
         job = member.job
-        systems = (job.plan or {})["systems"]
+        plan = job.plan or {}
+        systems = plan["systems"]
+        used = words(language_of(self._organisation, job.facts.get("language")))
+        grounds = sorted({r.ground for r in rows if r.ground})
+        of_system = _by_system(rows)
         results = {name: batch.results.get((job.id, "recheck", name), {}) for name in systems}
         return Certificate(
             kind="erasure",
@@ -142,19 +163,22 @@ class Certifying:
             response=_nature(rows),
             issued_at=batch.ctx.now,
             systems=tuple(
-                self._system(batch, name, [r for r in rows if r.system == name], results[name])
+                self._system(batch, member, name, of_system[name], results[name])
                 for name in systems
             ),
             deferred=tuple(
-                Deferred(
-                    r.system, r.collection, r.row_count, r.ground, r.until_on + timedelta(days=1)
-                )
-                for r in rows
-                if r.until_on is not None
+                Deferred(name, row.collection, row.row_count, row.ground, due_on)
+                for name, parts in sorted(later.items())
+                for row, due_on in parts
             ),
             mentions=_mentions(results),
             packages_destroyed=self._earlier(job.id),
-            denial_grounds=tuple(sorted({r.ground for r in rows if r.ground})),
+            denial_grounds=tuple(grounds),
+            grounds=tuple(_ground(batch, job.law, code, used) for code in grounds),
+            not_asked=_not_asked(batch, member),
+            contested=tuple(plan.get("contested", ())),
+            language=used.language,
+            backups=_in_language(self._organisation.backups, used.language),
         )
 
     def _earlier(self, job_id: int) -> int:
@@ -165,14 +189,16 @@ class Certifying:
     def _system(
         self,
         batch: Batch,
+        member: Member,
         name: str,
         rows: Sequence[Accounted],
         recheck: Mapping[str, object],
     ) -> SystemResult:
         frozen = batch.frozen
-        by_collection: dict[str, list[Accounted]] = defaultdict(list)
+        looked_in = reached(frozen.systems[name], _kinds(member))
+        by_collection: dict[str, list[Accounted]] = {c.name: [] for c in looked_in}
         for row in rows:
-            by_collection[row.collection].append(row)
+            by_collection.setdefault(row.collection, []).append(row)
         return SystemResult(
             system=name,
             connector=frozen.mapped[name].connector,
@@ -186,10 +212,47 @@ class Certifying:
             ),
             requery=Requery(
                 at=datetime.fromisoformat(str(recheck["at"])),
-                path="second-path",
+                path=str(recheck["path"]),
                 returned=int(str(recheck["remaining"])),
             ),
         )
+
+
+def _by_system(rows: Iterable[Accounted]) -> defaultdict[str, list[Accounted]]:
+    found: defaultdict[str, list[Accounted]] = defaultdict(list)
+    for row in rows:
+        found[row.system].append(row)
+    return found
+
+
+def _kinds(member: Member) -> frozenset[str]:
+    return frozenset(i.kind for i in member.subject.identities)
+
+
+def _not_asked(batch: Batch, member: Member) -> tuple[str, ...]:
+    """Systems, and collections of those asked, that know the person by nothing we know."""
+    plan, kinds = member.job.plan or {}, _kinds(member)
+    if member.job.kind == DEFERRED:  # one system alone was promised; the scope says so
+        return ()
+    unreached = [
+        f"{name}.{collection}"
+        for name in plan["systems"]
+        for system in [batch.frozen.systems[name]]
+        for collection in system.collections.keys() - {c.name for c in reached(system, kinds)}
+    ]
+    return (*plan["not_applicable"], *sorted(unreached))
+
+
+def _in_language(texts: Mapping[str, str], language: str) -> str:
+    """A text in a language, else in the first there is: another language says more than none."""
+    return texts.get(language) or next(iter(texts.values()), "")
+
+
+def _ground(batch: Batch, law: str | None, code: str, used: Words) -> Ground:
+    decisions = batch.frozen.decisions.values()
+    cited = next((c for d in decisions if (c := d.citation(code)) is not None), None)
+    said, citation = explained(code, used, law, cited)
+    return Ground(code, said, citation)
 
 
 def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:
@@ -230,11 +293,6 @@ def _mentions(results: Mapping[str, Mapping[str, object]]) -> tuple[MentionsLeft
 def _nature(rows: Iterable[Accounted]) -> str:
     kept = any(r.ground for r in rows)
     return "partly_granted" if kept else "granted"
-
-
-def _held(rows: Iterable[Accounted]) -> bool:
-    """Rows without an end of keeping that a hold keeps: they wait for its release."""
-    return any(r.ground.isupper() for r in rows)
 
 
 def _sha256(content: bytes) -> str:

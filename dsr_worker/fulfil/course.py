@@ -72,18 +72,20 @@ class CaseCourse:
         **changes: Any,
     ) -> Move:
         """The move by which a verified case begins to be resolved."""
+        how = {k: v for k, v in changes.items() if k == "verified_how"}  # the answer tells it
         frozen = self._materials.frozen(job.frozen)
         first = next(iter(self._rounds(frozen, frozenset(kinds))), ())
         number = job.round + 1
         if not first:
             (move,) = self._planner.begin(cursor, [job], _identities(cursor, [job]))
-            return replace(move, events=(*events, *move.events), **changes)
+            facts = {**move.facts, **how}
+            return replace(move, events=(*events, *move.events), facts=facts, **changes)
         return Move(
             job,
             state=State.RESOLVING,
             phase="resolve",
             round=number,
-            facts={"resolve_from": number},
+            facts={"resolve_from": number, **how},
             steps=tuple(_resolve(name, number) for name in first),
             events=tuple(events),
             **changes,

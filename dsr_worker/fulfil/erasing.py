@@ -33,6 +33,8 @@ from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
 
+SECOND_PATH = "second-path"  # how a system was looked at again, as the certificate names it
+LOCATED_AGAIN = "located-again"  # … by a connector that has no other way
 _CANNOT_ERASE = "cannot_erase"
 
 
@@ -188,11 +190,13 @@ class Erasing:
                 remaining[key.subject_ref] += 1
         unmasked = self._unmasked(batch, kept)
         mentions = _mentions(batch)
+        path = SECOND_PATH if isinstance(batch.connector, Rechecks) else LOCATED_AGAIN
         return [
             member.done(
                 result={
                     "remaining": remaining[member.subject.ref] + unmasked[member.subject.ref],
                     "at": batch.ctx.now.isoformat(),
+                    "path": path,
                     "mentions": mentions[member.subject.ref],
                 },
             )

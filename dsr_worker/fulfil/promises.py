@@ -17,7 +17,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
-from dsr_worker.fulfil.certifying import PROMISE
+from dsr_worker.fulfil.certifying import DEFERRED, PROMISE
 from dsr_worker.ledger import Ledger, answers, intake, jobs
 from dsr_worker.ledger.answers import DuePromise
 from dsr_worker.ledger.connection import Cursor
@@ -27,7 +27,6 @@ from dsr_worker.vault import KeyRing, SealBroken
 
 _log = logging.getLogger(__name__)
 
-DEFERRED = "deferred"
 UNOPENABLE = "promise_unopenable"  # the names in a promise do not open with this key ring
 SYSTEM_UNMAPPED = "system_unmapped"  # the data map has no such system any more
 _HOUSE_DAYS = 30  # our own clock for carrying a promise out; no statute names a number

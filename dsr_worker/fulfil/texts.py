@@ -1,7 +1,8 @@
 """The organisation's texts as an answer needs them, in the language of the case.
 
 In: `organisation.yaml`, the policies in force, the law packs' authorities. Out: the texts of Art.
-15 GDPR for a package, with the storage period of each class taken from the policies that are run.
+15 GDPR for a package, with the storage period of each class taken from the policies that are run,
+and the list of those that are missing while there still is time to write them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dsr_worker.contract import Collection, System
-from dsr_worker.domain.decision import Bound
+from dsr_worker.domain.decision import Bound, Term
+from dsr_worker.evidence import Words, words
 from dsr_worker.organisation import Organisation
-from dsr_worker.package import OrganisationTexts
+from dsr_worker.package import MissingText, OrganisationTexts, missing_texts
+from dsr_worker.package.grounds import period_text
 from dsr_worker.policies import Policies
 from dsr_worker.statutes import applicable, canonical_country
 
@@ -41,8 +44,25 @@ class Texts:
 
     def language(self, wanted: str | None) -> str:
         """The language of an answer: the wanted one if there are texts in it, else the first."""
-        languages = self._organisation.languages
-        return wanted if wanted in languages else languages[0]
+        return language_of(self._organisation, wanted)
+
+    def missing(
+        self, wanted: str | None, law: str | None, country: str | None
+    ) -> list[MissingText]:
+        """What nobody has written and an access package of today's map would be refused for."""
+        told = self.for_package(self.language(wanted), law, country)
+        return missing_texts(told, self._systems.values())
+
+    def warnings(
+        self, kind: str, wanted: str | None, law: str | None, country: str | None
+    ) -> list[str]:
+        """One line for each text that is missing, for whoever begins or approves an access case."""
+        if kind != "access":
+            return []
+        return [
+            f"{text} is not written: no access package can be made until it is (`dsr check`)"
+            for text in self.missing(wanted, law, country)
+        ]
 
     def for_package(self, language: str, law: str | None, country: str | None) -> OrganisationTexts:
         """What a package has to tell beside the data map; the same value for the same question."""
@@ -59,23 +79,30 @@ class Texts:
             address=own.controller.address,
             contact=own.controller.data_protection_officer or str(own.controller.contact),
             rights=said.rights,
-            complaint=_complaint(said.complaint, law, country),
+            complaint=_complaint(said.complaint, law, country, words(language)),
             automated_decisions=said.automated_decisions,
             transfers=said.transfers,
-            storage=_Storage(self._bounds, said.retention),
+            storage=_Storage(self._bounds, said.retention, words(language)),
+            terms={name: _terms(bound) for name, bound in self._bounds.items()},
         )
 
 
 class _Storage(dict[str, str]):
     """Class -> how long: from the policies where they say, else the organisation's criteria."""
 
-    def __init__(self, bounds: Mapping[str, Bound], criteria: str) -> None:
-        super().__init__({name: _period(bound) for name, bound in bounds.items()})
+    def __init__(self, bounds: Mapping[str, Bound], criteria: str, used: Words) -> None:
+        super().__init__({name: _period(bound, used) for name, bound in bounds.items()})
         self._criteria = criteria
 
     def get(self, key: str, default: str | None = None) -> str:  # type: ignore[override]  # narrower on purpose
         """The period of a class; the criteria where no policy names it."""
         return super().get(key) or self._criteria or default or ""
+
+
+def language_of(organisation: Organisation, wanted: str | None) -> str:
+    """The language of an answer: the wanted one if there are texts in it, else the first."""
+    languages = organisation.languages
+    return wanted if wanted in languages else languages[0]
 
 
 def _worded(frozen: Collection, today: Collection | None) -> Collection:
@@ -101,14 +128,37 @@ def _bounds(policies: Policies) -> dict[str, Bound]:
     return found
 
 
-def _period(bound: Bound) -> str:
-    kept = [f"at least {t.period} ({t.citation})" for t in bound.minimums]
-    gone = [f"at most {t.period} ({t.citation})" for t in bound.limits]
+def _period(bound: Bound, used: Words) -> str:
+    kept = [_term(used, "at_least", term) for term in bound.minimums]
+    gone = [_term(used, "at_most", term) for term in bound.limits]
     return "; ".join((*kept, *gone))
 
 
-def _complaint(text: str, law: str | None, country: str | None) -> str:
+def _term(used: Words, form: str, term: Term) -> str:
+    said = period_text(used, form, term.period, term.anchor.kind)
+    return f"{said} ({used.citation(term.citation)})"
+
+
+def _terms(bound: Bound) -> tuple[Mapping[str, str], ...]:
+    """The same periods for machines."""
+    sides = (("at_least", bound.minimums), ("at_most", bound.limits))
+    return tuple(
+        {
+            "side": side,
+            "period": str(term.period),
+            "anchor": term.anchor.kind.value,
+            "rule": term.ground,
+            "citation": term.citation,
+        }
+        for side, terms in sides
+        for term in terms
+    )
+
+
+def _complaint(text: str, law: str | None, country: str | None, used: Words) -> str:
     if not text or law is None or country is None:
         return text
-    pack = applicable(country, law)
-    return f"{text} {pack.authorities.body(canonical_country(country))}"
+    place = canonical_country(country)
+    body = applicable(country, law).authorities.body(place)
+    form = used.table("format")["authority"]
+    return f"{text} {form.format(country=used.say('country', place), body=body)}"

@@ -81,6 +81,9 @@ class CaseFacts:
     received_at: datetime
     made_at: datetime
     language: str = "en"  # of the frame texts; English where we have none of that language
+    zone: str = "UTC"  # in which the pages tell times
+    verified: str = ""  # how the person was verified: `code`, or the method of an attestation
+    known_by: tuple[tuple[str, str], ...] = ()  # kinds of identity, each with its standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +98,38 @@ class OrganisationTexts:
     automated_decisions: str = ""  # Art. 15(1)(h): logic and consequences, or that there are none
     transfers: str = ""  # Art. 15(2): safeguards for transfers to third countries, or none
     storage: Mapping[str, str] = field(default_factory=dict, hash=False)  # Art. 15(1)(d): by class
+    terms: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, hash=False)
+    """The periods behind `storage`, by class, for machines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One system's answer. `read` starts afresh each time it is called and is called several times.
 
-    `searched_at` is when the system was asked; `complete` False with a code in `note` says that the
-    answer is known to be partial.
+    `searched_at` is when the system was asked, None where it was not. `complete` False with a code
+    in `note` says that the answer is known to be partial; `note` also says why nobody asked.
     """
 
     system: System
     read: Callable[[], Iterable[RecordSource]] = field(repr=False)
-    searched_at: datetime
+    searched_at: datetime | None
     complete: bool = True
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class WithheldPart:
-    """Something left out: where, on which ground, how many values. `field` may be empty."""
+    """Something left out: where, on which ground, how many values. `field` may be empty.
+
+    `part` says that places within the field were replaced and the rest of it is handed out.
+    """
 
     system: str
     collection: str
     ground: str
     values: int
     field: str = ""
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)

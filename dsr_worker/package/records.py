@@ -18,7 +18,8 @@ _HELD_BYTES = 4 * 1024 * 1024  # a smaller answer is read once and kept; a large
 _RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR; the code that connectors use
 _RECORD_BYTES = 400  # what a held record costs beside its body
 
-Withheld = Counter[tuple[str, str, str, str]]  # (system, collection, field, ground) -> values
+Withheld = Counter[tuple[str, str, str, str, bool]]
+"""(system, collection, field, ground, whether only in part) -> values"""
 
 
 class Records:
@@ -53,14 +54,21 @@ class Records:
                 )
             self.counts[record.collection] += 1
             self.attachments += record.attachment is not None
-            for part in record.withheld:
-                where = (system.name, record.collection, part.field, part.ground)
-                self.withheld[where] += part.values
+            if record.withheld:
+                self._note(record)
             if self._held is not None:
                 held_bytes += len(record.body) + _RECORD_BYTES
                 self._held.setdefault(record.collection, []).append(record)
                 if held_bytes > _HELD_BYTES:
                     self._held = None
+
+    def _note(self, record: RecordSource) -> None:
+        """Count what a connector left out. A field that is still there lost a part of its text."""
+        shown = _parsed(record.body)
+        for part in record.withheld:
+            is_part = _value(shown, part.field) is not None
+            where = (self._source.system.name, record.collection, part.field, part.ground, is_part)
+            self.withheld[where] += part.values
 
 
 class ThirdParty:
@@ -97,7 +105,8 @@ class ThirdParty:
             return body
         if count:
             for name in gone:
-                self._withheld[self._system, self._collection, name, _RIGHTS_OF_OTHERS] += 1
+                where = (self._system, self._collection, name, _RIGHTS_OF_OTHERS, False)
+                self._withheld[where] += 1
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
         )
@@ -115,6 +124,23 @@ def _take_out(content: Any, name: str) -> bool:
         if not isinstance(content, dict):
             return False
     return bool(above) and content.pop(last, None) is not None
+
+
+def _parsed(body: bytes) -> Any:
+    """A body's content; None where it has none, which whoever writes it will find out."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _value(content: Any, name: str) -> Any:
+    """A field's value, `a->>b` within a document; None where there is none."""
+    if isinstance(content, dict) and name in content:
+        return content[name]
+    for step in _path(name):
+        content = content.get(step) if isinstance(content, dict) else None
+    return content
 
 
 def _path(name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The frame texts of a package, by language: one file in `languages/` each.
 
 In: a language tag. Out: texts by key. A language is complete or absent (a test compares the keys),
-so adding one is adding a file.
+so adding one is adding a file, here and among the words for codes (`dsr_worker.evidence.wording`).
 """
 
 from __future__ import annotations
@@ -34,13 +34,3 @@ def texts(language: str) -> tuple[str, Mapping[str, str]]:
     base = language.lower().partition("-")[0]
     used = base if base in languages() else _FALLBACK
     return used, languages()[used]
-
-
-def ground_text(used: Mapping[str, str], ground: str) -> str:
-    """A ground in words, or its code where we have none."""
-    return used.get(f"ground_{ground}", ground)
-
-
-def limit_text(used: Mapping[str, str], limit: str) -> str:
-    """A limit in words, or its code; `contested-phone` is a kind of `contested`."""
-    return used.get(f"limit_{limit}") or used.get(f"limit_{limit.partition('-')[0]}") or limit

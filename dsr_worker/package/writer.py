@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import orjson
 from markupsafe import Markup
 
-from dsr_worker.contract import Collection
+from dsr_worker.contract import Collection, Field
+from dsr_worker.evidence import Words, words
 from dsr_worker.package import pages
 from dsr_worker.package.archive import Archive, Names
 from dsr_worker.package.contents import (
@@ -26,8 +27,9 @@ from dsr_worker.package.contents import (
     Source,
     missing_texts,
 )
+from dsr_worker.package.grounds import explained
 from dsr_worker.package.records import Records, ThirdParty, Withheld
-from dsr_worker.package.texts import ground_text, limit_text, texts
+from dsr_worker.package.texts import texts
 
 _PAGE_ROWS = 500
 _PAGE_BYTES = 1024 * 1024
@@ -64,6 +66,10 @@ class _Part:
     folder: str
 
     @property
+    def has_free_text(self) -> bool:
+        return any(field.free_text for field in self.collection.fields.values())
+
+    @property
     def about(self) -> dict[str, Any]:
         return {"system": self.source.system.name, "collection": self.collection.name}
 
@@ -90,6 +96,7 @@ class _Writer:
         self._archive = archive
         self._contents = contents
         self._lang, self._texts = texts(contents.case.language)
+        self._words: Words = words(self._lang)
         self._withheld: Withheld = Withheld()
         self._attachments = 0
 
@@ -104,7 +111,7 @@ class _Writer:
                 self._write_data(part, records)
             answers.append((source, records, parts))
         for extra in self._contents.withheld:
-            where = (extra.system, extra.collection, extra.field, extra.ground)
+            where = (extra.system, extra.collection, extra.field, extra.ground, extra.part)
             self._withheld[where] += extra.values
         self._write_information([part for _, _, parts in answers for part in parts])
         self._write_index(answers)
@@ -113,7 +120,7 @@ class _Writer:
             {
                 "case": case.case,
                 "kind": case.kind,
-                "made_at": _instant(case.made_at),
+                "made_at": _iso(case.made_at),
                 "complete": complete,
             }
         )
@@ -134,7 +141,7 @@ class _Writer:
             if not found:
                 continue
             if not self._is_handed_out(source, collection):
-                where = (source.system.name, collection.name, "", "not_portable")
+                where = (source.system.name, collection.name, "", "not_portable", False)
                 self._withheld[where] += found
                 continue
             yield _Part(source, collection, found, stems.stem(collection.name), folder)
@@ -151,7 +158,7 @@ class _Writer:
         about = {
             **part.about,
             "records": part.records,
-            "searched_at": _instant(part.source.searched_at),
+            "searched_at": _iso(part.source.searched_at),
         }
         path = f"{self._data_folder}/{part.folder}/{part.stem}.json"
         bodies = guard.bodies(records.of(part.collection.name), count=True)
@@ -204,13 +211,16 @@ class _Writer:
             page=page,
             previous=part.page(page - 1) if page > 1 else None,
             next=None if is_last else part.page(page + 1),
-            columns=tuple((n, fields[n].category if n in fields else "") for n in names),
+            columns=tuple((n, self._label(fields, n)) for n in names),
         )
         common = self._texts["attachment"]  # a name we gave ourselves
         keep = page == 1 and is_last and all(n in fields or n == common for n in names)
         path = f"{self._data_folder}/{part.folder}/{part.page(page)}"
         shown = pages.records(frame, pages.table_rows(rows, names), keep=keep)
         self._archive.put(path, _HTML, shown, part.about)
+
+    def _label(self, fields: Mapping[str, Field], name: str) -> str:
+        return self._words.category(fields[name].category) if name in fields else ""
 
     def _write_attachment(
         self, part: _Part, record: RecordSource, attachment: AttachmentSource
@@ -242,7 +252,7 @@ class _Writer:
 
     def _write_information(self, parts: list[_Part]) -> None:
         organisation = self._contents.organisation
-        described = tuple(_described(part, organisation.storage) for part in parts)
+        described = tuple(self._described(part) for part in parts)
         content = {
             "basis": "Art. 15(1) and (2) GDPR",
             "controller": {
@@ -251,7 +261,14 @@ class _Writer:
                 "contact": organisation.contact,
             },
             "data": [
-                {**part.about, "records": part.records, **about._asdict()}
+                {
+                    **part.about,
+                    "records": part.records,
+                    **about._asdict(),
+                    "category_names": about.categories,
+                    "categories": _categories(part.collection),
+                    "storage_terms": organisation.terms.get(part.collection.record_class or "", ()),
+                }
                 for part, about in zip(parts, described, strict=True)
             ],
             "rights": organisation.rights,
@@ -263,44 +280,79 @@ class _Writer:
         page = pages.information(self._lang, organisation, described)
         self._archive.put("information/art15.html", _HTML, page)
 
+    def _described(self, part: _Part) -> pages.PartTexts:
+        collection, storage = part.collection, self._contents.organisation.storage
+        named = {self._words.category(key): None for key in _categories(collection)}
+        return pages.PartTexts(
+            system=part.source.system.name,
+            collection=collection.name,
+            purpose=collection.purpose,
+            legal_basis=collection.legal_basis,
+            categories=tuple(named),
+            recipients=tuple(collection.recipients),
+            storage=storage.get(collection.record_class or "", ""),
+            origin=collection.origin,
+        )
+
     def _write_index(self, answers: list[tuple[Source, Records, list[_Part]]]) -> None:
-        case, used = self._contents.case, self._texts
-        withheld = [
-            {
-                "system": system,
-                "collection": collection,
-                "field": field,
-                "ground": ground,
-                "values": values,
-                "explanation": ground_text(used, ground),
-            }
-            for (system, collection, field, ground), values in sorted(self._withheld.items())
+        case, used, say = self._contents.case, self._texts, self._words
+        withheld = [self._left_out(*item) for item in sorted(self._withheld.items())]
+        limits = [
+            {"code": code, "explanation": _limit(say, code)} for code in self._contents.limits
         ]
-        limits = [limit_text(used, limit) for limit in self._contents.limits]
-        self._archive.put("withheld.json", _JSON, _json({"withheld": withheld, "limits": limits}))
+        free_texts = [
+            {**part.about, "records": part.records}
+            for _, _, parts in answers
+            for part in parts
+            if part.has_free_text
+        ]
+        content = {"withheld": withheld, "limits": limits, "free_texts": free_texts}
+        self._archive.put("withheld.json", _JSON, _json(content))
         values = {
-            **self._frame,
+            "lang": self._lang,
+            "t": used,
             "case": case,
-            "kind": used.get(f"kind_{case.kind}", case.kind),
-            "received": _instant(case.received_at),
-            "made": _instant(case.made_at),
+            "kind": say.say("request", case.kind),
+            "law": say.say("law", case.regime),
+            "country": say.say("country", case.country),
+            "received": say.instant(case.received_at, case.zone),
+            "made": say.instant(case.made_at, case.zone),
+            "verified": _verified(say, case.verified),
+            "known_by": [
+                (say.say("identity", kind), say.say("standing", standing))
+                for kind, standing in case.known_by
+            ],
             "organisation": self._contents.organisation,
             "systems": [self._answer(*answer) for answer in answers],
             "attachments": self._attachments,
-            "withheld": withheld,
-            "limits": limits,
+            **content,
         }
         self._archive.put("index.html", _HTML, pages.render("index.html", values))
 
+    def _left_out(self, where: tuple[str, str, str, str, bool], values: int) -> dict[str, Any]:
+        system, collection, field, ground, is_part = where
+        return {
+            "system": system,
+            "collection": collection,
+            "field": field,
+            "ground": ground,
+            "values": values,
+            "extent": "part" if is_part else "whole",
+            "explanation": str(explained(ground, self._words, self._contents.case.regime)),
+        }
+
     def _answer(self, source: Source, records: Records, parts: list[_Part]) -> dict[str, Any]:
-        folder = self._data_folder
+        folder, zone = self._data_folder, self._contents.case.zone
+        asked_at = source.searched_at
         return {
             "name": source.system.name,
-            "searched": _instant(source.searched_at),
+            "searched": None if asked_at is None else self._words.instant(asked_at, zone),
             "complete": source.complete,
-            "note": source.note,
+            "note": self._words.say("note", source.note) if source.note else "",
             "found": sum(records.counts.values()),
-            "empty": [name for name in source.system.collections if not records.counts[name]],
+            "empty": []
+            if asked_at is None
+            else [name for name in source.system.collections if not records.counts[name]],
             "parts": [
                 {
                     "name": part.collection.name,
@@ -313,18 +365,24 @@ class _Writer:
         }
 
 
-def _described(part: _Part, storage: Mapping[str, str]) -> pages.PartTexts:
-    collection = part.collection
-    return pages.PartTexts(
-        system=part.source.system.name,
-        collection=collection.name,
-        purpose=collection.purpose,
-        legal_basis=collection.legal_basis,
-        categories=tuple(sorted({f.category for f in collection.fields.values()})),
-        recipients=tuple(collection.recipients),
-        storage=storage.get(collection.record_class or "", ""),
-        origin=collection.origin,
-    )
+def _categories(collection: Collection) -> list[str]:
+    return sorted({f.category for f in collection.fields.values()})
+
+
+def _limit(say: Words, code: str) -> str:
+    """A limit in words; `contested-phone` is a kind of `contested`."""
+    kind, _, what = code.partition("-")
+    known = say.known("limit", kind)
+    if known is None or not what:
+        return say.say("limit", code)
+    return known.format(what=say.say("identity", what.replace("-", "_")))
+
+
+def _verified(say: Words, method: str) -> str:
+    if not method:
+        return ""
+    known = say.known("verified", method)
+    return known or say.table("verified")["attested"].format(how=say.say("method", method))
 
 
 def _array(bodies: Iterator[bytes]) -> Iterator[bytes]:
@@ -346,8 +404,8 @@ def _ending(attachment: AttachmentSource) -> str:
     return ending if _ENDING.fullmatch(ending) else "bin"
 
 
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds")
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

@@ -29,6 +29,7 @@ from dsr_worker.evidence import (
     Deferred,
     Event,
     EventRefused,
+    Ground,
     Kept,
     Kind,
     MentionsLeft,
@@ -337,14 +338,14 @@ def certificate(**changes: Any) -> Certificate:
         DIGEST,
         "2026.1",
         (orders, CollectionResult("carts", 0)),
-        Requery(AT, "second read path", 0),
+        Requery(AT, "second-path", 0),
     )
     made = Certificate(
         kind="erasure",
         number="C-1",
         case=JOB,
         controller="Shop GmbH",
-        regime="gdpr",
+        regime="eu-gdpr",
         country="DE",
         request_kind="erasure",
         received_at=AT,
@@ -353,9 +354,15 @@ def certificate(**changes: Any) -> Certificate:
         response="partly_granted",
         issued_at=AT,
         systems=(shop,),
-        deferred=(Deferred("shop", "orders", 2, "de-ao-147-voucher", date(2036, 1, 1)),),
+        deferred=(
+            Deferred("shop", "orders", 2, "de-ao-147-voucher", date(2036, 1, 1)),
+            Deferred("shop", "customers", 1, "needed_by_kept", None),
+        ),
         mentions=(MentionsLeft("helpdesk", "comments", 3),),
         denial_grounds=("de-ao-147-voucher",),
+        grounds=(Ground("de-ao-147-voucher", "tax law asks for it: 8 years", "AO s.147(3)"),),
+        not_asked=("archive",),
+        contested=("phone",),
         backups="Copies in backups are overwritten within 35 days.",
     )
     return replace(made, **changes)
@@ -416,18 +423,81 @@ def test_garbage_is_no_certificate(file: bytes) -> None:
 
 
 def test_the_wording_never_claims_more() -> None:
-    """A certificate says what was not returned, by whom and when, and what it leaves out."""
-    page = render_certificate(build_certificate(certificate(), Keys()))
-    assert "Not returned by shop (second read path) at 2026-03-01T12:00:00+00:00" in page
-    assert "beside the 2 kept rows listed here" in page
-    assert "does not speak of other systems, of backups" in page
+    """A certificate says what was not returned, by whom, how and when, and what it leaves out."""
+    file = build_certificate(certificate(), Keys())
+    page, stated = render_certificate(file), orjson.loads(file)["certificate"]
+    (system,) = stated["systems"]
+    assert system["requery"]["path"] == "second-path"
+    assert "(read a second time, by another way than before" in system["finding"]
+    assert "at 2026-03-01T12:00:00+00:00, beside the 2 kept rows" in system["finding"]
+    assert "at 1 March 2026, 12:00 (UTC), beside the 2 kept rows listed here" in page
+    for sentence in stated["not_covered"]:
+        assert sentence.replace("'", "&#39;") in page
+    for part in ("It does not speak of other systems", "archive", "Telephone number", "Recipients"):
+        assert any(part in sentence for sentence in stated["not_covered"]), part
     for claim in ("no copy exists", "all data", "completely", "permanently"):
         assert claim not in page.lower()
 
 
+def test_a_repeat_of_the_first_look_is_not_called_another_way() -> None:
+    """A connector without a second path is certified as looked up again in the same way."""
+    requery = Requery(AT, "located-again", 0)
+    shop = replace(certificate().systems[0], requery=requery)
+    page = render_certificate(build_certificate(certificate(systems=(shop,)), Keys()))
+    assert "in the same way as before the erasure" in page
+    assert "by another way" not in page
+
+
+@pytest.mark.parametrize(
+    ("backups", "said"),
+    [
+        ("", "copies in backups are not covered"),
+        ("Overwritten within 35 days.", "Shop GmbH says of them: Overwritten within 35 days."),
+    ],
+)
+def test_backups_are_always_spoken_of(backups: str, said: str) -> None:
+    """With or without a text of the organisation, backups are named as neither seen nor changed."""
+    page = render_certificate(build_certificate(certificate(backups=backups), Keys()))
+    assert said in page
+    assert "neither looked at nor changed" in page
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        (
+            "en",
+            (
+                *("Germany", "carried out in part", "until 31 December 2035", "by e-mail"),
+                *("tax law asks for it: 8 years (AO s.147(3))", "1 January 2036"),
+                *("an entry that has to stay refers to it", "after the legal hold has ended"),
+            ),
+        ),
+        (
+            "de",
+            (
+                *("Deutschland", "teilweise ausgeführt", "bis 31. Dezember 2035", "per E-Mail"),
+                *("ein Eintrag, der bleiben muss, bezieht sich darauf", "1. Januar 2036"),
+                "nachdem die Sperre",
+            ),
+        ),
+    ],
+)
+def test_the_page_is_in_words(language: str, expected: tuple[str, ...]) -> None:
+    """The page speaks the certificate's language; its codes stand in the signed JSON alone."""
+    file = build_certificate(certificate(language=language), Keys())
+    page = render_certificate(file)
+    assert f'lang="{language}"' in page
+    for words in expected:
+        assert words in page, words
+    for code in ("needed_by_kept", "de-ao-147", "second-path", "partly_granted", "eu-gdpr"):
+        assert code not in page
+        assert code.encode() in file
+
+
 def test_rows_still_returned_are_not_certified() -> None:
     """When the second look finds rows, the certificate says that they are not erased."""
-    shop = replace(certificate().systems[0], requery=Requery(AT, "second read path", 4))
+    shop = replace(certificate().systems[0], requery=Requery(AT, "second-path", 4))
     page = render_certificate(build_certificate(certificate(systems=(shop,)), Keys()))
     assert "4 rows were still returned by shop" in page
     assert "not certified as erased" in page

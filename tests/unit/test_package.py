@@ -46,7 +46,7 @@ from dsr_worker.vault import CaseKey, SealBroken, SealingWriter, opening
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = CaseKey(b"k" * 32)
-CASE = CaseFacts("6f0c1d0a", "access", "gdpr", "DE", AT, AT)
+CASE = CaseFacts("6f0c1d0a", "access", "eu-gdpr", "DE", AT, AT)
 TEXTS = OrganisationTexts(
     controller="Shop GmbH",
     address="Beispielweg 1",
@@ -213,9 +213,8 @@ def test_every_searched_system_is_named() -> None:
     found = members(build(both))
     text = Page(found["index.html"]).text
     assert "no data found" in text
-    assert "events: asked 2026-03-01T12:00:00+00:00, no data found" in text
-    assert "This answer is incomplete" in text
-    assert "connector_down" in text
+    assert "events: asked 1 March 2026, 12:00 (UTC), no data found" in text
+    assert "This answer is incomplete (the system did not answer)" in text
     assert json.loads(found["manifest.json"])["complete"] is False
 
 
@@ -228,6 +227,7 @@ def test_information_is_tailored_to_the_person() -> None:
     assert data["purpose"] == "to deliver"
     assert data["legal_basis"] == "Art. 6(1)(b) GDPR"
     assert data["categories"] == ["user.name", "user.unique_id"]
+    assert data["category_names"] == ["name", "number that stands for the person"]
     assert data["recipients"] == ["the parcel service"]
     assert data["storage"] == "ten years"
     assert data["origin"] == "from you"
@@ -248,8 +248,91 @@ def test_what_is_withheld_is_told_without_content() -> None:
         ("helpdesk", "comments", "", 3),
         ("shop", "orders", "agent", 4),
     ]
-    assert told["limits"] == [languages()["en"]["limit_contested"], "odd"]
-    assert "Art. 15(4)" in Page(members(package)["index.html"]).text
+    contested, odd = told["limits"]
+    assert (contested["code"], odd) == ("contested-phone", {"code": "odd", "explanation": "odd"})
+    text = Page(members(package)["index.html"]).text
+    assert "(Telephone number) could belong to you or to someone else" in text
+    assert "about other people, whose rights would be affected (Art. 15(4), 20(4) GDPR)" in text
+
+
+def test_a_part_of_a_text_is_not_called_the_whole_field() -> None:
+    """Where places within a text were replaced, the answer says a part; where it is gone, whole."""
+    texts = collection("orders", Field("text", "user.content", free_text=True))
+    body = b'{"id":1,"text":"[withheld] and [withheld]","doc":{"b":"[withheld]"}}'
+    left_out = tuple(
+        Withheld(field, "AC_RIGHTS_OF_OTHERS", count)
+        for field, count in (("text", 2), ("doc->>b", 1), ("agent", 1))
+    )
+    found = members(build(contents(Item("orders", ("1",), body, left_out), of=system(texts))))
+    told = json.loads(found["withheld.json"])["withheld"]
+    assert {w["field"]: w["extent"] for w in told} == {
+        "text": "part",
+        "doc->>b": "part",
+        "agent": "whole",
+    }
+    page = Page(found["index.html"]).text
+    assert "a part of the text (2 \N{MULTIPLICATION SIGN}); the rest is there" in page
+    assert "the whole field (1 \N{MULTIPLICATION SIGN})" in page
+
+
+def test_what_was_not_looked_for_in_texts_is_said() -> None:
+    """A package with free texts names where they are, and that names alone were not looked for."""
+    texts = collection("orders", Field("text", "user.content", free_text=True))
+    item = Item("orders", ("1",), b'{"id":1,"text":"Ida was there."}')
+    of = system(texts, collection("carts"))
+    found = members(build(contents(item, replace(ORDINARY, collection="carts"), of=of)))
+    free = json.loads(found["withheld.json"])["free_texts"]
+    assert free == [{"system": "shop", "collection": "orders", "records": 1}]
+    page = Page(found["index.html"]).text
+    assert "Names that no system could tell us" in page
+    assert "shop, orders: 1" in page
+    without = members(build(contents(replace(ORDINARY, collection="carts"), of=of)))
+    assert "Names that no system could tell us" not in Page(without["index.html"]).text
+
+
+def test_a_system_that_nobody_asked_is_called_so() -> None:
+    """Where the person is known by nothing, no time of asking and no empty result is claimed."""
+    unasked = replace(source([], system(collection("logs"), name="events")), searched_at=None)
+    both = Contents(CASE, TEXTS, [source([ORDINARY]), replace(unasked, note="not-applicable")])
+    text = Page(members(build(both))["index.html"]).text
+    assert "events: was not asked: we know you by nothing that this system uses" in text
+    assert "logs" not in text
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_pages_have_words_and_no_codes(language: str) -> None:
+    """What a person reads has no code in it; each code stands in the JSON beside the page."""
+    case = CaseFacts(
+        "C-1",
+        "access",
+        "eu-gdpr",
+        "DE",
+        AT,
+        AT,
+        language,
+        "Europe/Berlin",
+        "id_card",
+        (("customer_number", "resolved"), ("email", "verified"), ("phone", "contested")),
+    )
+    item = replace(ORDINARY, withheld=(Withheld("agent", "AC_RIGHTS_OF_OTHERS"),))
+    more = WithheldPart("files", "objects", "s3-archived-object", 1, "body")
+    made = replace(contents(item, case=case), withheld=[more], limits=["contested-phone"])
+    found = members(build(made))
+    text = " ".join(Page(page).text for name, page in found.items() if name.endswith(".html"))
+    for code in (
+        *("user.name", "user.unique_id", "AC_RIGHTS", "s3-archived", "contested-phone", "eu-gdpr"),
+        *("customer_number", "id_card", "resolved", "T12:00:00"),
+    ):
+        assert code not in text, code
+    for word in {
+        "en": ("Germany", "General Data Protection", "Customer number (found in our systems",
+               "1 March 2026, 13:00 (Europe/Berlin)", "by an identity document"),
+        "de": ("Deutschland", "Datenschutz-Grundverordnung", "Kundennummer (in unseren Systemen",
+               "1. März 2026, 13:00 Uhr (Europe/Berlin)", "durch einen Ausweis"),
+    }[language]:  # fmt: skip
+        assert word in text, word
+    withheld = json.loads(found["withheld.json"])["withheld"]
+    assert {w["ground"] for w in withheld} == {"AC_RIGHTS_OF_OTHERS", "s3-archived-object"}
 
 
 @pytest.mark.parametrize(

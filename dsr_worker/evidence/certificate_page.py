@@ -1,0 +1,83 @@
+"""The certificate as a page to read: words in the place of codes, in the certificate's language.
+
+In: the signed file. Out: HTML without scripts or remote parts. The page only shows the file: what
+is signed is the JSON, which keeps every code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+
+import jinja2
+import orjson
+
+from dsr_worker.evidence.statements import finding, not_covered
+from dsr_worker.evidence.wording import Words, words
+
+_COUNTED = ("erased", "masked", "redacted", "restricted", "already_gone", "pending")
+
+
+def render_certificate(file: bytes) -> str:
+    """The certificate as a page to read (HTML without scripts or remote parts)."""
+    content = orjson.loads(file)
+    stated, signature = content["certificate"], content["signature"]
+    used = words(stated["language"])
+    values = {
+        "c": stated,
+        "t": used.table("certificate"),
+        "w": used,
+        "signature": signature,
+        "say": _Spoken(used, stated),
+        "findings": {s["system"]: finding(s, used, spelt=True) for s in stated["systems"]},
+        "counted": _occurring(stated),
+        "not_covered": not_covered(stated, used),
+    }
+    return _template().render(values)
+
+
+def _occurring(stated: Mapping[str, Any]) -> list[str]:
+    """The outcomes that any collection has: a column of noughts tells nobody anything."""
+    results = [r for s in stated["systems"] for r in s["collections"]]
+    return [name for name in _COUNTED if any(r[name] for r in results)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """What the template asks for in words."""
+
+    words: Words
+    stated: Mapping[str, Any]
+
+    def ground(self, code: str) -> str:
+        """A ground as the certificate explains it, with its provision."""
+        for ground in self.stated["grounds"]:
+            if ground["code"] == code:
+                cited = f" ({ground['citation']})" if ground["citation"] else ""
+                return f"{ground['words']}{cited}"
+        return self.words.say("ground", code)
+
+    def at(self, instant: str) -> str:
+        """An instant in words."""
+        return self.words.instant(datetime.fromisoformat(instant))
+
+    def on(self, day: str) -> str:
+        """A civil day in words."""
+        return self.words.day(date.fromisoformat(day))
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dsr_worker.evidence", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    fill: Callable[..., str] = str.format
+    environment.filters["fill"] = fill
+    return environment.get_template("certificate.html")

@@ -1,0 +1,145 @@
+"""Words for codes: every code that people may read has words, and an unknown one never fails."""
+
+from __future__ import annotations
+
+import re
+import string
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsr_worker.contract import Outcome
+from dsr_worker.domain.request import CARRIED_OUT
+from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
+from dsr_worker.evidence.wording import languages, readable, words
+from dsr_worker.fulfil.access import NOT_ASKED
+from dsr_worker.fulfil.erasing import LOCATED_AGAIN, SECOND_PATH
+from dsr_worker.package import texts as frames
+from dsr_worker.package.grounds import explained
+from dsr_worker.statutes import load_pack, packs, retention_rules
+from dsr_worker.statutes.load import countries
+
+EN, DE = words("en"), words("de")
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_languages_have_the_same_codes() -> None:
+    """Each language has each table and each code of English, none empty, with the same blanks."""
+    assert set(languages()) == set(frames.languages())
+    for said in languages().values():
+        assert set(said.tables) == set(EN.tables)
+        for kind, table in EN.tables.items():
+            assert set(said.table(kind)) == set(table), kind
+            for code, text in table.items():
+                other = said.table(kind)[code]
+                assert other.strip(), (kind, code)
+                assert _fields(other) <= _fields(text), (kind, code)
+
+
+@pytest.mark.parametrize("said", languages().values(), ids=lambda w: w.language)
+def test_every_code_of_the_house_has_words(said: object) -> None:
+    """Laws, their exemptions and countries, anchors, outcomes, kinds and paths: none is missing."""
+    used = words(said.language)  # type: ignore[attr-defined]  # a `Words`, as the parameter says
+    known = {
+        "law": packs(),
+        "ground": [e.code for name in packs() for e in load_pack(name).exemptions],
+        "country": [
+            c for n in packs() for c in load_pack(n).countries if c in countries().countries
+        ],
+        "anchor": [kind.value for kind in AnchorKind],
+        "outcome": [outcome.value for outcome in Outcome],
+        "request": [*CARRIED_OUT, "deferred", "sweep"],
+        "path": [SECOND_PATH, LOCATED_AGAIN, "recount"],
+        "note": [NOT_ASKED],
+        "response": ["granted", "partly_granted", "swept"],
+        "standing": ["verified", "resolved", "contested", "claimed"],
+    }
+    missing = [
+        (kind, code)
+        for kind, codes in known.items()
+        for code in codes
+        if not used.known(kind, code)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("said", languages().values(), ids=lambda w: w.language)
+def test_every_retention_rule_is_told_with_its_period_and_source(said: object) -> None:
+    """A statute's row reads as years, where they run from and its provision, never as its id."""
+    used = words(said.language)  # type: ignore[attr-defined]  # a `Words`, as the parameter says
+    for rule in retention_rules():
+        text = str(explained(rule.id, used, None))
+        assert rule.id not in text
+        assert used.citation(rule.citation) in text
+        assert re.search(r"\d+ \w+", text), rule.id
+        assert "{" not in text
+
+
+@given(st.sampled_from(sorted(EN.tables)), st.text(max_size=30))
+def test_an_unknown_code_is_read_aloud(kind: str, code: str) -> None:
+    """Whatever a code is, words come back, in every language."""
+    for used in languages().values():
+        assert isinstance(used.say(kind, code), str)
+        assert isinstance(used.category(code), str)
+        assert isinstance(str(explained(code, used, "eu-gdpr")), str)
+
+
+def test_codes_are_read_aloud_without_their_marks() -> None:
+    """Underscores, dashes and dots become blanks; prose stays as it is."""
+    assert readable("bank_account.iban-x") == "bank account iban x"
+    assert readable("schedule, policy de-shop 1.0.0") == "schedule, policy de-shop 1.0.0"
+    assert readable("_") == "_"
+
+
+@pytest.mark.parametrize(
+    ("period", "english", "german"),
+    [
+        ("P8Y", "8 years", "8 Jahre"),
+        ("P1Y", "1 year", "1 Jahr"),
+        ("P24M", "2 years", "2 Jahre"),
+        ("P1Y6M", "1 year 6 months", "1 Jahr 6 Monate"),
+        ("P90D", "90 days", "90 Tage"),
+        ("P0D", "0 days", "0 Tage"),
+    ],
+)
+def test_periods_are_counted_in_words(period: str, english: str, german: str) -> None:
+    """A duration reads as numbers of years, months and days."""
+    assert EN.period(CalendarPeriod.parse(period)) == english
+    assert DE.period(CalendarPeriod.parse(period)) == german
+
+
+def test_categories_are_named_or_put_under_their_group() -> None:
+    """A known Fideslang key has a label; an unknown one is named below its nearest known group."""
+    assert EN.category("user.contact.email") == "e-mail address"
+    assert DE.category("user.contact.email") == "E-Mail-Adresse"
+    assert EN.category("user.financial.iban_no") == "payment and invoice data: iban no"
+    assert EN.category("user.contact.pigeon.post_box") == "contact data: pigeon post box"
+    assert EN.category("odd_key") == "odd key"
+
+
+def test_times_are_told_in_a_zone_that_is_named() -> None:
+    """Days have their month's name; an instant is told as the zone's civil time."""
+    at = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
+    assert EN.instant(at, "Europe/Berlin") == "2 March 2026, 00:30 (Europe/Berlin)"
+    assert DE.instant(at) == "1. März 2026, 23:30 Uhr (UTC)"
+    assert DE.day(date(2035, 12, 31)) == "31. Dezember 2035"
+
+
+def test_grounds_name_their_provision() -> None:
+    """An exemption is told in the language's words with the law's citation; a policy's rule too."""
+    claims = explained("ER_LEGAL_CLAIMS", EN, "eu-gdpr")
+    assert (
+        str(claims) == "needed to establish, exercise or defend legal claims (Art. 17(3)(e) GDPR)"
+    )
+    assert explained("ER_LEGAL_CLAIMS", DE, "uk-gdpr").citation == "UK GDPR Art 17(3)(e)"
+    voucher = str(explained("de-ao-147-voucher", EN, "eu-gdpr"))
+    assert "accounting vouchers and invoices" in voucher
+    assert "at least 8 years from the end of the calendar year" in voucher
+    own = explained("trial/support-calls", EN, "eu-gdpr", "house rule")
+    assert str(own) == "a retention rule of ours: support calls (our own rule)"
+    assert str(explained("ER_LEGAL_CLAIMS", EN, "no-such-law")).startswith("needed to establish")
