@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from dsr_worker.cli import desk, faults
 from dsr_worker.cli.cases import CASES, closed_data, closed_lines
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
-from dsr_worker.cli.output import json_option, show
+from dsr_worker.cli.output import json_option, note, show
 from dsr_worker.evidence import verify_certificate
+from dsr_worker.fulfil.delivery import Delivered
+from dsr_worker.fulfil.planning import AUTOMATIC, free_text_notice
 from dsr_worker.package import Method, new_passphrase
 from dsr_worker.vault import KeyRing, KeyRingRefused
 
@@ -57,11 +61,24 @@ def package_command(
         caller = desk.caller(office, actor, key_file)
         signed = caller.sign("hand-over", job.ref)
         done = office.delivery.package(job.ref, target, method, secret, signed)
-    data: dict[str, Any] = {**closed_data(done, caller), "method": method.value, "passphrase": made}
-    lines = list(closed_lines(done))
+    told = {"before": _before(done), "method": method.value, "passphrase": made}
+    data: dict[str, Any] = {**closed_data(done, caller), **told}
+    lines = [*closed_lines(done), *_before_lines(done)]
+    if job.facts.get("approval") == AUTOMATIC and (notice := free_text_notice(job.plan or {})):
+        note(notice)  # nobody has seen the plan in which it stands
     if made is not None:
         lines.append(f"passphrase: {made}   (shown once; send it another way than the file)")
     show(data, lines, as_json=as_json)
+
+
+def _before(done: Delivered) -> list[dict[str, Any]]:
+    return [asdict(earlier) for earlier in done.before]
+
+
+def _before_lines(done: Delivered) -> Iterator[str]:
+    for earlier in done.before:
+        when = f"{earlier.at:%Y-%m-%d %H:%M} UTC"
+        yield f"handed over before: {when}, by {earlier.actor}, as {earlier.method}"
 
 
 def _read(file: Path | None) -> str:
@@ -130,7 +147,8 @@ def _hand_over(
         job = desk.job_of(office, case, CASES)
         caller = desk.caller(office, actor, key_file)
         done = office.delivery.certificate(job.ref, target, caller.sign("hand-over", job.ref))
-    show(closed_data(done, caller), closed_lines(done), as_json=as_json)
+    data = {**closed_data(done, caller), "before": _before(done)}
+    show(data, [*closed_lines(done), *_before_lines(done)], as_json=as_json)
 
 
 @certificate_command.command("verify")

@@ -14,11 +14,12 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
-from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.cli.output import json_option, note, show, table
 from dsr_worker.cli.values import CODE, canonical, pair
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.fulfil.decisions import Decided
 from dsr_worker.fulfil.delivery import Delivered
+from dsr_worker.fulfil.planning import AUTOMATIC, free_text_notice
 from dsr_worker.ledger.reports import JobRow
 from dsr_worker.people import digest_of
 
@@ -118,6 +119,7 @@ def plan_data(job: JobRow) -> dict[str, Any]:
         "systems": plan.get("systems", []),
         "not_applicable": plan.get("not_applicable", []),
         "contested": plan.get("contested", []),
+        "free_texts": plan.get("free_texts", {}),
         "cutoffs": plan.get("cutoffs", {}),
         "versions": plan.get("versions", {}),
         "decided_at": plan.get("decided_at"),
@@ -134,8 +136,12 @@ def plan_lines(job: JobRow) -> Iterator[str]:
         ("system", "collection", "outcome", "rows", "at most", "ground", "until"),
         (_part(part) for part in data["outcomes"]),
     )
-    if not data["outcomes"]:
+    if job.facts.get("approval") == AUTOMATIC:
+        yield "approved by standing rule: nothing was counted beforehand"
+    elif not data["outcomes"]:
         yield "nothing was found of this person in the systems asked"
+    if notice := free_text_notice(data):
+        yield notice
     if data["not_applicable"]:
         yield f"not applicable: {', '.join(map(_place, data['not_applicable']))}"
     if data["contested"]:
@@ -183,6 +189,9 @@ def approve_command(
         if job.plan_hash is None:
             raise Fault("no_plan", f"{job.ref} is {job.state}: there is no plan to approve now")
         caller = desk.caller(office, actor, key_file)
+        language = job.facts.get("language")
+        for line in office.texts.warnings(job.kind, language, job.law, job.country):
+            note(line)
         agreed = plan_hash or job.plan_hash
         confirm(lines, "Approve this plan?", yes=yes, as_json=as_json)
         decided = office.decisions.approve(job.ref, agreed, caller.sign("approve", job.ref, agreed))

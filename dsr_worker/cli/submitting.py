@@ -71,6 +71,7 @@ def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> N
     with opening.office() as office:
         caller = desk.caller(office, options["actor"], options["key_file"])
         if options["csv_file"] is not None:
+            _warn(office, options["kind"] or "access")
             ctx.exit(_many(office, caller, options))
         named = stated(options)
         if not options["kind"] or not named:
@@ -78,6 +79,7 @@ def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> N
                 f"name --kind ({', '.join(sorted(CARRIED_OUT))}) and who asks, such as --email"
             )
         request = _request(office, options, named)
+        _warn(office, request.kind, request.language)
         accepted = _submit(office, caller, request)
         desk.ring(office, accepted.ring)
     show(told(accepted), _lines(accepted), as_json=options["as_json"])
@@ -106,6 +108,12 @@ def _request(office: Office, options: Mapping[str, Any], named: list[tuple[str, 
         verification=f"attested:{attested}" if attested else "code",
         idempotency_key=options.get("idempotency_key") or None,
     )
+
+
+def _warn(office: Office, kind: str, language: str | None = None) -> None:
+    """Say now, weeks before the deadline, which texts an access package would be refused for."""
+    for line in office.texts.warnings(kind, language, None, None):
+        note(line)
 
 
 def _submit(office: Office, caller: Caller, request: Request) -> Accepted:

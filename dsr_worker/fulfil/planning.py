@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from dsr_worker.contract import Outcome, Resolves
+from dsr_worker.contract import Collection, Outcome, Resolves, System
 from dsr_worker.domain.decision import canonical_json
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.request import State
@@ -67,7 +67,8 @@ class Planner:
         if contested:
             events.append(Event("contested", {"identity_kinds": dict.fromkeys(contested, 1)}))
         if job.kind == "access" and self._is_automatic(job) and not contested:
-            plan = {**sketch, "outcomes": [], "cutoffs": {}}
+            unread = _places_of_free_text(frozen, systems)
+            plan = {**sketch, "outcomes": [], "cutoffs": {}, "free_texts": unread}
             return self.approved(
                 job,
                 plan,
@@ -108,6 +109,8 @@ class Planner:
             for name, at in frozen.decisions[system].cutoffs().items()
         }
         plan = {**(job.plan or {}), "outcomes": list(outcomes), "cutoffs": cutoffs}
+        if job.kind == "access":
+            plan["free_texts"] = free_texts(frozen.systems, outcomes)
         return Move(
             job,
             state=State.AWAITING_APPROVAL,
@@ -221,6 +224,50 @@ class Planner:
             steps=tuple(NewStep("plan", n, round=job.round + 1) for n in sketch["systems"]),
             events=(event,),
         )
+
+
+def free_texts(
+    systems: Mapping[str, System], outcomes: Sequence[Mapping[str, Any]]
+) -> dict[str, int]:
+    """How many found records have free text, by `system.collection`.
+
+    Others may have written it or be named in it. Their addresses are withheld wherever they stand;
+    a name alone nobody but a human finds, so the approver is told where to look.
+    """
+    return {
+        f"{o['system']}.{o['collection']}": o["rows"]
+        for o in outcomes
+        if o["outcome"] == FOUND
+        and _has_free_text(systems[o["system"]].collections[o["collection"]])
+    }
+
+
+def free_text_notice(plan: Mapping[str, Any]) -> str | None:
+    """One line for whoever lets an access package go; None where it holds no free text."""
+    counted = plan.get("free_texts") or {}
+    if not counted:
+        return None
+    places = ", ".join(f"{at} {rows or ''}".strip() for at, rows in sorted(counted.items()))
+    return (
+        f"free text in {places}: other people may have written it or be named in it. Their "
+        "addresses are withheld, names alone are not: read these records before the package "
+        "leaves; a field that must stay back is marked `third_party` in the data map, and the "
+        "request submitted anew"
+    )
+
+
+def _places_of_free_text(frozen: Frozen, systems: Sequence[str]) -> dict[str, None]:
+    """Where free text may be, uncounted: a case approved by standing rule has no dry run."""
+    return {
+        f"{name}.{collection.name}": None
+        for name in systems
+        for collection in frozen.systems[name].collections.values()
+        if _has_free_text(collection)
+    }
+
+
+def _has_free_text(collection: Collection) -> bool:
+    return any(field.free_text for field in collection.fields.values())
 
 
 def hash_of(plan: Mapping[str, Any]) -> str:
