@@ -21,6 +21,17 @@ _log = logging.getLogger(__name__)
 Drain = Callable[[str], None]
 
 
+class _Broker(RedisBroker):
+    """Without delay queues: nothing is ever delayed here, and each would be polled for ever."""
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue; no effect when it is."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+
 class Doorbell:
     """One actor per system on one broker; `ring` calls a worker to each."""
 
@@ -32,7 +43,7 @@ class Doorbell:
         *,
         middleware: Iterable[Middleware] = (),
     ) -> None:
-        self.broker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
+        self.broker = _Broker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
             url=url,
             middleware=[ShutdownNotifications(), *middleware],
             namespace="dsr",

@@ -75,7 +75,7 @@ class Drainer:
             claimed = claimed or self._claim(system, urgent_only=urgent_only)
             if claimed is None:
                 return
-            if claimed.full:
+            if claimed.more:
                 self._call([system])
             self._work(claimed)
             if time.monotonic() > ends:

@@ -15,29 +15,28 @@ from dsr_worker.store import Store
 from dsr_worker.vault import KeyRing
 
 EVERY_S = 600.0
-_ENOUGH_EVENTS = 1_000
-_MOST_EVENTS = 50_000
+_ENOUGH_EVENTS = 10_000
+_MOST_JOBS = 5_000
 
 
 def seal_events(ledger: Ledger, keys: KeyRing, store: Store, every_s: float = EVERY_S) -> Duty:
-    """The duty that seals every ten minutes, or once a thousand events wait."""
+    """The duty that seals every ten minutes, or once ten thousand events wait."""
 
     def seal_new_events() -> None:
         with ledger.transaction() as cursor:
             if not checkpoints.try_lock(cursor):
                 return
             before = checkpoints.last(cursor)
-            if before is not None and before.age_s < every_s:
-                waiting = checkpoints.unsealed(cursor, _ENOUGH_EVENTS)
-                if len(waiting) < _ENOUGH_EVENTS:
-                    return
-            new = checkpoints.unsealed(cursor, _MOST_EVENTS)
+            is_young = before is not None and before.age_s < every_s
+            if is_young and checkpoints.waiting(cursor) < _ENOUGH_EVENTS:
+                return
+            new = checkpoints.unsealed(cursor, _MOST_JOBS)
             if not new:
                 return
             cursor.execute("SELECT now() AS now")
             made = sign_checkpoint(
                 keys,
-                [event.leaf for event in new],
+                [leaf for stretch in new for leaf in stretch.leaves],
                 at=cursor.fetchone().now,
                 after=Checkpoint.from_json(json.loads(before.body)) if before else None,
             )

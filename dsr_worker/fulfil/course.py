@@ -37,6 +37,7 @@ class CaseCourse:
     def __init__(self, materials: Materials, planner: planning.Planner) -> None:
         self._materials = materials
         self._planner = planner
+        self._plans: dict[tuple[str, frozenset[str]], tuple[tuple[str, ...], ...]] = {}
         self._next = {
             "contact": self._after_contact,
             "send_code": self._after_send_code,
@@ -123,6 +124,12 @@ class CaseCourse:
         return [name for name in plan[rounds_done] if _takes(frozen.systems[name], fresh)]
 
     def _rounds(self, frozen: Frozen, kinds: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+        asked = (frozen.versions["map"], kinds)
+        if asked not in self._plans:
+            self._plans[asked] = self._planned_rounds(frozen, kinds)
+        return self._plans[asked]
+
+    def _planned_rounds(self, frozen: Frozen, kinds: frozenset[str]) -> tuple[tuple[str, ...], ...]:
         able = {
             name: system
             for name, system in frozen.systems.items()

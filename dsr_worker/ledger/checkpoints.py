@@ -11,12 +11,16 @@ from dsr_worker.ledger.connection import Cursor, values
 _SEALER_LOCK = 0x7365616C
 
 
-class Unsealed(NamedTuple):
-    """An event that no checkpoint covers yet."""
+_LEAF_BYTES = 32  # SHA-256
+
+
+class Stretch(NamedTuple):
+    """Events of one job, one after the other, that no checkpoint covers yet."""
 
     job_id: int
-    seq: int
-    leaf: bytes
+    from_seq: int
+    to_seq: int
+    leaves: tuple[bytes, ...]
 
 
 class Last(NamedTuple):
@@ -44,32 +48,48 @@ def last(cursor: Cursor) -> Last | None:
     return None if row is None else Last(*row)
 
 
-def unsealed(cursor: Cursor, limit: int) -> list[Unsealed]:
-    """Events not covered, in the order of job and number.
+# A job's head is committed with its events, so one statement's snapshot never sees a gap.
+_UNSEALED = """
+FROM jobs j
+LEFT JOIN LATERAL (SELECT max(to_seq) AS seq FROM seals WHERE job_id = j.id) s ON true
+WHERE j.unsealed AND j.head_seq > coalesce(s.seq, 0)
+"""
+_WAITING = f"SELECT coalesce(sum(j.head_seq - coalesce(s.seq, 0)), 0) AS events {_UNSEALED}"
+_STRETCHES = f"""
+SELECT job_id, min(seq) AS from_seq, max(seq) AS to_seq,
+       string_agg(leaf, ''::bytea ORDER BY seq) AS leaves
+FROM (SELECT j.id, coalesce(s.seq, 0) AS sealed {_UNSEALED} ORDER BY j.id LIMIT %s) AS open
+JOIN events e ON e.job_id = open.id AND e.seq > open.sealed
+GROUP BY job_id ORDER BY job_id
+"""  # noqa: S608 - fixed text
 
-    A job's head is committed with its events, so one statement's snapshot never sees a gap.
-    """
-    cursor.execute(
-        "SELECT e.job_id, e.seq, e.leaf FROM jobs j"
-        " LEFT JOIN LATERAL (SELECT max(to_seq) AS seq FROM seals WHERE job_id = j.id) s ON true"
-        " JOIN events e ON e.job_id = j.id AND e.seq > coalesce(s.seq, 0)"
-        " WHERE j.unsealed AND j.head_seq > coalesce(s.seq, 0) ORDER BY e.job_id, e.seq LIMIT %s",
-        (limit,),
-    )
-    return [Unsealed(r.job_id, r.seq, bytes(r.leaf)) for r in cursor.fetchall()]
+
+def waiting(cursor: Cursor) -> int:
+    """How many events no checkpoint covers."""
+    cursor.execute(_WAITING)
+    return int(cursor.fetchone().events)
 
 
-def keep(cursor: Cursor, number: int, body: str, covered: Sequence[Unsealed]) -> None:
+def unsealed(cursor: Cursor, jobs: int) -> list[Stretch]:
+    """What is not covered of so many jobs, in the order of their ids."""
+    cursor.execute(_STRETCHES, (jobs,))
+    return [
+        Stretch(row.job_id, row.from_seq, row.to_seq, _cut(bytes(row.leaves)))
+        for row in cursor.fetchall()
+    ]
+
+
+def _cut(leaves: bytes) -> tuple[bytes, ...]:
+    return tuple(leaves[at : at + _LEAF_BYTES] for at in range(0, len(leaves), _LEAF_BYTES))
+
+
+def keep(cursor: Cursor, number: int, body: str, sealed: Sequence[Stretch]) -> None:
     """Record a checkpoint and the stretches of chains it covers."""
     cursor.execute("INSERT INTO checkpoints (number, body) VALUES (%s, %s)", (number, body))
-    stretches: dict[int, tuple[int, int]] = {}
-    for event in covered:
-        first, _ = stretches.get(event.job_id, (event.seq, event.seq))
-        stretches[event.job_id] = (first, event.seq)
     values(
         cursor,
         "INSERT INTO seals (checkpoint, job_id, from_seq, to_seq) VALUES %s",
-        [(number, job_id, *stretch) for job_id, stretch in sorted(stretches.items())],
+        [(number, s.job_id, s.from_seq, s.to_seq) for s in sealed],
     )
 
 

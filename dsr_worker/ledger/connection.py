@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import orjson
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
@@ -54,8 +56,7 @@ def values(
     One statement whatever the number of rows.
     """
     raw: Any = cursor
-    page_size = max(1, len(rows))
-    psycopg2.extras.execute_values(raw, sql, rows, template=template, page_size=page_size)
+    raw.execute(_filled(raw, Rows(sql, rows, template)))
     return list(raw.fetchall()) if raw.description else []
 
 
@@ -70,15 +71,26 @@ class Rows(NamedTuple):
 def together(cursor: Cursor, *parts: Rows) -> None:
     """Run the parts that have rows, one after the other, in a single round trip."""
     raw: Any = cursor
-    statements = []
-    for sql, rows, template in parts:
-        if rows:
-            row = template or f"({','.join(['%s'] * len(rows[0]))})"
-            before, _, after = sql.partition("%s")
-            filled = b",".join(raw.mogrify(row, one) for one in rows)
-            statements.append(before.encode() + filled + after.encode())
+    statements = [_filled(raw, part) for part in parts if part.rows]
     if statements:
         raw.execute(b";".join(statements))
+
+
+def _filled(raw: Any, part: Rows) -> bytes:
+    """The statement with its rows in place: made in one go, for a call a row costs more."""
+    row = part.template or f"({','.join(['%s'] * len(part.rows[0]))})"
+    before, _, after = part.sql.partition("%s")
+    all_rows = ",".join([row] * len(part.rows))
+    filled: bytes = raw.mogrify(all_rows, list(chain.from_iterable(part.rows)))
+    return before.encode() + filled + after.encode()
+
+
+class Json(psycopg2.extras.Json):
+    """A value as a JSON parameter; numbers must fit 64 bits."""
+
+    def dumps(self, obj: Any) -> str:
+        """The value as JSON text."""
+        return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 _MIGRATION_LOCK = 0x6473725F6D6967  # any fixed number of our own
@@ -137,6 +149,11 @@ class Ledger:
             application_name="dsr",
             options=_OPTIONS,
         )
+        for register in (
+            psycopg2.extras.register_default_json,
+            psycopg2.extras.register_default_jsonb,
+        ):
+            register(connection, loads=orjson.loads)
         return connection
 
     @contextmanager

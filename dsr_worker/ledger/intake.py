@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from psycopg2.extras import Json
-
-from dsr_worker.ledger.connection import Cursor, Rows, together
+from dsr_worker.ledger.connection import Cursor, Json, Rows, together
 from dsr_worker.ledger.rows import Job, SealedIdentity
 from dsr_worker.ledger.statements import JOB_COLUMNS
 

@@ -6,23 +6,21 @@ the number of statements does not depend on the number of jobs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from psycopg2.extras import Json
-
 from dsr_worker import evidence
 from dsr_worker.ledger import statements
-from dsr_worker.ledger.connection import Cursor, Rows, together
-from dsr_worker.ledger.rows import Event, Job, Move, moved
+from dsr_worker.ledger.connection import Cursor, Json, Rows, together
+from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move, moved
 
 ENGINE = "engine"  # the actor of events that no person caused
 
 _UPDATE_JOBS = """
 UPDATE jobs j
 SET state = v.state, phase = v.phase, round = v.round, pending = v.pending, frozen = v.frozen,
-    plan = v.plan, plan_hash = v.plan_hash, facts = v.facts, urgency_at = v.urgency_at,
+    plan = CASE WHEN v.replans THEN v.plan ELSE j.plan END, plan_hash = v.plan_hash,
+    facts = coalesce(v.facts, j.facts), urgency_at = v.urgency_at,
     verified_at = v.verified_at, verified_how = coalesce(v.verified_how, j.verified_how),
     approved_by = v.approved_by, closed_at = v.closed_at,
     head_seq = v.head_seq, head_hash = v.head_hash,
@@ -30,12 +28,13 @@ SET state = v.state, phase = v.phase, round = v.round, pending = v.pending, froz
     just_answered = j.just_answered OR (
         v.state <> j.state
         AND v.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn'))
-FROM (VALUES %s) AS v(id, state, phase, round, pending, frozen, plan, plan_hash, facts, urgency_at,
-                      verified_at, verified_how, approved_by, closed_at, head_seq, head_hash)
+FROM (VALUES %s) AS v(id, state, phase, round, pending, frozen, replans, plan, plan_hash, facts,
+                      urgency_at, verified_at, verified_how, approved_by, closed_at, head_seq,
+                      head_hash)
 WHERE j.id = v.id
 """
 _JOB_TEMPLATE = (
-    "(%s::bigint, %s, %s, %s::smallint, %s::int, %s::int, %s::jsonb, %s,"
+    "(%s::bigint, %s, %s, %s::smallint, %s::int, %s::int, %s, %s::jsonb, %s,"
     " %s::jsonb, %s::timestamptz,"
     " %s::timestamptz, %s, %s, %s::timestamptz, %s::int, %s::bytea)"
 )
@@ -112,7 +111,7 @@ def _job(row: Any) -> Job:
 
 def _job_row(move: Move, pending: int, seq: int, head: bytes) -> tuple[Any, ...]:
     job = move.job
-    plan = moved(move.plan, job.plan)
+    plan = moved(move.plan, None)
     return (
         job.id,
         moved(move.state, job.state),
@@ -120,9 +119,10 @@ def _job_row(move: Move, pending: int, seq: int, head: bytes) -> tuple[Any, ...]
         moved(move.round, job.round),
         pending + len(move.steps),
         moved(move.frozen, job.frozen),
+        move.plan is not UNCHANGED,
         None if plan is None else Json(plan),
         moved(move.plan_hash, job.plan_hash),
-        json.dumps({**job.facts, **move.facts}),
+        Json({**job.facts, **move.facts}) if move.facts else None,
         moved(move.urgency_at, job.urgency_at),
         moved(move.verified_at, job.verified_at),
         moved(move.verified_how, None),

@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg2.extras import Json
-
-from dsr_worker.ledger.connection import Cursor, Ledger, values
+from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.intake import NewClock
 from dsr_worker.ledger.rows import Claim, Job
 

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg2.extras import Json
-
-from dsr_worker.ledger.connection import Cursor, values
+from dsr_worker.ledger.connection import Cursor, Json, values
 
 
 class Schedule(NamedTuple):

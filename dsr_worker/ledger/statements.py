@@ -98,6 +98,10 @@ CROSS JOIN LATERAL (
     WHERE s.system = known.system AND s.state = 'ready' AND s.run_at <= now()
     ORDER BY s.urgency_at, s.id LIMIT 1) AS waiting
 """
+ANY_READY = """
+SELECT 1 FROM steps WHERE system = %(system)s AND state = 'ready' AND run_at <= now()
+ORDER BY urgency_at, id LIMIT 1
+"""
 
 # Slots and rings only pace the work, steps carry its truth: their commits need not reach the disk.
 _UNHURRIED = "SET LOCAL synchronous_commit = off;"
@@ -108,6 +112,7 @@ ON CONFLICT (system) DO UPDATE SET rung_at = excluded.rung_at
 WHERE rings.rung_at < now() - make_interval(secs => %(quiet_s)s)
 RETURNING system
 """
+UNRING = f"{_UNHURRIED} DELETE FROM rings WHERE system = %(system)s"  # noqa: S608 - fixed text
 
 UNRING_AND_TAKE_SLOT = f"""{_UNHURRIED}
 DELETE FROM rings WHERE system = %(system)s;

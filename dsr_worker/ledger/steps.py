@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from psycopg2.extras import Json
-
 from dsr_worker.contract import LeaseLost
 from dsr_worker.ledger import answers, jobs, statements
-from dsr_worker.ledger.connection import Cursor, Ledger, Rows, together, values
+from dsr_worker.ledger.connection import Cursor, Json, Ledger, Rows, together, values
 from dsr_worker.ledger.rows import Claim, Event, Job, Move, StepResult
 
 Advance = Callable[[Cursor, Sequence[Job]], Sequence[Move]]
@@ -57,7 +55,7 @@ class Claimed:
     spools: Mapping[tuple[int, str], list[dict[str, Any]]]  # (job, name) -> frames
     results: Mapping[tuple[int, str, str], dict[str, Any]]  # (job, action, system) -> the latest
     now: Any  # business instant of the claim
-    full: bool
+    more: bool  # the system has ready steps beyond these
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,13 @@ def claim(
             (ids,),
         )
         results = {(r.job_id, r.action, r.system): r.result for r in cursor.fetchall()}
-    return Claimed(claims, found, identities, dict(spools), results, now, len(claims) >= limit)
+        more = len(claims) >= limit and _any_ready(cursor, system)
+    return Claimed(claims, found, identities, dict(spools), results, now, more)
+
+
+def _any_ready(cursor: Cursor, system: str) -> bool:
+    cursor.execute(statements.ANY_READY, {"system": system})
+    return cursor.fetchone() is not None
 
 
 def renew(ledger: Ledger, worker: int, claims: Sequence[Claim]) -> bool:

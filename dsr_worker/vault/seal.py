@@ -123,6 +123,7 @@ class SealingWriter(io.RawIOBase):
         self._sealer = StreamSealer(key, purpose)
         self._buffer = bytearray()
         self._finished = False
+        self._taken = 0
         raw.write(self._sealer.header)
         self.sealed_bytes = HEADER_BYTES
 
@@ -133,11 +134,16 @@ class SealingWriter(io.RawIOBase):
         """Always."""
         return True
 
+    def tell(self) -> int:
+        """The plain bytes taken so far."""
+        return self._taken
+
     def write(self, data: ReadableBuffer) -> int:
         """Take `data` whole."""
         if self._finished:
             raise ValueError("This sealed stream is finished.")
         view = memoryview(data).cast("B")
+        self._taken += len(view)
         buffer = self._buffer
         if len(buffer) + len(view) <= CHUNK_BYTES:
             buffer += view
