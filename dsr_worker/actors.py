@@ -26,6 +26,8 @@ DEFAULT_KEY_FILE = Path("~/.config/dsr/actor.key")
 _DOMAIN = b"dsr-worker action v1\n"
 _ACTOR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FORBIDDEN_MODE = 0o077
+_PEM = b"-----BEGIN"
+_MOST_BYTES = 64 * 1024
 _CLOCK_SKEW = timedelta(minutes=1)
 
 
@@ -139,13 +141,15 @@ def load_key(path: Path = DEFAULT_KEY_FILE) -> ActorKey:
     try:
         with file.open("rb") as source:
             status = os.fstat(source.fileno())
-            if stat.S_IMODE(status.st_mode) & _FORBIDDEN_MODE or status.st_uid != os.geteuid():
-                raise ActorKeyError(f"{file} must be yours alone; chmod 600 it, or make a new key")
-            text = source.read()
+            text = source.read(_MOST_BYTES)
     except FileNotFoundError:
         raise ActorKeyError(f"no key at {file}; make one with: dsr actor add NAME") from None
     except OSError as error:
         raise ActorKeyError(f"{file} cannot be read ({error.strerror})") from error
+    if _PEM not in text:
+        raise ActorKeyError(f"{file} is not a key of ours; `dsr actor add NAME` makes one")
+    if stat.S_IMODE(status.st_mode) & _FORBIDDEN_MODE or status.st_uid != os.geteuid():
+        raise ActorKeyError(f"{file} must be yours alone; chmod 600 it, or make a new key")
     try:
         key = serialization.load_pem_private_key(text, password=None)
     except (ValueError, TypeError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dsr_worker.breach import Assessing, BreachCourse, BreachDesk, Declaring, Sending
 from dsr_worker.datamap import Maps, load_systems
+from dsr_worker.documents import DocumentError, read_file
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.doorbell import Doorbell
 from dsr_worker.embedded import Endpoints, Services
@@ -57,6 +58,7 @@ from dsr_worker.sweep.decisions import SweepDecisions
 from dsr_worker.sweep.firing import Firing
 from dsr_worker.vault import KeyRing
 
+ORGANISATION = "organisation.yaml"
 _DESK_SLOTS = 2
 
 
@@ -76,8 +78,13 @@ class Files:
     @classmethod
     def load(cls, folder: Path) -> Files:
         """Read them. Raises DocumentError with file and line of every fault."""
-        organisation = load_organisation(folder / "organisation.yaml")
-        policies = load_policies(folder / "policies").only(organisation.policies)
+        file = folder / ORGANISATION
+        organisation = load_organisation(file)
+        try:
+            policies = load_policies(folder / "policies").only(organisation.policies)
+        except KeyError as error:
+            fault = read_file(file).fault(("policies",), str(error.args[0]))
+            raise DocumentError([fault]) from None
         return cls(folder, load_systems(folder / "systems"), organisation, policies)
 
     @property
@@ -97,12 +104,13 @@ class Office:
         keys: KeyRing,
         *,
         registry: Registry | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.settings = settings
         self.endpoints = endpoints
         self.files = files
         self.keys = keys
-        self.ledger = Ledger(endpoints.ledger_dsn)
+        self.ledger = ledger or Ledger(endpoints.ledger_dsn)
         self.registry = registry or Registry()
         self.ring: Callable[[Sequence[str]], None] = self._ring_by_broker
 
@@ -203,6 +211,21 @@ class Office:
             self._doorbell = Doorbell(self.endpoints.redis_url, self.systems, _not_here)
         self._doorbell.ring(slots.to_ring(self.ledger, systems))
 
+    def housekeeping(self) -> Sequence[Duty]:
+        """The duties that need no broker: commands tick them too, so deadlines wait for nobody."""
+        own = self.files.organisation
+        lead_time = max(map(_length, own.warnings.lead_times))
+        promises = Promises(self.ledger, self.keys, self.materials)
+        firing = Firing(self.ledger, self.sweeps, self.files.policies.by_name.values())
+        return (
+            rescue(self.ledger),
+            *housekeeping.duties(self.ledger, self.store, self.planner, lead_time, promises.duty()),
+            firing.fire_schedules,
+            Warner(self.ledger, own.warnings, self.mailer, own.languages[0]).duty,
+            seal_events(self.ledger, self.keys, self.checkpoints),
+            upkeep(self.ledger, self.store),
+        )
+
     _doorbell: Doorbell | None = None
 
 
@@ -226,25 +249,7 @@ class Workshop:
 
     def duties(self) -> Sequence[Duty]:
         """What every tick does."""
-        return (ring_for_ready(self.office.ledger, self._ring), *self.housekeeping())
-
-    def housekeeping(self) -> Sequence[Duty]:
-        """The duties that need no broker: commands tick them too, so deadlines wait for nobody."""
-        office = self.office
-        own = office.files.organisation
-        lead_time = max(map(_length, own.warnings.lead_times))
-        promises = Promises(office.ledger, office.keys, office.materials)
-        firing = Firing(office.ledger, office.sweeps, office.files.policies.by_name.values())
-        return (
-            rescue(office.ledger),
-            *housekeeping.duties(
-                office.ledger, office.store, office.planner, lead_time, promises.duty()
-            ),
-            firing.fire_schedules,
-            Warner(office.ledger, own.warnings, office.mailer, own.languages[0]).duty,
-            seal_events(office.ledger, office.keys, office.checkpoints),
-            upkeep(office.ledger, office.store),
-        )
+        return (ring_for_ready(self.office.ledger, self._ring), *self.office.housekeeping())
 
     def _ring(self, systems: Sequence[str]) -> None:
         self.drainer.ring(systems)
@@ -303,12 +308,23 @@ def open_office(settings: Settings, *, registry: Registry | None = None) -> Offi
     """
     endpoints = find_endpoints(settings)
     files = Files.load(settings.config_dir)
-    office = Office(
-        settings, endpoints, files, KeyRing.load(settings.key_ring_file), registry=registry
-    )
-    office.ledger.require_schema()
-    instances.require(office.ledger, office.keys.knows, office.keys.fingerprint)
-    return office
+    ledger = Ledger(endpoints.ledger_dsn)
+    try:
+        keys = _ring_of(ledger, settings.key_ring_file)
+    except BaseException:
+        ledger.dispose()
+        raise
+    return Office(settings, endpoints, files, keys, registry=registry, ledger=ledger)
+
+
+def _ring_of(ledger: Ledger, file: Path) -> KeyRing:
+    """The ledger's key ring. A ledger that was never set up is told before a ring that is not."""
+    ledger.require_schema()
+    if not file.exists() and instances.fingerprint(ledger) is None:
+        raise NotSetUp("this ledger is not set up: run `dsr migrate`, which makes its key ring")
+    keys = KeyRing.load(file)
+    instances.require(ledger, keys.knows, keys.fingerprint)
+    return keys
 
 
 def find_endpoints(settings: Settings) -> Endpoints:

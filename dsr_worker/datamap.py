@@ -160,6 +160,7 @@ def load_systems(folder: Path) -> Maps:
     if not files:
         raise DocumentError([f"{folder}:1: no *.yaml here; add one file per system"])
     systems: dict[str, MappedSystem] = {}
+    homes: dict[str, Path] = {}
     faults: list[str] = []
     for file in files:
         try:
@@ -170,8 +171,10 @@ def load_systems(folder: Path) -> Maps:
             continue
         name = mapped.system.name
         if name in systems:
-            faults.append(document.fault(("system",), f"{name} is mapped by another file too"))
+            message = f"{name} is mapped by {homes[name]} too; keep one of the two files"
+            faults.append(document.fault(("system",), message))
         systems[name] = mapped
+        homes.setdefault(name, file)
     if faults:
         raise DocumentError(faults)
     return _maps(systems)

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -96,8 +97,9 @@ def read(text: str, name: str) -> Document:
     if len(text) > MAX_BYTES:
         raise DocumentError([f"{name}:1: larger than {MAX_BYTES} bytes; split it"])
     try:
-        _refuse_aliases(text, name)
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = _yaml().compose(text)
+    except _RefusedError as error:
+        raise DocumentError([f"{name}:{error.problem_mark.line + 1}: {error.problem}"]) from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DocumentError([f"{name}:{line}: {error.problem}; mend the YAML"]) from None
@@ -134,11 +136,36 @@ def near(name: str, known: Iterable[str]) -> str:
     )
 
 
-def _refuse_aliases(text: str, name: str) -> None:
-    for event in YAML(typ="safe", pure=True).parse(text):
+class _RefusedError(MarkedYAMLError):
+    """YAML that is well formed and not taken; `problem` says what to do."""
+
+
+class _Composer(Composer):
+    """Nodes from events, without aliases and not too deep: neither can grow a small text."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
         if isinstance(event, AliasEvent):
-            line = event.start_mark.line + 1
-            raise DocumentError([f"{name}:{line}: anchors are not taken; write the part out"])
+            raise self._refused(event, "anchors are not taken; write the part out")
+        if self._depth > MAX_DEPTH:
+            raise self._refused(event, "nested too deeply")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    @staticmethod
+    def _refused(event: Any, problem: str) -> _RefusedError:
+        return _RefusedError(problem=problem, problem_mark=event.start_mark)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    return yaml
 
 
 class _Builder:
@@ -151,8 +178,6 @@ class _Builder:
 
     def build(self, node: Node, path: Path) -> Any:
         self._lines.setdefault(path, node.start_mark.line + 1)
-        if len(path) > MAX_DEPTH:
-            raise self._fault(node, "nested too deeply")
         if isinstance(node, MappingNode) and node.tag == f"{_PLAIN}map":
             return dict(self._pairs(node, path))
         if isinstance(node, SequenceNode) and node.tag == f"{_PLAIN}seq":

@@ -12,20 +12,22 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from dsr_worker.datamap import SecretMissing
-from dsr_worker.documents import Strict, parse, read, read_file
+from dsr_worker.documents import Document, Strict, parse, read, read_file
+from dsr_worker.documents import Path as Place
 from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.identity import ROLE_LOCAL_PARTS, ClaimRules
 from dsr_worker.domain.retention import CalendarPeriod
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_PLACEHOLDER = re.compile(r"replace[ -](me|street)\b", re.IGNORECASE)
 
 
 def _zone(name: str) -> str:
@@ -70,6 +72,13 @@ class Reference(Strict):
 
     env: Text | None = None
     file: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_written_out(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError("a secret is written out; write {env: NAME} or {file: path}")  # noqa: TRY004 - pydantic's own way to refuse
+        return value
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -264,3 +273,20 @@ def read_organisation(text: str, name: str = "organisation") -> Organisation:
 
     """
     return parse(read(text, name), Organisation)
+
+
+def unfilled(document: Document) -> Iterator[str]:
+    """Yield a fault for every place that still reads as `dsr init` wrote it."""
+
+    def walk(value: object, path: Place) -> Iterator[Place]:
+        if isinstance(value, Mapping):
+            for key, part in value.items():
+                yield from walk(part, (*path, key))
+        elif isinstance(value, list):
+            for at, part in enumerate(value):
+                yield from walk(part, (*path, at))
+        elif isinstance(value, str) and _PLACEHOLDER.search(value):
+            yield path
+
+    for place in walk(document.data, ()):
+        yield document.fault(place, "still as `dsr init` wrote it; write your own")

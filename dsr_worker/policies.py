@@ -182,6 +182,7 @@ def load_policies(folder: Path) -> Policies:
 
     """
     policies: dict[str, Policy] = {}
+    homes: dict[str, Path] = {}
     faults: list[str] = []
     for file in sorted(folder.glob("*.yaml")):
         try:
@@ -191,8 +192,10 @@ def load_policies(folder: Path) -> Policies:
             faults += error.faults
             continue
         if policy.name in policies:
-            faults.append(document.fault(("policy",), f"{policy.name} is in another file too"))
+            message = f"{policy.name} is in {homes[policy.name]} too; keep one of the two files"
+            faults.append(document.fault(("policy",), message))
         policies[policy.name] = policy
+        homes.setdefault(policy.name, file)
     if faults:
         raise DocumentError(faults)
     return Policies(dict(sorted(policies.items())))

@@ -18,13 +18,15 @@ from dsr_worker.cli import desk
 from dsr_worker.cli.cases import confirm
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
+from dsr_worker.cli.names import asking_the_law, near, place
 from dsr_worker.cli.output import json_option, local, show, table
-from dsr_worker.cli.values import INSTANT, Word
+from dsr_worker.cli.values import INSTANT, KEY, Word
 from dsr_worker.contract import LeakScope, System
 from dsr_worker.documents import read_file
 from dsr_worker.domain.breach import Duty, Harm, Role
 from dsr_worker.ledger import notices, reports
 from dsr_worker.ledger.reports import JobRow
+from dsr_worker.statutes import breach_duties, canonical_country, market
 
 _KINDS = ("breach",)
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -55,7 +57,9 @@ def breach_command() -> None:
 @click.option("--role", type=Word(*(r.value for r in Role)), default=Role.CONTROLLER.value)
 @click.option("--lead-country", metavar="CODE", help="Main establishment; default: your own.")
 @click.option("--texts", type=_FILE, help="YAML: language, then part, then text (docs/breach.md).")
-@click.option("--idempotency-key", "idempotency_key", metavar="KEY", help="Same key, same breach.")
+@click.option(
+    "--idempotency-key", "idempotency_key", type=KEY, metavar="KEY", help="Same key, same breach."
+)
 @acting
 @json_option
 @pass_opening
@@ -76,11 +80,14 @@ def _declare(opening: Opening, /, **options: Any) -> None:
 
 def _leak(office: Office, options: Mapping[str, Any]) -> Leak:
     systems = office.files.maps.by_name
-    window = (options["from_at"], options["until_at"])
+    since, until = window = (options["from_at"], options["until_at"])
+    if since is not None and until is not None and until < since:
+        raise usage("--until lies before --from: the window holds nothing")
     scopes: dict[str, tuple[LeakScope, ...]] = {}
     for text in options["leaked"]:
         name, found = _scopes(systems, text, window)
         scopes[name] = (*scopes.get(name, ()), *found)
+    _ask_the_law(office, options)
     harm = options["harm"]
     return Leak(
         scopes=scopes,
@@ -96,14 +103,25 @@ def _leak(office: Office, options: Mapping[str, Any]) -> Leak:
     )
 
 
+def _ask_the_law(office: Office, options: Mapping[str, Any]) -> None:
+    """Raise a fault of the input where a market, the lead country or the day fits no law."""
+    own = office.files.organisation
+    with asking_the_law():
+        if options["lead_country"] is not None:
+            canonical_country(options["lead_country"])
+        markets = [market(code) for code in options["markets"] or own.markets]
+        breach_duties(markets, options["aware"])
+
+
 def _scopes(
     systems: Mapping[str, System], text: str, window: tuple[datetime | None, datetime | None]
 ) -> tuple[str, tuple[LeakScope, ...]]:
-    place, _, fields = text.partition(":")
-    name, _, collection = place.partition(".")
-    if name not in systems:
-        raise usage(f"--leaked: the map has no such system; it has {', '.join(sorted(systems))}")
+    where, _, fields = text.partition(":")
+    name, dot, collection = where.partition(".")
     named = tuple(part.strip() for part in fields.split(",") if part.strip())
+    place(systems, name, collection if dot else None, named)
+    if named and not collection:
+        raise usage("--leaked: fields belong to one collection: SYSTEM.COLLECTION:FIELD,FIELD")
     wanted = [collection] if collection else list(systems[name].collections)
     return name, tuple(LeakScope(one, named, *window) for one in wanted)
 
@@ -405,6 +423,10 @@ def _told(
     """Record that a recipient was told, such as the authority by its form: its clock ends."""
     with opening.office() as office:
         job = desk.job_of(office, breach, _KINDS)
+        with office.ledger.transaction() as cursor:
+            clocks = {row.name for row in reports.clocks(cursor, job.id)}
+        if clock not in clocks:
+            raise usage(f"this breach has no such clock; {near(clock, clocks)}")
         caller = desk.caller(office, actor, key_file)
         signed = caller.sign(rooms.MARK, job.ref, rooms.marked_hash(clock, at))
         state = office.breach_desk.mark_notified(job.ref, clock, at, signed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
+from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, note, show, table
-from dsr_worker.cli.values import CODE, canonical, pair
+from dsr_worker.cli.values import CODE, canonical, pair, stdin_text
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.fulfil.decisions import Decided
 from dsr_worker.fulfil.delivery import Delivered
@@ -234,11 +234,10 @@ def choose_command(
 ) -> None:
     """Settle who is meant where an identity led to several people. KIND=- reads it from stdin."""
     kind, value = pair(identity, "the identity")
-    text = sys.stdin.readline().rstrip("\n") if value == "-" else value
+    text = stdin_text().partition("\n")[0].rstrip("\r") if value == "-" else value
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        kinds = {k for s in office.files.maps.by_name.values() for c in s.collections.values()
-                 for k in c.identity_kinds}  # fmt: skip
+        kinds = kinds_of(office.files.maps.by_name)
         (named,) = canonical([(kind, text)], office.files.organisation.claims.rules, kinds)
         stated = digest_of("choose", ref, kind=named.kind, value=named.value)
         signed = caller.sign("choose", ref, stated)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import click
 
 from dsr_worker.actors import ActorKey, load_key, new_action
-from dsr_worker.bootstrap import Office, Workshop, open_office
+from dsr_worker.bootstrap import Office, open_office
 from dsr_worker.cli.faults import NOT_READY, Fault, not_found
 from dsr_worker.cli.output import note
 from dsr_worker.ledger import people, reports
@@ -71,7 +71,7 @@ def require_files(settings: Settings) -> None:
 
 def tick(office: Office) -> None:
     """Do every duty that needs no broker once; warn when no worker lives and something is open."""
-    for duty in Workshop(office).housekeeping():
+    for duty in office.housekeeping():
         try:
             duty()
         except Exception as error:  # noqa: BLE001 - a duty must not stop the command beside it

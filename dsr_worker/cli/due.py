@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsr_worker.cli.faults import usage
+from dsr_worker.cli.names import asking_the_law
 from dsr_worker.cli.output import json_option, local, remaining, show, table
 from dsr_worker.cli.values import INSTANT
 
@@ -40,15 +41,11 @@ def due_command(ctx: click.Context, /, *, ics: bool, as_json: bool, **options: A
         raise usage("--ics is for the open clocks: leave the what-if's options out")
     if options["law"] is None and options["country"] is None:
         raise usage("name a --law (such as eu-gdpr) or a --country (such as DE)")
-    try:
+    with asking_the_law():
         if options["breach"]:
             _breach(options, as_json=as_json)
         else:
             _request(options, as_json=as_json)
-    except ValueError as error:
-        if type(error) is ValueError:
-            raise usage(str(error)) from None
-        raise
 
 
 # ---- the open clocks

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import click
 
+from dsr_worker.cli.output import noted
+
 OK, REFUSED, USAGE, NOT_READY, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
@@ -70,7 +72,8 @@ def tell(error: Exception, *, as_json: bool) -> int:
         return error.exit_code
     code, message, exit_code = described(error)
     if as_json:
-        text = json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False)
+        told = {"error": {"code": code, "message": message}, **noted()}
+        text = json.dumps(told, ensure_ascii=False)
     else:
         text = f"dsr: {message}"
     sys.stderr.write(f"{text}\n")
@@ -89,6 +92,8 @@ def described(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 - 
         known = _KNOWN.get(f"{cls.__module__}.{cls.__qualname__}")
         if known is not None:
             return known[0], str(error).strip() or cls.__name__, known[1]
+    if isinstance(error, UnicodeError):
+        return "usage", "a value or file that was given is not UTF-8 text; nothing was done", USAGE
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return "file", f"{where}{error.strerror.lower()}", REFUSED
@@ -108,6 +113,15 @@ def _usage_text(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         hint = f"; did you mean {' or '.join(error.possibilities)}?" if error.possibilities else ""
         return f"there is no such option{hint}"
+    if isinstance(error, click.exceptions.NoSuchCommand):
+        close = error.possibilities
+        hint = f"did you mean {' or '.join(close)}?" if close else "see --help"
+        return f"there is no such command; {hint}"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        kind = error.param.type
+        if isinstance(kind, click.IntRange | click.FloatRange):
+            most = "" if kind.max is None else f" to {kind.max}"
+            return f"{error.param.opts[0]} is a number from {kind.min}{most}"
     if isinstance(error, click.MissingParameter):
         return error.format_message()
     text = error.format_message()

@@ -13,6 +13,7 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
+from dsr_worker.cli.names import kinds_of, place
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import DAY, canonical, identity_options, stated
 from dsr_worker.contract import System
@@ -72,16 +73,11 @@ def _scope(
 ) -> Scope:
     systems = office.files.maps.by_name
     if named:
-        kinds = {
-            kind
-            for system in systems.values()
-            for collection in system.collections.values()
-            for kind in collection.identity_kinds
-        }
+        kinds = kinds_of(systems)
         return PeopleHeld(canonical(named, office.files.organisation.claims.rules, kinds))
     if dataset is not None:
-        name, _, collection = dataset.partition(".")
-        _known(systems, name, collection or None, None)
+        name, dot, collection = dataset.partition(".")
+        place(systems, name, collection if dot else None)
         return DatasetHeld(name, collection or None)
     return _rows(systems, rows)
 
@@ -90,8 +86,8 @@ def _rows(systems: dict[str, System], rows: Sequence[str]) -> RowsHeld:
     """One hold over rows of one place; several values of it may be given."""
     places, values = set(), []
     for row in rows:
-        place, equals, value = row.partition("=")
-        parts = place.split(".", _ROW_PARTS - 1)
+        where, equals, value = row.partition("=")
+        parts = where.split(".", _ROW_PARTS - 1)
         if not equals or len(parts) != _ROW_PARTS or not value:
             raise usage("--rows is written SYSTEM.COLLECTION.FIELD=VALUE")
         places.add(tuple(parts))
@@ -99,24 +95,8 @@ def _rows(systems: dict[str, System], rows: Sequence[str]) -> RowsHeld:
     if len(places) != 1:
         raise usage("one hold is over one field of one collection; place several of one --matter")
     ((name, collection, field),) = places
-    _known(systems, name, collection, field)
+    place(systems, name, collection, [field])
     return RowsHeld(name, collection, field, tuple(values))
-
-
-def _known(
-    systems: dict[str, System], name: str, collection: str | None, field: str | None
-) -> None:
-    """Raise Fault for a place that the data map does not know: it would hold nothing."""
-    if name not in systems:
-        raise usage(f"the map has no such system; it has {', '.join(sorted(systems))}")
-    collections = systems[name].collections
-    if collection is None:
-        return
-    if collection not in collections:
-        raise usage(f"{name} has no such collection; it has {', '.join(sorted(collections))}")
-    if field is not None and field not in collections[collection].fields:
-        fields = ", ".join(sorted(collections[collection].fields))
-        raise usage(f"{name}.{collection} has no such field; it has {fields}")
 
 
 _COLUMNS = (

@@ -1,9 +1,15 @@
-"""Printing: JSON for machines, text and tables for people. Results to stdout, notes to stderr."""
+"""Printing: JSON for machines, text and tables for people. Results to stdout, notes to stderr.
+
+With --json everything that is said is one object: notes are its field `notes`, in a result on
+stdout as in an error on stderr, and progress is left out.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
@@ -12,6 +18,7 @@ from zoneinfo import ZoneInfo
 import click
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_GATHERED: ContextVar[list[str] | None] = ContextVar("notes of a command with --json", default=None)
 
 
 def json_option(function: _Function) -> _Function:
@@ -23,7 +30,8 @@ def json_option(function: _Function) -> _Function:
 def show(data: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
     """Print a result, one way or the other."""
     if as_json:
-        click.echo(json.dumps(data, default=_plain, ensure_ascii=False, indent=2))
+        told = {**data, **noted()}
+        click.echo(json.dumps(told, default=_plain, ensure_ascii=False, indent=2))
         return
     for line in lines:
         click.echo(line)
@@ -31,7 +39,37 @@ def show(data: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> Non
 
 def note(text: str) -> None:
     """Say something beside the result."""
-    click.echo(f"dsr: {text}", err=True)
+    gathered = _GATHERED.get()
+    if gathered is None:
+        click.echo(f"dsr: {text}", err=True)
+    else:
+        gathered.append(text)
+
+
+def progress(text: str) -> None:
+    """Say how far a long command is; machines wait for the result."""
+    if _GATHERED.get() is None:
+        note(text)
+
+
+@contextmanager
+def gathering(*, as_json: bool) -> Iterator[None]:
+    """Within this, notes of a command with --json wait for its one object."""
+    before = _GATHERED.set([] if as_json else None)
+    try:
+        yield
+    finally:
+        _GATHERED.reset(before)
+
+
+def noted() -> dict[str, list[str]]:
+    """The notes that wait, as the field `notes`, each told once; nothing where there are none."""
+    gathered = _GATHERED.get()
+    if not gathered:
+        return {}
+    told = list(gathered)
+    gathered.clear()
+    return {"notes": told}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -14,7 +14,7 @@ from dsr_worker.cli.faults import Fault, not_found, usage
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.fulfil.reindexing import reindex
 from dsr_worker.ledger import instances, people, reports
-from dsr_worker.vault import KeyRing
+from dsr_worker.vault import KeyRing, KeyRingRefused
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _SHOWN = 12
@@ -143,7 +143,10 @@ def keys_command() -> None:
 def _backup(opening: Opening, *, file: Path, as_json: bool) -> None:
     """Copy the key ring to a new file, readable by you alone. Keep it away from the ledger."""
     ring = KeyRing.load(opening.read_settings().key_ring_file)
-    made = ring.backup(file.expanduser())
+    try:
+        made = ring.backup(file.expanduser())
+    except KeyRingRefused as error:  # of the copy, while the ring itself is in order
+        raise Fault("key_ring", str(error)) from None
     data = {"file": str(made), "fingerprint": ring.fingerprint}
     show(data, [f"The key ring {ring.fingerprint} is copied to {made}."], as_json=as_json)
 

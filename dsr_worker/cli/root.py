@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from dsr_worker.cli import faults
+from dsr_worker.cli.output import gathering
 
 _COMMANDS = {
     "up": "running",
@@ -86,12 +87,14 @@ class Lazy(click.Group):
     ) -> NoReturn:
         """Run a command and end the process with its exit code. No error leaves as a traceback."""
         given = list(sys.argv[1:] if args is None else args)
-        try:
-            ended = super().main(given, prog_name or "dsr", complete_var, False, **extra)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a person reads one sentence
-            sys.exit(faults.tell(error, as_json="--json" in given))
-        except KeyboardInterrupt:
-            sys.exit(faults.INTERRUPTED)
+        as_json = "--json" in given
+        with gathering(as_json=as_json):
+            try:
+                ended = super().main(given, prog_name or "dsr", complete_var, False, **extra)
+            except Exception as error:  # noqa: BLE001 - whatever it is, a person reads one sentence
+                sys.exit(faults.tell(error, as_json=as_json))
+            except KeyboardInterrupt:
+                sys.exit(faults.INTERRUPTED)
         sys.exit(ended if isinstance(ended, int) else faults.OK)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -18,7 +18,7 @@ from dsr_worker.cli import faults
 from dsr_worker.cli.desk import WORKER_SILENT_S, Opening, pass_opening, require_files
 from dsr_worker.cli.faults import NOT_READY, Fault, usage
 from dsr_worker.cli.output import json_option, show, table
-from dsr_worker.cli.values import NUMBER
+from dsr_worker.cli.values import LAST_YEAR, NUMBER
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.embedded import Endpoints, Services, Supervisor
 from dsr_worker.ledger import Ledger, instances, reports
@@ -273,11 +273,13 @@ def _advance(opening: Opening, *, period: str, as_json: bool) -> None:
     except ValueError as error:
         raise usage(str(error)) from None
     with opening.office() as office:
-        now = _move(office, parsed)
+        now = _moved(office, parsed)
     show({"now": now}, [f"It is {now:%Y-%m-%d %H:%M} UTC now in this ledger."], as_json=as_json)
 
 
-def _move(office: Office, period: CalendarPeriod) -> datetime:
+def _moved(office: Office, period: CalendarPeriod) -> datetime:
     today = instances.now(office.ledger).date()
-    days = (period.after(today) - today).days
-    return instances.move_clock(office.ledger, timedelta(days=days))
+    day = period.after(today)
+    if day.year > LAST_YEAR:
+        raise usage(f"the clock goes on to {LAST_YEAR} at most; take a shorter period")
+    return instances.move_clock(office.ledger, day - today)

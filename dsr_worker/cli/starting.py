@@ -9,6 +9,7 @@ import click
 
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.faults import usage
+from dsr_worker.cli.names import near
 from dsr_worker.cli.output import json_option, show
 
 _STARTER = "dsr_worker.cli.starter"
@@ -54,8 +55,8 @@ def _starter(name: str) -> str:
 def _policy(name: str) -> str:
     ready = sorted(e.name for e in files(_POLICIES).iterdir() if e.name.endswith(".yaml"))
     if f"{name}.yaml" not in ready:
-        names = ", ".join(entry.removesuffix(".yaml") for entry in ready)
-        raise usage(f"there is no ready-made policy of that name; there are {names}")
+        names = [entry.removesuffix(".yaml") for entry in ready]
+        raise usage(f"there is no ready-made policy of that name; {near(name, names)}")
     return files(_POLICIES).joinpath(f"{name}.yaml").read_text("utf-8")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,23 +17,27 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, faults
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
-from dsr_worker.cli.output import json_option, local, note, show
+from dsr_worker.cli.names import asking_the_law, kinds_of
+from dsr_worker.cli.output import json_option, local, note, progress, show
 from dsr_worker.cli.root import Options
 from dsr_worker.cli.values import (
     CODE,
     INSTANT,
+    KEY,
     Word,
     canonical,
     code,
     identity_options,
     instant,
+    key,
     stated,
+    utf8,
 )
 from dsr_worker.cli.values import pair as kind_and_value
 from dsr_worker.domain.request import CARRIED_OUT, kind_of
 from dsr_worker.fulfil.intake import SUBMIT, Accepted, Request
 from dsr_worker.ledger import LedgerUnreachable, instances
-from dsr_worker.statutes import ClockSpec
+from dsr_worker.statutes import ClockSpec, applicable, request_clocks
 
 COLUMNS = (
     *("kind", "email", "customer_number", "phone", "identity", "law", "country", "channel"),
@@ -39,7 +45,9 @@ COLUMNS = (
 )
 """What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`."""
 
+_LANGUAGE = re.compile(r"[a-z]{2}")  # ISO 639-1
 _TELL_EVERY = 100
+_MOST_CSV_BYTES = 64 * 1024 * 1024
 
 
 @click.command("submit")
@@ -51,7 +59,9 @@ _TELL_EVERY = 100
 @click.option("--received", type=INSTANT, help="When it came, with offset; default: now.")
 @click.option("--zone", metavar="ZONE", help="Zone of the day of receipt; default: by the law.")
 @click.option("--language", metavar="CODE", help="Language of the answer, such as de.")
-@click.option("--idempotency-key", "idempotency_key", metavar="KEY", help="Same key, same case.")
+@click.option(
+    "--idempotency-key", "idempotency_key", type=KEY, metavar="KEY", help="Same key, same case."
+)
 @click.option("--attest", type=CODE, metavar="METHOD", help="You know who asks, and how you know.")
 @click.option("--verify", type=Word("code"), help="Send a code to the contact on file (default).")
 @click.option(
@@ -86,17 +96,12 @@ def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> N
 
 
 def _request(office: Office, options: Mapping[str, Any], named: list[tuple[str, str]]) -> Request:
-    kinds = {
-        kind
-        for mapped in office.files.maps.systems.values()
-        for collection in mapped.system.collections.values()
-        for kind in collection.identity_kinds
-    }
     language = options.get("language") or None
-    if language is not None and not (len(language) == 2 and language.isalpha()):  # noqa: PLR2004 - ISO 639-1
-        raise usage("--language has two letters, such as de")
+    if language is not None and _LANGUAGE.fullmatch(language) is None:
+        raise usage("--language has two small letters, such as de")
     attested = options.get("attest")
-    return Request(
+    kinds = kinds_of(office.files.maps.by_name)
+    request = Request(
         kind=kind_of(options["kind"] or ""),
         identities=canonical(named, office.files.organisation.claims.rules, kinds),
         received_at=options.get("received") or instances.now(office.ledger),
@@ -108,6 +113,16 @@ def _request(office: Office, options: Mapping[str, Any], named: list[tuple[str, 
         verification=f"attested:{attested}" if attested else "code",
         idempotency_key=options.get("idempotency_key") or None,
     )
+    _ask_the_law(request)
+    return request
+
+
+def _ask_the_law(request: Request) -> None:
+    """Raise a fault of the input where law, country, zone and day of receipt do not fit."""
+    with asking_the_law():
+        pack = applicable(request.country, request.law)
+        right = request.kind.value
+        request_clocks(pack, right, request.country, request.received_at, request.zone)
 
 
 def _warn(office: Office, kind: str, language: str | None = None) -> None:
@@ -175,16 +190,15 @@ class _Tally:
 def _many(office: Office, caller: Caller, options: Options) -> int:
     """Submit every row; the exit code. A bad row never stops the others."""
     tally = _Tally()
-    with Path(options["csv_file"]).open(encoding="utf-8-sig", errors="surrogateescape") as file:
-        for number, row in _rows(file):
-            if not _one(office, caller, options, number, row, tally):
-                break
-            if number % _TELL_EVERY == 0:
-                note(f"{number} rows read, {tally.accepted} accepted")
-                _ring(office, tally)
+    for number, row in _rows(_text(options["csv_file"])):
+        if not _one(office, caller, options, number, row, tally):
+            break
+        if number % _TELL_EVERY == 0:
+            progress(f"{number} rows read, {tally.accepted} accepted")
+            _ring(office, tally)
     _ring(office, tally)
     refused = len(tally.rows) - tally.accepted
-    note(f"{len(tally.rows)} rows: {tally.accepted} accepted, {refused} refused")
+    progress(f"{len(tally.rows)} rows: {tally.accepted} accepted, {refused} refused")
     data = {"accepted": tally.accepted, "refused": refused, "rows": tally.rows}
     if tally.stopped_at is not None:
         data["stopped_at"] = tally.stopped_at
@@ -197,6 +211,12 @@ def _many(office: Office, caller: Caller, options: Options) -> int:
             faults.NOT_READY,
         )
     return faults.REFUSED if refused else faults.OK
+
+
+def _text(file: Path) -> TextIO:
+    """A file's text, read and refused whole: of half a file nobody knows what was taken in."""
+    with file.open("rb") as source:
+        return io.StringIO(utf8(source, "the CSV file", _MOST_CSV_BYTES), newline=None)
 
 
 def _ring(office: Office, tally: _Tally) -> None:
@@ -265,9 +285,9 @@ def _row_request(office: Office, options: Options, row: Mapping[str, str] | None
     received: datetime | None = options["received"]
     if "received" in given:
         received = instant(given["received"], "received")
-    for name in ("channel", "attest"):
+    for name, checked in (("channel", code), ("attest", code), ("idempotency_key", key)):
         if name in given:
-            code(given[name], name)
+            checked(given[name], name)
     if not named:
         raise usage("the row names nobody: fill email, customer_number, phone or identity")
     return _request(office, {**options, **given, "received": received}, named)

@@ -16,6 +16,7 @@ from dsr_worker.cli.answers import reachable
 from dsr_worker.cli.cases import confirm
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, not_found, usage
+from dsr_worker.cli.names import policy as known_policy
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.telling import next_step, waits_for
 from dsr_worker.cli.values import CODE, INSTANT
@@ -59,6 +60,7 @@ def _plan(
 ) -> None:
     """Start a sweep of a policy: workers count what would go, nothing changes yet."""
     with opening.office() as office:
+        known_policy(office.files.policies.by_name, policy)
         caller = desk.caller(office, actor, key_file)
         found = office.sweeps.policy(policy)
         started = office.sweeps.start(policy, caller.sign("sweep", policy, found.hash))
@@ -313,6 +315,7 @@ def _grant(
 ) -> None:
     """Approve scheduled sweeps of exactly this policy, as its file stands, inside these limits."""
     with opening.office() as office:
+        known_policy(office.files.policies.by_name, policy)
         caller = desk.caller(office, actor, key_file)
         found = office.sweeps.policy(policy)
         digest = standing_digest(found.hash, rows, share, expires_at)

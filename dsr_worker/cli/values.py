@@ -7,17 +7,17 @@ history or in the list of processes.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dsr_worker.cli.faults import usage
+from dsr_worker.cli.names import near
 
 if TYPE_CHECKING:
     from dsr_worker.contract import Identity
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _CODE = re.compile(r"[a-z][a-z0-9_.:/-]{0,99}")
+_KEY_LETTERS = 200
 _MOST_STDIN_BYTES = 1024 * 1024
+
+FIRST_YEAR, LAST_YEAR = 1970, 2099
+"""Years that an instant or a day may lie in, both inclusive: from the epoch of the systems that
+hold the data to the last year after which every statutory period still ends inside the calendars
+(`dsr_worker.domain.calendar.LAST_YEAR`). What lies outside is a slip of the keyboard."""
 
 
 class Instant(click.ParamType[datetime]):
@@ -50,9 +56,10 @@ class Day(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            return date.fromisoformat(value)
+            found = date.fromisoformat(value)
         except ValueError:
             raise usage(f"{_named(param)} is a date such as 2027-03-31") from None
+        return _in_window(found, _named(param))
 
 
 class Code(click.ParamType[str]):
@@ -81,9 +88,17 @@ class Word(click.ParamType[str]):
         """Read it."""
         if value in self.words:
             return str(value)
-        near = difflib.get_close_matches(str(value), self.words, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(self.words)}"
-        raise usage(f"{_named(param)}: {hint}")
+        raise usage(f"{_named(param)}: {near(str(value), self.words)}")
+
+
+class Key(click.ParamType[str]):
+    """An idempotency key: printable text, which the ledger keeps."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        return key(str(value), _named(param))
 
 
 class Number(click.ParamType[int]):
@@ -99,11 +114,11 @@ class Number(click.ParamType[int]):
         return int(text)
 
 
-INSTANT, DAY, CODE, NUMBER = Instant(), Day(), Code(), Number()
+INSTANT, DAY, CODE, KEY, NUMBER = Instant(), Day(), Code(), Key(), Number()
 
 
 def instant(text: str, what: str) -> datetime:
-    """An instant from ISO 8601 text. Raises Fault without an offset."""
+    """An instant from ISO 8601 text. Raises Fault without an offset, or outside the window."""
     remedy = f"{what} is an instant with offset, such as 2026-11-21T10:00+01:00"
     try:
         found = datetime.fromisoformat(text.strip())
@@ -111,6 +126,15 @@ def instant(text: str, what: str) -> datetime:
         raise usage(remedy) from None
     if found.tzinfo is None:
         raise usage(remedy)
+    return _in_window(found, what)
+
+
+_When = TypeVar("_When", date, datetime)
+
+
+def _in_window(found: _When, what: str) -> _When:
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise usage(f"{what} lies in the years {FIRST_YEAR} to {LAST_YEAR}; check the year")
     return found
 
 
@@ -118,6 +142,13 @@ def code(text: str, what: str) -> str:
     """A code. Raises Fault."""
     if _CODE.fullmatch(text) is None:
         raise usage(f"{what} is a short code such as passport_seen: a-z, 0-9 and _.:/- only")
+    return text
+
+
+def key(text: str, what: str) -> str:
+    """An idempotency key. Raises Fault."""
+    if not 0 < len(text) <= _KEY_LETTERS or not text.isprintable():
+        raise usage(f"{what} is printable text of at most {_KEY_LETTERS} letters")
     return text
 
 
@@ -165,8 +196,26 @@ def stated(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     if source is not None:
         if source != "-":
             raise usage("--identities takes - and reads JSON from stdin")
-        found += _from_json(sys.stdin.read(_MOST_STDIN_BYTES))
+        found += _from_json(stdin_text())
     return found
+
+
+def stdin_text() -> str:
+    """All of stdin as text. Raises Fault where it is no UTF-8, or far too much."""
+    return utf8(sys.stdin.buffer, "stdin", _MOST_STDIN_BYTES)
+
+
+def utf8(source: IO[bytes], what: str, most_bytes: int) -> str:
+    """All of a source as text, without a byte-order mark. Raises Fault; quotes nothing of it."""
+    raw = source.read(most_bytes + 1)
+    if len(raw) > most_bytes:
+        raise usage(f"{what} holds more than {most_bytes} bytes: hand it over in parts")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise usage(f"{what} is not UTF-8 text (line {line}): save it as UTF-8; nothing of it was"
+                    " taken in") from None  # fmt: skip
 
 
 def canonical(
@@ -175,13 +224,12 @@ def canonical(
     """The identities in canonical form, each once. Raises IdentityRefused, Fault."""
     from dsr_worker.domain.identity import claimed  # noqa: PLC0415 - kept out of start-up
 
-    kinds = sorted(known)
+    kinds = set(known)
     found: dict[Identity, None] = {}
     for kind, value in named:
-        identity = claimed(kind, value, rules)
         if kind not in kinds:
-            raise usage(f"no system of the data map takes this kind; it takes {', '.join(kinds)}")
-        found[identity] = None
+            raise usage(f"no system of the data map takes this kind; {near(kind, kinds)}")
+        found[claimed(kind, value, rules)] = None
     return tuple(found)
 
 
@@ -191,7 +239,7 @@ def _from_json(text: str) -> Iterator[tuple[str, str]]:
         for kind, values in plain.items():
             for value in values if isinstance(values, list) else [values]:
                 yield str(kind).replace("-", "_"), _text(value)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise usage(
             'stdin holds no identities; write {"email": "…", "customer_number": "…"}'
         ) from None

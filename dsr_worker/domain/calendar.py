@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
 from functools import cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import holidays
+from holidays.registry import EntityLoader
 from holidays.version import __version__ as holidays_version
 
 CALENDAR_VERSION = f"holidays {holidays_version}"
@@ -25,15 +27,15 @@ def zone_of(name: str) -> ZoneInfo:
     """Return the IANA zone called `name`.
 
     Raises:
-        ValueError: there is no such zone.
+        ValueError: there is no such zone; near names are given, the wrong one is not repeated.
 
     """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
-            f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin"
-        ) from error
+        close = get_close_matches(name, available_timezones(), n=2)
+        hint = f"did you mean {' or '.join(close)}?" if close else "such as Europe/Berlin"
+        raise ValueError(f"unknown time zone; use an IANA name: {hint}") from error
 
 
 def local_date(at: datetime, zone: str) -> date:
@@ -126,8 +128,10 @@ class Calendar:
 @cache
 def has_holidays(country: str, subdivision: str | None) -> bool:
     """Say whether the library knows this country, and this part of it where one is given."""
-    supported = holidays.list_supported_countries(include_aliases=False)
-    return country in supported and (subdivision is None or subdivision in supported[country])
+    # The library's own list of subdivisions loads the calendars of all countries: half a second.
+    if country not in EntityLoader.get_country_codes(include_aliases=False):
+        return False
+    return subdivision is None or subdivision in holidays.country_holidays(country).subdivisions
 
 
 @cache

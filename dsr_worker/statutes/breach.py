@@ -71,7 +71,7 @@ def breach_duties(
     overrides the zone of each jurisdiction's civil dates.
 
     Raises:
-        ValueError: no market, or an instant without an offset.
+        ValueError: no market, none whose law was in force then, or an instant without an offset.
 
     """
     facts = facts or BreachFacts()
@@ -85,6 +85,9 @@ def breach_duties(
             by_place.setdefault(
                 (row.id, place.jurisdiction), assess_duty(row.rule(), place, aware_at, facts)
             )
+    if not by_place:
+        laws = ", ".join(sorted({where.pack.name for where in markets}))
+        raise ValueError(f"{laws}: no duty was in force on the day of awareness; check the year")
     duties = [
         *by_place.values(),
         *(_uncovered_duty(code, markets[0], aware_at, facts) for code in uncovered),

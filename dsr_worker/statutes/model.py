@@ -73,7 +73,8 @@ class Right(StrEnum):
 class Row(BaseModel):
     """A row that refuses unknown keys and silent conversions."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # Built when first read: a question about one deadline needs no model of retention.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class SourcedRow(Row):

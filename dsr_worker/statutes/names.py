@@ -1,4 +1,7 @@
-"""Wrong names get the near ones: one error for every name that a person may mistype."""
+"""Wrong names get the near ones: one error for every name that a person may mistype.
+
+The text never repeats the wrong name: on a command line it may be a person's value that slipped.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class UnknownNameError(LookupError):
             hints.append(f"known: {', '.join(known)}")
         elif not near:
             hints.append(f"known, among {len(known)}: {', '.join(known[:_SHOWN])}")
-        super().__init__(f"unknown {kind} {name!r}; {' '.join(hints)}")
+        super().__init__(f"unknown {kind}; {' '.join(hints)}")
         self.kind = kind
         self.name = name
         self.near = tuple(folded[other] for other in near)

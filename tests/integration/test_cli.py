@@ -33,7 +33,7 @@ class Desk:
         settings = self.room.settings.model_copy(update={"ledger_dsn": SecretStr(dsn)})
         self.opening = Opening(settings, Registry({"memory": Memory}))
         self.person = 0
-        self._runner = CliRunner()
+        self.runner = CliRunner()
 
     @property
     def mark(self) -> str:
@@ -47,7 +47,7 @@ class Desk:
 
     def run(self, *args: str, stdin: str | None = None) -> Result:
         """Call it; nothing it prints may be a traceback."""
-        result = self._runner.invoke(dsr, list(args), obj=self.opening, input=stdin)
+        result = self.runner.invoke(dsr, list(args), obj=self.opening, input=stdin)
         assert isinstance(result.exception, SystemExit | None), result.exception
         assert "Traceback" not in result.output
         return result
@@ -63,7 +63,7 @@ class Desk:
         """Call it, expecting an exit code; code and message of the error."""
         result = self.run(*args, *(self.signing(actor) if actor else ()), "--json")
         assert result.exit_code == code, result.output
-        error = json.loads(result.stderr.splitlines()[-1])["error"]
+        error = json.loads(result.stderr)["error"]
         return error["code"], error["message"]
 
     def signing(self, actor: str) -> tuple[str, ...]:
@@ -289,7 +289,7 @@ def test_hostile_identifiers_are_refused_and_not_echoed(desk: Desk) -> None:
         args = ("submit", "--kind", "access", "--identity", f"{kind}={value}", "--country", "DE")
         result = desk.run(*args, *desk.signing("anna"), "--json")
         assert result.exit_code == 2, (kind, result.output)
-        assert json.loads(result.stderr.splitlines()[-1])["error"]["message"]
+        assert json.loads(result.stderr)["error"]["message"]
         assert len(value.strip()) <= 6 or value not in result.output
         assert "anna@" not in result.output
     assert desk.jobs() == before
@@ -483,15 +483,20 @@ def test_a_command_ticks_and_warnings_are_acknowledged(desk: Desk) -> None:
 
 
 def test_nobody_at_work_is_said_loudly(alone: Desk) -> None:
-    """Open work without a living worker is told on stderr of every command, JSON or not."""
+    """Open work without a living worker is told by every command: a line, or in its JSON."""
     with alone.room.office.ledger.transaction() as cursor:
         cursor.execute("UPDATE workers SET seen_at = now() - interval '2 minutes'")
-    result = alone.run("status", "--json")
-    assert "NO WORKER" not in result.stderr
+    assert "notes" not in alone.ok("status")
     alone.submit("access")
-    result = alone.run("status", "--json")
-    assert "NO WORKER IS RUNNING" in result.stderr
-    assert json.loads(result.stdout)["jobs"]
+    said = alone.run("status", "--json")
+    assert said.stderr == ""
+    told = json.loads(said.stdout)
+    assert told["jobs"]
+    assert "NO WORKER IS RUNNING" in told["notes"][0]
+    failed = alone.run("plan", "C-2026-999999", "--json")
+    assert failed.stdout == ""
+    assert "NO WORKER IS RUNNING" in json.loads(failed.stderr)["notes"][0]
+    assert "NO WORKER IS RUNNING" in alone.run("status").stderr
 
 
 def test_the_clock_of_a_trial_moves(alone: Desk) -> None:
@@ -530,7 +535,7 @@ def test_a_sweep_is_counted_approved_and_certified(alone: Desk, tmp_path: Path) 
     file = tmp_path / "sweep.json"
     alone.ok("sweep", "certificate", ref, "--to", str(file))
     assert alone.ok("certificate", "verify", str(file))["valid"] is True
-    assert alone.refused("sweep", "plan", "none", actor="anna", code=1)[0] == "sweep_refused"
+    assert "did you mean trial" in alone.refused("sweep", "plan", "tryal", actor="anna", code=2)[1]
 
 
 def test_a_standing_approval_is_granted_and_revoked(desk: Desk) -> None:
@@ -603,7 +608,7 @@ def test_keys_are_backed_up_and_rotated_only_without_workers(alone: Desk, tmp_pa
     first = alone.ok("keys", "fingerprint")["fingerprint"]
     copy = tmp_path / "ring.json"
     assert alone.ok("keys", "backup", str(copy))["fingerprint"] == first
-    assert alone.refused("keys", "backup", str(copy), code=3)[0] == "key_ring"
+    assert alone.refused("keys", "backup", str(copy), code=1)[0] == "key_ring"
     assert alone.refused("keys", "rotate", code=1)[0] == "workers_running"
     with alone.room.office.ledger.transaction() as cursor:
         cursor.execute("UPDATE workers SET seen_at = now() - interval '2 minutes'")
@@ -648,5 +653,12 @@ def test_a_new_configuration_loads_and_is_never_overwritten(tmp_path: Path) -> N
     checked = runner.invoke(dsr, ["check", "--json"], obj=opening)
     assert checked.exit_code == 1
     findings = json.loads(checked.stdout)["findings"]
-    assert {f["where"] for f in findings if f["severity"] == "error"} == {"texts", "shop"}
+    errors = [f for f in findings if f["severity"] == "error"]
+    assert {f["where"] for f in errors} == {"files", "texts", "shop"}
     assert any("SHOP_DSN" in f["message"] for f in findings)
+    unfilled = [f["message"] for f in errors if f["where"] == "files"]
+    lines = file.read_text().splitlines()
+    live = ((n, line) for n, line in enumerate(lines, 1) if line.lstrip()[:1] != "#")
+    marked = {n for n, line in live if "eplace" in line}
+    assert {int(message.split(":")[1]) for message in unfilled} == marked
+    assert all("write your own" in message for message in unfilled)

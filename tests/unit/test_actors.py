@@ -77,6 +77,16 @@ def test_a_missing_or_broken_key_says_what_to_do(tmp_path: Path) -> None:
     assert "zq-marker" not in str(error.value)
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_file_of_another_kind_is_no_key(tmp_path: Path, mode: int) -> None:
+    """Nobody is advised to change the rights of a file that was never a key."""
+    file = tmp_path / "passwd"
+    file.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    file.chmod(mode)
+    with pytest.raises(ActorKeyError, match="not a key of ours; `dsr actor add NAME` makes one"):
+        load_key(file)
+
+
 def test_a_signature_binds_every_part_of_the_action(tmp_path: Path) -> None:
     """Changing actor, action, case, plan, instant or nonce breaks the signature."""
     key = create_key(tmp_path / "k")

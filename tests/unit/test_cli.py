@@ -97,16 +97,23 @@ def test_wrong_names_get_the_near_ones() -> None:
 
 
 def test_the_what_if_loads_no_ledger_and_no_connector() -> None:
-    """A question about a deadline needs neither database nor queue, so it starts at once."""
+    """A question about a deadline needs no database, queue or other law: it starts at once."""
     code = (
         "import sys; from dsr_worker.cli import main\n"
         "try: main(['due','--law','eu-gdpr','--right','access','--country','DE',"
         "'--received','2026-01-31T10:00+01:00'])\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'psycopg2','sqlalchemy','dramatiq','boto3','redis','pyzipper','connectors'}\n"
-        "assert not heavy & {name.partition('.')[0] for name in sys.modules}"
+        "heavy = {'psycopg2','sqlalchemy','alembic','dramatiq','boto3','botocore','redis',"
+        "'pyzipper','jinja2','cryptography','pydantic_settings','connectors'}\n"
+        "loaded = heavy & {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not loaded, loaded\n"
+        "from dsr_worker.statutes import load, model\n"
+        "assert load._loaded.cache_info().currsize == 1\n"
+        "assert not load.retention_table.cache_info().currsize\n"
+        "assert not model.RetentionTable.__pydantic_complete__"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_statutes_are_shown_with_their_standing() -> None:

@@ -124,6 +124,8 @@ BAD = [
     ("timeout_s: 5", "nested: {api_key: zq-marker}", "written out"),
     ("purpose: Your account.", "purpose: !!python/name:os.system x", "tags"),
     ("purpose: Your account.", "purpose: &a Your account.\n    origin: *a", "anchors"),
+    ("timeout_s: 5", "timeout_s: " + "[" * 50 + "]" * 50, "nested too deeply"),
+    ("timeout_s: 5", "timeout_s: " + "[" * 50_000, "nested too deeply"),
     ("purpose: Your account.", "purpose: [a", "expected"),
     ("purpose: Your account.", "1: x", "a key is a word"),
 ]
@@ -190,7 +192,7 @@ def test_a_folder_is_read_whole_and_names_all_faults(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_bytes(b"system: \xff\n")
     with pytest.raises(DocumentError) as error:
         load_systems(tmp_path)
-    assert "another file too" in str(error.value)
+    assert f"shop is mapped by {tmp_path}/a.yaml too" in str(error.value)
     assert "not UTF-8" in str(error.value)
     with pytest.raises(DocumentError, match="one file per system"):
         load_systems(tmp_path / "empty")

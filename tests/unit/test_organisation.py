@@ -6,8 +6,9 @@ import pytest
 
 from dsr_worker.datamap import SecretMissing
 from dsr_worker.documents import DocumentError
+from dsr_worker.documents import read as read_document
 from dsr_worker.domain.identity import IdentityRefused, claimed
-from dsr_worker.organisation import Approval, read_organisation
+from dsr_worker.organisation import Approval, read_organisation, unfilled
 
 GOOD = """\
 controller:
@@ -47,7 +48,9 @@ BAD = [
     ("command: [notify, --urgent]", "webhook: http://hook.example/", "https"),
     ("command: [notify, --urgent]", "email: a@b.example, webhook: https://h.example", "exactly"),
     ("  de: {}\n", "", "no texts for de"),
-    ("password: {env: SMTP_PASSWORD}", "password: zq-marker", "smtp.password"),
+    ("password: {env: SMTP_PASSWORD}", "password: zq-marker", "smtp.password: a secret is written"),
+    ("password: {env: SMTP_PASSWORD}", "password: zq-marker", "write {env: NAME}"),
+    ("password: {env: SMTP_PASSWORD}", "password: [zq-marker]", "write {env: NAME}"),
     ("password: {env: SMTP_PASSWORD}", "password: {env: A, file: b}", "{env: NAME}"),
     ("  user: worker\n", "", "user and password"),
     ("  user: worker\n", "  user: worker\n  tls: none\n", "without TLS"),
@@ -103,3 +106,17 @@ def test_the_house_denies_its_own_domain() -> None:
     organisation = read_organisation(GOOD + "claims: {denied_domains: [Shop.Example]}\n")
     with pytest.raises(IdentityRefused, match="role_address"):
         claimed("email", "mara@shop.example", organisation.claims.rules)
+
+
+def test_what_nobody_filled_in_is_named_by_line() -> None:
+    """Words that `dsr init` wrote and nobody replaced are faults, wherever they stand."""
+    assert list(unfilled(read_document(GOOD, "o.yaml"))) == []
+    text = GOOD.replace("Muster Shop GmbH", "Replace me Ltd").replace(
+        "email: privacy@shop.example", "email: privacy@replace-me.example"
+    )
+    faults = list(unfilled(read_document(text, "o.yaml")))
+    assert [fault.split(": ")[:2] for fault in faults] == [
+        ["o.yaml:2", "controller.name"],
+        ["o.yaml:12", "warnings.chain.0.email"],
+    ]
+    assert all("write your own" in fault for fault in faults)
