@@ -263,6 +263,17 @@ def test_secrets_come_as_files(compose: dict[str, Any]) -> None:
             assert not secret or value.startswith("/run/secrets"), (name, variable)
 
 
+def test_the_key_ring_is_made_once_and_only_read_by_workers(compose: dict[str, Any]) -> None:
+    """`migrate` may write the folder of the key ring, workers may not; it lies outside the data."""
+    services = compose["services"]
+    ring = services["worker"]["environment"]["DSR_KEY_RING"]
+    assert ring == services["migrate"]["environment"]["DSR_KEY_RING"]
+    folder = ring.rpartition("/")[0]
+    assert f"./secrets/keys:{folder}" in services["migrate"]["volumes"]
+    assert f"./secrets/keys:{folder}:ro" in services["worker"]["volumes"]
+    assert not folder.startswith("/var/lib/dsr")
+
+
 def test_the_ledgers_server_logs_no_values(compose: dict[str, Any]) -> None:
     """Postgres in the compose file keeps statements and values out of its log, like our own."""
     told = compose["services"]["postgres"]["command"]
