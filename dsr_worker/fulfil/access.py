@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, BinaryIO, cast
+from io import BufferedWriter
+from threading import BoundedSemaphore
+from typing import Any, BinaryIO
 
 from dsr_worker.contract import NeedsHuman
 from dsr_worker.engine.batch import Batch, Member
@@ -30,9 +33,9 @@ from dsr_worker.package import (
 )
 from dsr_worker.spool import Frame, RecordSpool, read_records
 from dsr_worker.store import Store, new_name
-from dsr_worker.vault import SealingWriter
+from dsr_worker.vault import CHUNK_BYTES, SealingWriter
 
-_AT_ONCE = 4  # packages of a batch being written: one waits for the disk while others are made
+_AT_ONCE = 4  # packages of a batch waiting for the disk or the bucket while the next is made
 NOT_ASKED = "not-applicable"  # why a system has no answer: it knows the person by nothing we know
 PACKAGE = "package"  # the purpose under which packages are sealed
 
@@ -70,15 +73,30 @@ class Accessing:
 
     def package(self, batch: Batch) -> Sequence[StepResult]:
         """Write each case's package, sealed, and record where it lies and until when."""
+        room = BoundedSemaphore(_AT_ONCE)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(partial(self._package, batch), batch.members))
+            results, published = [], []
+            for member in batch.members:
+                batch.ctx.check()
+                room.acquire()
+                with ExitStack() as unpublished:
+                    unpublished.callback(room.release)
+                    results.append(self._package(batch, member, unpublished))
+                    published.append(pool.submit(unpublished.pop_all().close))
+            for publishing in published:
+                publishing.result()
+        return results
 
-    def _package(self, batch: Batch, member: Member) -> StepResult:
+    def _package(self, batch: Batch, member: Member, unpublished: ExitStack) -> StepResult:
+        """Write one package; it is there, durable, once `unpublished` is closed."""
         name = new_name("packages", batch.ctx.now.date())
-        with self._store.write(name) as blob:
-            with SealingWriter(blob, member.key, PACKAGE) as sealing:
-                made = self._write(cast("BinaryIO", sealing), batch, member)
-            size_bytes = blob.tell()
+        blob = unpublished.enter_context(self._store.write(name))
+        with SealingWriter(blob, member.key, PACKAGE) as sealing:
+            out = BufferedWriter(sealing, CHUNK_BYTES)  # a ZIP is written in many small pieces
+            made = self._write(out, batch, member)
+            out.flush()
+            out.detach()
+        size_bytes = blob.tell()
         expires_at = batch.ctx.now + self._expire_after
         answer = answers.Answer(
             job_id=member.job.id,
