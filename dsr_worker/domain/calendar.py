@@ -8,17 +8,23 @@ part of every due date, since a new release may move one.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import holidays
+from holidays.holiday_base import HolidayBase
 from holidays.registry import EntityLoader
 from holidays.version import __version__ as holidays_version
 
 CALENDAR_VERSION = f"holidays {holidays_version}"
+_COUNTRIES = "holidays.countries"
 LAST_YEAR = 2100
 """The last year for which the `holidays` library computes anything."""
 
@@ -128,15 +134,15 @@ class Calendar:
 @cache
 def has_holidays(country: str, subdivision: str | None) -> bool:
     """Say whether the library knows this country, and this part of it where one is given."""
-    # The library's own list of subdivisions loads the calendars of all countries: half a second.
+    # The library's own list of subdivisions would load the calendars of all countries.
     if country not in EntityLoader.get_country_codes(include_aliases=False):
         return False
-    return subdivision is None or subdivision in holidays.country_holidays(country).subdivisions
+    return subdivision is None or subdivision in _library(country).subdivisions
 
 
 @cache
 def _weekend(country: str) -> frozenset[int]:
-    return frozenset(holidays.country_holidays(country).weekend)
+    return frozenset(_library(country).weekend)
 
 
 @cache
@@ -147,6 +153,20 @@ def _public_holidays(country: str, subdivision: str | None, year: int) -> frozen
         raise ValueError(f"no holidays are known after {LAST_YEAR}")
     return frozenset(
         on
-        for on in holidays.country_holidays(country, subdiv=subdivision, years=year, expand=False)
+        for on in _library(country, subdiv=subdivision, years=year, expand=False)
         if on.year == year
     )
+
+
+def _library(country: str, **asked: Any) -> HolidayBase:
+    """Ask the library about one country, and load that one alone.
+
+    Its package of countries imports all 250 when the first is loaded: most of the time that a
+    question about one deadline takes. Registered without being run, it is a package like any other,
+    whose modules load one by one. Nothing happens where somebody has loaded it as a whole.
+    """
+    if _COUNTRIES not in sys.modules:
+        found = PathFinder.find_spec(_COUNTRIES, holidays.__path__)
+        if found is not None:
+            sys.modules.setdefault(_COUNTRIES, module_from_spec(found))
+    return holidays.country_holidays(country, **asked)

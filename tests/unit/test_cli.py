@@ -97,7 +97,7 @@ def test_wrong_names_get_the_near_ones() -> None:
 
 
 def test_the_what_if_loads_no_ledger_and_no_connector() -> None:
-    """A question about a deadline needs no database, queue or other law: it starts at once."""
+    """A question about a deadline needs no database, queue, or other law or country."""
     code = (
         "import sys; from dsr_worker.cli import main\n"
         "try: main(['due','--law','eu-gdpr','--right','access','--country','DE',"
@@ -107,6 +107,8 @@ def test_the_what_if_loads_no_ledger_and_no_connector() -> None:
         "'pyzipper','jinja2','cryptography','pydantic_settings','connectors'}\n"
         "loaded = heavy & {name.partition('.')[0] for name in sys.modules}\n"
         "assert not loaded, loaded\n"
+        "loaded = {name for name in sys.modules if name.startswith('holidays.countries.')}\n"
+        "assert loaded == {'holidays.countries.germany'}, loaded\n"
         "from dsr_worker.statutes import load, model\n"
         "assert load._loaded.cache_info().currsize == 1\n"
         "assert not load.retention_table.cache_info().currsize\n"
