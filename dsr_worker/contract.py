@@ -90,12 +90,18 @@ class Mask:
     constant: str | None = None
 
     def holds(self, value: object) -> bool:
-        """Whether `value`, read back, is what this mask leaves behind."""
+        """Whether `value`, read back, is what this mask leaves behind.
+
+        None shows nobody: it needs no mask, and every kind leaves it as it is. Stores that know no
+        null have something empty in its place, which is what `null` leaves there.
+        """
+        if value is None:
+            return True
         match self.kind:
             case MaskKind.NULL:
-                return value is None
+                return value in ("", [], {})
             case MaskKind.CONSTANT:
-                return value is not None and str(value) == self.constant
+                return str(value) == self.constant
             case MaskKind.PSEUDONYM:
                 return isinstance(value, str) and value.startswith("erased-")
             case MaskKind.TOMBSTONE:
@@ -373,7 +379,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A further identity found for a subject, with its ground.
+    """An identity that a subject's row carries, with its ground.
 
     `owners` counts the distinct rows outside this subject's that carry the identity as well: above
     zero it is contested (a shared phone), stops for a human and never seeds a further hop.
@@ -595,7 +601,13 @@ class Resolves(Protocol):
     """Knows by which further names a person goes."""
 
     def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
-        """Further identities of the subjects, from the collections that yield them. Reads only."""
+        """Further identities of the subjects, from the collections that yield them. Reads only.
+
+        An identity that the subject came with is told as well where `owners` is above zero: a name
+        that was verified may still be several people's. Every row of a subject in a `person`
+        collection gives at least one link, if need be of the identity that found it, so that two
+        rows are seen to be two people.
+        """
         ...
 
 

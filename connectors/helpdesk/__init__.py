@@ -141,17 +141,20 @@ class Zendesk:
             return
         with self._api(ctx) as api:
             people = People(api, self._layout, ctx)
-            for ref, found in people.find(subjects, deleted=False).items():
-                for user in found.users.values():
-                    yield from self._links(ref, user, found, people, users)
+            found = people.find(subjects, deleted=False)
+            for subject in subjects:
+                for user in found[subject.ref].users.values():
+                    yield from self._links(subject, user, found[subject.ref], people, users)
 
     def _links(
-        self, ref: str, user: Row, found: Found, people: People, users: Collection
+        self, subject: Subject, user: Row, found: Found, people: People, users: Collection
     ) -> Iterator[Link]:
+        """The identity that found the user, and those that the user has."""
         key, via = key_of(users, user), found.via[user["id"]]
-        for identity in dict.fromkeys(self._yielded(user, people, users)):
+        found_by = Identity(via, subject.values(via)[0])
+        for identity in dict.fromkeys((found_by, *self._yielded(user, people, users))):
             owners = self._owners(identity, found, people, users)
-            yield Link(ref, identity, users.name, key, via, owners)
+            yield Link(subject.ref, identity, users.name, key, via, owners)
 
     def _yielded(self, user: Row, people: People, users: Collection) -> Iterator[Identity]:
         for kind, name in users.yields.items():

@@ -4,8 +4,8 @@ In: the sealed keys, a connection of its own. Out: keys, each once. No step foll
 cut: tickets are asked for under the located users' numbers, whether or not those users still exist,
 and what no identity leads to any more is asked for by its own number, the bins included.
 
-A comment or file is not asked for alone: it is there when its ticket shows it, or when its ticket
-lies in the bin, where comments cannot be read.
+A comment cannot be asked for alone: it is there when its ticket shows it, or when its ticket lies
+in the bin, where comments cannot be read. A file that no ticket shows is asked for by its number.
 """
 
 from __future__ import annotations
@@ -105,8 +105,16 @@ class Recheck:
         shown = set(self._shown(sorted(asked & alive)))
         for collection, key in hanging:
             in_bin = part_of(collection, key.key, "ticket_id") in binned
-            if in_bin or (collection.name, id_of(collection, key.key)) in shown:
+            number = id_of(collection, key.key)
+            if in_bin or (collection.name, number) in shown or self._file_left(collection, number):
                 yield key
+
+    def _file_left(self, collection: Collection, number: int) -> bool:
+        """Whether a file can still be had by its number, though its ticket is gone."""
+        if collection is not self._layout.attachments or number == NO_ID:
+            return False
+        answer = self._api.probe(f"attachments/{number}")
+        return answer is not None and not answer["attachment"].get("deleted", False)
 
     def _tickets_of(self, collection: Collection, key: Key) -> set[int]:
         """The ticket that a key names; all of the subject's where the map leaves it out."""

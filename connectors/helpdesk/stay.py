@@ -204,7 +204,7 @@ class UserChanges:
 
     def _plain(self, masks: Mapping[str, Mask]) -> list[str]:
         names = (n for n in masks if n not in ("email", "id") and "." not in n)
-        return sorted(n for n in names if not _mask_holds(masks[n], self.user.get(n)))
+        return sorted(n for n in names if not masks[n].holds(self.user.get(n)))
 
     def _going(self, masks: Mapping[str, Mask]) -> list[Row]:
         types = {"email": "email", "phone_number": "phone"}
@@ -244,10 +244,6 @@ def user_changes(api: Api, user: Row) -> UserChanges:
     """Read what masking a user needs to know."""
     identities = list(api.pages(f"users/{user['id']}/identities", "identities"))
     return UserChanges(api, user, identities)
-
-
-def _mask_holds(mask: Mask, stored: object) -> bool:
-    return mask.holds(stored) or (mask.kind is MaskKind.NULL and stored in ("", [], {}))
 
 
 def _is_tombstone(identity: Row) -> bool:

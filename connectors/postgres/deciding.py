@@ -193,7 +193,7 @@ def changed_fields(table: Table, rule: Rule, alias: str = "t") -> Composable | N
 
 
 def changes_value(place: Place, mask: Mask, alias: str) -> Composable:
-    """Whether the mask is not yet in place. A null stays null but under a constant."""
+    """Whether the mask is not yet in place. A null stays null."""
     text = place.text(alias)
     match mask.kind:
         case MaskKind.NULL:
@@ -201,7 +201,7 @@ def changes_value(place: Place, mask: Mask, alias: str) -> Composable:
         case MaskKind.CONSTANT if place.path:
             return SQL("coalesce({} <> {}, false)").format(text, Literal(mask.constant))
         case MaskKind.CONSTANT:
-            return SQL("{} IS DISTINCT FROM {}").format(
+            return SQL("coalesce({} <> {}, false)").format(
                 text, SQL("{}::{}::text").format(Literal(mask.constant), SQL(place.column.type))
             )
         case MaskKind.PSEUDONYM:

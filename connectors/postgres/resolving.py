@@ -1,8 +1,9 @@
 """Further names of the subjects, with how many others carry each.
 
-In: a prepared `Ownership`. Out: `Link`s for identities the subject did not come with. Counting is
-generous about spelling where the data map names no form (letter case, punctuation between
-digits), since a name wrongly held for somebody's own would reach other people's records.
+In: a prepared `Ownership`. Out: `Link`s for identities the subject did not come with, for those of
+its own that others carry too, and for each of its rows that is a person. Counting is generous about
+spelling where the data map names no form (letter case, punctuation between digits), since a name
+wrongly held for somebody's own would reach other people's records.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class _Found:
 
 
 def links(own: Ownership) -> Iterator[Link]:
-    """One `Link` per subject, collection and identity that the subject did not bring along."""
+    """A `Link` per subject, collection and identity, and one per row of a `person` collection."""
     own.session.run(
         SQL(
             "CREATE TEMP TABLE dsr_yield (slot int4, s int4, v text, n int8, u uuid) ON COMMIT DROP"
@@ -45,14 +46,24 @@ def links(own: Ownership) -> Iterator[Link]:
             others = _others(own, table, kind, field, found, slot)
             slot += len(Form)
             for one in found:
-                yield Link(
-                    own.subjects[one.number].ref,
-                    one.identity,
-                    table.collection.name,
-                    one.key,
-                    one.via,
-                    others[one.number, one.identity],
-                )
+                subject, owners = own.subjects[one.number], others[one.number, one.identity]
+                if owners or one.identity not in subject.identities:
+                    name = table.collection.name
+                    yield Link(subject.ref, one.identity, name, one.key, one.via, owners)
+        if table.collection.person:
+            yield from _people(own, table)
+
+
+def _people(own: Ownership, table: Table) -> Iterator[Link]:
+    """Each row that is a person, by an identity that found it."""
+    columns = SQL("o.s, {} AS key, w.via").format(table.key_json("t"))
+    query = SQL("SELECT json_build_array(s, key, via)::text FROM ({}) r").format(
+        own.rows(table, columns)
+    )
+    for number, key, via in own.session.arrays(query):
+        subject = own.subjects[number]
+        found_by = Identity(via, subject.values(via)[0])
+        yield Link(subject.ref, found_by, table.collection.name, tuple(key), via)
 
 
 def _yielded(own: Ownership, table: Table, kind: str, field: str) -> Iterator[_Found]:
@@ -69,7 +80,7 @@ def _yielded(own: Ownership, table: Table, kind: str, field: str) -> Iterator[_F
         if canonical is None:
             continue
         identity = Identity(kind, canonical)
-        if (number, identity) in seen or identity in own.subjects[number].identities:
+        if (number, identity) in seen:
             continue
         seen.add((number, identity))
         yield _Found(number, identity, tuple(json.loads(key)), via)

@@ -87,7 +87,7 @@ def masks_of(rule: Rule, entry: Entry, ctx: Context, ref: str) -> dict[str, str 
     changes: dict[str, str | None] = {}
     for name, mask in rule.masks.items():
         value = entry.value(name)
-        if value is not None and not mask.holds(value):
+        if not mask.holds(value):
             changes[name] = _masked(mask, str(value), ctx, ref)
     return changes
 

@@ -207,20 +207,29 @@ class Lines:
     # ---- links
 
     def resolve(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
-        """The identities that owned records yield, with how many others carry them."""
-        if not self.collection.yields:
+        """The identities that owned records yield, with how many others carry them.
+
+        Each row of a `person` collection comes as well, by an identity that found it.
+        """
+        if not (self.collection.yields or self.collection.person):
             return
         found: dict[tuple[str, Identity], tuple[tuple[str, ...], str]] = {}
-        known = {(s.ref, identity) for s in subjects for identity in s.identities}
+        people: dict[tuple[str, tuple[str, ...]], str] = {}
         for row in self.owned(bucket, subjects, ctx):
-            for identity in self._yielded(row.entry, ctx):
-                for ref, via in row.owners.items():
-                    if (ref, identity) not in known:
-                        found.setdefault((ref, identity), (row.key, via))
+            for ref, via in row.owners.items():
+                for identity in self._yielded(row.entry, ctx):
+                    found.setdefault((ref, identity), (row.key, via))
+                if self.collection.person:
+                    people.setdefault((ref, row.key), via)
         others = self._carried_by_others(bucket, subjects, found.keys(), ctx)
+        known = {s.ref: s for s in subjects}
         for (ref, identity), (key, via) in found.items():
             count = others.get((ref, identity), 0)
-            yield Link(ref, identity, self.collection.name, key, via, count)
+            if count or identity not in known[ref].identities:
+                yield Link(ref, identity, self.collection.name, key, via, count)
+        for (ref, key), via in people.items():
+            found_by = Identity(via, known[ref].values(via)[0])
+            yield Link(ref, found_by, self.collection.name, key, via)
 
     def _yielded(self, entry: Entry, ctx: Context) -> Iterator[Identity]:
         for kind, name in self.collection.yields.items():

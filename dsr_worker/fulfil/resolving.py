@@ -38,7 +38,9 @@ class Resolving:
         if after.several_people or shared or after.dropped:
             several = after.several_people or shared
             code = "several_people" if several else "too_many_identities"
-            places = sorted(".".join(place) for place in after.several_people)
+            crowded = {collection for _, collection in after.several_people}
+            crowded |= {x.collection for x in links if x.owners and x.identity in shared}
+            places = sorted(f"{batch.ctx.system.name}.{collection}" for collection in crowded)
             return StepResult(
                 member.claim, state="needs_human", code=code, details={"collections": places}
             )

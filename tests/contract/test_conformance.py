@@ -22,6 +22,7 @@ from dsr_worker.contract import (
     Context,
     Identity,
     Key,
+    Link,
     Receipt,
     Record,
     Subject,
@@ -36,7 +37,7 @@ _SCHEMA: Final = """
 DROP SCHEMA public CASCADE;
 CREATE SCHEMA public;
 CREATE TABLE people (
-    id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text NOT NULL, phone text, country text,
+    id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text, phone text, country text,
     created_at timestamptz);
 CREATE TABLE orders (
     id bigint PRIMARY KEY, person_id bigint NOT NULL REFERENCES people, ordered_at timestamptz,
@@ -48,6 +49,8 @@ CREATE TABLE invoices (
 CREATE INDEX ON invoices (order_id);
 CREATE TABLE remarks (
     id bigint PRIMARY KEY, author text, written_at timestamptz, body text, agent text);
+CREATE TABLE logins (id bigint PRIMARY KEY, person_id bigint REFERENCES people, address text);
+CREATE INDEX ON logins (person_id);
 """
 
 
@@ -245,6 +248,15 @@ class _Folding(Memory):
         return super().find(bent, ctx)
 
 
+class _Shortsighted(Memory):
+    """Tells only what is new."""
+
+    def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
+        known = {(s.ref, identity) for s in subjects for identity in s.identities}
+        links = super().resolve(subjects, ctx)
+        return (link for link in links if (link.subject_ref, link.identity) not in known)
+
+
 class _Unbraked(Memory):
     """Sweeps without looking at the limit."""
 
@@ -263,6 +275,8 @@ class _Unbraked(Memory):
         (_Forgetful, "test_receipts_add_up"),
         (_Blind, "test_after_an_erasure_only_what_stays_is_there"),
         (_Folding, "test_hostile_identities_find_nobody"),
+        (_Shortsighted, "test_a_name_of_several_people_is_told_so"),
+        (_Shortsighted, "test_every_row_of_a_person_shows"),
         (_Unbraked, "test_the_brake_stops_before_the_first_change"),
     ],
 )

@@ -186,8 +186,9 @@ def test_resolve_counts_the_owners_of_a_shared_phone(shop: str) -> None:
         for k in connector(shop).resolve(subjects, TrialContext())
     }
     assert set(links) == {
-        (ref, kind) for ref in ("a", "c") for kind in ("customer_number", "phone")
+        (ref, kind) for ref in ("a", "c") for kind in ("customer_number", "phone", "email")
     }
+    assert links["a", "email"].key == ("1",), "the row itself, by what found it"
     assert links["a", "customer_number"].identity.value == "1"
     assert links["a", "customer_number"].owners == 0
     assert links["a", "phone"].owners == 1
@@ -201,8 +202,36 @@ def test_same_spelling_of_a_shared_phone_is_contested(shop: str) -> None:
         add_customer(shop, number, f"c{number}@shop.example", phone="+49170123456")
     links = list(connector(shop).resolve([subject("a", number="1")], TrialContext()))
     assert [(k.identity.kind, k.owners) for k in links if k.identity.kind != "email"] == [
-        ("phone", 1)
+        ("phone", 1),
+        ("customer_number", 0),
     ]
+
+
+def test_a_known_name_that_others_carry_is_told(shop: str) -> None:
+    """An address that came with the request is another customer's too, as the store writes it."""
+    add_customer(shop, 1, "anna@shop.example")
+    add_customer(shop, 2, "ANNA@shop.example")
+    base = system()
+    customers = replace(
+        base.collections["customers"],
+        person=False,
+        takes={"customer_number": Taken("id")},
+        yields={"email": "email"},
+    )
+    mapped = replace(base, collections={**base.collections, "customers": customers})
+    anna = subject("a", email="anna@shop.example", number="1")
+    links = connector(shop, mapped).resolve([anna], TrialContext())
+    told = [(k.identity, k.owners, k.key) for k in links if k.collection == "customers"]
+    assert told == [(Identity("email", "anna@shop.example"), 1, ("1",))]
+
+
+def test_two_customers_of_one_known_name_are_two_rows(shop: str) -> None:
+    """Address and number came with the request: the other customer's row still shows."""
+    add_customer(shop, 1, "anna@shop.example")
+    add_customer(shop, 2, "ANNA@shop.example")
+    anna = subject("a", email="anna@shop.example", number="1")
+    links = connector(shop).resolve([anna], TrialContext())
+    assert {k.key for k in links if k.collection == "customers"} == {("1",), ("2",)}
 
 
 def test_contacts_come_from_rows_that_match_themselves(shop: str) -> None:

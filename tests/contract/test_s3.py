@@ -9,6 +9,7 @@ import json
 import logging
 import resource
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -593,6 +594,29 @@ def test_links_count_other_owners(s3: S3Client, s3_endpoint: str, name: str) -> 
         (Identity("session_id", "s1"), 0, "customer_number"),
         (Identity("session_id", "s2"), 1, "customer_number"),
     }
+
+
+def test_a_known_name_that_others_carry_is_told(s3: S3Client, s3_endpoint: str, name: str) -> None:
+    """A session that came with the request stands in somebody else's record as well."""
+    rows = [event(1, "1", session="s1"), event(2, "1", session="s2"), event(3, "2", session="s2")]
+    s3.put_object(Bucket=name, Key="events/a", Body=lines(rows))
+    known = person("case", ("customer_number", "1"), ("session_id", "s1"), ("session_id", "s2"))
+    links = connector(s3_endpoint, name, EVENTS).resolve([known], TrialContext())
+    assert [(link.identity.value, link.owners) for link in links] == [("s2", 1)]
+
+
+def test_each_record_that_is_a_person_is_told(s3: S3Client, s3_endpoint: str, name: str) -> None:
+    """Where a record is a person, two records of one known address are two people."""
+    rows = [
+        event(1, "1", user={"email": "anna@shop.example"}),
+        event(2, "2", user={"email": "ANNA@shop.example"}),
+    ]
+    s3.put_object(Bucket=name, Key="events/a", Body=lines(rows))
+    anna = person("case", ("email", "anna@shop.example"), ("customer_number", "1"))
+    made = connector(s3_endpoint, name, replace(EVENTS, person=True, yields={}))
+    links = list(made.resolve([anna], TrialContext()))
+    assert {link.key for link in links} == {("events/a", "e1"), ("events/a", "e2")}
+    assert {link.identity for link in links} <= set(anna.identities)
 
 
 def test_affected_people(s3: S3Client, s3_endpoint: str, name: str) -> None:

@@ -147,6 +147,14 @@ def test_a_second_owner_makes_an_address_contested(fake: Fake, desk: Zendesk) ->
     assert [link.owners for link in links] == [1]
 
 
+def test_every_user_of_a_known_address_is_told(fake: Fake, desk: Zendesk) -> None:
+    """Who came with address and number still shows as two users where two have the address."""
+    fake.load(users=[{"id": 300, "name": "Zoe", "email": "zoe@mail.example"}])
+    fake.load(users=[{"id": 301, "name": "Zoe", "email": "ZOE@mail.example"}])
+    links = list(desk.resolve([subject("zoe@mail.example", user=300)], TrialContext()))
+    assert {link.key for link in links} == {("300",), ("301",)}
+
+
 def test_an_agent_stops_for_a_human(desk: Zendesk) -> None:
     """An agent's name stands in other people's tickets."""
     agent = subject("ayo@shop.example", user=AGENT)

@@ -97,6 +97,20 @@ def test_after_an_erasure_nothing_is_left(fake: Fake, system: System) -> None:
     desk.close()
 
 
+@pytest.mark.parametrize("system", [SYSTEM, LONG_KEYS], ids=["short-keys", "long-keys"])
+def test_a_file_that_outlives_its_ticket_is_told(fake: Fake, system: System) -> None:
+    """A file is asked for by its own number; one that was emptied holds nothing any more."""
+    desk = connect(fake, system)
+    keys = list(desk.locate([subject()], TrialContext()))
+    row = dict(fake.desk.file_rows[8001])
+    erase(desk, TrialContext(), keys=keys)
+    fake.desk.file_rows[8001] = row
+    assert [(key.collection, key.key[-1]) for key in again(desk, keys)] == [("attachments", "8001")]
+    fake.desk.file_rows[8001] = row | {"deleted": True}
+    assert again(desk, keys) == []
+    desk.close()
+
+
 def test_the_bins_are_looked_into_by_number(fake: Fake) -> None:
     """A soft-deleted user, a ticket in the bin and all that hangs on it are still held."""
     desk = connect(fake, LONG_KEYS)

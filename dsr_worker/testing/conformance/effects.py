@@ -6,6 +6,7 @@ the connector had no hand in.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -18,6 +19,7 @@ from dsr_worker.contract import (
     HeldPeople,
     HeldSubjects,
     Key,
+    Mask,
     NeedsHuman,
     Outcome,
     Receipt,
@@ -60,6 +62,22 @@ def _counts(receipts: Iterable[Receipt]) -> dict[tuple[str | None, str, Outcome,
         for o in r.outcomes
         if o.rows
     }
+
+
+def _masked_fields(
+    connector: Connector, world: World
+) -> dict[Where, dict[str, tuple[Mask, object]]]:
+    """The fields of everybody's records that have a mask, with the mask and what they hold."""
+    found: dict[Where, dict[str, tuple[Mask, object]]] = {}
+    for record in connector.find(world.people, TrialContext()):
+        collection, body = world.system.collections[record.collection], json.loads(record.body)
+        kept = collection.kept_fields or frozenset()
+        found[record.collection, record.key] = {
+            field.name: (field.mask, body.get(field.name))
+            for field in collection.fields.values()
+            if field.mask is not None and field.name not in kept
+        }
+    return found
 
 
 def _others(world: World, dump: Mapping[Where, bytes]) -> dict[Where, bytes]:
@@ -106,6 +124,23 @@ class ErasesPart(Basics):
             assert _others(world, after) == _others(world, before)
             kept = b"".join(after[place] for place in world.staying)
             assert not [r for r in world.owned if world.markers[r].encode() in kept]
+
+    def test_a_masked_row_reads_as_its_masks(self) -> None:
+        """Read back, each masked field shows its mask, and what was null is null."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            before = _masked_fields(connector, world)
+            receipts = _erase(connector, world, TrialContext(tables=world.keeping))
+            masked = {(c, o) for _, c, o, _ in _counts(receipts)}
+            read = 0
+            for place, fields in _masked_fields(connector, world).items():
+                if (place[0], Outcome.MASKED) not in masked:
+                    continue
+                for name, (mask, value) in fields.items():
+                    assert mask.holds(value), (place[0], name)
+                    assert (value is None) >= (before[place][name][1] is None), (place[0], name)
+                    read += 1
+            assert read, "no masked row was found again by what is left of it"
 
     def test_receipts_add_up(self) -> None:
         """One receipt per person and collection; their rows are the located ones."""

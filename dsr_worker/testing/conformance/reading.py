@@ -5,7 +5,7 @@ In: an author's adapter. Out: test methods, one class per protocol.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from dsr_worker.contract import Affected, Contacts, LeakScope, Mentions, Resolves
 from dsr_worker.testing.conformance.basics import PARTS, Basics
@@ -41,11 +41,49 @@ class ResolvesPart(Basics):
             connector, world = adapter.connector(), adapter.world
             assert isinstance(connector, Resolves)
             links = list(connector.resolve(world.claimed, TrialContext()))
+            claimed = {(s.ref, i) for s in world.claimed for i in s.identities}
             sure = {
-                (x.subject_ref, x.identity.kind, x.identity.value) for x in links if not x.owners
+                (x.subject_ref, x.identity.kind, x.identity.value)
+                for x in links
+                if not x.owners and (x.subject_ref, x.identity) not in claimed
             }
             assert sure == world.links
             assert {(x.subject_ref, x.identity.kind) for x in links if x.owners} == world.contested
+
+    def test_a_name_of_several_people_is_told_so(self) -> None:
+        """Two customers who share even a verified name show, by two rows or by another owner."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Resolves)
+            known = {s.ref: s.identities for s in (*world.people, *world.sharing)}
+            rows = defaultdict[tuple[str, str], set[tuple[str, ...]]](set)
+            told: set[tuple[str, str]] = set()
+            for link in connector.resolve((*world.people, *world.sharing), TrialContext()):
+                place = link.subject_ref, link.collection
+                if link.owners and link.identity in known[link.subject_ref]:
+                    told.add(place)
+                if world.system.collections[link.collection].person:
+                    rows[place].add(link.key)
+            told |= {place for place, keys in rows.items() if len(keys) > 1}
+            assert told == world.shared
+
+    def test_every_row_of_a_person_shows(self) -> None:
+        """Whoever is known in full gives a link for their row, so that people can be counted."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Resolves)
+            mine = {
+                (ref, *place)
+                for ref, places in world.owned.items()
+                for place in places
+                if world.system.collections[place[0]].person
+            }
+            links = list(connector.resolve(world.people, TrialContext()))
+            assert {
+                (x.subject_ref, x.collection, x.key)
+                for x in links
+                if world.system.collections[x.collection].person
+            } == mine
 
     def test_hostile_claims_resolve_to_nobody(self) -> None:
         """Nothing follows from a hostile value."""

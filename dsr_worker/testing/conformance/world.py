@@ -49,7 +49,8 @@ class World:
 
     `people` go by their whole closed set of identities, `claimed` by the one they state. `owned`
     says whose each row is, bystanders' left out. Under `keeping` exactly `staying` of them stay.
-    `sweeping` takes exactly `swept`; `leak` concerns `leaked` people with so many rows each.
+    `sharing` go by a name that two customers have, and `shared` says in which collections that
+    shows. `sweeping` takes exactly `swept`; `leak` concerns `leaked` people with so many rows each.
     """
 
     system: System
@@ -64,6 +65,8 @@ class World:
     contacts: frozenset[tuple[str, str, str]] = field(repr=False)  # ref, kind, stored value
     links: frozenset[tuple[str, str, str]] = field(repr=False)  # ref, kind, value: uncontested
     contested: frozenset[tuple[str, str]] = field(repr=False)  # ref, kind
+    sharing: tuple[Subject, ...]
+    shared: frozenset[tuple[str, str]] = field(repr=False)  # ref, collection
     mentions: frozenset[tuple[str, str, tuple[str, ...], str]] = field(repr=False)
     sweeping: DecisionTable = field(repr=False)
     swept: frozenset[Where] = field(repr=False)
@@ -77,7 +80,7 @@ class World:
 
 
 def standard_world() -> World:
-    """Five people, four tables, three of them asked about."""
+    """Seven people, five tables, three people asked about; two others share an address."""
     return _world(extra_remarks=())
 
 
@@ -91,8 +94,8 @@ def large_world(rows: int, row_bytes: int) -> World:
     )
 
 
-_MARKS: Final = {name: f"zq{name}{name}zq" for name in ("ann", "ben", "dan", "cat", "eve")}
-_NUMBERS: Final = {"ann": 1, "ben": 2, "dan": 0, "cat": 3, "eve": 10}
+_NUMBERS: Final = {"ann": 1, "ben": 2, "dan": 0, "cat": 3, "eve": 10, "fay": 7, "gil": 8}
+_MARKS: Final = {name: f"zq{name}{name}zq" for name in _NUMBERS}
 _ASKED: Final = ("ann", "ben", "dan")
 _AGENT: Final = "Agent zqagentzq"
 
@@ -175,11 +178,19 @@ def _system() -> System:
         ),
         source={"table": "remarks"},
     )
-    every = (people, orders, invoices, remarks)
+    logins = Collection(
+        name="logins",
+        key=("id",),
+        takes={"customer_number": Taken("person_id")},
+        yields={"email": "address"},
+        fields=dict((_field("id"), _field("person_id"), _field("address"))),
+        source={"table": "logins"},
+    )
+    every = (people, orders, invoices, remarks, logins)
     return System("trial", "trial", {collection.name: collection for collection in every})
 
 
-def _person(name: str, phone: str, country: str | None) -> Row:
+def _person(name: str, phone: str | None, country: str | None) -> dict[str, Any]:
     stored = _email(name).replace(name, name.capitalize(), 1) if name == "ann" else _email(name)
     return {
         "id": _NUMBERS[name],
@@ -189,6 +200,10 @@ def _person(name: str, phone: str, country: str | None) -> Row:
         "country": country,
         "created_at": _OLD,
     }
+
+
+def _login(number: int, name: str, address: str) -> Row:
+    return {"id": number, "person_id": _NUMBERS[name], "address": address}
 
 
 def _remark(number: int, name: str, body: str, at: str = _OLD) -> Row:
@@ -236,17 +251,26 @@ def _rows(extra_remarks: tuple[Row, ...]) -> dict[str, tuple[Row, ...]]:
         *extra_remarks,
     )
     shared_phone = "+49 30 555 01"
+    fay = _person("fay", "+49 30 555 40", "DE")
+    gil = _person("gil", "+49 30 555 50", "DE") | {"email": _email("fay").upper()}
     return {
         "people": (
             _person("ann", "+49 30 555 10", "DE"),
             _person("ben", shared_phone, "AT"),
-            _person("dan", "+49 30 555 20", None),
+            _person("dan", None, None) | {"name": None},
             _person("cat", shared_phone, "DE"),
             _person("eve", "+49 30 555 30", "FR"),
+            fay,
+            gil,
         ),
         "orders": tuple(order for order, _ in sold),
         "invoices": tuple(invoice for _, invoice in sold),
         "remarks": remarks,
+        "logins": (
+            _login(1, "ann", _email("ann")),
+            _login(2, "fay", fay["email"]),
+            _login(3, "gil", gil["email"]),
+        ),
     }
 
 
@@ -254,7 +278,7 @@ def _owner_of(collection: str, row: Row, rows: Mapping[str, tuple[Row, ...]]) ->
     by_number = {number: name for name, number in _NUMBERS.items()}
     if collection == "people":
         return by_number[row["id"]]
-    if collection == "orders":
+    if collection in {"orders", "logins"}:
         return by_number[row["person_id"]]
     if collection == "invoices":
         return _owner_of(
@@ -285,6 +309,7 @@ def _keeping() -> dict[str, DecisionTable]:
         "orders": (needed("orders", "invoices"), _ERASE),
         "invoices": (minimum, _ERASE),
         "remarks": (_ERASE,),
+        "logins": (_ERASE,),
     }
     return {name: DecisionTable(name, some) for name, some in rules.items()}
 
@@ -300,6 +325,7 @@ def _world(extra_remarks: tuple[Row, ...]) -> World:
     claims = {name: Identity("email", _email(name)) for name in _ASKED}
     numbers = {name: Identity("customer_number", str(_NUMBERS[name])) for name in _ASKED}
     stored = {row["id"]: row["email"] for row in rows["people"]}
+    fay = Identity("email", _email("fay")), Identity("customer_number", str(_NUMBERS["fay"]))
     limit = Rule("limit", Before("written_at", _CUTOFF), Action.ERASE, "trial-limit")
     return World(
         system=_system(),
@@ -321,8 +347,12 @@ def _world(extra_remarks: tuple[Row, ...]) -> World:
         ),
         contacts=frozenset((name, "email", stored[_NUMBERS[name]]) for name in _ASKED),
         links=frozenset((name, "customer_number", str(_NUMBERS[name])) for name in _ASKED)
-        | {("ann", "phone", "+493055510"), ("dan", "phone", "+493055520")},
+        | {("ann", "phone", "+493055510")},
         contested=frozenset({("ben", "phone")}),
+        sharing=(Subject("fay", fay[:1]), Subject("fay and number", fay)),
+        shared=frozenset(
+            {("fay", "people"), ("fay and number", "people"), ("fay and number", "logins")}
+        ),
         mentions=frozenset({("ann", "remarks", ("4",), "body")}),
         sweeping=DecisionTable("remarks", (limit, _KEEP)),
         swept=frozenset(("remarks", (str(number),)) for number in (1, 3, 4)),

@@ -13,7 +13,7 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -43,7 +43,7 @@ from dsr_worker.contract import (
     Withheld,
 )
 from dsr_worker.testing.memory.decide import Judge, clock
-from dsr_worker.testing.memory.owners import owned, taken, top
+from dsr_worker.testing.memory.owners import owned, reached, taken, top
 from dsr_worker.testing.memory.rows import RowKey, Store, Tables
 
 _SHORTEST_MENTION: Final = 5  # a shorter number stands in too many texts by chance
@@ -130,12 +130,13 @@ class Memory:
                             yield ContactPoint(subject.ref, kind, str(row[name]))
 
     def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
-        """Further identities from the rows that carry a known one."""
+        """Identities in the rows of the subjects, and a link for every row that is a person."""
         self._called("resolve", subjects)
         for collection in self._system.collections.values():
-            for subject in subjects if collection.yields else ():
+            for subject in subjects if collection.yields or collection.person else ():
                 with self.store.reading() as tables:
-                    links = list(_links(tables, collection, subject, ctx))
+                    own = reached(self._system, tables, collection, subject, ctx)
+                    links = list(_links(tables, collection, subject, own, ctx))
                 yield from links
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
@@ -278,18 +279,25 @@ class Memory:
 
 
 def _links(
-    tables: Tables, collection: Collection, subject: Subject, ctx: Context
+    tables: Tables,
+    collection: Collection,
+    subject: Subject,
+    own: Mapping[RowKey, str],
+    ctx: Context,
 ) -> Iterator[Link]:
-    by_key = {key: kind for kind, key in taken(tables, collection, subject, ctx)}
-    for key, via in by_key.items():
+    for key, via in own.items():
+        if collection.person:
+            found_by = Identity(via, subject.values(via)[0])
+            yield Link(subject.ref, found_by, collection.name, key, via)
         for kind, name in collection.yields.items():
             value = tables.rows[collection.name][key].get(name)
             identity = ctx.canonical(kind, str(value)) if value is not None else None
-            if identity is None or identity in subject.values(kind):
+            if identity is None:
                 continue
             same = tables.keys(collection.name, name, identity, kind, partial(ctx.canonical, kind))
-            owners = len(set(same) - by_key.keys())
-            yield Link(subject.ref, Identity(kind, identity), collection.name, key, via, owners)
+            owners = len(set(same) - own.keys())
+            if owners or identity not in subject.values(kind):
+                yield Link(subject.ref, Identity(kind, identity), collection.name, key, via, owners)
 
 
 def _record(collection: Collection, subject: Subject, key: RowKey, row: dict[str, Any]) -> Record:

@@ -170,7 +170,7 @@ class Judge:
         masked = {
             name: self._masked(mask, ref, row[name])
             for name, mask in rule.masks.items()
-            if row.get(name) is not None and not mask.holds(row[name])
+            if not mask.holds(row.get(name))
         }
         if masked:
             self.changes.append((collection.name, key, row | masked))

@@ -17,13 +17,22 @@ def owned(
     system: System, tables: Tables, collection: Collection, subject: Subject, ctx: Context
 ) -> list[RowKey]:
     """The keys of the rows that belong to a subject, by their own fields or by their parents."""
-    found = dict.fromkeys(key for _, key in taken(tables, collection, subject, ctx))
+    return list(reached(system, tables, collection, subject, ctx))
+
+
+def reached(
+    system: System, tables: Tables, collection: Collection, subject: Subject, ctx: Context
+) -> dict[RowKey, str]:
+    """Those keys, each with the kind of identity by which it, or the row above it, was found."""
+    found: dict[RowKey, str] = {}
+    for via, key in taken(tables, collection, subject, ctx):
+        found.setdefault(key, via)
     if (parent := collection.parent) is not None:
         above = system.collections[parent.collection]
-        for key in owned(system, tables, above, subject, ctx):
-            row = tables.rows[above.name][key]
-            found |= dict.fromkeys(children(tables, collection, row))
-    return list(found)
+        for key, via in reached(system, tables, above, subject, ctx).items():
+            for child in children(tables, collection, tables.rows[above.name][key]):
+                found.setdefault(child, via)
+    return found
 
 
 def children(tables: Tables, collection: Collection, above: dict[str, Any]) -> list[RowKey]:

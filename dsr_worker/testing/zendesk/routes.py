@@ -123,11 +123,19 @@ def _comments(call: Call) -> tuple[int, Payload]:
 
 
 def _with_urls(call: Call, comment: Row) -> Row:
-    files = [
-        f | {"content_url": f"{call.base_url}/attachments/token/{f['id']}/?name={f['id']}"}
-        for f in comment["attachments"]
-    ]
-    return comment | {"attachments": files}
+    return comment | {"attachments": [_with_url(call, f) for f in comment["attachments"]]}
+
+
+def _with_url(call: Call, file: Row) -> Row:
+    place = f"{call.base_url}/attachments/token/{file['id']}/?name={file['id']}"
+    return file | {"content_url": place}
+
+
+def _attachment(call: Call) -> tuple[int, Payload]:
+    """A file by its number alone, wherever its ticket is."""
+    if call.ids[0] not in call.desk.file_rows:
+        raise not_found()
+    return 200, {"attachment": _with_url(call, call.desk.file_rows[call.ids[0]])}
 
 
 def _bin(call: Call) -> tuple[int, Payload]:
@@ -282,6 +290,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
         f"{_V2}/tickets/(id)/comments/(id)/attachments/(id)/redact",
         lambda c: (200, {"attachment": c.desk.redact_file(*c.ids)}),
     ),
+    ("GET", f"{_V2}/attachments/(id)", _attachment),
     (
         "PUT",
         f"{_V2}/comment_redactions/(id)",

@@ -63,6 +63,7 @@ class Helpdesk:
     tickets: dict[int, Row] = field(default_factory=dict)
     comments: dict[int, list[Row]] = field(default_factory=dict)
     files: dict[int, bytes] = field(default_factory=dict)
+    file_rows: dict[int, Row] = field(default_factory=dict)
     bin: dict[int, Row] = field(default_factory=dict)
     purged: set[int] = field(default_factory=set)
     compliance: dict[int, list[Row]] = field(default_factory=dict)
@@ -166,6 +167,7 @@ class Helpdesk:
         content = base64.b64decode(given.get("content_b64", ""))
         file = file_row(given, self._id(given.get("id")), len(content))
         self.files[file["id"]] = content
+        self.file_rows[file["id"]] = file
         return file
 
     def _index(self, ticket_id: int) -> None:
@@ -358,6 +360,7 @@ class Helpdesk:
             self._comment_ticket.pop(comment["id"])
             for file in comment["attachments"]:
                 self.files.pop(file["id"])
+                self.file_rows.pop(file["id"])
         self._changed_s.pop(ticket_id)
         self.purged.add(ticket_id)
 
