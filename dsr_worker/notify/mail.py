@@ -5,11 +5,15 @@ not have been taken (the connection broke after the content began to travel); it
 decision to send it again. The Message-ID follows from the operation id, so that a doubled mail can
 be recognised by whoever receives it. Server replies are read for their codes alone: they may quote
 addresses, so no text of theirs goes anywhere.
+
+A server that cannot be used as configured (TLS not offered, certificate not trusted, login refused)
+is TRANSIENT for every message, is named in the log, and is told neither password nor address.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import smtplib
 import ssl
@@ -26,6 +30,8 @@ from enum import StrEnum
 from dsr_worker.notify.texts import MailText, Texts
 from dsr_worker.organisation import Mail
 
+_log = logging.getLogger(__name__)
+
 _TIMEOUT_S = 20.0
 _MAX_ADDRESS = 320  # RFC 5321, 4.5.3.1: 64 octets, @, 255 octets
 _SENDABLE = re.compile(r"[^\s\x00-\x1f\x7f<>,;:\"()\[\]\\@]+@[^\s\x00-\x1f\x7f<>,;:\"()\[\]\\@]+")
@@ -36,6 +42,15 @@ _WILL_FORWARD = 251
 _GO_ON = 354
 _PERMANENT = 500
 _CLOSING = 421  # RFC 5321, 4.2.3: the server closes the channel
+_TROUBLES: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLCertVerificationError, "certificate_not_trusted"),
+    (ssl.SSLError, "tls_failed"),
+    (smtplib.SMTPAuthenticationError, "login_refused"),
+    (smtplib.SMTPResponseException, "unreachable"),
+    (smtplib.SMTPServerDisconnected, "unreachable"),
+    (smtplib.SMTPException, "tls_or_login_not_offered"),  # nothing that both sides know
+    (UnicodeError, "login_not_ascii"),
+)
 _UNREACHABLE = (OSError, smtplib.SMTPException)  # SMTPException is an OSError, told for the reader
 
 
@@ -67,7 +82,11 @@ class MailSession:
         to = message["To"].addresses[0].addr_spec
         try:
             smtp = self._smtp or self._connect()
-            self._smtp = smtp
+        except (*_UNREACHABLE, UnicodeError) as error:
+            _log.warning("mail_server_unusable", extra={"code": _trouble(error)})
+            return Sent.TRANSIENT
+        self._smtp = smtp
+        try:
             options = _options(smtp, to)
             refusal = _envelope(smtp, self._settings.sender, to, options)
         except smtplib.SMTPNotSupportedError:
@@ -217,6 +236,11 @@ def message_id(operation: str, sender: str) -> str:
     """The Message-ID of an operation: the same each time it is carried out."""
     digest = hashlib.sha256(operation.encode()).hexdigest()[:32]
     return f"<{digest}@{sender.rpartition('@')[2]}>"
+
+
+def _trouble(error: Exception) -> str:
+    """Why a server cannot be used; its own words stay where they are."""
+    return next((code for kind, code in _TROUBLES if isinstance(error, kind)), "unreachable")
 
 
 def _options(smtp: smtplib.SMTP, to: str) -> tuple[str, ...]:
