@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,6 +24,7 @@ from tests.acceptance.judge import (
     truth_of,
 )
 from tests.acceptance.processes import ProcessRoom
+from tests.acceptance.servers import servers_over_tcp
 from tests.acceptance.world import World, secrets_of
 
 READERS = (Shop.FULL, Shop.SHARED_PHONE[1], Shop.DROP_TABLE)
@@ -43,28 +46,33 @@ def staffed(
     s3_endpoint: str,
     smtp_sink: real.SmtpSink,
 ) -> Iterator[ProcessRoom]:
-    """An installation with workers at work, in each of the two ways to run it."""
+    """An installation with workers at work: on its own services, or on servers reached by TCP."""
     secrets = secrets_of(world, real.S3_KEY, real.S3_SECRET)
     files = configuration(folder, world, s3_endpoint, smtp_sink.port)
-    own = Services(folder / "data") if request.param == "embedded" else None
-    try:
-        if own is not None:
-            room = ProcessRoom(folder, own.start(), secrets, **files)
-            room.start()
-        else:
-            database: Callable[[], str] = request.getfixturevalue("database")
-            endpoints = Endpoints(database(), request.getfixturevalue("redis_url"))
-            room = ProcessRoom(folder, endpoints, secrets, **files)
-            redis_url = endpoints.redis_url or ""
-            room.start(DSR_LEDGER_DSN=endpoints.ledger_dsn, DSR_REDIS_URL=redis_url)
+    embedded = request.param == "embedded"
+    running = embedded_in(folder / "data") if embedded else servers_over_tcp(folder / "servers")
+    with running as endpoints:
+        room = ProcessRoom(folder, endpoints, secrets, **files)
+        told = {
+            "DSR_LEDGER_DSN": endpoints.ledger_dsn,
+            "DSR_REDIS_URL": endpoints.redis_url or "",
+        }
+        room.start(**({} if embedded else told))
         try:
             yield room
         finally:
             room.supervisor.stop()
             room.close()
+
+
+@contextmanager
+def embedded_in(folder: Path) -> Iterator[Endpoints]:
+    """The services that start by themselves where nothing is configured."""
+    own = Services(folder)
+    try:
+        yield own.start()
     finally:
-        if own is not None:
-            own.remove()
+        own.remove()
 
 
 @pytest.mark.slow
@@ -97,3 +105,12 @@ def test_the_main_job_through_real_processes(
         assert staffed.outcomes(ref) == rows_by_outcome(truth)
         if not truth.held:
             assert_only_mentions_are_left(after, truth)
+    assert_addresses_stay_secret(staffed)
+
+
+def assert_addresses_stay_secret(staffed: ProcessRoom) -> None:
+    """The passwords of ledger and broker are in no word of a worker or its supervisor."""
+    endpoints = staffed.office.endpoints
+    for address in (endpoints.ledger_dsn, endpoints.redis_url or ""):
+        password = urlsplit(address).password
+        assert password is None or password not in staffed.words()
