@@ -9,6 +9,8 @@
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 project_python=$project/.venv/bin/python
 
+unset PYTHONDONTWRITEBYTECODE  # this environment is the project's own, and its starts are many
+
 _say() { printf '%s\n' "$*" >&2; }
 _stop() { _say "" "Cannot set up the environment: $1"; shift; for _line in "$@"; do _say "  $_line"; done; exit 1; }
 
@@ -58,7 +60,13 @@ _install() {
         -r "$project/requirements/dev.txt" >"$log" 2>&1 \
       && "$project_python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation \
         -e "$project" >>"$log" 2>&1
-  fi
+  fi && _compile
+}
+
+# All at once and side by side: otherwise every process that starts until then compiles what it imports.
+_compile() {
+  "$project_python" -m compileall -q -j 2 "$("$project_python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    "$project/dsr_worker" "$project/connectors" >/dev/null 2>&1 || true  # a package may carry templates that are no Python
 }
 
 _explain_failed_install() {

@@ -11,20 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from dsr_worker.ledger.migrations import HEAD
 
 
 class Cursor(Protocol):
@@ -93,7 +90,6 @@ class Json(psycopg2.extras.Json):
         return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-_MIGRATION_LOCK = 0x6473725F6D6967  # any fixed number of our own
 _OPTIONS = (
     "-c statement_timeout=60000 -c lock_timeout=15000 "
     "-c idle_in_transaction_session_timeout=20000 -c timezone=UTC"
@@ -194,36 +190,23 @@ class Ledger:
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe to call from many processes at once; idempotent."""
+        from dsr_worker.ledger import migrating  # noqa: PLC0415 - Alembic loads slowly, and few migrate
+
         with self.engine.connect() as connection:
-            connection.exec_driver_sql("SET lock_timeout = 0")
-            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
-            connection.commit()
-            try:
-                config = _alembic()
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                connection.commit()
-            finally:
-                connection.rollback()
-                connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_MIGRATION_LOCK,))
-                connection.commit()
+            migrating.upgrade(connection)
             connection.invalidate()
 
     def require_schema(self) -> None:
         """Raise SchemaOutdated when the schema is older or newer than this version's."""
-        with self.engine.connect() as connection:
-            have = MigrationContext.configure(connection).get_current_revision()
-        want = ScriptDirectory.from_config(_alembic()).get_current_head()
-        if have != want:
-            message = f"the ledger's schema is {have or 'empty'}, not {want}; run `dsr migrate`"
+        with self.transaction() as cursor:
+            cursor.execute("SELECT to_regclass('alembic_version') IS NOT NULL AS there")
+            have = None
+            if cursor.fetchone().there:
+                cursor.execute("SELECT max(version_num) AS revision FROM alembic_version")
+                have = cursor.fetchone().revision
+        if have != HEAD:
+            message = f"the ledger's schema is {have or 'empty'}, not {HEAD}; run `dsr migrate`"
             raise SchemaOutdated(message)
 
 
 _UNKNOWN = psycopg2.extensions.TRANSACTION_STATUS_UNKNOWN
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("path_separator", "os")
-    return config

@@ -20,8 +20,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import httpx
-
 from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.ledger import Ledger, warnings
@@ -184,6 +182,8 @@ def _todo(warning: RaisedWarning) -> str:
 
 
 def _post(address: str, told: dict[str, Any]) -> bool:
+    import httpx  # noqa: PLC0415 - loads slowly, and few chains have a webhook
+
     try:
         answer = httpx.post(address, json=told, timeout=_WEBHOOK_TIMEOUT_S, follow_redirects=False)
     except httpx.HTTPError:

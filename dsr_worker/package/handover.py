@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyrage  # type: ignore[import-untyped]  # ships no types; used here alone
-import pyzipper
 
 from dsr_worker.package.archive import MANIFEST
 from dsr_worker.package.check import digest_of, manifest_of, verify_package
@@ -77,6 +76,8 @@ def hand_over(package: BinaryIO, to: Path, *, method: Method, secret: str) -> Ha
 
 
 def _write_aes_zip(package: BinaryIO, out: BinaryIO, passphrase: str) -> None:
+    import pyzipper  # noqa: PLC0415 - loads slowly, and most processes hand nothing over
+
     if len(passphrase) < MIN_PASSPHRASE:
         raise PackageRefused(
             f"The passphrase needs at least {MIN_PASSPHRASE} characters: have one made."

@@ -12,12 +12,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from alembic.script import ScriptDirectory
 
 from dsr_worker.contract import Configuration, LeaseLost
 from dsr_worker.engine import upkeep
 from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.engine.sealing import seal_events
-from dsr_worker.ledger import jobs, slots, steps
+from dsr_worker.ledger import jobs, migrating, migrations, slots, steps
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Job, Move, StepResult
 from dsr_worker.ledger.statements import ALONE_LIMIT
@@ -504,3 +505,9 @@ def test_every_event_is_sealed_once_whatever_is_looked_at(room: EngineRoom) -> N
     )
     assert {row.times for row in covered} == {1}
     assert len(covered) == sum(row.head_seq for row in room.rows("SELECT head_seq FROM jobs"))
+
+
+def test_the_schema_that_is_asked_for_is_the_newest_migration() -> None:
+    """The revision a process asks for without Alembic is the one that Alembic brings about."""
+    newest = ScriptDirectory.from_config(migrating.scripts()).get_current_head()
+    assert newest == migrations.HEAD
