@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsr_worker.breach import Assessing, BreachCourse, BreachDesk, Declaring, Sending
 from dsr_worker.datamap import Maps, load_systems
 from dsr_worker.documents import DocumentError, read_file
 from dsr_worker.domain.retention import CalendarPeriod
-from dsr_worker.doorbell import Doorbell
 from dsr_worker.embedded import Endpoints, Services
 from dsr_worker.engine import crash
 from dsr_worker.engine.assembly import Assembly
@@ -57,6 +57,9 @@ from dsr_worker.sweep.course import SweepCourse
 from dsr_worker.sweep.decisions import SweepDecisions
 from dsr_worker.sweep.firing import Firing
 from dsr_worker.vault import KeyRing
+
+if TYPE_CHECKING:
+    from dsr_worker.doorbell import Doorbell
 
 ORGANISATION = "organisation.yaml"
 _DESK_SLOTS = 2
@@ -208,6 +211,8 @@ class Office:
         if self.endpoints.redis_url is None:
             return
         if self._doorbell is None:
+            from dsr_worker.doorbell import Doorbell  # noqa: PLC0415 - most commands ring for nothing
+
             self._doorbell = Doorbell(self.endpoints.redis_url, self.systems, _not_here)
         self._doorbell.ring(slots.to_ring(self.ledger, systems))
 

@@ -237,3 +237,15 @@ def test_the_scripts_are_useful_by_themselves() -> None:
             [sys.executable, str(scripts / name), "--help"], capture_output=True, check=False
         )
         assert (done.returncode, b"Usage: dsr" in done.stdout) == (0, True), done.stderr
+
+
+def test_submitting_loads_neither_queue_nor_connector() -> None:
+    """What takes a request in starts without the queue's library, S3's, and any connector."""
+    code = (
+        "import sys, dsr_worker.cli.submitting\n"
+        "heavy = {'dramatiq','boto3','botocore','connectors'}\n"
+        "loaded = heavy & {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
