@@ -24,11 +24,15 @@ from dsr_worker.embedded import Supervisor
 from dsr_worker.testing.memory import store
 from tests.faults import tally
 from tests.faults.parts import CONNECTORS
+from tests.faults.watch import Watch
 from tests.integration.engine_room import CRM, FILES, KEYS, ORGANISATION, EngineRoom
 
 ROOT = Path(__file__).parents[2]
 AUTOMATIC = ORGANISATION.replace("erasure: second_actor", "erasure: automatic")
 RESUMED_WITHIN_S = 60.0
+"""Promised: from a worker's death until another one works."""
+PATIENCE_S = 300.0
+"""How long a drill may wait for its own end: the machine's business, and no promise."""
 
 _TEXTS = """
     purpose: Trial.
@@ -233,7 +237,11 @@ class DrillRoom(EngineRoom):
 
     # ---- looking
 
-    def wait(self, what: Callable[[], bool], within_s: float = RESUMED_WITHIN_S) -> float:
+    def watch(self) -> Watch:
+        """Enter it around deaths: it tells how soon each was made good."""
+        return Watch(self.dsn)
+
+    def wait(self, what: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
         """Wait until something is so; the seconds it took."""
         began = time.monotonic()
         while not what():

@@ -11,6 +11,7 @@ import pytest
 
 from dsr_worker.contract import Identity
 from dsr_worker.domain.hold import RowsHeld
+from dsr_worker.people import digest_of
 from tests.faults.room import email
 from tests.integration.engine_room import KEYS, EngineRoom
 
@@ -54,20 +55,21 @@ def an_invoice(key: str, issued_on: str) -> dict[str, Any]:
     return {"id": key, "customer_id": "1", "name": "n", "total": "1", "issued_on": issued_on}
 
 
-def a_second_account(room: EngineRoom) -> None:
-    """The person opens a second account with the same address: a new customer number."""
-    add(
-        room,
-        "customers",
-        {
-            "id": "77",
-            "email": email(1),
-            "name": "n",
-            "phone": None,
-            "country": "DE",
-            "created_at": "2026-11-20T00:00:00",
-        },
-    )
+def a_customer(number: str, phone: str | None) -> dict[str, Any]:
+    """A customer with the address of person 1."""
+    return {
+        "id": number,
+        "email": email(1),
+        "name": "n",
+        "phone": phone,
+        "country": "DE",
+        "created_at": "2020-01-01T00:00:00",
+    }
+
+
+def another_phone(room: EngineRoom) -> None:
+    """The person has a phone on file that nobody knew of."""
+    change(room, "customers", "1", a_customer("1", "+49 30 7777777"))
 
 
 def eleven_more(room: EngineRoom) -> None:
@@ -96,7 +98,7 @@ def a_new_keep(room: EngineRoom) -> None:
 
 
 VOID = {
-    "new_identity": a_second_account,
+    "new_identity": another_phone,
     "over_bound": eleven_more,
 }
 STANDS = {"fewer": fewer, "ten_more": ten_more, "hold": a_new_hold, "keep": a_new_keep}
@@ -118,6 +120,29 @@ def test_an_approval_is_void_when_the_effect_would_reach_further(
     room.approve(ref)
     room.settle()
     assert room.job(ref)["state"] == "ready", room.steps(ref)
+
+
+def test_a_second_customer_of_the_same_address_stops_the_approved_erasure(
+    room: EngineRoom,
+) -> None:
+    """Who is meant is a person's choice again, before any effect; what follows is approved anew."""
+    ref = planned(room)
+    room.approve(ref)
+    add(room, "customers", a_customer("77", None))
+    before = room.system("crm").dump()
+    room.settle()
+    assert ("confirm", "crm", 4, "needs_human", "several_people") in room.steps(ref)
+    assert room.system("crm").dump() == before
+    digest = digest_of("choose", ref, kind="customer_number", value="1")
+    signed = room.sign("anna", "choose", ref, digest)
+    room.office.decisions.choose(ref, "customer_number", "1", signed)
+    room.settle()
+    assert room.job(ref)["state"] == "awaiting_approval", room.steps(ref)
+    assert room.job(ref)["approved_by"] is None
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+    assert room.system("crm").dump()["customers"][("77",)] == before["customers"][("77",)]
 
 
 def voided(room: EngineRoom, ref: str, code: str, first: str) -> None:
