@@ -181,7 +181,7 @@ class Installation:
         """Real worker processes, alive and ticking; the id of their parent."""
         before = self._highest_worker()
         words = (self.folder / "worker.log").open("ab")
-        argv = [sys.executable, "-m", "dramatiq", "dsr_worker.queue.worker"]
+        argv = [sys.executable, "-m", "dsr_worker.queue"]
         argv += ["--processes", str(processes), "--threads", str(THREADS)]
         process = subprocess.Popen(  # noqa: S603 - our own program
             argv,

@@ -25,7 +25,7 @@ from dsr_worker.ledger import Ledger, instances, reports
 from dsr_worker.settings import Settings
 from dsr_worker.vault import KeyRing
 
-_WORKER = "dsr_worker.queue.worker"
+_WORKER = "dsr_worker.queue"
 _START_TIMEOUT_S = 90.0
 _POLL_S = 0.2
 _BROKER_TIMEOUT_S = 3
@@ -79,7 +79,7 @@ def _start_services(settings: Settings, *, trial: bool) -> None:
 def _argv(settings: Settings, workers: int | None) -> list[str]:
     processes = workers or settings.worker_processes
     threads = settings.worker_threads
-    return [sys.executable, "-m", "dramatiq", _WORKER, "-p", str(processes), "-t", str(threads)]
+    return [sys.executable, "-m", _WORKER, "-p", str(processes), "-t", str(threads)]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

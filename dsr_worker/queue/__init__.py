@@ -1,1 +1,1 @@
-"""Worker processes as Dramatiq runs them: `dramatiq dsr_worker.queue.worker`."""
+"""Worker processes as Dramatiq runs them: `python -m dsr_worker.queue -p PROCESSES -t THREADS`."""

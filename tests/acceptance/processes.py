@@ -22,7 +22,7 @@ _PATIENCE_S: Final = 90.0
 _STARTING_S: Final = 45.0
 _POLL_S: Final = 0.1
 _STILL: Final = 3  # looks in a row that find no work
-_WORKER: Final = ("-m", "dramatiq", "dsr_worker.queue.worker", "-p", "1", "-t", "4")
+_WORKER: Final = ("-m", "dsr_worker.queue", "-p", "1", "-t", "4")
 
 
 class ProcessRoom(EngineRoom):
