@@ -74,7 +74,7 @@ def test_a_declaration_is_made_once(room: BreachRoom) -> None:
         ({"scopes": {"crm": (LeakScope("custmers", ()),)}}, "no collection custmers"),
         ({"scopes": {"crm": (LeakScope("customers", ("mail",)),)}}, "no field mail"),
         ({"aware_at": datetime(2099, 1, 1, tzinfo=UTC)}, "future"),
-        ({"markets": ("DEU",)}, "DEU"),
+        ({"markets": ("DEU",)}, "unknown country"),
         ({"texts": {"en": {"natur": "x"}}}, "no part natur"),
     ],
 )
