@@ -281,8 +281,8 @@ def _program(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # it has nothing to lose, and its open connections would keep it
+        process.wait()
         if process.stdout is not None:
             process.stdout.close()
 
