@@ -284,9 +284,7 @@ class Workshop:
             "sweep_plan": sweeping.plan,
             "sweep_apply": sweeping.apply,
             "sweep_recount": sweeping.recount,
-            "sweep_certify": SweepCertifying(
-                office.ledger, office.keys, office.store, own.controller.name
-            ),
+            "sweep_certify": SweepCertifying(office.ledger, office.keys, office.store, own),
         }
 
     def _advance(self, cursor: Cursor, jobs: Sequence[Job]) -> Sequence[Move]:

@@ -21,12 +21,10 @@ from dsr_worker.evidence import (
     Certificate,
     CollectionResult,
     Deferred,
-    Ground,
     Kept,
     MentionsLeft,
     Requery,
     SystemResult,
-    Words,
     build_certificate,
     words,
 )
@@ -37,7 +35,7 @@ from dsr_worker.ledger.answers import Accounted, Answer, Promise
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Move, StepResult
 from dsr_worker.organisation import Organisation
-from dsr_worker.package.grounds import explained
+from dsr_worker.package.grounds import certified
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import KeyRing
 
@@ -174,7 +172,9 @@ class Certifying:
             mentions=_mentions(results),
             packages_destroyed=self._earlier(job.id),
             denial_grounds=tuple(grounds),
-            grounds=tuple(_ground(batch, job.law, code, used) for code in grounds),
+            grounds=tuple(
+                certified(code, used, job.law, batch.frozen.decisions.values()) for code in grounds
+            ),
             not_asked=_not_asked(batch, member),
             contested=tuple(plan.get("contested", ())),
             language=used.language,
@@ -246,13 +246,6 @@ def _not_asked(batch: Batch, member: Member) -> tuple[str, ...]:
 def _in_language(texts: Mapping[str, str], language: str) -> str:
     """A text in a language, else in the first there is: another language says more than none."""
     return texts.get(language) or next(iter(texts.values()), "")
-
-
-def _ground(batch: Batch, law: str | None, code: str, used: Words) -> Ground:
-    decisions = batch.frozen.decisions.values()
-    cited = next((c for d in decisions if (c := d.citation(code)) is not None), None)
-    said, citation = explained(code, used, law, cited)
-    return Ground(code, said, citation)
 
 
 def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:

@@ -6,11 +6,13 @@ code that no law and no table knows is read aloud; nothing here fails for one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from dsr_worker.domain.decision import Decisions
 from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
-from dsr_worker.evidence import Words, words
+from dsr_worker.evidence import Ground, Words, words
 from dsr_worker.statutes import UnknownNameError, load_pack, retention_rules
 from dsr_worker.statutes.model import ExemptionRow, RetentionRow
 
@@ -28,6 +30,13 @@ class Explained(NamedTuple):
 def explained(code: str, used: Words, law: str | None, citation: str | None = None) -> Explained:
     """A ground in words. `citation` is the source that a retention policy names for its rule."""
     return _explained(code, used.language, law, citation or "")
+
+
+def certified(code: str, used: Words, law: str | None, decisions: Iterable[Decisions]) -> Ground:
+    """A ground as a certificate tells it, with the source that the decisions name for it."""
+    cited = next((c for d in decisions if (c := d.citation(code)) is not None), None)
+    said, citation = explained(code, used, law, cited)
+    return Ground(code, said, citation)
 
 
 @lru_cache(1024)

@@ -22,11 +22,14 @@ from dsr_worker.evidence import (
     Requery,
     SystemResult,
     build_certificate,
+    words,
 )
 from dsr_worker.ledger import Ledger, answers
 from dsr_worker.ledger.answers import Accounted, Answer
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, StepResult
+from dsr_worker.organisation import Organisation
+from dsr_worker.package.grounds import certified
 from dsr_worker.store import Store, new_name
 from dsr_worker.sweep.course import RECOUNT
 from dsr_worker.vault import KeyRing
@@ -37,11 +40,14 @@ CERTIFICATE = "certificate"  # kind of answer, and the purpose under which it is
 class SweepCertifying:
     """The performer of `sweep_certify` steps."""
 
-    def __init__(self, ledger: Ledger, keys: KeyRing, store: Store, controller: str) -> None:
+    def __init__(
+        self, ledger: Ledger, keys: KeyRing, store: Store, organisation: Organisation
+    ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._store = store
-        self._controller = controller
+        self._controller = organisation.controller.name
+        self._words = words(organisation.languages[0])
 
     def __call__(self, batch: Batch) -> Sequence[StepResult]:
         """A certificate for each sweep of the batch. A repeat replaces it."""
@@ -66,6 +72,7 @@ class SweepCertifying:
     def _certificate(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> Certificate:
         job, facts = member.job, member.job.facts
         systems = sorted({*(job.plan or {}).get("systems", ()), *(r.system for r in rows)})
+        grounds = sorted({r.ground for r in rows if r.ground and _stays(r)})
         return Certificate(
             kind="sweep",
             number=f"{job.ref}-{member.claim.round}",
@@ -83,7 +90,12 @@ class SweepCertifying:
                 _system(batch, member, name, [r for r in rows if r.system == name])
                 for name in systems
             ),
-            denial_grounds=tuple(sorted({r.ground for r in rows if r.ground and _stays(r)})),
+            denial_grounds=tuple(grounds),
+            grounds=tuple(
+                certified(code, self._words, None, batch.frozen.decisions.values())
+                for code in grounds
+            ),
+            language=self._words.language,
         )
 
 

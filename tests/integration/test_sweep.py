@@ -232,7 +232,11 @@ def test_a_hold_placed_after_approval_keeps_its_rows(make: Make) -> None:
     assert room.job(ref)["state"] == "closed", room.steps(ref)
     assert "old-1" in room.left()
     assert not {"old-0", "old-2"} & room.left()
-    (system,) = room.certificate(ref)["systems"]
+    certificate = room.certificate(ref)
+    (ground,) = certificate["grounds"]
+    assert ground["code"] == "ER_LEGAL_CLAIMS"
+    assert "_" not in ground["words"]
+    (system,) = certificate["systems"]
     (carts,) = system["collections"]
     assert (carts["erased"], [(k["rows"], k["ground"]) for k in carts["kept"]]) == (
         2,
