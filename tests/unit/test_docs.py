@@ -17,6 +17,7 @@ from dsr_worker.cli import dsr, faults
 from dsr_worker.cli.desk import Opening
 from dsr_worker.contract import Context, Finding, Record, Subject, System
 from dsr_worker.datamap import read_system
+from dsr_worker.domain.request import diagram
 from dsr_worker.policies import read_policy
 from dsr_worker.registry import Registry
 from dsr_worker.settings import Settings
@@ -125,3 +126,8 @@ def test_the_page_of_the_command_line_names_every_command() -> None:
         assert f"dsr {name}" in text, name
         inner = list(command.commands) if isinstance(command, click.Group) else []
         assert set(inner) <= words, name
+
+
+def test_the_states_are_drawn_as_the_code_goes() -> None:
+    """The page with the states of a case is the transitions that are allowed, and no others."""
+    assert diagram() in (DOCS / "states.md").read_text("utf-8")
