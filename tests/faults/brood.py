@@ -1,14 +1,15 @@
 """Worker processes made by fork, each killed by itself at one pass of one crash point.
 
 Why: starting Python anew for each of fifty kills would take minutes. In: a line `point:n` on
-standard input. Out: a line with the child's fate: the signal that ended it, or 0. Nothing is
-connected before the fork.
+standard input. Out: a line with the child's fate: the signal that ended it, or 0. Connectors are
+made before the fork and connected after it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 
 from dsr_worker.bootstrap import Workshop, open_office
 from dsr_worker.engine import crash
@@ -35,6 +36,9 @@ def main() -> None:
     """One child a line, until the input ends."""
     office = open_office(Settings(), registry=Registry(dict(CONNECTORS)))
     workshop = Workshop(office)
+    frozen = office.materials.frozen(office.materials.freeze(None, datetime.now(UTC)))
+    for system in frozen.mapped:
+        office.materials.connector(frozen, system)
     office.ledger.dispose()
     print("ready", flush=True)  # noqa: T201 - it is how the drill is answered
     for line in sys.stdin:

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from connectors.helpdesk import Zendesk
+from connectors.s3 import S3
 from dsr_worker.engine import context, drain, leases
 from dsr_worker.ledger import statements
 from dsr_worker.testing.memory import Memory
+from tests.faults.careless import CarelessS3, CarelessZendesk
 from tests.faults.tally import Tally
 
-CONNECTORS: Final[dict[str, type[Any]]] = {"memory": Memory, "tally": Tally}
+CONNECTORS: Final[dict[str, type[Any]]] = {
+    "memory": Memory,
+    "tally": Tally,
+    "s3": S3,
+    "zendesk": Zendesk,
+    "careless-s3": CarelessS3,
+    "careless-zendesk": CarelessZendesk,
+}
 
 
 def shorten_leases(lease_s: float) -> None:

@@ -34,7 +34,7 @@ RESUMED_WITHIN_S = 60.0
 PATIENCE_S = 300.0
 """How long a drill may wait for its own end: the machine's business, and no promise."""
 
-_TEXTS = """
+TEXTS = """
     purpose: Trial.
     legal_basis: Contract.
     recipients: [nobody]
@@ -57,7 +57,7 @@ collections:
       email: {{category: user.contact.email, mask: tombstone}}
       name: {{category: user.name, mask: {{constant: erased}}}}
       joined_at: user.account
-{_TEXTS}
+{TEXTS}
   bills:
     source: {{table: bills}}
     key: [id]
@@ -71,7 +71,7 @@ collections:
       name: {{category: user.name, mask: {{constant: erased}}}}
       total: user.financial
       issued_on: user.financial
-{_TEXTS}
+{TEXTS}
   visits:
     source: {{table: visits}}
     key: [id]
@@ -81,7 +81,7 @@ collections:
       id: user.unique_id
       member_id: user.unique_id
       note: {{category: user.content, free_text: true}}
-{_TEXTS}
+{TEXTS}
 """
 CLUB_TABLES = """
 CREATE TABLE members (id int PRIMARY KEY, email text, name text, joined_at timestamptz);
@@ -110,11 +110,79 @@ collections:
     class: loyalty
     fields:
       id: user.unique_id
-{_TEXTS}
+{TEXTS}
 """
 
 
-class DrillRoom(EngineRoom):
+class WithBrood(EngineRoom):
+    """An installation whose work can be done by children that die."""
+
+    dsn: str
+    folder: Path
+    redis_url: str | None = None
+    brood_pid: int = 0
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a worker process of this installation is started with."""
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("DSR_", "DRILL_"))},
+            "PYTHONPATH": str(ROOT),
+            "DSR_CONFIG_DIR": str(self.settings.config_dir),
+            "DSR_DATA_DIR": str(self.settings.data_dir),
+            "DSR_STORE": str(self.settings.store),
+            "DSR_LEDGER_DSN": self.dsn,
+            "DSR_REDIS_URL": self.redis_url or "",
+            "DSR_TICK_S": "0.3",
+            "dramatiq_worker_timeout": "100",
+            "dramatiq_queue_prefetch": "4",
+            **more,
+        }
+
+    @contextlib.contextmanager
+    def brood(self) -> Iterator[Callable[[str], int]]:
+        """Call it with `point:n`: a child works and is killed there; the signal, or 0."""
+        argv = [sys.executable, "-m", "tests.faults.brood"]
+        log = (self.folder / "brood.log").open("wb")
+        with (
+            log,
+            subprocess.Popen(
+                argv,
+                env=self.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdin is not None
+            assert process.stdout is not None
+            self.brood_pid = process.pid
+            entering, leaving = process.stdin, process.stdout
+
+            def crash(spec: str) -> int:
+                entering.write(spec + "\n")
+                entering.flush()
+                return int(leaving.readline())
+
+            try:
+                assert leaving.readline() == "ready\n", (self.folder / "brood.log").read_text()
+                yield crash
+            finally:
+                entering.close()
+                process.wait(20)
+
+    def watch(self) -> Watch:
+        """Enter it around deaths: it tells how soon each was made good."""
+        return Watch(self.dsn)
+
+    def end_child(self) -> None:
+        """SIGKILL the child that works now."""
+        listed = Path(f"/proc/{self.brood_pid}/task/{self.brood_pid}/children").read_text()
+        for pid in listed.split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+class DrillRoom(WithBrood):
     """An installation that worker processes share with the test."""
 
     def __init__(
@@ -166,22 +234,6 @@ class DrillRoom(EngineRoom):
 
     # ---- processes
 
-    def environment(self, **more: str) -> dict[str, str]:
-        """What a worker process of this installation is started with."""
-        return {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("DSR_", "DRILL_"))},
-            "PYTHONPATH": str(ROOT),
-            "DSR_CONFIG_DIR": str(self.settings.config_dir),
-            "DSR_DATA_DIR": str(self.settings.data_dir),
-            "DSR_STORE": str(self.settings.store),
-            "DSR_LEDGER_DSN": self.dsn,
-            "DSR_REDIS_URL": self.redis_url or "",
-            "DSR_TICK_S": "0.3",
-            "dramatiq_worker_timeout": "100",
-            "dramatiq_queue_prefetch": "4",
-            **more,
-        }
-
     @contextlib.contextmanager
     def workers(
         self, *points: str, processes: int = 1, threads: int = 4, **more: str
@@ -203,43 +255,7 @@ class DrillRoom(EngineRoom):
         listed = Path(f"/proc/{master}/task/{master}/children").read_text()
         return [int(pid) for pid in listed.split()]
 
-    @contextlib.contextmanager
-    def brood(self) -> Iterator[Callable[[str], int]]:
-        """Call it with `point:n`: a child works and is killed there; the signal, or 0."""
-        argv = [sys.executable, "-m", "tests.faults.brood"]
-        log = (self.folder / "brood.log").open("wb")
-        with (
-            log,
-            subprocess.Popen(
-                argv,
-                env=self.environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            ) as process,
-        ):
-            assert process.stdin is not None
-            assert process.stdout is not None
-            entering, leaving = process.stdin, process.stdout
-
-            def crash(spec: str) -> int:
-                entering.write(spec + "\n")
-                entering.flush()
-                return int(leaving.readline())
-
-            try:
-                assert leaving.readline() == "ready\n", (self.folder / "brood.log").read_text()
-                yield crash
-            finally:
-                entering.close()
-                process.wait(20)
-
     # ---- looking
-
-    def watch(self) -> Watch:
-        """Enter it around deaths: it tells how soon each was made good."""
-        return Watch(self.dsn)
 
     def wait(self, what: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
         """Wait until something is so; the seconds it took."""
