@@ -73,14 +73,16 @@ def new_name(kind: str, on: date) -> str:
 
 
 def open_store(url: str, client: S3Client | None = None) -> Store:
-    """The store of a path, a `file:///…` or an `s3://bucket/prefix` address (`client` for S3)."""
+    """The store of a path, a `file:///…` or an `s3://bucket/prefix` address.
+
+    Without a `client` a bucket is reached as boto3 finds region, credentials and endpoint
+    (`AWS_ENDPOINT_URL_S3` for another endpoint than Amazon's).
+    """
     parts = urlsplit(url)
     if parts.scheme == "s3":
         if not parts.netloc:
             raise StoreError("DSR_STORE names no bucket: write s3://BUCKET/PREFIX.")
-        if client is None:
-            raise StoreError("An S3 store needs a client: set the region and credentials.")
-        return S3Store(parts.netloc, parts.path.strip("/"), client)
+        return S3Store(parts.netloc, parts.path.strip("/"), client or _client())
     if parts.scheme == "file":
         if parts.netloc not in {"", "localhost"}:
             raise StoreError("DSR_STORE names another machine: write file:///PATH.")
@@ -88,6 +90,21 @@ def open_store(url: str, client: S3Client | None = None) -> Store:
     if "://" in url or not url:
         raise StoreError("DSR_STORE is a path, file:///PATH or s3://BUCKET/PREFIX.")
     return LocalStore(Path(url))
+
+
+def _client() -> S3Client:
+    import boto3  # noqa: PLC0415 - loads slowly, and most stores are folders
+    from botocore.config import Config  # noqa: PLC0415 - as above
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
+
+    patience = Config(
+        connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}
+    )
+    try:
+        client: S3Client = boto3.client("s3", config=patience)
+    except BotoCoreError as error:
+        raise StoreError(f"The bucket of the store cannot be reached: {error}") from None
+    return client
 
 
 class _Slice(io.RawIOBase):
@@ -289,12 +306,17 @@ class _Upload(io.RawIOBase):
         self._buffer = bytearray()
         self._upload_id: str | None = None
         self._parts: list[CompletedPartTypeDef] = []
+        self._taken = 0
 
     def writable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self._taken
+
     def write(self, data: ReadableBuffer) -> int:
         view = memoryview(data).cast("B")
+        self._taken += len(view)
         self._buffer += view
         if len(self._buffer) >= _PART_BYTES << (len(self._parts) // _PARTS_PER_SIZE):
             self._send_part()

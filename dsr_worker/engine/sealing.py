@@ -11,7 +11,7 @@ import json
 from dsr_worker.engine.tick import Duty
 from dsr_worker.evidence import Checkpoint, sign_checkpoint
 from dsr_worker.ledger import Ledger, checkpoints
-from dsr_worker.store import Store
+from dsr_worker.store import Store, StoreError
 from dsr_worker.vault import KeyRing
 
 EVERY_S = 600.0
@@ -30,6 +30,8 @@ def seal_events(ledger: Ledger, keys: KeyRing, store: Store, every_s: float = EV
             is_young = before is not None and before.age_s < every_s
             if is_young and checkpoints.waiting(cursor) < _ENOUGH_EVENTS:
                 return
+            if before is not None:  # whoever made it may have died before publishing it
+                _publish(store, before.number, before.body)
             new = checkpoints.unsealed(cursor, _MOST_JOBS)
             if not new:
                 return
@@ -42,9 +44,21 @@ def seal_events(ledger: Ledger, keys: KeyRing, store: Store, every_s: float = EV
             )
             body = json.dumps(made.to_json(), sort_keys=True)
             checkpoints.keep(cursor, made.number, body, new)
-            with store.write(f"checkpoints/{made.number:08}.json") as blob:
-                blob.write(body.encode())
+        _publish(store, made.number, body)
         with ledger.transaction() as cursor:
             checkpoints.unmark(cursor)
 
     return seal_new_events
+
+
+def _publish(store: Store, number: int, body: str) -> None:
+    """Put a committed checkpoint into the store, where another has not done it by now."""
+    name = f"checkpoints/{number:08}.json"
+    if store.exists(name):
+        return
+    try:
+        with store.write(name) as blob:
+            blob.write(body.encode())
+    except StoreError:
+        if not store.exists(name):
+            raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from io import BufferedWriter
@@ -32,7 +32,7 @@ from dsr_worker.package import (
     write_package,
 )
 from dsr_worker.spool import Frame, RecordSpool, read_records
-from dsr_worker.store import Store, new_name
+from dsr_worker.store import Store, StoreError, new_name
 from dsr_worker.vault import CHUNK_BYTES, SealingWriter
 
 _AT_ONCE = 4  # packages of a batch waiting for the disk or the bucket while the next is made
@@ -73,23 +73,34 @@ class Accessing:
 
     def package(self, batch: Batch) -> Sequence[StepResult]:
         """Write each case's package, sealed, and record where it lies and until when."""
+        names = [new_name("packages", batch.ctx.now.date()) for _ in batch.members]
+        try:
+            return self._packages(batch, names)
+        except BaseException:  # they are made anew, under other names
+            for name in names:
+                with suppress(OSError, StoreError):
+                    self._store.destroy(name)
+            raise
+
+    def _packages(self, batch: Batch, names: Sequence[str]) -> list[StepResult]:
         room = BoundedSemaphore(_AT_ONCE)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             results, published = [], []
-            for member in batch.members:
+            for member, name in zip(batch.members, names, strict=True):
                 batch.ctx.check()
                 room.acquire()
                 with ExitStack() as unpublished:
                     unpublished.callback(room.release)
-                    results.append(self._package(batch, member, unpublished))
+                    results.append(self._package(batch, member, name, unpublished))
                     published.append(pool.submit(unpublished.pop_all().close))
             for publishing in published:
                 publishing.result()
         return results
 
-    def _package(self, batch: Batch, member: Member, unpublished: ExitStack) -> StepResult:
+    def _package(
+        self, batch: Batch, member: Member, name: str, unpublished: ExitStack
+    ) -> StepResult:
         """Write one package; it is there, durable, once `unpublished` is closed."""
-        name = new_name("packages", batch.ctx.now.date())
         blob = unpublished.enter_context(self._store.write(name))
         with SealingWriter(blob, member.key, PACKAGE) as sealing:
             out = BufferedWriter(sealing, CHUNK_BYTES)  # a ZIP is written in many small pieces

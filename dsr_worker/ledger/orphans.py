@@ -12,11 +12,11 @@ from datetime import date, timedelta
 from dsr_worker.ledger.connection import Cursor
 
 _UNNAMED = """
-SELECT blob FROM unnest(%s::text[]) AS blob
-WHERE NOT EXISTS (SELECT FROM spools WHERE frame->>'segment' = blob)
-  AND NOT EXISTS (SELECT FROM packages p WHERE p.blob = blob)
-  AND NOT EXISTS (SELECT FROM jobs WHERE kind = 'breach'
-                  AND facts->'approved'->>'drafts' = blob)
+SELECT asked.blob FROM unnest(%s::text[]) AS asked(blob)
+WHERE NOT EXISTS (SELECT FROM spools s WHERE s.frame->>'segment' = asked.blob)
+  AND NOT EXISTS (SELECT FROM packages p WHERE p.blob = asked.blob)
+  AND NOT EXISTS (SELECT FROM jobs j WHERE j.kind = 'breach'
+                  AND j.facts->'approved'->>'drafts' = asked.blob)
 """
 
 

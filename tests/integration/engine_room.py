@@ -152,6 +152,7 @@ class EngineRoom:
         policies: Mapping[str, str] | None = None,
         connectors: Mapping[str, type[Any]] | None = None,
         redis_url: str | None = None,
+        store: str | None = None,
     ) -> None:
         config = folder / "config"
         texts = systems if systems is not None else {"crm": CRM, "files": FILES}
@@ -162,7 +163,7 @@ class EngineRoom:
             _write(config / "policies" / f"{name}.yaml", text)
         _write(config / "organisation.yaml", organisation)
         self.settings = Settings(
-            config_dir=config, data_dir=folder / "data", store=str(folder / "store")
+            config_dir=config, data_dir=folder / "data", store=store or str(folder / "store")
         )
         endpoints = Endpoints(dsn, redis_url)
         keys = set_up(self.settings, endpoints, trial=True)

@@ -202,7 +202,14 @@ def test_addresses_choose_the_store(tmp_path: Path) -> None:
     for url in ("", "http://x.test/y", "s3:///nothing", "file://elsewhere.test/x"):
         with pytest.raises(StoreError):
             open_store(url, client)
-    with pytest.raises(StoreError, match="client"):
+
+
+def test_a_bucket_is_reached_as_boto3_finds_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Region, credentials and endpoint come from the usual places; what is wrong there is said."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    assert isinstance(open_store("s3://bucket/x"), S3Store)
+    monkeypatch.setenv("AWS_PROFILE", "nobody-wrote-this-one")
+    with pytest.raises(StoreError, match="nobody-wrote-this-one"):
         open_store("s3://bucket/x")
 
 
