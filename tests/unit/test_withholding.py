@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from dsr_worker.contract import Collection, Field, Identity, Record, Subject, Withheld
-from dsr_worker.fulfil.withholding import PLACE, without_strangers
+from dsr_worker.fulfil.withholding import PLACE, addresses, without_strangers
 
 NOTES = Collection(
     "notes",
@@ -49,3 +56,50 @@ def test_nothing_to_withhold_leaves_the_record_alone() -> None:
     for text in ("half @ price", "", None, 7, "mara@mail.example"):
         record = given(text)
         assert without_strangers(record, NOTES, MARA) is record
+
+
+# ---- what an address is, and how long it takes to see
+
+# The rule in one line; it takes quadratic time, so it is said here and never run on a long text.
+_RULE = re.compile(r"""[^\s@<>()\[\]{}",;:']+@[^\s@<>()\[\]{}",;:']+\.[^\s@<>()\[\]{}",;:'.!?]+""")
+
+
+@drawn(st.text(st.sampled_from("ab@.!?<>,;:' \n\u00e4"), max_size=40))
+def test_addresses_are_those_of_the_rule(text: str) -> None:
+    """Whatever stands around an `@`, it is an address exactly where the one-line rule says so."""
+    assert list(addresses(text)) == [found.span() for found in _RULE.finditer(text)]
+
+
+def test_a_part_of_any_length_goes_whole() -> None:
+    """An address longer than mail allows leaves no rest of itself behind."""
+    long = f"{'a' * 400}@{'b' * 400}.example"
+    shown = without_strangers(given(f"from {long}, today"), NOTES, MARA)
+    assert json.loads(shown.body)["text"] == f"from {PLACE}, today"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda n: "a@b.example " + "A" * n,
+        lambda n: "A" * n + "@",
+        lambda n: "a@" + "b" * n,
+        lambda n: "a@" + "b." * (n // 2),
+        lambda n: "@" * n,
+        lambda n: "a@b.c!" * (n // 6),
+        lambda n: "a@" + "\u00e4" * n + ".example",
+    ],
+    ids=["run", "run-before", "run-after", "dots", "ats", "many", "not-ascii"],
+)
+def test_time_grows_with_the_text_and_no_faster(made: Callable[[int], str]) -> None:
+    """Eight times the text takes about eight times the time, not sixty-four times."""
+
+    def took_s(size: int) -> float:
+        record, times = given(made(size)), []
+        for _ in range(5):
+            began = time.perf_counter()
+            without_strangers(record, NOTES, MARA)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    took_s(1_000)
+    assert took_s(80_000) < 8 * 3 * took_s(10_000)
