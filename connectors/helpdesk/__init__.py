@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -135,21 +136,31 @@ class Zendesk:
         """User ids and further verified addresses of the subjects' users. Reads only.
 
         An address that its owner never confirmed is no identity of theirs and is not handed on.
+        Users in the bin are people like any other: they are found, and they count as owners.
         """
         users = self._layout.users
         if users is None or not subjects:
             return
         with self._api(ctx) as api:
             people = People(api, self._layout, ctx)
-            found = people.find(subjects, deleted=False)
-            for subject in subjects:
-                for user in found[subject.ref].users.values():
-                    yield from self._links(subject, user, found[subject.ref], people, users)
+            found = people.find(subjects, deleted=True)
+            links = [
+                link
+                for subject in subjects
+                for user in found[subject.ref].users.values()
+                for link in self._links(subject, user, found[subject.ref], people, users)
+            ]
+            known = {subject.ref: frozenset(subject.identities) for subject in subjects}
+            fresh = {x.identity for x in links if x.identity not in known[x.subject_ref]}
+            binned = people.binned_bearers(fresh)
+            for link in links:
+                others = binned.get(link.identity, set()) - found[link.subject_ref].users.keys()
+                yield replace(link, owners=link.owners + len(others))
 
     def _links(
         self, subject: Subject, user: Row, found: Found, people: People, users: Collection
     ) -> Iterator[Link]:
-        """The identity that found the user, and those that the user has."""
+        """The identity that found the user, and those that the user has; live owners counted."""
         key, via = key_of(users, user), found.via[user["id"]]
         found_by = Identity(via, subject.values(via)[0])
         for identity in dict.fromkeys((found_by, *self._yielded(user, people, users))):
@@ -166,7 +177,7 @@ class Zendesk:
                         yield from _identity(people, kind, identity["value"])
 
     def _owners(self, identity: Identity, found: Found, people: People, users: Collection) -> int:
-        """Users outside this subject's who carry the same value."""
+        """Live users outside this subject's who carry the same value."""
         name = users.yields.get(identity.kind) or users.takes[identity.kind].field
         if name == ID_FIELD:
             return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from connectors.helpdesk.api import Api
 from connectors.helpdesk.layout import Layout, Row, as_id, value
-from dsr_worker.contract import Context, NeedsHuman, Permanent, Subject
+from dsr_worker.contract import Context, Identity, NeedsHuman, Permanent, Subject
 
 ID_FIELD = "id"
 _MAX_VALUE_BYTES = 320  # no address is longer (RFC 5321, section 4.5.3.1: 64 + 1 + 255)
@@ -166,6 +166,32 @@ class People:
                 user["identities"] = []
                 for ref, kind in matches:
                     yield ref, user, kind
+
+    def binned_bearers(self, identities: set[Identity]) -> dict[Identity, set[int]]:
+        """Which users in the bin carry each of these identities; one listing for all of them."""
+        bearers: dict[Identity, set[int]] = defaultdict(set)
+        asked = {i for i in identities if ID_FIELD not in self._fields(i.kind)}
+        if asked and self._api.config.scan_deleted:
+            for user in self._api.pages("deleted_users", "deleted_users"):
+                carried = {i for i in asked if self._carries(user, i)}
+                if carried and self._only_soft(user):
+                    for identity in carried:
+                        bearers[identity].add(user["id"])
+        return bearers
+
+    def _fields(self, kind: str) -> set[str]:
+        """The fields of a user that hold an identity of this kind."""
+        users = self._layout.users
+        if users is None:
+            return set()
+        taken = {users.takes[kind].field} if kind in users.takes else set()
+        return taken | ({users.yields[kind]} if kind in users.yields else set())
+
+    def _carries(self, user: Row, identity: Identity) -> bool:
+        return any(
+            self._same(identity.kind, value(user, name), identity.value)
+            for name in self._fields(identity.kind)
+        )
 
     def _matches(
         self, user: Row, index: dict[tuple[str, str], list[str]]

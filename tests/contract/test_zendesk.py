@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.helpdesk import Zendesk, ZendeskConfig
+from connectors.helpdesk.withhold import addresses
 from dsr_worker.contract import (
     Affected,
     Configuration,
@@ -363,3 +365,12 @@ def test_records_are_a_stream(fake: Fake, desk: Zendesk) -> None:
     """The first record comes before the last ticket is asked for."""
     next(desk.find([subject()], TrialContext()))
     assert not [r for r in fake.requests if "/comments" in r]
+
+
+def test_addresses_are_told_in_time_that_grows_with_the_text() -> None:
+    """Long runs without a space (a picture's letters) cost no more than other text."""
+    text = f"{'x' * 200_000} write to bert@mail.example, or <Cora.X@shop.example>. {'@' * 1000}"
+    began = time.monotonic()
+    assert list(addresses(text)) == ["bert@mail.example", "Cora.X@shop.example"]
+    assert list(addresses("x" * 200_000 + "@" + "y" * 200_000)) == []
+    assert time.monotonic() - began < 2

@@ -72,6 +72,8 @@ class World:
     swept: frozenset[Where] = field(repr=False)
     leak: LeakScope
     leaked: Mapping[str, int] = field(repr=False)  # customer number -> rows
+    lone_keys: bool = True
+    """Whether a key names one row for ever; else only together with whose it is, or was."""
 
     @property
     def kinds(self) -> frozenset[str]:
