@@ -9,8 +9,8 @@ test methods. A connector with every protocol::
 One with fewer joins the parts it has: `class TestMine(ContactsPart, ErasesPart)`. A protocol that
 is implemented without its part, or the other way round, is a failure: nothing is left out in
 silence. A system that holds no tables overrides `world` with the same facts in its own shape, and
-declares there what its kind of store cannot have (`World.lone_keys`). Needs pytest and nothing else; the connector's own faults (a lost connection, a throttled
-API) stay the author's to test.
+declares there what its kind of store cannot have (`World.lone_keys`). Needs pytest and nothing
+else; the connector's own faults (a lost connection, a throttled API) stay the author's to test.
 """
 
 from dsr_worker.testing.conformance.basics import Basics
