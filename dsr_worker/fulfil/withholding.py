@@ -7,52 +7,101 @@ that were. A connector that knows more about other people withholds more; this h
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-
-import orjson
 
 from dsr_worker.contract import Collection, Record, Subject, Withheld
 from dsr_worker.domain.identity import MAX_BYTES, canonical_stored
 
 GROUND = "AC_RIGHTS_OF_OTHERS"
 PLACE = "[withheld]"
+_AT_SIGNS = (b"@", rb"\u0040")  # as it stands in JSON, plain or escaped
 _NO_PART = r"\s@<>()\[\]{}\",;:'"
 _LOCAL_PART = re.compile(rf"[^{_NO_PART}]+")
 _DOMAIN = re.compile(rf"[^{_NO_PART}]+\.[^{_NO_PART}.!?]+")
 
 
 def without_strangers(record: Record, collection: Collection, subject: Subject) -> Record:
-    """The record as its subject may see it; the same object where nothing had to go."""
+    """The record as its subject may see it; the same object where nothing had to go.
+
+    A free text may be a string, or a list or an object with texts at any depth, keys included.
+    """
     texts = [field.name for field in collection.fields.values() if field.free_text]
-    if not texts or b"@" not in record.body:
+    if not texts or not any(sign in record.body for sign in _AT_SIGNS):
         return record
     own = frozenset(subject.values("email"))
-    row = orjson.loads(record.body)
+    row = json.loads(record.body)
     withheld = [w for name in texts if (w := _withhold(row, name, own))]
     if not withheld:
         return record
-    return replace(record, body=orjson.dumps(row), withheld=(*record.withheld, *withheld))
+    body = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    return replace(
+        record,
+        body=body.encode("utf-8", "surrogatepass"),
+        withheld=(*record.withheld, *withheld),
+    )
 
 
 def _withhold(row: dict[str, Any], name: str, own: frozenset[str]) -> Withheld | None:
-    text = row.get(name)
-    if not isinstance(text, str):
+    pen = _Pen(own)
+    holder, last = _holder(row, name)
+    if holder is None:
         return None
-    row[name], foreign = _scrubbed(text, own)
-    return Withheld(name, GROUND, foreign) if foreign else None
+    holder[last] = pen.scrub(holder[last])
+    return Withheld(name, GROUND, pen.foreign) if pen.foreign else None
 
 
-def _scrubbed(text: str, own: frozenset[str]) -> tuple[str, int]:
-    """The text with a place in it for each foreign address, and how many those were."""
-    parts, done = [], 0
-    for start, end in addresses(text):
-        if not _is_own(text[start:end], own):
-            parts += [text[done:start], PLACE]
-            done = end
-    return "".join([*parts, text[done:]]), len(parts) // 2
+def _holder(row: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
+    """The object in which a field stands, and its key: `a->>b` is `b` within the document `a`."""
+    if name in row:
+        return row, name
+    holder: Any = row
+    *above, last = name.replace("->>", "->").split("->")
+    for step in above:
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    return (holder, last) if isinstance(holder, dict) and last in holder else (None, last)
+
+
+class _Pen:
+    """Puts a place where a foreign address stands, and counts."""
+
+    def __init__(self, own: frozenset[str]) -> None:
+        self._own = own
+        self.foreign = 0
+
+    def scrub(self, value: Any) -> Any:
+        """A value with the foreign addresses replaced, at whatever depth."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, list):
+            return [self.scrub(item) for item in value]
+        if isinstance(value, dict):
+            return self._object(value)
+        return value
+
+    def _object(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The keys too: two that become alike are numbered, so that no value is lost."""
+        shown: dict[str, Any] = {}
+        for name, item in value.items():
+            key = first = self._text(name)
+            number = 1
+            while key in shown or (key != name and key in value):
+                number += 1
+                key = f"{first} {number}"
+            shown[key] = self.scrub(item)
+        return shown
+
+    def _text(self, text: str) -> str:
+        parts, done = [], 0
+        for start, end in addresses(text):
+            if not _is_own(text[start:end], self._own):
+                parts += [text[done:start], PLACE]
+                done = end
+        self.foreign += len(parts) // 2
+        return "".join([*parts, text[done:]])
 
 
 def addresses(text: str) -> Iterator[tuple[int, int]]:

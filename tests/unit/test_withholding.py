@@ -58,6 +58,47 @@ def test_nothing_to_withhold_leaves_the_record_alone() -> None:
         assert without_strangers(record, NOTES, MARA) is record
 
 
+def test_strangers_go_from_any_depth() -> None:
+    """A free text that is a list or an object loses foreign addresses in each value and key."""
+    said: object = [
+        {"from": "ida@mail.example", "body": ["call mara@mail.example", 7, None, True]},
+        {"read by": {"ida@mail.example": 1, "udo@mail.example": 2, PLACE: 3}},
+    ]
+    shown = without_strangers(given(said), NOTES, MARA)
+    assert json.loads(shown.body)["text"] == [
+        {"from": PLACE, "body": ["call mara@mail.example", 7, None, True]},
+        {"read by": {f"{PLACE} 2": 1, f"{PLACE} 3": 2, PLACE: 3}},
+    ]
+    assert shown.withheld == (Withheld("text", "AC_RIGHTS_OF_OTHERS", 3),)
+
+
+def test_a_free_text_within_a_document_is_found_by_its_path() -> None:
+    """A map names `note->>text` for a text inside a document; its neighbours are not touched."""
+    name = "note->>text"
+    documents = Collection("notes", ("id",), {name: Field(name, "user.content", free_text=True)})
+    for note, left in (
+        ({"text": "to ida@mail.example", "by": "x@mail.example"}, f"to {PLACE}"),
+        ({"text": ["ida@mail.example"], "by": "x@mail.example"}, [PLACE]),
+    ):
+        body = json.dumps({"id": 1, "note": note}).encode()
+        shown = without_strangers(Record("a", "notes", ("1",), body), documents, MARA)
+        assert json.loads(shown.body)["note"] == {"text": left, "by": "x@mail.example"}
+        assert shown.withheld == (Withheld(name, "AC_RIGHTS_OF_OTHERS", 1),)
+    others: tuple[object, ...] = (None, [], "ida@mail.example")
+    for other in others:
+        body = json.dumps({"id": 1, "note": other}).encode()
+        record = Record("a", "notes", ("1",), body)
+        assert without_strangers(record, documents, MARA) is record
+
+
+def test_the_rest_of_a_record_stays_as_it_is() -> None:
+    """Big numbers and broken characters survive; an escaped `@` hides no address."""
+    body = rb'{"id":123456789012345678901234567890,"text":"\ud800 ida\u0040mail.example"}'
+    shown = without_strangers(Record("a", "notes", ("1",), body), NOTES, MARA)
+    row = json.loads(shown.body.decode("utf-8", "surrogatepass"))
+    assert row == {"id": 123456789012345678901234567890, "text": f"\ud800 {PLACE}"}
+
+
 # ---- what an address is, and how long it takes to see
 
 # The rule in one line; it takes quadratic time, so it is said here and never run on a long text.
