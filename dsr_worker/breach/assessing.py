@@ -87,6 +87,7 @@ class Assessing:
             "unknown": unknown,
             "complete": bool(complete),
             "rows": people.rows,
+            "erased_rows": people.erased_rows,
         }
         self._enlist(batch, member, people)
         event = Event(

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from dsr_worker.contract import Identity, System
+from dsr_worker.contract import Identity, Mask, MaskKind, System
 from dsr_worker.statutes import UnknownNameError, canonical_country
 
 SHARED_KINDS = frozenset({"phone"})
+_TOMBSTONE = Mask(MaskKind.TOMBSTONE)
 _CODE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
 Digest = Callable[[str, str], bytes]
@@ -44,6 +45,7 @@ class People:
         self._email: dict[int, tuple[bool, str]] = {}
         self.entries = 0
         self.rows = 0
+        self.erased_rows = 0
 
     def __len__(self) -> int:
         return sum(1 for number, above in enumerate(self._above) if number == above)
@@ -59,8 +61,12 @@ class People:
     ) -> None:
         """Add an entry. `preferred`: it comes from a collection of people, whose e-mail goes first.
 
-        `place` names the entry (system and running number) where nothing else does.
+        `place` names the entry (system and running number) where nothing else does. What an erasure
+        left in place of somebody is nobody: its rows are counted apart.
         """
+        if any(_TOMBSTONE.holds(i.value) for i in identities):
+            self.erased_rows += rows
+            return
         self.entries += 1
         self.rows += rows
         names = [self._digest(i.kind, i.value) for i in identities if i.kind in self._joins]

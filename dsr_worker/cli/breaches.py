@@ -30,6 +30,10 @@ from dsr_worker.statutes import breach_duties, canonical_country, market
 
 _KINDS = ("breach",)
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_ERASED = (
+    "are what is left of people erased earlier: they name nobody now, and nobody is written to. If"
+    " the data leaked before they were erased, tell them in another way"
+)
 
 
 @click.group("breach")
@@ -255,6 +259,8 @@ def _show_lines(data: Mapping[str, Any]) -> Iterator[str]:
         complete = "" if found["complete"] else "; NOT COMPLETE: a system has not answered"
         where = f"{known or 'none known'}, unknown {found['unknown']}"
         yield f"{found['people']} people ({where}){complete}"
+        if found.get("erased_rows"):
+            yield f"{found['erased_rows']} rows more {_ERASED}"
     for row in data["notices"]:
         yield f"notices {row['state']}: {row['people']} ({row['residence'] or 'residence unknown'})"
     if data["missing"]:

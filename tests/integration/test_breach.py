@@ -88,12 +88,13 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
 
 
 def test_people_are_counted_once_across_systems(room: BreachRoom) -> None:
-    """An e-mail in two systems is one person, a shared phone is not, no residence is unknown."""
+    """An e-mail in two systems is one person, a shared phone is not, an erased one is nobody."""
     room.load(
         [
             {"id": "1", "email": "Anna@one.example", "country": "DE", "phone": "+49 30 1111"},
             {"id": "2", "email": "bert@two.example", "country": "gb", "phone": "+49 30 1111"},
             {"id": "3", "email": None, "country": "Atlantis"},
+            {"id": "4", "email": "erased-0123456789abcdef@erased.invalid", "country": "DE"},
         ],
         [
             {"id": "a", "email": "anna@one.example", "phone": "+49 30 1111"},
@@ -109,6 +110,7 @@ def test_people_are_counted_once_across_systems(room: BreachRoom) -> None:
         "unknown": 2,
         "complete": True,
         "rows": 5,
+        "erased_rows": 1,
     }
     assert room.notices(ref) == {"listed": 3, "no_contact": 1}
     assert room.job(ref)["state"] == "awaiting_approval"
