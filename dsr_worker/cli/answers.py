@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from dsr_worker.cli import desk, faults
 from dsr_worker.cli.cases import CASES, closed_data, closed_lines
 from dsr_worker.cli.desk import Opening, acting, pass_opening
-from dsr_worker.cli.faults import Fault, usage
+from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, note, show
 from dsr_worker.evidence import verify_certificate
 from dsr_worker.fulfil.delivery import Delivered
@@ -22,6 +23,7 @@ from dsr_worker.vault import KeyRing, KeyRingRefused
 
 _NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_NOT_PRINTED = frozenset({"Cc", "Cs"})  # control characters; bytes that are no UTF-8
 
 
 @click.command("package")
@@ -89,10 +91,24 @@ def _read(file: Path | None) -> str:
 
 
 def reachable(to: Path) -> Path:
-    """The target, its folder being there. Raises Fault before anything was opened."""
-    target = to.expanduser().absolute()
+    """The target: its folder is there, and a file can have its name. Raises Fault before anything.
+
+    A name that cannot be printed would be an error after the file has left.
+    """
+    if any(unicodedata.category(letter) in _NOT_PRINTED for letter in str(to)):
+        raise usage("--to has control characters or is not UTF-8 text; choose another name")
+    try:
+        target = to.expanduser().absolute()
+    except RuntimeError:
+        raise usage("--to begins with ~ and a user who has no home; write the whole path") from None
     if not target.parent.is_dir():
         raise usage(f"there is no folder {target.parent}; make it, or choose another --to")
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        return target
+    except OSError as error:
+        raise usage(f"no file can be made at --to: {str(error.strerror).lower()}") from None
     return target
 
 
@@ -139,10 +155,9 @@ def _hand_over(
 ) -> None:
     """Write the signed certificate and a page to read. This closes the case."""
     target = reachable(to)
-    if target.exists() or target.with_suffix(".html").exists():
-        raise Fault("file", f"{target} (or its page) exists and is never overwritten")
     if target.suffix == ".html":
         raise usage("--to names the JSON file, such as certificate.json; the page goes beside it")
+    reachable(target.with_suffix(".html"))
     with opening.office() as office:
         job = desk.job_of(office, case, CASES)
         caller = desk.caller(office, actor, key_file)

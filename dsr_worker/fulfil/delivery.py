@@ -3,7 +3,9 @@
 In: a ready case, where the file is to go, how it is to be protected. Out: an encrypted package or a
 certificate beside its page, a signed event, met clocks, a closed case. Files are written beside
 their places before anything is decided and named while the transaction still may fail, so that
-there is a file exactly where the ledger says that one was handed over.
+there is a file exactly where the ledger says that one was handed over. Only a kill between the two,
+or a ledger that breaks off while it commits, leaves a file that is not known to count; it is never
+taken away then, and whoever hands over is told.
 """
 
 from __future__ import annotations
@@ -27,11 +29,16 @@ from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.package import Method, PackageRefused, hand_over
+from dsr_worker.package.handover import Mark, publish, taken, withdraw
 from dsr_worker.people import SignedAction, accept
 from dsr_worker.store import Store
 from dsr_worker.vault import KeyRing, opening
 
 _HANDED_OVER = "package_handed_over"  # the kind of the event
+
+
+class HandOverUnknown(PackageRefused):
+    """The ledger broke off while it committed: the files stay, and may count or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +83,13 @@ class Delivery:
     ) -> Delivered:
         """Write the package of an access case, encrypted for the person, and close the case.
 
-        Where the hand-over is refused, no file stays. Handing over again is possible until the
-        package is destroyed; `before` then names the earlier times.
+        Where the hand-over is refused, no file stays; HandOverUnknown tells of one that does.
+        Handing over again is possible until the package is destroyed; `before` then names the
+        earlier times.
         """
-        with _beside(to) as places:
-            with self._ledger.transaction() as cursor:
-                job, answer = self._ready(cursor, ref, PACKAGE)
+        with self._ledger.transaction() as cursor:
+            job, answer = self._ready(cursor, ref, PACKAGE)
+        with _beside(job, PACKAGE, to) as places:
             with self._opened(job, answer.blob) as package:
                 made = hand_over(package, places[to], method=method, secret=secret)
             leaving = _Leaving(PACKAGE, answer.blob, method.value, made.sha256)
@@ -90,12 +98,12 @@ class Delivery:
     def certificate(self, ref: str, to: Path, signed: SignedAction) -> Delivered:
         """Write the certificate of an erasure (JSON, and a page beside it), and close the case.
 
-        Where the hand-over is refused, no file stays.
+        Where the hand-over is refused, no file stays; HandOverUnknown tells of those that do.
         """
         page = to.with_suffix(".html")
-        with _beside(to, page) as places:
-            with self._ledger.transaction() as cursor:
-                _, answer = self._ready(cursor, ref, CERTIFICATE)
+        with self._ledger.transaction() as cursor:
+            job, answer = self._ready(cursor, ref, CERTIFICATE)
+        with _beside(job, CERTIFICATE, to, page) as places:
             content = self.read_certificate(answer)
             _write(places[to], content)
             _write(places[page], render_certificate(content).encode())
@@ -106,21 +114,45 @@ class Delivery:
         self, ref: str, leaving: _Leaving, places: Mapping[Path, Path], signed: SignedAction
     ) -> Delivered:
         """Accept, close and give the files their names, all or nothing."""
-        named: list[Path] = []
+        marks = {to: Mark.of(beside) for to, beside in places.items()}
+        delivered = None  # until only the commit is left
         try:
             with self._ledger.transaction() as cursor:
                 job, answer = self._ready(cursor, ref, leaving.kind)
                 _require_same(ref, leaving, answer)
                 accept(cursor, signed, "hand-over", ref)
-                delivered = self._close(cursor, job, signed, leaving)
+                closed = self._close(cursor, job, signed, leaving)
                 for to, beside in places.items():
-                    beside.rename(to)
-                    named.append(to)
-        except BaseException:
-            for to in named:  # the ledger did not take it
-                to.unlink(missing_ok=True)
-            raise
-        return replace(delivered, files=tuple(places))
+                    publish(beside, to)
+                delivered = replace(closed, files=tuple(places))
+        except BaseException as error:
+            if delivered is None or not self._stands(ref, places, signed):
+                for to, mark in marks.items():
+                    withdraw(to, mark)
+                raise
+            if not isinstance(error, Exception):
+                raise
+        return delivered
+
+    def _stands(self, ref: str, places: Mapping[Path, Path], signed: SignedAction) -> bool:
+        """Whether the ledger holds a hand-over whose commit was not answered.
+
+        Raises HandOverUnknown where it does not say.
+        """
+        try:
+            with self._ledger.transaction() as cursor:
+                job = jobs.lock_ref(cursor, ref)  # waits for a commit that is still under way
+                return job is not None and signed.signature_hex in {
+                    event["body"]["signature"] for event in _hand_overs(cursor, job)
+                }
+        except Exception as error:
+            files = " and ".join(str(to) for to in places)
+            message = (
+                f"the ledger broke off and does not say whether it recorded this: {files} stays. "
+                f"Once it answers (`dsr status {ref}`), hand {ref} over again under another name "
+                "and send only that."
+            )
+            raise HandOverUnknown(message) from error
 
     def read_certificate(self, answer: answers.Made) -> bytes:
         """The signed certificate. Its key is its own, so it opens after the case was shredded."""
@@ -186,18 +218,27 @@ class Delivery:
 
 
 @contextmanager
-def _beside(*targets: Path) -> Iterator[dict[Path, Path]]:
-    """For each new file a place beside it to be written to; what is not renamed from there goes."""
+def _beside(job: Job, kind: str, *targets: Path) -> Iterator[dict[Path, Path]]:
+    """For each new file a place beside it to be written to; what is not named from there goes."""
     for to in targets:
-        if to.exists():
-            message = f"{to} exists and is never overwritten: choose another name."
-            raise PackageRefused(message)
-    places = {to: to.with_name(f".{to.name}.{secrets.token_hex(8)}.part") for to in targets}
+        if os.path.lexists(to):
+            raise PackageRefused(_in_the_way(job, kind, to))
+    places = {to: to.with_name(f".dsr-{secrets.token_hex(8)}.part") for to in targets}
     try:
         yield places
     finally:
         for beside in places.values():
             beside.unlink(missing_ok=True)
+
+
+def _in_the_way(job: Job, kind: str, to: Path) -> str:
+    if job.state != State.READY:
+        return taken(to)
+    return (
+        f"{taken(to)} {job.ref} was never recorded as handed over, so this may be its {kind} from "
+        "a hand-over that was interrupted. Such a file does not count: remove it if it is one, "
+        "then hand over."
+    )
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -207,12 +248,16 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def _hand_overs(cursor: Cursor, job: Job) -> list[dict[str, Any]]:
+    """The events of every hand-over of a job so far."""
+    events = (json.loads(link.event) for link in reports.events(cursor, job.id))
+    return [event for event in events if event["kind"] == _HANDED_OVER]
+
+
 def _handed_before(cursor: Cursor, job: Job) -> tuple[HandedBefore, ...]:
-    events = [json.loads(link.event) for link in reports.events(cursor, job.id)]
     return tuple(
         HandedBefore(datetime.fromisoformat(e["at"]), e["actor"], e["body"]["method"])
-        for e in events
-        if e["kind"] == _HANDED_OVER
+        for e in _hand_overs(cursor, job)
     )
 
 

@@ -10,12 +10,13 @@ In: the package as a seekable reader over its sealed form. Out: a new file, comp
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +32,7 @@ MIN_PASSPHRASE = 12
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
 _GROUPS, _GROUP = 5, 5
 _READ_BYTES = 256 * 1024
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})  # as FAT and some FUSE answer
 
 
 class Method(StrEnum):
@@ -63,8 +65,8 @@ def hand_over(package: BinaryIO, to: Path, *, method: Method, secret: str) -> Ha
     file exists, the secret does not fit, or a member is not what the manifest says, and passes on a
     broken seal; then there is no file.
     """
-    if to.exists():
-        raise PackageRefused(f"{to} exists and is never overwritten: choose another name.")
+    if os.path.lexists(to):
+        raise PackageRefused(taken(to))
     with _new_file(to) as out:
         if method is Method.AES_ZIP:
             _write_aes_zip(package, out, secret)
@@ -136,13 +138,87 @@ def _opened(package: BinaryIO) -> Iterator[zipfile.ZipFile]:
 @contextmanager
 def _new_file(to: Path) -> Iterator[BinaryIO]:
     """A file that has its name only when it is whole and durable."""
-    beside = to.with_name(f".{to.name}.{secrets.token_hex(8)}")
+    beside = to.with_name(f".dsr-{secrets.token_hex(8)}")
     descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.rename(to)
+        publish(beside, to)
     finally:
         beside.unlink(missing_ok=True)
+
+
+# ---- names
+
+
+def taken(to: Path) -> str:
+    """The sentence for a name that is taken."""
+    return f"{to} exists and is never overwritten: choose another name."
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """By which a file is known again, whatever its name is then."""
+
+    device: int
+    inode: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Mark:
+        """The mark of the file at a path, of a link's own there."""
+        found = path.lstat()
+        return cls(found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+def publish(beside: Path, to: Path) -> None:
+    """Give a whole, durable file its name in the same folder, durably; `beside` is gone then.
+
+    Raises PackageRefused when the name is taken, however late it was: nothing is ever replaced.
+    After any error `to` is not this file.
+    """
+    mark = Mark.of(beside)
+    try:
+        _link(beside, to)
+        beside.unlink(missing_ok=True)
+        _sync_folder(to.parent)
+    except FileExistsError:
+        raise PackageRefused(taken(to)) from None
+    except BaseException:
+        withdraw(to, mark)
+        raise
+
+
+def withdraw(to: Path, mark: Mark) -> None:
+    """Take the file of this mark away from its name; another that has the name now stays."""
+    with suppress(FileNotFoundError):
+        if Mark.of(to) == mark:
+            to.unlink()
+
+
+def _link(beside: Path, to: Path) -> None:
+    """Name the file, failing with FileExistsError where the name is taken."""
+    try:
+        os.link(beside, to)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        return
+    os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    claim = Mark.of(to)
+    try:
+        beside.rename(to)  # over our own empty file
+    except BaseException:
+        withdraw(to, claim)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -32,11 +32,11 @@ class Desk:
         settings = self.room.settings.model_copy(update={"ledger_dsn": SecretStr(dsn)})
         self._opening = Opening(settings, Registry({"memory": Memory}))
 
-    def run(self, *args: str, actor: str | None = None) -> Result:
-        """Call it, as somebody; it must succeed."""
+    def run(self, *args: str, actor: str | None = None, code: int = 0) -> Result:
+        """Call it, as somebody; it must end with this exit code."""
         signing = ("--as", actor, "--key", str(self.folder / f"{actor}.key")) if actor else ()
         result = CliRunner().invoke(dsr, [*args, *signing], obj=self._opening)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == code, result.output
         return result
 
     def submit(self, kind: str) -> tuple[str, str]:
@@ -121,3 +121,48 @@ def test_missing_texts_are_said_at_submit_and_at_approve(
         rows = tmp_path / "rows.csv"
         rows.write_text(f"kind,email,attest,country\naccess,{_MAIL},trial,DE\n")
         assert _NOT_WRITTEN in desk.run("submit", "--csv", str(rows), actor="anna").output
+
+
+def test_a_name_that_no_file_can_have_is_wrong_input(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """Whatever a file system or a terminal cannot take is refused before anything is opened."""
+    out = tmp_path / "out"
+    out.mkdir()
+    with opened(tmp_path, database(), ORGANISATION) as desk:
+        ref, _ = desk.submit("access")
+        for name, says in (
+            ("n" * 256, "file name too long"),
+            ("a\nb.zip", "control characters"),
+            ("a\x1b[2J.zip", "control characters"),
+            ("a\udcff.zip", "not UTF-8"),
+            ("file/p.zip", "there is no folder"),
+        ):
+            (tmp_path / "out" / "file").write_text("")
+            to = ("package", ref, "--to", f"{out}/{name}")
+            assert says in desk.run(*to, actor="anna", code=2).stderr
+            assert says in desk.run("certificate", *to[1:], actor="anna", code=2).stderr
+        nobody = ("package", ref, "--to", "~nobody-of-this-name/p.zip")
+        assert "no home" in desk.run(*nobody, actor="anna", code=2).stderr
+        (out / "file").unlink()
+        assert list(out.iterdir()) == []
+        longest = out / ("n" * 251 + ".zip")
+        desk.run("package", ref, "--to", str(longest), actor="anna")
+        assert list(out.iterdir()) == [longest]
+
+
+def test_a_certificate_finds_its_place_taken(tmp_path: Path, database: Callable[[], str]) -> None:
+    """A file in the place of the certificate or its page is exit code 1 and stays."""
+    with opened(tmp_path, database(), _SECOND_LOOK) as desk:
+        ref, _ = desk.submit("erasure")
+        desk.run("approve", ref, "--yes", actor="berta")
+        desk.room.settle()
+        page = tmp_path / "c.html"
+        page.write_text("mine")
+        handing = ("certificate", ref, "--to", str(tmp_path / "c.json"))
+        assert "never overwritten" in desk.run(*handing, actor="anna", code=1).stderr
+        too_long = ("certificate", ref, "--to", str(tmp_path / ("c" * 255)))
+        assert "file name too long" in desk.run(*too_long, actor="anna", code=2).stderr
+        assert page.read_text() == "mine"
+        page.unlink()
+        desk.run(*handing, actor="anna")
