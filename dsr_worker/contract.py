@@ -181,6 +181,11 @@ class System:
     parallel: int = 2  # batches at once: as many slots
     calls_per_minute: int | None = None  # the rate budget that all workers share
 
+    @property
+    def owner_kinds(self) -> frozenset[str]:
+        """The kinds of identity by which any of its collections finds rows."""
+        return frozenset().union(*(c.takes for c in self.collections.values()))
+
     def children_first(self) -> tuple[Collection, ...]:
         """Every collection, each before its parent."""
 
@@ -381,8 +386,14 @@ class Record:
 class Link:
     """An identity that a subject's row carries, with its ground.
 
-    `owners` counts the distinct rows outside this subject's that carry the identity as well: above
-    zero it is contested (a shared phone), stops for a human and never seeds a further hop.
+    `owners` counts the distinct rows of others that carry the identity as well, over everything
+    that `find` reads: above zero it is contested (a shared phone), stops for a human and never
+    seeds a further hop. A row is another's when it is a person of its own, or carries, itself or by
+    the rows above it, a further identity that is not the subject's, of a kind by which the system
+    finds rows. A guest's row that nobody owns is nobody else's.
+
+    `person` says, in a `person` collection whose rows may be copies (daily exports), which person
+    the row is; empty, the row's key says it.
     """
 
     subject_ref: str
@@ -391,6 +402,7 @@ class Link:
     key: tuple[str, ...]
     via: str  # the identity kind by which the row was found
     owners: int = 0
+    person: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Link({self.subject_ref}, {self.identity!r} via {self.via})"

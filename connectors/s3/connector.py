@@ -52,6 +52,7 @@ class S3:
         self._bucket = Bucket(config)
         self._conditional = False
         self._probing = threading.Lock()
+        self._owner_kinds = system.owner_kinds
         self._rooms: dict[str, Prefixes | Lines] = {}
         for collection in system.children_first():
             layout = layout_of(collection)
@@ -101,7 +102,7 @@ class S3:
         bucket = self._reading(ctx)
         for room in self._rooms.values():
             if isinstance(room, Lines):
-                yield from room.resolve(bucket, subjects, ctx)
+                yield from room.resolve(bucket, subjects, ctx, self._owner_kinds)
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records, and unreadable lines, that name a subject."""

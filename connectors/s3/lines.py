@@ -32,7 +32,7 @@ from dsr_worker.contract import (
 from .bucket import Bucket, Version
 from .config import LinesLayout
 from .csv_records import csv
-from .owners import Mentioned, Owners, clock_of, identities_of
+from .owners import Mentioned, Owners, Strangers, clock_of, identities_of
 from .records import (
     Broken,
     Entry,
@@ -50,6 +50,7 @@ from .refusals import ChangedError, GoneError
 T = TypeVar("T")
 _ATTEMPTS = 5
 _PEOPLE_AT_ONCE = 10_000
+_MANY_OWNERS = 1_000
 RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR
 UNREADABLE = "(unreadable line)"
 
@@ -206,30 +207,57 @@ class Lines:
 
     # ---- links
 
-    def resolve(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
+    def resolve(
+        self,
+        bucket: Bucket,
+        subjects: Sequence[Subject],
+        ctx: Context,
+        owner_kinds: frozenset[str],
+    ) -> Iterator[Link]:
         """The identities that owned records yield, with how many others carry them.
 
         Each row of a `person` collection comes as well, by an identity that found it.
+        `owner_kinds` are those by which any collection of the system takes rows.
         """
         if not (self.collection.yields or self.collection.person):
             return
-        found: dict[tuple[str, Identity], tuple[tuple[str, ...], str]] = {}
-        people: dict[tuple[str, tuple[str, ...]], str] = {}
+        found: dict[tuple[str, Identity], tuple[Owned, str]] = {}
+        own: dict[tuple[str, tuple[str, ...]], tuple[Owned, str]] = {}
         for row in self.owned(bucket, subjects, ctx):
             for ref, via in row.owners.items():
                 for identity in self._yielded(row.entry, ctx):
-                    found.setdefault((ref, identity), (row.key, via))
+                    found.setdefault((ref, identity), (row, via))
                 if self.collection.person:
-                    people.setdefault((ref, row.key), via)
-        others = self._carried_by_others(bucket, subjects, found.keys(), ctx)
+                    own.setdefault((ref, row.key), (row, via))
+        people = {
+            (ref, self._person(row.key, row.entry, ctx)) for (ref, _), (row, _) in own.items()
+        }
+        strangers = Strangers(self.collection, subjects, people, owner_kinds, ctx)
+        others = self._carried_by_others(bucket, found, strangers, ctx)
         known = {s.ref: s for s in subjects}
-        for (ref, identity), (key, via) in found.items():
+        for (ref, identity), (row, via) in found.items():
             count = others.get((ref, identity), 0)
             if count or identity not in known[ref].identities:
-                yield Link(ref, identity, self.collection.name, key, via, count)
-        for (ref, key), via in people.items():
+                yield self._link(ref, identity, row, via, ctx, count)
+        for (ref, _), (row, via) in own.items():
             found_by = Identity(via, known[ref].values(via)[0])
-            yield Link(ref, found_by, self.collection.name, key, via)
+            yield self._link(ref, found_by, row, via, ctx)
+
+    def _link(
+        self, ref: str, identity: Identity, row: Owned, via: str, ctx: Context, owners: int = 0
+    ) -> Link:
+        person = self._person(row.key, row.entry, ctx) if self.collection.person else ()
+        return Link(ref, identity, self.collection.name, row.key, via, owners, person)
+
+    def _person(self, key: tuple[str, ...], entry: Entry, ctx: Context) -> tuple[str, ...]:
+        """Whose row of a `person` collection: the identity in its key, the same in every object."""
+        named = [
+            ctx.canonical(kind, text_of(entry.value(taken.field)) or "")
+            for kind, taken in sorted(self.collection.takes.items())
+            if taken.field in self.collection.key
+        ]
+        names = tuple(filter(None, named))
+        return names if names and len(names) == len(named) else key
 
     def _yielded(self, entry: Entry, ctx: Context) -> Iterator[Identity]:
         for kind, name in self.collection.yields.items():
@@ -241,27 +269,33 @@ class Lines:
     def _carried_by_others(
         self,
         bucket: Bucket,
-        subjects: Sequence[Subject],
         links: Iterable[tuple[str, Identity]],
+        strangers: Strangers,
         ctx: Context,
     ) -> dict[tuple[str, Identity], int]:
+        """Strangers' rows that carry an identity, each once; beyond a thousand nobody counts."""
         refs_of: dict[Identity, set[str]] = {}
         for ref, identity in links:
             refs_of.setdefault(identity, set()).add(ref)
         if not refs_of:
             return {}
-        owners = Owners(self.collection, subjects, ctx)
-
-        def read(versions: list[Version]) -> Iterator[tuple[str, Identity]]:
-            for piece in self._entries(bucket, versions[:1], None, ctx):
-                for identity in self._yielded(piece[1], ctx):
-                    for ref in refs_of.get(identity, set()).difference(owners.of(piece[1])):
-                        yield ref, identity
-
         counts: dict[tuple[str, Identity], int] = {}
+
+        def read(versions: list[Version]) -> Iterator[tuple[str, Identity, tuple[str, ...]]]:
+            for version, entry in self._entries(bucket, versions, None, ctx):
+                for identity in refs_of.keys() & set(self._yielded(entry, ctx)):
+                    key = self.key_of(version, entry)
+                    whose, refs = self._person(key, entry, ctx), refs_of[identity]
+                    for ref in strangers.of(entry, whose, identity, refs):
+                        yield ref, identity, key
+
         for versions in self.objects(bucket, ctx):
-            for pair in self.steady(bucket, versions, ctx, read):
-                counts[pair] = counts.get(pair, 0) + 1
+            seen: set[tuple[str, Identity, tuple[str, ...]]] = set()
+            for ref, identity, key in self.steady(bucket, versions, ctx, read):
+                known = counts.get((ref, identity), 0)
+                if known < _MANY_OWNERS and (ref, identity, key) not in seen:
+                    seen.add((ref, identity, key))
+                    counts[ref, identity] = known + 1
         return counts
 
     # ---- mentions and breaches

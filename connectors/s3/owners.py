@@ -8,7 +8,7 @@ cheap pre-filter: whole blocks in which no identity can stand.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject
@@ -84,6 +84,44 @@ def skip_without(values: set[str]) -> Skip | None:
         return not any(needle in folded for needle in needles)
 
     return without
+
+
+class Strangers:
+    """Tells for which subjects a row is somebody else's.
+
+    A row of a `person` collection is, unless the person is one of theirs (`people`). Any other is
+    where it names, beside the identity that is asked about, a further one that is not the
+    subject's. A row without any owner is nobody else's.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        subjects: Sequence[Subject],
+        people: Container[tuple[str, tuple[str, ...]]],
+        owner_kinds: frozenset[str],
+        ctx: Context,
+    ) -> None:
+        self._collection = collection
+        self._people = people
+        self._owner_kinds = owner_kinds
+        self._ctx = ctx
+        self._owners = Owners(collection, subjects, ctx)
+        self._known = {subject.ref: frozenset(subject.identities) for subject in subjects}
+
+    def of(
+        self, entry: Entry, person: tuple[str, ...], identity: Identity, refs: set[str]
+    ) -> Iterator[str]:
+        """Those of `refs` for whom the row, which carries `identity`, is a stranger's."""
+        candidates = refs.difference(self._owners.of(entry))
+        named = identities_of(entry, self._collection, self._ctx) if candidates else set()
+        for ref in candidates:
+            further = named - self._known[ref] - {identity}
+            if self._collection.person:
+                if (ref, person) not in self._people:
+                    yield ref
+            elif any(other.kind in self._owner_kinds for other in further):
+                yield ref
 
 
 class EntryRow:

@@ -92,7 +92,7 @@ def _tells(system: System, kind: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """A row of a `person` collection that was found for the subject."""
+    """A row of a `person` collection that was found for the subject; copies have one key."""
 
     system: str
     collection: str
@@ -177,7 +177,7 @@ def absorb(
     if len({link.subject_ref for link in found}) > 1:
         raise ValueError("absorb takes the links of one subject at a time")
     people = resolution.people | {
-        PersonRow(system.name, link.collection, link.key)
+        PersonRow(system.name, link.collection, link.person or link.key)
         for link in found
         if system.collections[link.collection].person
     }

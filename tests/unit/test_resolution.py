@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -228,3 +229,11 @@ def test_nothing_personal_in_texts() -> None:
     found = absorb(start([EMAIL]), SHOP, [_link(NUMBER, "marker-key")])
     assert "mara" not in repr(found)
     assert "marker-key" not in repr(found)
+
+
+def test_copies_of_one_person_are_one_person() -> None:
+    """Rows that say whose copies they are count once; rows of two people do not."""
+    copies = [replace(_link(NUMBER, key), person=("7",)) for key in ("monday", "tuesday")]
+    assert not absorb(start([EMAIL]), SHOP, copies).several_people
+    stranger = replace(_link(NUMBER, "tuesday"), person=("8",))
+    assert absorb(start([EMAIL]), SHOP, [*copies, stranger]).several_people
