@@ -6,11 +6,12 @@ and no more: by which path a system was read again and when, and all that nobody
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dsr_worker.evidence.wording import Words
+from dsr_worker.evidence.wording import Table, Words
 
 
 def finding(system: Mapping[str, Any], words: Words, *, spelt: bool = False) -> str:
@@ -37,12 +38,27 @@ def not_covered(stated: Mapping[str, Any], words: Words) -> list[str]:
     sentences = [say["scope"].format(systems=names), _backups(stated, words), say["not_logs"]]
     if stated["kind"] != "erasure":
         return sentences
-    if stated["not_asked"]:
-        sentences.append(say["not_asked"].format(systems=", ".join(stated["not_asked"])))
+    sentences += _not_asked(stated["not_asked"], say)
     if stated["contested"]:
         kinds = ", ".join(words.say("identity", kind) for kind in stated["contested"])
         sentences.append(say["not_contested"].format(kinds=kinds))
-    return [*sentences, say["not_mentions"], say["not_recipients"]]
+    are_found = bool(stated["mentions_left_for_a_human"])
+    sentences.append(say["not_mentions_found" if are_found else "not_mentions"])
+    return [*sentences, say["not_recipients"]]
+
+
+def _not_asked(places: Sequence[str], say: Table) -> Iterator[str]:
+    """Whole systems apart from collections (`system.collection`) of systems that were read."""
+    systems = [place for place in places if "." not in place]
+    if systems:
+        yield say["not_asked"].format(systems=", ".join(systems))
+    parts: dict[str, list[str]] = defaultdict(list)
+    for system, dot, collection in (place.partition(".") for place in places):
+        if dot:
+            parts[system].append(collection)
+    if parts:
+        named = ", ".join(f"{system} ({', '.join(names)})" for system, names in parts.items())
+        yield say["not_looked_in"].format(collections=named)
 
 
 def _backups(stated: Mapping[str, Any], words: Words) -> str:
