@@ -100,7 +100,7 @@ class SystemResult:
     connector_version: str
     map_hash: str
     policy_hash: str
-    law_pack: str
+    law_pack: str  # empty in a sweep: policies alone decide it
     collections: tuple[CollectionResult, ...]
     requery: Requery | None  # None only in a sweep
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -35,6 +35,7 @@ from dsr_worker.sweep.course import RECOUNT
 from dsr_worker.vault import KeyRing
 
 CERTIFICATE = "certificate"  # kind of answer, and the purpose under which it is sealed
+_NO_LAW_PACK = ""  # policies alone decide in a sweep; the statutes they cite stand in its grounds
 
 
 class SweepCertifying:
@@ -48,6 +49,7 @@ class SweepCertifying:
         self._store = store
         self._controller = organisation.controller.name
         self._words = words(organisation.languages[0])
+        self._backups = _in_language(organisation.backups, self._words.language)
 
     def __call__(self, batch: Batch) -> Sequence[StepResult]:
         """A certificate for each sweep of the batch. A repeat replaces it."""
@@ -96,7 +98,13 @@ class SweepCertifying:
                 for code in grounds
             ),
             language=self._words.language,
+            backups=self._backups,
         )
+
+
+def _in_language(texts: Mapping[str, str], language: str) -> str:
+    """A text in a language, else in the first there is: another language says more than none."""
+    return texts.get(language) or next(iter(texts.values()), "")
 
 
 def _system(batch: Batch, member: Member, name: str, rows: Sequence[Accounted]) -> SystemResult:
@@ -111,7 +119,7 @@ def _system(batch: Batch, member: Member, name: str, rows: Sequence[Accounted]) 
         connector_version=version("dsr-worker"),
         map_hash=frozen.versions["map"],
         policy_hash=member.job.facts["policy_hash"],
-        law_pack=frozen.versions["law"],
+        law_pack=_NO_LAW_PACK,
         collections=tuple(
             _collection(collection, found) for collection, found in sorted(by_collection.items())
         ),

@@ -114,6 +114,18 @@ def test_mentions_are_counted_above_only_when_there_are_any(language: str, count
     assert any("were not changed." in sentence for sentence in limits(made()))
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "law pack none."), ("de", "Rechtsstand keiner.")]
+)
+def test_a_sweep_names_no_law_pack(language: str, said: str) -> None:
+    """Where no law pack decided, the page says none; where one did, it is named."""
+    swept = (system("crm", "carts", law_pack=""),)
+    assert said in render_certificate(made(kind="sweep", systems=swept, language=language))
+    page = render_certificate(made(language=language))
+    assert said not in page
+    assert DIGEST in page
+
+
 def test_certificates_of_before_still_verify() -> None:
     """The sentences may get better: a file with earlier ones is as true as it was."""
     content = orjson.loads(made())
