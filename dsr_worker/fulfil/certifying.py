@@ -7,7 +7,6 @@ kept rows come free; the suppression of the person's addresses as keyed digests.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -28,7 +27,8 @@ from dsr_worker.evidence import (
     build_certificate,
     words,
 )
-from dsr_worker.fulfil.keeping import Later, kept_for_now
+from dsr_worker.fulfil.keeping import Later, kept_for_now, kept_keys
+from dsr_worker.fulfil.promised import Promised, RowName
 from dsr_worker.fulfil.texts import language_of
 from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer, Promise
@@ -41,7 +41,6 @@ from dsr_worker.vault import KeyRing
 
 CERTIFICATE = "certificate"  # the purpose under which certificates are sealed
 DEFERRED = "deferred"  # the kind of job that carries a promise out
-PROMISE = "promise"  # … and the system keys of a promise
 _UNDELIVERABLE = ("email", "phone")  # personal names: a promise goes by system keys
 
 
@@ -68,7 +67,7 @@ class Certifying:
             name: kept_for_now(batch.frozen.systems.get(name), of_system)
             for name, of_system in _by_system(rows).items()
         }
-        promises = self._promises(member, later)
+        promises = self._promises(batch, member, rows, later)
         certificate = self._certificate(batch, member, rows, later)
         content = build_certificate(certificate, self._keys)
         name = new_name("certificates", batch.ctx.now.date())
@@ -103,23 +102,57 @@ class Certifying:
 
     # ---- what is kept for now
 
-    def _promises(self, member: Member, later: Mapping[str, Sequence[Later]]) -> list[Promise]:
+    def _promises(
+        self,
+        batch: Batch,
+        member: Member,
+        rows: Sequence[Accounted],
+        later: Mapping[str, Sequence[Later]],
+    ) -> list[Promise]:
         by_day: dict[tuple[str, date | None], list[Accounted]] = defaultdict(list)
         for system, parts in later.items():
             for part in parts:
                 by_day[system, part.due_on].append(part.row)
+        named = {
+            system: self._rows(batch, member, system, rows, [part.row for part in parts])
+            for system, parts in later.items()
+            if parts
+        }
         return [
-            self._promise(member, system, due_on, kept)
+            self._promise(member, system, due_on, kept, named[system])
             for (system, due_on), kept in sorted(by_day.items(), key=str)
         ]
 
+    def _rows(
+        self,
+        batch: Batch,
+        member: Member,
+        system: str,
+        rows: Sequence[Accounted],
+        promised: Sequence[Accounted],
+    ) -> frozenset[RowName]:
+        """The rows that stay where all that stays is promised; elsewhere some are another's."""
+        others = {
+            row.collection
+            for row in rows
+            if row.system == system and row.ground and row not in promised
+        }
+        keys = kept_keys(batch, member, system, self._store, self._keys)
+        return frozenset((k.collection, k.key) for k in keys if k.collection not in others)
+
     def _promise(
-        self, member: Member, system: str, due_on: date | None, rows: Sequence[Accounted]
+        self,
+        member: Member,
+        system: str,
+        due_on: date | None,
+        rows: Sequence[Accounted],
+        named: frozenset[RowName],
     ) -> Promise:
-        keys = [i for i in member.subject.identities if i.kind not in _UNDELIVERABLE]
-        keys = keys or list(member.subject.identities)
+        names = [i for i in member.subject.identities if i.kind not in _UNDELIVERABLE]
+        names = names or list(member.subject.identities)
+        within = {row.collection for row in rows}
+        promised = Promised(tuple(names), frozenset(r for r in named if r[0] in within))
         own_key, wrapped = self._keys.new_case_key()
-        sealed = own_key.seal(json.dumps([[i.kind, i.value] for i in keys]).encode(), PROMISE)
         return Promise(
             job_id=member.job.id,
             system=system,
@@ -127,7 +160,7 @@ class Certifying:
             grounds=sorted({row.ground for row in rows}),
             row_count=sum(row.row_count for row in rows),
             data_key=wrapped,
-            sealed=sealed,
+            sealed=promised.sealed(own_key),
             digests=[self._keys.index_digest(i.kind, i.value) for i in member.subject.identities],
         )
 

@@ -8,7 +8,7 @@ found again by another path. `plan` and `locate` change nothing; `apply` works f
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -28,7 +28,9 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
 from dsr_worker.fulfil import receipts as accounts
 from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
+from dsr_worker.fulfil.keeping import kept_keys, kept_names, located, names_of, versions_of
 from dsr_worker.fulfil.planning import FOUND
+from dsr_worker.fulfil.promised import rows_of
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool, read_keys
 from dsr_worker.store import Store, new_name
@@ -36,6 +38,9 @@ from dsr_worker.store import Store, new_name
 SECOND_PATH = "second-path"  # how a system was looked at again, as the certificate names it
 LOCATED_AGAIN = "located-again"  # … by a connector that has no other way
 _CANNOT_ERASE = "cannot_erase"
+_COLLECTION_UNMAPPED = "collection_unmapped"  # a promised row lies where the map names nothing
+
+_Place = tuple[str, str]  # subject and collection
 
 
 class Erasing:
@@ -51,41 +56,56 @@ class Erasing:
         """
         if not isinstance(batch.connector, Erases):
             return _counted_by_find(batch)
-        frames, _ = self._locate(batch)
+        frames = self._locate(batch)
         asking = [m for m in batch.members if m.job.kind == "access"]
         erasing = [m for m in batch.members if m not in asking]
         try:
-            located = accounts.count_located(self._keys(batch.part(asking), frames))
+            counted = accounts.count_located(self._keys(batch.part(asking), frames))
             system = batch.ctx.system.name
-            counted = [
-                m.done(result={"outcomes": _found(system, located[m.subject.ref])}) for m in asking
+            told = [
+                m.done(result={"outcomes": _found(system, counted[m.subject.ref])}) for m in asking
             ]
             dry = self._dry_run(batch.part(erasing), frames, spools=False) if erasing else []
-            return [*counted, *dry]
+            return [*told, *dry]
         finally:
             self._store.destroy(next(iter(frames.values())).segment)
 
     def locate(self, batch: Batch) -> Sequence[StepResult]:
         """Seal the key of everything that apply will touch, and decide anew by a dry run."""
-        frames, _ = self._locate(batch)
+        frames = self._locate(batch)
         crash_point("after-spool")
         results = self._dry_run(batch, frames, spools=True)
         crash_point("after-locate")
         return results
 
-    def _locate(self, batch: Batch) -> tuple[dict[str, Frame], int]:
+    def _locate(self, batch: Batch) -> dict[str, Frame]:
         connector = _eraser(batch)
         keys = {m.subject.ref: m.key for m in batch.members}
-        written = 0
+        known = {key for m in batch.members for key in self._known(batch, m)}
         with KeySpool(self._store, new_name("keys", batch.ctx.now.date()), keys) as spool:
             for key in connector.locate(batch.subjects, batch.ctx):
+                known.discard(key)
                 spool.add(key)
-                written += 1
-            return spool.finish(), written
+            for key in sorted(known, key=lambda k: (k.subject_ref, k.collection, k.key)):
+                spool.add(key)
+            return spool.finish()
+
+    def _known(self, batch: Batch, member: Member) -> set[Key]:
+        """Rows that belong to this job whether or not a name still finds them.
+
+        What an earlier round kept, and what the promise named that this job carries out. Raises
+        NeedsHuman where the map no longer has a collection of theirs.
+        """
+        system = batch.ctx.system
+        promised = {Key(member.subject.ref, *row) for row in rows_of(member)}
+        gone = {key.collection for key in promised} - set(system.collections)
+        if gone:
+            raise NeedsHuman(_COLLECTION_UNMAPPED, {"collection": min(gone)})
+        return promised | self._kept_keys(batch, member)
 
     def _dry_run(self, batch: Batch, frames: dict[str, Frame], *, spools: bool) -> list[StepResult]:
         connector = _eraser(batch)
-        located = accounts.count_located(self._keys(batch, frames))
+        counted = accounts.count_located(self._keys(batch, frames))
         found = accounts.by_subject(
             batch,
             connector.erase(batch.subjects, self._keys(batch, frames), batch.ctx.trying()),
@@ -93,7 +113,7 @@ class Erasing:
         results = []
         for member in batch.members:
             ref = member.subject.ref
-            accounts.require_sums(located[ref], found[ref], batch.ctx.system.name)
+            accounts.require_sums(counted[ref], found[ref], batch.ctx.system.name)
             outcomes = accounts.planned(batch.ctx.system.name, found[ref], _decisions(batch))
             kept = (Spool("keys", frames[ref].to_json()),) if spools else ()
             result = {"outcomes": outcomes, "changes": accounts.changes(found[ref])}
@@ -115,37 +135,38 @@ class Erasing:
     def _voided(self, batch: Batch, reasons: list[str]) -> StepResult:
         """The approval is void; what was erased before that was seen is accounted for."""
         (member,) = batch.members
-        frames = {member.subject.ref: Frame.from_json(self._latest(batch, member, "keys"))}
+        frames = self._frames(batch)
         ctx = batch.part(batch.members).ctx
-        receipts = _eraser(batch).erase(batch.subjects, self._keys(batch, frames), ctx.trying())
+        found = _eraser(batch).erase(batch.subjects, self._keys(batch, frames), ctx.trying())
+        receipts = accounts.by_subject(batch, found)[member.subject.ref]
         rows = [
             accounts.row(receipt.collection, part, _decisions(batch), unseen=True)
-            for receipt in accounts.by_subject(batch, receipts)[member.subject.ref]
+            for receipt in receipts
             for part, unseen in with_intents(receipt, 0, ctx.earlier(member.claim))
             if part.outcome is Outcome.ERASED and unseen
         ]
-        return member.done(receipts=rows, result={"voided": reasons})
+        stays = kept_names(batch, member, batch.ctx.system.name)
+        stays |= {digest for receipt in receipts for digest in receipt.kept}
+        return member.done(receipts=rows, result={"voided": reasons, "kept": sorted(stays)})
 
     def _apply(self, batch: Batch) -> Sequence[StepResult]:
         connector = _eraser(batch)
         ctx = inspected(batch)
-        frames = {
-            m.subject.ref: Frame.from_json(self._latest(batch, m, "keys")) for m in batch.members
-        }
-        located = accounts.count_located(self._keys(batch, frames))
+        frames = self._frames(batch)
+        counted = accounts.count_located(self._keys(batch, frames))
         found = accounts.by_subject(
             batch, connector.erase(batch.subjects, self._keys(batch, frames), ctx)
         )
         return [
-            self._applied(batch, m, located[m.subject.ref], found[m.subject.ref])
+            self._applied(batch, m, counted[m.subject.ref], found[m.subject.ref])
             for m in batch.members
         ]
 
     def _applied(
-        self, batch: Batch, member: Member, located: Counter[str], receipts: Sequence[Receipt]
+        self, batch: Batch, member: Member, counted: Counter[str], receipts: Sequence[Receipt]
     ) -> StepResult:
         system = batch.ctx.system.name
-        accounts.require_sums(located, receipts, system)
+        accounts.require_sums(counted, receipts, system)
         pending = sum(
             o.rows for r in receipts for o in r.outcomes if o.outcome is Outcome.PENDING_REMOTE
         )
@@ -179,16 +200,15 @@ class Erasing:
     def recheck(self, batch: Batch) -> Sequence[StepResult]:
         """Look again by the second path; what remains beyond the kept rows was not erased."""
         ctx = batch.ctx.verifying()
-        frames = {
-            m.subject.ref: Frame.from_json(self._latest(batch, m, "keys")) for m in batch.members
-        }
-        kept = {m.subject.ref: self._kept(batch, m) for m in batch.members}
-        versions = {int(name.partition(".")[0]) for names in kept.values() for name in names}
+        frames = self._frames(batch)
+        system, ring = batch.ctx.system.name, batch.ctx.bench.keys
+        kept = {m.subject.ref: kept_names(batch, m, system) for m in batch.members}
+        versions = versions_of(set().union(*kept.values()))
         remaining: Counter[str] = Counter()
         for key in _remaining(batch, self._keys(batch, frames), ctx):
-            if kept[key.subject_ref].isdisjoint(_names(batch, key, versions)):
+            if kept[key.subject_ref].isdisjoint(names_of(ring, system, key, versions)):
                 remaining[key.subject_ref] += 1
-        unmasked = self._unmasked(batch, kept)
+        unmasked = self._unmasked(batch)
         mentions = _mentions(batch)
         path = SECOND_PATH if isinstance(batch.connector, Rechecks) else LOCATED_AGAIN
         return [
@@ -203,18 +223,32 @@ class Erasing:
             for member in batch.members
         ]
 
-    def _unmasked(self, batch: Batch, kept: dict[str, set[str]]) -> Counter[str]:
-        """Rows that stay and still show an identity of their subject in a field that was masked."""
+    def _unmasked(self, batch: Batch) -> Counter[str]:
+        """Rows that were masked, as their receipts say, and whose masks are not in place.
+
+        Rows that a name still finds are read; of those found by a masked name alone, a dry run says
+        what it would change.
+        """
         wanted = {
             m.subject.ref: self._result(batch, m, "apply").get("masked", {}) for m in batch.members
         }
         if not any(wanted.values()):
             return Counter()
         ctx = batch.ctx.verifying()
-        held: dict[tuple[str, str], int] = Counter()
+        held: Counter[_Place] = Counter()
+        unseen = {
+            key
+            for m in batch.members
+            if wanted[m.subject.ref]
+            for key in self._kept_keys(batch, m)
+            if key.collection in wanted[m.subject.ref]
+        }
         for record in batch.connector.find(batch.subjects, ctx):
-            if record.collection in wanted[record.subject_ref] and self._shows_mask(batch, record):
-                held[record.subject_ref, record.collection] += 1
+            if record.collection in wanted[record.subject_ref]:
+                unseen.discard(Key(record.subject_ref, record.collection, record.key))
+                if self._shows_mask(batch, record):
+                    held[record.subject_ref, record.collection] += 1
+        held.update(_masked_by(batch, unseen))
         short: Counter[str] = Counter()
         for ref, collections in wanted.items():
             for name, rows in collections.items():
@@ -236,12 +270,12 @@ class Erasing:
             ref = member.subject.ref
             yield from read_keys(self._store, frames[ref], member.key, ref)
 
-    def _latest(self, batch: Batch, member: Member, name: str) -> dict[str, Any]:
-        frames = [f for f in batch.frames(member, name) if f["system"] == batch.ctx.system.name]
-        return frames[-1]
+    def _frames(self, batch: Batch) -> dict[str, Frame]:
+        frames = {m.subject.ref: located(batch, m, batch.ctx.system.name) for m in batch.members}
+        return {ref: frame for ref, frame in frames.items() if frame is not None}
 
-    def _kept(self, batch: Batch, member: Member) -> set[str]:
-        return set(self._result(batch, member, "apply").get("kept", ()))
+    def _kept_keys(self, batch: Batch, member: Member) -> set[Key]:
+        return kept_keys(batch, member, batch.ctx.system.name, self._store, batch.ctx.bench.keys)
 
     def _result(self, batch: Batch, member: Member, action: str) -> dict[str, Any]:
         return batch.results.get((member.job.id, action, batch.ctx.system.name), {})
@@ -295,10 +329,24 @@ def _remaining(batch: Batch, keys: Iterator[Key], ctx: Any) -> Iterator[Key]:
     return found
 
 
-def _names(batch: Batch, key: Key, versions: Iterable[int]) -> list[str]:
-    """What a row is called under these versions of the key ring: of the apply, and of today."""
-    keys, system = batch.ctx.bench.keys, batch.ctx.system.name
-    return [keys.row_digest(system, key.collection, key.key, version) for version in versions]
+def _masked_by(batch: Batch, keys: Collection[Key]) -> Mapping[_Place, int]:
+    """How many of these rows have their masks in place already, by a dry run."""
+    refs = {key.subject_ref for key in keys}
+    if not refs:
+        return {}
+    part = batch.part([m for m in batch.members if m.subject.ref in refs])
+    receipts = _eraser(batch).erase(part.subjects, iter(keys), part.ctx.trying())
+    return Counter(
+        {
+            (ref, receipt.collection): sum(
+                o.rows - min(o.rows, o.fields)
+                for o in receipt.outcomes
+                if o.outcome is Outcome.MASKED
+            )
+            for ref, found in accounts.by_subject(part, receipts).items()
+            for receipt in found
+        }
+    )
 
 
 def _mentions(batch: Batch) -> dict[str, list[dict[str, str]]]:

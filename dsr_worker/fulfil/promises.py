@@ -2,22 +2,23 @@
 
 In: the tick. Out: a job per due promise, which locates, applies, rechecks and certifies by the map
 of that day, on the approval that the erasure had and for no more rows than were promised. It
-carries system keys only; the person's addresses were shredded long before. A promise that cannot be
-opened, or whose system is gone from the map, becomes a job that asks a human.
+carries system keys and the keys of the rows; the person's addresses were shredded long before. One
+that cannot be opened, or whose system is gone from the map, becomes a job that asks a human.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from dsr_worker.contract import Identity
 from dsr_worker.domain.request import State
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
-from dsr_worker.fulfil.certifying import DEFERRED, PROMISE
+from dsr_worker.fulfil.certifying import DEFERRED
+from dsr_worker.fulfil.promised import Promised
 from dsr_worker.ledger import Ledger, answers, intake, jobs
 from dsr_worker.ledger.answers import DuePromise
 from dsr_worker.ledger.connection import Cursor
@@ -88,7 +89,7 @@ class Promises:
             self._ask(cursor, job, promise, SYSTEM_UNMAPPED)
             return
         try:
-            names = self._names(promise)
+            promised = self._opened(promise)
         except SealBroken:
             self._ask(cursor, job, promise, UNOPENABLE)
             return
@@ -100,16 +101,16 @@ class Promises:
                 "verified",
                 "promise",
             )
-            for i in names
+            for i in promised.names
         ]
         intake.add_identities(cursor, inserted.id, sealed)
         answers.carried_out(cursor, promise.id, inserted.id)
-        jobs.change(cursor, [self._first_move(job, promise, frozen_id)])
+        facts = promised.fact(key)
+        jobs.change(cursor, [self._first_move(job, promise, frozen_id, facts)])
 
-    def _names(self, promise: DuePromise) -> list[Identity]:
+    def _opened(self, promise: DuePromise) -> Promised:
         own_key = self._keys.unwrap(bytes(promise.data_key))
-        opened = own_key.open(bytes(promise.sealed), PROMISE)
-        return [Identity(*pair) for pair in json.loads(opened)]
+        return Promised.opened(own_key, bytes(promise.sealed))
 
     def _ask(self, cursor: Cursor, job: Job, promise: DuePromise, code: str) -> None:
         """Stop for a human at once; `dsr retry` lets the promise come due again."""
@@ -118,7 +119,9 @@ class Promises:
         stop = Event("needs_human", {"system": promise.system, "code": code})
         jobs.change(cursor, [Move(job, state=State.NEEDS_HUMAN, phase=code, events=(due, stop))])
 
-    def _first_move(self, job: Job, promise: DuePromise, frozen_id: int) -> Move:
+    def _first_move(
+        self, job: Job, promise: DuePromise, frozen_id: int, facts: Mapping[str, Any]
+    ) -> Move:
         frozen = self._materials.frozen(frozen_id)
         plan = {
             "identities": [],
@@ -136,6 +139,7 @@ class Promises:
             phase="locate",
             round=1,
             plan=plan,
+            facts=facts,
             steps=(NewStep("locate", promise.system, round=1),),
             events=(event,),
         )

@@ -8,12 +8,11 @@ a repeat changes nothing that was done.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dsr_worker.engine.holds import IDENTITY
-from dsr_worker.fulfil.certifying import PROMISE
+from dsr_worker.fulfil.promised import Promised
 from dsr_worker.ledger import Ledger, answers, cases
 from dsr_worker.vault import KeyRing, SealBroken
 
@@ -65,8 +64,8 @@ def _promises(ledger: Ledger, keys: KeyRing, at_once: int) -> int:
 
 def _promised(keys: KeyRing, promise: Any) -> Iterator[bytes]:
     try:
-        opened = keys.unwrap(bytes(promise.data_key)).open(bytes(promise.sealed), PROMISE)
+        promised = Promised.opened(keys.unwrap(bytes(promise.data_key)), bytes(promise.sealed))
     except SealBroken:
         return  # it asks a human when it comes due
-    for kind, value in json.loads(opened):
-        yield keys.index_digest(kind, value)
+    for name in promised.names:
+        yield keys.index_digest(name.kind, name.value)

@@ -1,0 +1,200 @@
+"""What an erasure keeps for now: told in its certificate, promised, gone when its day has come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.postgres import Postgres
+from dsr_worker.contract import Context, Key, Subject
+from dsr_worker.ledger import answers
+from dsr_worker.testing.memory import Memory
+from tests.contract import postgres_shop as shop
+from tests.integration.engine_room import EngineRoom
+
+GUEST = "guest@mail.example"
+
+_TEXTS = """
+    purpose: Trial.
+    legal_basis: Contract.
+    recipients: [nobody]
+    origin: You.
+"""
+
+RECEIPTS = f"""
+system: guests
+connector: memory
+config: {{name: NAME-guests}}
+collections:
+  receipts:
+    key: [id]
+    takes: {{email: {{field: email, form: ascii-case}}}}
+    class: voucher
+    keeps: [id, total, issued_on]
+    clocks: {{record_date: issued_on}}
+    source: {{}}
+    fields:
+      id: user.unique_id
+      email: {{category: user.contact.email, mask: pseudonym}}
+      total: user.financial
+      issued_on: user.financial
+{_TEXTS}
+"""
+
+ORDERS = f"""
+system: shop
+connector: postgres
+config: {{dsn: {{file: DSN}}}}
+collections:
+  orders:
+    key: [id]
+    takes: {{email: {{field: guest_email, form: ascii-case}}}}
+    class: customer-account
+    source: {{table: orders}}
+    fields:
+      id: user.unique_id
+      note: {{category: user.content, mask: "null"}}
+      guest_email: {{category: user.contact.email, mask: pseudonym}}
+{_TEXTS}
+  invoices:
+    key: [id]
+    parent: {{collection: orders, on: {{order_id: id}}}}
+    class: voucher
+    keeps: [id, order_id, amount, issued_on]
+    clocks: {{record_date: issued_on}}
+    source: {{table: invoices}}
+    fields:
+      id: user.unique_id
+      order_id: user.unique_id
+      name: {{category: user.name, mask: {{constant: erased}}}}
+      email: {{category: user.contact.email, mask: tombstone}}
+      amount: user.financial
+      issued_on: user.financial
+{_TEXTS}
+"""
+
+
+def receipt(number: str, issued_on: str | None = "2025-03-01T00:00:00") -> dict[str, Any]:
+    """A guest's receipt."""
+    return {"id": number, "email": GUEST.title(), "total": "1", "issued_on": issued_on}
+
+
+@pytest.fixture
+def guests(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+    """An installation with one guest, whom an e-mail alone names."""
+    room = EngineRoom(tmp_path, database(), systems={"guests": RECEIPTS})
+    room.system("guests").load({"receipts": [receipt("1")]}, {"receipts": ("id",)})
+    return room
+
+
+def erase(room: EngineRoom, **identities: str) -> str:
+    """Have a person erased; the case's reference."""
+    ref = room.submit("erasure", **identities)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+    return ref
+
+
+def certificate(room: EngineRoom, ref: str) -> dict[str, Any]:
+    """What was certified."""
+    with room.office.ledger.transaction() as cursor:
+        made = answers.of(cursor, room.job(ref)["id"])
+    assert made is not None
+    content = room.office.delivery.read_certificate(made)
+    found: dict[str, Any] = json.loads(content)["certificate"]
+    return found
+
+
+def kept(made: dict[str, Any]) -> dict[str, int]:
+    """How many rows a certificate says are kept, by collection."""
+    collections = [c for system in made["systems"] for c in system["collections"]]
+    return {c["collection"]: sum(k["rows"] for k in c["kept"]) for c in collections}
+
+
+def deferred(room: EngineRoom) -> list[Any]:
+    """The jobs that carry promises out, in order."""
+    return room.rows("SELECT ref, state, phase FROM jobs WHERE kind = 'deferred' ORDER BY id")
+
+
+def test_a_row_found_by_its_masked_name_is_kept_and_promised(guests: EngineRoom) -> None:
+    """A receipt that only its masked e-mail named stands in the certificate and goes in time."""
+    ref = erase(guests, email=GUEST)
+    made = certificate(guests, ref)
+    assert made["response"]["nature"] == "partly_granted"
+    assert kept(made) == {"receipts": 1}
+    assert [(d["collection"], d["rows"]) for d in made["deferred"]] == [("receipts", 1)]
+    assert GUEST.encode() not in repr(guests.system("guests").dump()).lower().encode()
+    assert not [step for step in guests.steps(ref) if step[0] == "locate" and step[2] > 2]
+    guests.move_clock(days=366 * 9)
+    guests.settle()
+    (job,) = deferred(guests)
+    assert job.state == "closed", guests.steps(job.ref)
+    assert guests.outcomes(job.ref) == {("guests", "receipts", "erased"): 1}
+    assert not guests.system("guests").dump()["receipts"]
+
+
+def test_a_guests_order_and_its_invoice_go_in_time(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """In Postgres, what hangs below a row found by its masked e-mail is kept, told and erased."""
+    dsn = database()
+    shop.emptied(dsn)
+    shop.execute(dsn, "INSERT INTO orders VALUES (1, NULL, 'n', 1, %s, '2025-03-01')", [(GUEST,)])
+    shop.execute(dsn, "INSERT INTO invoices VALUES (1, 1, 'G', %s, 1, '2025-03-01')", [(GUEST,)])
+    shop.execute(dsn, "INSERT INTO orders VALUES (2, NULL, 'n', 1, 'b@mail.example', '2025-03-01')")
+    file = tmp_path / "dsn"
+    file.write_text(dsn)
+    file.chmod(0o600)
+    systems = {"shop": ORDERS.replace("DSN", str(file))}
+    room = EngineRoom(tmp_path, database(), systems=systems, connectors={"postgres": Postgres})
+    made = certificate(room, erase(room, email=GUEST))
+    assert kept(made) == {"invoices": 1, "orders": 1}
+    assert {(d["collection"], d["rows"]) for d in made["deferred"]} == {
+        ("invoices", 1),
+        ("orders", 1),
+    }
+    room.move_clock(days=366 * 9)
+    room.settle()
+    (job,) = deferred(room)
+    assert job.state == "closed", room.steps(job.ref)
+    assert shop.query(dsn, "SELECT id FROM invoices") == []
+    assert shop.query(dsn, "SELECT id, guest_email FROM orders") == [(2, "b@mail.example")]
+
+
+class Hesitant(Memory):
+    """Says once that a row is there that nobody located."""
+
+    told = False
+
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """As ever, and one row more at the first time."""
+        yield from super().recheck(subjects, keys, ctx)
+        if not Hesitant.told:
+            Hesitant.told = True
+            yield Key(subjects[0].ref, "receipts", ("9",))
+
+
+def test_what_an_earlier_round_kept_stays_in_the_account(
+    tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a case goes round again, rows that no name finds any more are still accounted for."""
+    monkeypatch.setattr(Hesitant, "told", False)
+    systems = {"guests": RECEIPTS}
+    room = EngineRoom(tmp_path, database(), systems=systems, connectors={"memory": Hesitant})
+    rows = [receipt("1"), receipt("2", "2010-01-01T00:00:00")]
+    room.system("guests").load({"receipts": rows}, {"receipts": ("id",)})
+    ref = erase(room, email=GUEST)
+    assert [step[2] for step in room.steps(ref) if step[0] == "recheck"] == [2, 3]
+    made = certificate(room, ref)
+    assert kept(made) == {"receipts": 1}
+    (receipts,) = made["systems"][0]["collections"]
+    assert (receipts["found"], receipts["erased"]) == (2, 1)
+    assert [d["rows"] for d in made["deferred"]] == [1]
