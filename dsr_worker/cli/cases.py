@@ -15,9 +15,9 @@ from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
 from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, note, show, table
-from dsr_worker.cli.values import CODE, canonical, pair, stdin_text
+from dsr_worker.cli.values import CODE, Word, canonical, pair, stdin_text
 from dsr_worker.domain.plan import upper_bound
-from dsr_worker.fulfil.decisions import Decided
+from dsr_worker.fulfil.decisions import EXTENSION_REASONS, Decided
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.fulfil.planning import AUTOMATIC, free_text_notice
 from dsr_worker.ledger.reports import JobRow
@@ -305,7 +305,7 @@ def refuse_command(
     if (ground is None) == (not delivered):
         raise usage("give --ground CODE to refuse, then --delivered once your letter has left")
     if ground is not None and _GROUND.fullmatch(ground) is None:
-        raise usage("--ground is a code such as MANIFESTLY_UNFOUNDED; prose belongs in the letter")
+        raise usage("--ground is a code such as ANY_UNFOUNDED; prose belongs in the letter")
 
     if delivered:
         with opening.office() as office:
@@ -326,9 +326,7 @@ def refuse_command(
 
 @click.command("extend")
 @click.argument("case")
-@click.option(
-    "--reason", type=CODE, required=True, metavar="CODE", help="complex or many_requests."
-)
+@click.option("--reason", type=Word(*EXTENSION_REASONS), required=True)
 @acting
 @json_option
 @pass_opening

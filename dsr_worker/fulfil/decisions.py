@@ -22,6 +22,7 @@ from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move, moved
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
+from dsr_worker.statutes import UnknownNameError, load_pack
 from dsr_worker.vault import CaseKey, KeyRing
 
 _OPEN_BEFORE_WORK = {
@@ -40,6 +41,10 @@ _RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
 """Stops of a whole case after its approval, from which a person lets it go on."""
 _NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED})
 """Stops of a promise that could not be started."""
+
+EXTENSION_REASONS = ("complex", "many_requests")
+"""Why the time to answer may be extended: the complexity and number of the requests (Art. 12(3)
+GDPR and UK GDPR; Cal. Civ. Code 1798.145(h)(1))."""
 
 
 class DecisionRefused(ValueError):  # noqa: N818 - reads as what happened
@@ -157,10 +162,7 @@ class Decisions:
         """Approve the plan of this hash. The submitter of a case never approves it."""
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "approve", plan_hash)
-            _require(job, State.AWAITING_APPROVAL)
-            if job.plan is None or job.plan_hash != plan_hash:
-                message = "the plan has changed: look at it again and approve what it says now"
-                raise DecisionRefused(message)
+            _require_plan(job, plan_hash)
             if job.submitted_by == signed.actor:
                 message = "whoever submitted a case cannot approve it: ask a second person"
                 raise ActorRefused(message)
@@ -170,6 +172,13 @@ class Decisions:
                 signed.actor,
             )
             return self._change(cursor, self._begin_work(cursor, job, event, signed.actor))
+
+    def check_approval(self, ref: str, plan_hash: str) -> None:
+        """Raise DecisionRefused where this plan cannot be approved now, before anybody is asked."""
+        with self._ledger.transaction() as cursor:
+            job = jobs.lock_ref(cursor, ref)
+            if job is not None:
+                _require_plan(job, plan_hash)
 
     def _begin_work(self, cursor: Cursor, job: Job, event: Event, actor: str) -> Move:
         plan = job.plan or {}
@@ -234,9 +243,14 @@ class Decisions:
     # ---- the answer's fate
 
     def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:
-        """Extend the time to respond, the person having been told, inside the legal window."""
+        """Extend the time to respond, the person having been told, inside the legal window.
+
+        Raises UnknownNameError for a reason that is none of `EXTENSION_REASONS`.
+        """
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "extend", digest_of("extend", ref, reason=reason))
+            if reason not in EXTENSION_REASONS:
+                raise UnknownNameError("reason for an extension", reason, EXTENSION_REASONS)
             clock = cases.clock(cursor, job.id, "respond")
             notice_by = clock and clock.facts.get("extension_notice_by")
             if clock is None or clock.state != "running" or notice_by is None:
@@ -262,7 +276,10 @@ class Decisions:
             return self._change(cursor, Move(job, events=(event,), urgency_at=urgency))
 
     def refuse(self, ref: str, ground: str, signed: SignedAction) -> Decided:
-        """Refuse a request on a ground's code. The refusal still has to be delivered."""
+        """Refuse a request on a ground's code. The refusal still has to be delivered.
+
+        Raises UnknownNameError for a code on which the case's law refuses no such request.
+        """
         digest = digest_of("refuse", ref, ground=ground)
         return self._end(ref, "refuse", State.REFUSED, ground, signed, digest)
 
@@ -281,6 +298,8 @@ class Decisions:
     ) -> Decided:
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, action, digest)
+            if state is State.REFUSED:
+                _require_ground(job, reason)
             _require(job, *_OPEN_BEFORE_WORK)
             if cases.took_effect(cursor, job.id):
                 message = (
@@ -327,6 +346,21 @@ def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:
     cases.settle_clocks(cursor, job.id, "void")
     closed = Event("closed", {"response": "given_back", "reason": job.phase}, event.actor)
     return Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(event, closed))
+
+
+def _require_plan(job: Job, plan_hash: str) -> None:
+    _require(job, State.AWAITING_APPROVAL)
+    if job.plan is None or job.plan_hash != plan_hash:
+        message = "the plan has changed: look at it again and approve what it says now"
+        raise DecisionRefused(message)
+
+
+def _require_ground(job: Job, ground: str) -> None:
+    exemptions = load_pack(job.law).exemptions if job.law else ()
+    known = [row.code for row in exemptions if job.kind in row.rights]
+    if ground not in known:
+        what = f"ground on which {job.law} refuses {job.kind}"
+        raise UnknownNameError(what, ground, known)
 
 
 def _require(job: Job, *states: State) -> None:

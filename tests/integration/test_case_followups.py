@@ -107,9 +107,9 @@ def test_an_erasure_that_has_begun_is_neither_withdrawn_nor_refused(
     room.approve(ref)
     room.settle()
     assert room.job(ref)["phase"] == "found_again", (room.steps(ref), room.events(ref))
-    refused = digest_of("refuse", ref, ground="MANIFESTLY_UNFOUNDED")
+    refused = digest_of("refuse", ref, ground="ANY_UNFOUNDED")
     signed = room.sign("anna", way, ref, refused if way == "refuse" else "")
-    grounds = ("MANIFESTLY_UNFOUNDED",) if way == "refuse" else ()
+    grounds = ("ANY_UNFOUNDED",) if way == "refuse" else ()
     with pytest.raises(DecisionRefused, match="erased or masked rows already"):
         getattr(room.office.decisions, way)(ref, *grounds, signed)
     assert room.job(ref)["phase"] == "found_again"
@@ -566,7 +566,10 @@ def test_a_hold_released_after_a_rotation_lets_its_promises_come_due(room: Engin
 
 @pytest.mark.parametrize(
     ("action", "signed_over", "decided"),
-    [("refuse", {"ground": "EXCESSIVE"}, "UNFOUNDED"), ("extend", {"reason": "complex"}, "many")],
+    [
+        ("refuse", {"ground": "ANY_EXCESSIVE"}, "ANY_UNFOUNDED"),
+        ("extend", {"reason": "complex"}, "many_requests"),
+    ],
 )
 def test_a_signature_covers_what_was_decided(
     room: EngineRoom, action: str, signed_over: dict[str, str], decided: str

@@ -14,8 +14,10 @@ from pydantic import SecretStr
 
 from dsr_worker.cli import dsr
 from dsr_worker.cli.desk import Opening
+from dsr_worker.people import digest_of
 from dsr_worker.registry import Registry
 from dsr_worker.settings import Settings
+from dsr_worker.statutes import UnknownNameError
 from dsr_worker.testing.memory import Memory
 from tests.integration.engine_room import ORGANISATION, POLICY, EngineRoom
 from tests.services import Databases
@@ -208,9 +210,7 @@ def test_a_refusal_is_delivered_before_it_ends(desk: Desk) -> None:
     """A refused case stays open until its letter has left."""
     ref = desk.submit("erasure")
     desk.room.settle()
-    assert desk.ok("refuse", ref, "--ground", "MANIFESTLY_UNFOUNDED", actor="anna")["state"] == (
-        "refused"
-    )
+    assert desk.ok("refuse", ref, "--ground", "ANY_UNFOUNDED", actor="anna")["state"] == "refused"
     assert desk.ok("status", ref)["next"] == f"dsr refuse {ref} --delivered"
     desk.ok("refuse", ref, "--delivered", actor="anna")
     assert desk.room.job(ref)["state"] == "closed"
@@ -225,6 +225,45 @@ def test_an_extension_is_taken_inside_the_window_once(desk: Desk) -> None:
     assert after > before
     again = ("extend", ref, "--reason", "complex")
     assert desk.refused(*again, actor="anna", code=1)[0] == "decision_refused"
+
+
+@pytest.mark.parametrize(
+    ("decision", "says"),
+    [
+        (("refuse", "--ground", "NO"), "ANY_EXCESSIVE, ANY_NOT_IDENTIFIABLE, ANY_UNFOUNDED"),
+        (("refuse", "--ground", "ANY_UNFUNDED"), "did you mean ANY_UNFOUNDED"),
+        (("refuse", "--ground", "CA_NOT_VERIFIED"), "known: "),
+        (("refuse", "--ground", "AC_RIGHTS_OF_OTHERS"), "known: "),
+        (("extend", "--reason", "because"), "known: complex, many_requests"),
+        (("extend", "--reason", "complx"), "did you mean complex"),
+    ],
+)
+def test_a_case_is_refused_or_extended_on_what_its_law_knows(
+    desk: Desk, decision: tuple[str, ...], says: str
+) -> None:
+    """A made-up ground or reason, or one of another law or right, changes nothing."""
+    ref = desk.submit("erasure")
+    before = desk.ok("status", ref)
+    name, *options = decision
+    assert says in desk.refused(name, ref, *options, actor="anna", code=2)[1]
+    after = desk.ok("status", ref)
+    assert (after["state"], after["clocks"]) == (before["state"], before["clocks"])
+
+
+@pytest.mark.parametrize(
+    ("action", "stated"), [("refuse", {"ground": "NO"}), ("extend", {"reason": "because"})]
+)
+def test_no_caller_passes_what_the_law_does_not_know(
+    desk: Desk, action: str, stated: dict[str, str]
+) -> None:
+    """The rule stands in the decision itself, whoever calls it, and the chain stays as it was."""
+    ref = desk.submit("erasure")
+    before = desk.room.events(ref)
+    (code,) = stated.values()
+    signed = desk.room.sign("anna", action, ref, digest_of(action, ref, **stated))
+    with pytest.raises(UnknownNameError):
+        getattr(desk.room.office.decisions, action)(ref, code, signed)
+    assert desk.room.events(ref) == before
 
 
 def test_verification_takes_one_way_at_a_time(desk: Desk) -> None:
