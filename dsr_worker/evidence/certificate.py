@@ -141,7 +141,8 @@ class Certificate:
     `language` is that of `grounds` and of the page. `not_asked` names systems in which the person
     is known by nothing, `contested` the kinds of identity that could be somebody else's: nothing
     was looked for in the former, nor by the latter. `inclusion` places the case's last event under
-    the checkpoint: leaf, index, proof (hex).
+    the checkpoint: leaf, index, proof (hex). Both are None in what the worker certifies: when it
+    signs, the case's last events are not yet written, let alone sealed.
     """
 
     kind: Literal["erasure", "sweep"]
