@@ -1,11 +1,13 @@
 """Events as sentences, from their codes alone.
 
-In: an event as the chain holds it. Out: the same with a sentence. Digests are cut short, signatures
-mentioned; whatever else a sentence does not name is listed behind it.
+In: an event as the chain holds it. Out: the same with a sentence. Digests are cut short, instants
+told to the second, signatures mentioned; whatever else a sentence does not name is listed behind
+it, but for counts of nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -51,8 +53,14 @@ _SENTENCES: Mapping[str, str] = {
     "late_result_ignored": "a result that came too late was ignored",
 }
 
+_SWEEP_STARTED = "a {request_kind} was started"  # nobody asked for it
+_NO_NUMBER = "the clock {clock} started; no number in the law"
+_NOT_COUNTED = "{action} was about to change rows"
+_NOTHING_CHANGED = "there were no rows to change"
+
 _QUIET = frozenset({"signature"})
 _MOST_SHOWN = 6
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}Z")
 
 
 def told(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +76,7 @@ def told(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(kind: str, body: Mapping[str, Any]) -> str:
-    template = _SENTENCES.get(kind, kind)
+    template = _template(kind, body)
     named = {key for key in body if f"{{{key}}}" in template}
     said = template.format_map(_Lenient({key: _short(body[key]) for key in named}))
     rest = list(_rest({k: v for k, v in body.items() if k not in named | _QUIET}))
@@ -76,13 +84,25 @@ def _sentence(kind: str, body: Mapping[str, Any]) -> str:
     return f"{said}{': ' if rest else ''}{', '.join(rest)}{signed}"
 
 
+def _template(kind: str, body: Mapping[str, Any]) -> str:
+    if kind == "submitted" and body.get("request_kind") == "sweep":
+        return _SWEEP_STARTED
+    if kind == "clock_started" and "due_at" not in body:
+        return _NO_NUMBER
+    if kind == "intent" and not body.get("counts"):
+        return _NOT_COUNTED
+    if kind == "effect" and body.get("counts") == {}:
+        return _NOTHING_CHANGED
+    return _SENTENCES.get(kind, kind)
+
+
 def _rest(body: Mapping[str, Any]) -> Iterator[str]:
     for key, value in body.items():
         if isinstance(value, list) and key == "identities":
             yield f"{len(value)} {key}"
         elif key == "outcomes":
-            yield "; ".join(_outcome(part) for part in value)
-        else:
+            yield "; ".join(_outcome(part) for part in value) or "outcomes none"
+        elif value != {}:
             yield f"{key} {_short(value)}"
 
 
@@ -98,7 +118,7 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         shown = " ".join(_short(part) for part in value[:_MOST_SHOWN]) or "none"
         return shown + (f" … ({len(value)})" if len(value) > _MOST_SHOWN else "")
-    text = str(value)
+    text = _INSTANT.sub(r"\1 \2 UTC", str(value))
     is_digest = len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text)  # noqa: PLR2004 - digests are longer
     return f"{text[:12]}…" if is_digest else text
 
