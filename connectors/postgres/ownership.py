@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.catalogue import Catalogue, Table, fold
+from connectors.postgres.catalogue import Catalogue, Place, Table, fold
 from connectors.postgres.session import Session, line, sendable, typed
 from dsr_worker.contract import Collection, Context, Form, Subject, Taken
 
@@ -136,6 +136,23 @@ class Ownership:
     def owns(self, table: Table, alias: str, subject: Composable) -> Composable:
         """Whether `subject` (a number, as SQL) owns the row `alias`."""
         return _any(b.exists(alias, subject) for b in self.branches(table))
+
+    def came_with(self, place: Place, kind: str, alias: str, subject: Composable) -> Composable:
+        """Whether a value is, as forms compare it, a name that the subject came with."""
+        slots = [("as is", kind), *(("folded", kind, form) for form in Form)]
+        return _any(
+            SQL(
+                "EXISTS (SELECT FROM pg_temp.{} x WHERE x.s = {} AND x.slot = {}"
+                ' AND x.v = {} COLLATE "C")'
+            ).format(
+                self._names,
+                subject,
+                Literal(self._slots[slot]),
+                place.folded(alias, Form(slot[-1]) if slot[0] == "folded" else Form.EXACT),
+            )
+            for slot in slots
+            if slot in self._slots
+        )
 
     def _nothing(self, table: Table, columns: Composable) -> Composable:
         return SQL(

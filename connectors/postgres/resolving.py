@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from psycopg2.sql import SQL, Identifier, Literal
+from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import TEXTS, Table, fold
 from connectors.postgres.ownership import Ownership
@@ -105,7 +105,7 @@ def _forms(own: Ownership, table: Table, kind: str, field: str) -> tuple[Form, .
 def _others(
     own: Ownership, table: Table, kind: str, field: str, found: list[_Found], slot: int
 ) -> Mapping[tuple[int, Identity], int]:
-    """For each found name, how many rows that are not the subject's carry it as well."""
+    """For each found name, how many rows of others carry it as well."""
     place = table.place(field)
     forms = _forms(own, table, kind, field)
     own.session.fill(Identifier("dsr_yield"), _lines(found, forms, slot))
@@ -120,13 +120,14 @@ def _others(
         query = SQL(
             "SELECT json_build_array(y.s, {value}, count(*))::text FROM {table} t"
             " JOIN pg_temp.dsr_yield y ON y.slot = {slot} AND {equal} WHERE NOT {owned}"
-            " GROUP BY y.s, {value}"
+            " AND {anothers} GROUP BY y.s, {value}"
         ).format(
             value=place.text("t"),
             table=table.sql,
             slot=Literal(slot + n),
             equal=equal,
             owned=own.owns(table, "t", SQL("y.s")),
+            anothers=_is_anothers(own, table, "t", kind, form),
         )
         for number, value, rows in own.session.arrays(query):
             canonical = own.ctx.canonical(kind, value)
@@ -134,6 +135,46 @@ def _others(
                 spellings.add((number, value))
                 counts[number, Identity(kind, canonical)] += rows
     return counts
+
+
+def _is_anothers(own: Ownership, table: Table, alias: str, kind: str, form: Form) -> Composable:
+    """Whether a row that is not the subject's is somebody else's: a person, or named otherwise.
+
+    `y` is the name of `kind` that is asked about. A row without any owner, itself or by the rows
+    above it, is nobody else's.
+    """
+    collection = table.collection
+    if collection.person:
+        return SQL("true")
+    taken = {(k, by.field) for k, by in collection.takes.items()}
+    conditions: list[Composable] = []
+    for other, field in sorted(taken | set(collection.yields.items())):
+        place = table.place(field)
+        if other in own.catalogue.system.owner_kinds:
+            same = SQL('y.v = {} COLLATE "C"').format(place.folded(alias, form))
+            conditions.append(
+                SQL("({text} ~ '\\S' AND NOT {known} AND NOT {same})").format(
+                    text=place.text(alias),
+                    known=own.came_with(place, other, alias, SQL("y.s")),
+                    same=same if other == kind else SQL("false"),
+                )
+            )
+    if collection.parent is not None:
+        above, owner = own.catalogue.table(collection.parent.collection), f"{alias}_"
+        conditions.append(
+            SQL("EXISTS (SELECT FROM {} {} WHERE {} AND {})").format(
+                above.sql,
+                Identifier(owner),
+                SQL(" AND ").join(
+                    SQL("{} = {}").format(
+                        table.place(ours).value(alias), above.place(theirs).value(owner)
+                    )
+                    for ours, theirs in collection.parent.on.items()
+                ),
+                _is_anothers(own, above, owner, kind, form),
+            )
+        )
+    return SQL("({})").format(SQL(" OR ").join(conditions)) if conditions else SQL("false")
 
 
 def _lines(found: list[_Found], forms: tuple[Form, ...], slot: int) -> Iterator[bytes]:

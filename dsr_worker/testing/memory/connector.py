@@ -43,7 +43,7 @@ from dsr_worker.contract import (
     Withheld,
 )
 from dsr_worker.testing.memory.decide import Judge, clock
-from dsr_worker.testing.memory.owners import owned, reached, taken, top
+from dsr_worker.testing.memory.owners import identities, is_anothers, owned, reached, taken, top
 from dsr_worker.testing.memory.rows import RowKey, Store, Tables
 
 _SHORTEST_MENTION: Final = 5  # a shorter number stands in too many texts by chance
@@ -136,7 +136,7 @@ class Memory:
             for subject in subjects if collection.yields or collection.person else ():
                 with self.store.reading() as tables:
                     own = reached(self._system, tables, collection, subject, ctx)
-                    links = list(_links(tables, collection, subject, own, ctx))
+                    links = list(_links(self._system, tables, collection, subject, own, ctx))
                 yield from links
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
@@ -220,7 +220,7 @@ class Memory:
                 with self.store.reading() as tables:
                     row = tables.rows[name].get(key, {})
                 residence = row.get(above.residence) if above.residence else None
-                people = tuple(_identities(above, row, ctx))
+                people = tuple(dict.fromkeys(identities(above, row, ctx)))
                 yield AffectedPerson(scope.collection, people, residence, count)
 
     def _called(self, method: str, subjects: Sequence[Subject]) -> None:
@@ -279,6 +279,7 @@ class Memory:
 
 
 def _links(
+    system: System,
     tables: Tables,
     collection: Collection,
     subject: Subject,
@@ -291,13 +292,18 @@ def _links(
             yield Link(subject.ref, found_by, collection.name, key, via)
         for kind, name in collection.yields.items():
             value = tables.rows[collection.name][key].get(name)
-            identity = ctx.canonical(kind, str(value)) if value is not None else None
-            if identity is None:
+            canonical = ctx.canonical(kind, str(value)) if value is not None else None
+            if canonical is None:
                 continue
-            same = tables.keys(collection.name, name, identity, kind, partial(ctx.canonical, kind))
-            owners = len(set(same) - own.keys())
-            if owners or identity not in subject.values(kind):
-                yield Link(subject.ref, Identity(kind, identity), collection.name, key, via, owners)
+            identity = Identity(kind, canonical)
+            same = tables.keys(collection.name, name, canonical, kind, partial(ctx.canonical, kind))
+            known = {identity, *subject.identities}
+            owners = sum(
+                is_anothers(system, tables, collection, other, known, ctx)
+                for other in set(same) - own.keys()
+            )
+            if owners or identity not in subject.identities:
+                yield Link(subject.ref, identity, collection.name, key, via, owners)
 
 
 def _record(collection: Collection, subject: Subject, key: RowKey, row: dict[str, Any]) -> Record:
@@ -317,14 +323,6 @@ def _named(subject: Subject) -> re.Pattern[str] | None:
         if values
         else None
     )
-
-
-def _identities(above: Collection, row: dict[str, Any], ctx: Context) -> Iterator[Identity]:
-    fields = {kind: by.field for kind, by in above.takes.items()} | dict(above.yields)
-    for kind, name in fields.items():
-        value = ctx.canonical(kind, str(row[name])) if row.get(name) is not None else None
-        if value is not None:
-            yield Identity(kind, value)
 
 
 _ERRORS: Final[dict[str, type[ConnectorError]]] = {"transient": Transient, "permanent": Permanent}

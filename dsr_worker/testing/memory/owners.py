@@ -5,11 +5,11 @@ In: tables, collections of the data map, a subject. Out: keys of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import partial
 from typing import Any
 
-from dsr_worker.contract import Collection, Context, Subject, System
+from dsr_worker.contract import Collection, Context, Identity, Subject, System
 from dsr_worker.testing.memory.rows import RowKey, Tables
 
 
@@ -55,6 +55,53 @@ def taken(
                 yield kind, key
 
 
+def is_anothers(
+    system: System,
+    tables: Tables,
+    collection: Collection,
+    key: RowKey,
+    known: Container[Identity],
+    ctx: Context,
+) -> bool:
+    """Whether a row that is not the subject's is somebody else's: a person, or named otherwise.
+
+    `known` are the subject's identities and the one that is asked about. A row without any owner,
+    itself or by the rows above it, is nobody else's.
+    """
+    if collection.person:
+        return True
+    row = tables.rows[collection.name][key]
+    named = identities(collection, row, ctx)
+    if any(i.kind in system.owner_kinds and i not in known for i in named):
+        return True
+    if collection.parent is None:
+        return False
+    above = system.collections[collection.parent.collection]
+    return any(
+        is_anothers(system, tables, above, owner, known, ctx)
+        for owner in parents(tables, collection, row)
+    )
+
+
+def identities(collection: Collection, row: dict[str, Any], ctx: Context) -> Iterator[Identity]:
+    """The identities in the fields by which a row is found, and in those that it yields."""
+    taken = [(kind, by.field) for kind, by in collection.takes.items()]
+    for kind, name in (*taken, *collection.yields.items()):
+        value = ctx.canonical(kind, str(row[name])) if row.get(name) is not None else None
+        if value is not None:
+            yield Identity(kind, value)
+
+
+def parents(tables: Tables, collection: Collection, row: dict[str, Any]) -> list[RowKey]:
+    """The keys of the rows above a row of `collection`."""
+    assert collection.parent is not None, "only a collection with a parent has rows above"
+    above, pairs = collection.parent.collection, collection.parent.on.items()
+    (ours, theirs), *others = pairs
+    keys = tables.keys(above, theirs, str(row.get(ours)), "=", str)
+    rows = tables.rows[above]
+    return [k for k in keys if all(str(rows[k].get(t)) == str(row.get(o)) for o, t in others)]
+
+
 def top(
     system: System, tables: Tables, collection: Collection, key: RowKey
 ) -> tuple[Collection, RowKey]:
@@ -63,6 +110,5 @@ def top(
     if parent is None:
         return collection, key
     above = system.collections[parent.collection]
-    (ours, theirs), *_ = parent.on.items()
-    owners = tables.keys(above.name, theirs, str(row.get(ours)), "=", str)
+    owners = parents(tables, collection, row)
     return top(system, tables, above, owners[0]) if owners else (collection, key)
