@@ -158,6 +158,8 @@ def job_of(office: Office, ref: str, kinds: Sequence[str] = ()) -> reports.JobRo
     """The job of a reference. Raises Fault when there is none, or it is of another kind."""
     with office.ledger.transaction() as cursor:
         found = reports.job(cursor, ref)
+    if found is None and tuple(kinds) == ("hold",):
+        raise not_found("there is no such hold; `dsr hold list` lists those that stand")
     if found is None:
         raise not_found("there is no such case; `dsr status` lists the open ones")
     if kinds and found.kind not in kinds:

@@ -33,7 +33,9 @@ def hold_command() -> None:
 @identity_options
 @click.option("--rows", multiple=True, metavar="SYSTEM.COLLECTION.FIELD=VALUE")
 @click.option("--dataset", metavar="SYSTEM[.COLLECTION]")
-@click.option("--reason", required=True, metavar="CODE", help="Such as ER_LEGAL_CLAIMS.")
+@click.option(
+    "--reason", required=True, metavar="CODE", help="A ground of a law, such as ER_LEGAL_CLAIMS."
+)
 @click.option("--matter", required=True, metavar="ID", help="An opaque id of the dispute.")
 @click.option("--review", "review_on", type=DAY, required=True, help="When a person looks again.")
 @acting

@@ -20,6 +20,7 @@ from dsr_worker.ledger import Ledger, holds, intake, jobs
 from dsr_worker.ledger.intake import NewJob
 from dsr_worker.ledger.rows import Event, Move, SealedIdentity
 from dsr_worker.people import SignedAction, accept, digest_of
+from dsr_worker.statutes import Right, UnknownNameError, load_pack, packs
 from dsr_worker.vault import KeyRing
 
 
@@ -41,8 +42,17 @@ class Holding:
     def place(
         self, scope: Scope, reason: str, matter: str, review_on: date, signed: SignedAction
     ) -> Placed:
-        """Place a hold. Raises ValueError for a scope that holds nothing, ActorRefused."""
+        """Place a hold.
+
+        Raises:
+            UnknownNameError: the reason is none of `hold_reasons`.
+            ValueError: the scope holds nothing, or the review lies in the past.
+            ActorRefused: the signature does not cover this.
+
+        """
         Hold("new", matter, reason, scope, review_on)
+        if reason not in hold_reasons():
+            raise UnknownNameError("reason for a hold", reason, hold_reasons())
         digest = hold_digest(scope, reason, matter, review_on)
         key, wrapped = self._keys.new_case_key()
         with self._ledger.transaction() as cursor:
@@ -50,6 +60,8 @@ class Holding:
             holds.exclude_effects(cursor, self._systems(scope))
             cursor.execute("SELECT business_now() AS now")
             now: datetime = cursor.fetchone().now
+            if review_on < now.date():
+                raise ValueError("the review lies in the past; name a day that is still to come")
             inserted = intake.insert(
                 cursor,
                 NewJob(
@@ -115,6 +127,12 @@ class Holding:
         if isinstance(scope, PeopleHeld):
             return sorted(self._materials.maps.systems)
         return [scope.system]
+
+
+def hold_reasons() -> frozenset[str]:
+    """The codes of what any law pack knows as a ground to keep data from erasure."""
+    rows = (row for name in packs() for row in load_pack(name).exemptions)
+    return frozenset(row.code for row in rows if Right.ERASURE in row.rights)
 
 
 def hold_digest(scope: Scope, reason: str, matter: str, review_on: date) -> str:

@@ -31,7 +31,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, postgres_dsn: str) -> Iterato
 
 SUBMIT = ("submit", "--kind", "access", "--email", "p.zq0001zq@mail.example")
 DECLARE = ("breach", "declare", "--aware", AT)
-HOLD = ("hold", "place", "--reason", "ER_LEGAL_CLAIMS", "--matter", "m-1", "--review", "2027-06-30")
+_HOLD_FOR = ("hold", "place", "--matter", "m-1", "--review", "2027-06-30", "--reason")
+HOLD = (*_HOLD_FOR, "ER_LEGAL_CLAIMS")
 WHAT_IF = ("due", "--right", "access", "--received", AT)
 
 WRONG_NAMES = [
@@ -55,6 +56,9 @@ WRONG_NAMES = [
     ((*HOLD, "--dataset", "crm."), "has no such collection"),
     ((*HOLD, "--rows", "crm.invoice.id=1"), "did you mean invoices"),
     ((*HOLD, "--rows", "crm.invoices.idd=1"), "did you mean id"),
+    ((*_HOLD_FOR, "ER_LEGAL_CLAIM", "--dataset", "crm"), "did you mean ER_LEGAL_CLAIMS"),
+    ((*_HOLD_FOR, "AC_RIGHTS_OF_OTHERS", "--dataset", "crm"), "unknown reason for a hold"),
+    ((*HOLD, "--review", "2020-06-30", "--dataset", "crm"), "the review lies in the past"),
     ((*HOLD, "--identity", "costumer_number=1"), "did you mean customer_number"),
     (("check", "--system", "crn"), "did you mean crm"),
     (("sweep", "plan", "trail"), "did you mean trial"),
@@ -99,7 +103,7 @@ def test_years_outside_the_window_are_wrong_input(desk: Desk, year: str, tmp_pat
         (*DECLARE, "--leaked", "crm", "--from", at),
         (*DECLARE, "--leaked", "crm", "--until", at),
         ("breach", "told", "B-2026-000001", "authority:DE", "--at", at),
-        (*HOLD[:-1], f"{year}-06-15", "--dataset", "crm"),
+        (*HOLD, "--review", f"{year}-06-15", "--dataset", "crm"),
         ("standing", "approve", "trial", "--rows", "1", "--share", "0.1", "--until", at),
     ):
         code, message = desk.refused(*args, code=2)
@@ -125,6 +129,12 @@ def test_the_clock_of_a_trial_stays_in_the_calendars(desk: Desk) -> None:
     """A trial's clock does not move past the years in which deadlines can be computed."""
     assert "2099" in desk.refused("clock", "advance", "P199Y", code=2)[1]
     assert desk.refused("clock", "advance", "P9999Y", code=2)[0] == "usage"
+
+
+def test_an_unknown_hold_names_the_list_of_holds(desk: Desk) -> None:
+    """Whoever mistypes a hold is sent to the holds, not to the cases."""
+    args = ("hold", "release", "H-1")
+    assert "dsr hold list" in desk.refused(*args, actor="anna", code=4)[1]
 
 
 # ---- bytes
