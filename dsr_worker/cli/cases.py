@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -188,11 +189,12 @@ def approve_command(
         lines = list(plan_lines(job))
         if job.plan_hash is None:
             raise Fault("no_plan", f"{job.ref} is {job.state}: there is no plan to approve now")
+        agreed = plan_hash or job.plan_hash
+        office.decisions.check_approval(job.ref, agreed)
         caller = desk.caller(office, actor, key_file)
         language = job.facts.get("language")
         for line in office.texts.warnings(job.kind, language, job.law, job.country):
             note(line)
-        agreed = plan_hash or job.plan_hash
         confirm(lines, "Approve this plan?", yes=yes, as_json=as_json)
         decided = office.decisions.approve(job.ref, agreed, caller.sign("approve", job.ref, agreed))
         desk.ring(office, decided.ring)
@@ -204,14 +206,22 @@ def approve_command(
 
 def confirm(lines: list[str], question: str, *, yes: bool, as_json: bool) -> None:
     """Show and ask, unless it was said beforehand. Raises Fault where nobody can be asked."""
+    if as_json and not yes:
+        raise usage("with --json nobody is asked: look at the plan first, then say --yes")
     if not as_json:
         for line in lines:
             click.echo(line)
     if yes:
         return
-    if as_json:
-        raise usage("with --json nobody is asked: look at the plan first, then say --yes")
-    click.confirm(question, abort=True)
+    try:
+        agreed = click.confirm(question)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        message = "nobody can be asked without a terminal: look at what is shown, then say --yes"
+        raise usage(message) from None
+    if not agreed:
+        raise click.Abort
 
 
 # ---- what stopped, and how a case may end

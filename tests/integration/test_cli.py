@@ -163,6 +163,24 @@ def test_approval_asks_and_takes_no_for_an_answer(desk: Desk) -> None:
     assert desk.room.job(ref)["state"] == "awaiting_approval"
 
 
+def test_an_approval_that_cannot_be_is_neither_shown_nor_asked_for(desk: Desk) -> None:
+    """Another hash, no terminal, a closed case: each is told as what it is, before any question."""
+    ref = desk.submit("erasure")
+    desk.room.settle()
+    other = desk.run("approve", ref, "--hash", "0" * 64, *desk.signing("berta"), stdin="y\n")
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "the plan has changed" in other.stderr
+    nobody = desk.run("approve", ref, *desk.signing("berta"), stdin="")
+    assert nobody.exit_code == 2
+    assert "without a terminal" in nobody.stderr
+    assert desk.room.job(ref)["state"] == "awaiting_approval"
+    desk.ok("withdraw", ref, actor="anna")
+    for more in ((), ("--yes",)):
+        closed = desk.run("approve", ref, *more, *desk.signing("berta"), stdin="y\n")
+        assert (closed.exit_code, closed.stdout) == (1, "")
+        assert f"{ref} is withdrawn" in closed.stderr
+
+
 def test_a_package_is_handed_over_with_a_passphrase_shown_once(desk: Desk, tmp_path: Path) -> None:
     """The package leaves encrypted; its passphrase is printed, and the case is closed."""
     ref = desk.submit("access")
