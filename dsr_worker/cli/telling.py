@@ -12,9 +12,20 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, faults, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import json_option, local, remaining, show, table
-from dsr_worker.evidence import GENESIS, Checkpoint, merkle_root, verify_chain, verify_checkpoint
+from dsr_worker.engine.sealing import EVERY_S
+from dsr_worker.evidence import Checkpoint, verify_chain
+from dsr_worker.evidence.checkpoints import (
+    PREFIX,
+    copy_name,
+    flaw,
+    flaw_of_copy,
+    flaw_of_more,
+    flaw_of_silence,
+    read_checkpoint,
+)
 from dsr_worker.ledger import checkpoints, reports
 from dsr_worker.ledger.reports import OpenJob
+from dsr_worker.store import BlobMissing
 
 
 @click.command("status")
@@ -220,7 +231,10 @@ def evidence_command() -> None:
 @pass_opening
 @click.pass_context
 def _verify(ctx: click.Context, opening: Opening, *, case: str | None, as_json: bool) -> None:
-    """Check the chain of one job, or all chains and the signed checkpoints over them."""
+    """Check the chain of one job, or all chains and the signed checkpoints over them.
+
+    Checkpoints must be signed by this installation's keys and be the same in the checkpoint store.
+    """
     with opening.office() as office:
         if case is None:
             checked, problem = _all_chains(office)
@@ -257,16 +271,46 @@ def _chain(office: Office, head: reports.Head) -> str | None:
 
 def _checkpoints(office: Office) -> tuple[int, str | None]:
     """How many checkpoints hold, and what is wrong with the first that does not."""
+    numbers = set(_copies(office))  # before the ledger is read: what is copied is in the ledger
     with office.ledger.transaction() as cursor:
         bodies = reports.checkpoint_bodies(cursor)
-    before = GENESIS.hex()
+        last = checkpoints.last(cursor)
+        patience_s = EVERY_S if last is None else 2 * EVERY_S
+        overdue = checkpoints.overdue(cursor, patience_s)
+    before = None
     for held, body in enumerate(bodies):
-        point = Checkpoint.from_json(json.loads(body))
+        point = read_checkpoint(body)
+        if point is None:
+            return held, f"checkpoint {held + 1} is not readable"
         with office.ledger.transaction() as cursor:
-            root = merkle_root(checkpoints.covered(cursor, point.number)).hex()
-        if not verify_checkpoint(point, bytes.fromhex(point.public_key)):
-            return held, f"checkpoint {point.number} is not signed by the key it names"
-        if point.previous != before or point.root != root:
-            return held, f"checkpoint {point.number} does not fit the events that it covers"
-        before = point.digest
-    return len(bodies), None
+            leaves = checkpoints.covered(cursor, point.number)
+        problem = flaw(point, before, leaves, office.keys.public_keys)
+        if problem is None and not (last and _is_on_its_way(office, point, last)):
+            problem = flaw_of_copy(point, _copy(office, point.number))
+        if problem is not None:
+            return held, problem
+        before = point
+    held = len(bodies)
+    return held, flaw_of_more(numbers, held) or flaw_of_silence(overdue, held)
+
+
+def _copies(office: Office) -> Iterator[int]:
+    """The numbers of the checkpoints in the checkpoint store."""
+    for name in office.checkpoints.names(PREFIX):
+        number = name.removeprefix(PREFIX).removesuffix(".json")
+        if number.isdecimal():
+            yield int(number)
+
+
+def _copy(office: Office, number: int) -> bytes | None:
+    try:
+        with office.checkpoints.open(copy_name(number)) as file:
+            return file.read()
+    except BlobMissing:
+        return None
+
+
+def _is_on_its_way(office: Office, point: Checkpoint, last: checkpoints.Last) -> bool:
+    """Whether it is the newest, committed just now: the next sealing copies it at the latest."""
+    is_new = point.number == last.number and last.age_s < EVERY_S
+    return is_new and not office.checkpoints.exists(copy_name(point.number))

@@ -70,6 +70,18 @@ def waiting(cursor: Cursor) -> int:
     return int(cursor.fetchone().events)
 
 
+def overdue(cursor: Cursor, older_than_s: float) -> int:
+    """How many events no checkpoint covers though they are older than so many seconds."""
+    cursor.execute(
+        "SELECT count(*) AS events FROM jobs j LEFT JOIN LATERAL"
+        " (SELECT max(to_seq) AS seq FROM seals WHERE job_id = j.id) s ON true"
+        " JOIN events e ON e.job_id = j.id AND e.seq > coalesce(s.seq, 0)"
+        " WHERE e.at < now() - make_interval(secs => %s)",
+        (older_than_s,),
+    )
+    return int(cursor.fetchone().events)
+
+
 def unsealed(cursor: Cursor, jobs: int) -> list[Stretch]:
     """What is not covered of so many jobs, in the order of their ids."""
     cursor.execute(_STRETCHES, (jobs,))

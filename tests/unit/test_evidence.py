@@ -49,6 +49,7 @@ from dsr_worker.evidence import (
     verify_checkpoint,
     verify_inclusion,
 )
+from dsr_worker.evidence.checkpoints import flaw, flaw_of_copy, flaw_of_more, flaw_of_silence
 from dsr_worker.evidence.event import FIELDS
 
 JOB = "6f0c1d0a-0000-4000-8000-000000000001"
@@ -321,6 +322,35 @@ def test_checkpoints_chain_and_are_signed() -> None:
     ]
     for change in changes:
         assert not verify_checkpoint(replace(second, **change), keys.public_key)
+
+
+def test_each_flaw_of_a_checkpoint_is_told() -> None:
+    """A gap, a foreign key, a wrong place, other events and another copy each have a sentence."""
+    keys, other, leaves = Keys(), Keys(2), [e.leaf for e in chained(7)]
+    first = sign_checkpoint(keys, leaves[:4], at=AT)
+    second = sign_checkpoint(keys, leaves[4:], at=AT, after=first)
+    foreign = sign_checkpoint(other, leaves[4:], at=AT, after=first)
+    elsewhere = sign_checkpoint(keys, leaves[4:], at=AT, after=replace(first, root=DIGEST))
+    mine = (other.public_key, keys.public_key)
+
+    assert flaw(first, None, leaves[:4], mine) is None
+    assert flaw(second, first, leaves[4:], mine) is None
+    assert "checkpoint 1 is missing" in (flaw(second, None, leaves[4:], mine) or "")
+    assert "no key of this installation" in (
+        flaw(foreign, first, leaves[4:], (keys.public_key,)) or ""
+    )
+    assert "does not follow" in (flaw(elsewhere, first, leaves[4:], mine) or "")
+    assert "does not fit" in (flaw(second, first, leaves[3:], mine) or "")
+    assert "does not fit" in (flaw(second, first, leaves[4:6], mine) or "")
+
+    assert flaw_of_copy(second, orjson.dumps(second.to_json())) is None
+    assert "is not in the checkpoint store" in (flaw_of_copy(second, None) or "")
+    for copy in (b"", b"[]", b"{}", orjson.dumps(foreign.to_json())):
+        assert "is another" in (flaw_of_copy(second, copy) or "")
+    assert flaw_of_more({1, 2}, 2) is None
+    assert "checkpoint 2 is in the checkpoint store" in (flaw_of_more({1, 2, 3}, 1) or "")
+    assert flaw_of_silence(0, 0) is None
+    assert "there is none at all" in (flaw_of_silence(3, 0) or "")
 
 
 # ---- certificates
