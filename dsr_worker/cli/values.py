@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _CODE = re.compile(r"[a-z][a-z0-9_.:/-]{0,99}")
+_INSTANT = "an instant with offset, such as 2026-11-21T10:00+01:00"
+_DAY = "a date such as 2027-03-31"
 _KEY_LETTERS = 200
 _MOST_STDIN_BYTES = 1024 * 1024
 
@@ -45,6 +47,10 @@ class Instant(click.ParamType[datetime]):
         """Read it."""
         return value if isinstance(value, datetime) else instant(value, _named(param))
 
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """What is said where it is left out."""
+        return f"Give {_INSTANT}"
+
 
 class Day(click.ParamType[date]):
     """A civil date."""
@@ -58,8 +64,12 @@ class Day(click.ParamType[date]):
         try:
             found = date.fromisoformat(value)
         except ValueError:
-            raise usage(f"{_named(param)} is a date such as 2027-03-31") from None
+            raise usage(f"{_named(param)} is {_DAY}") from None
         return _in_window(found, _named(param))
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """What is said where it is left out."""
+        return f"Give {_DAY}"
 
 
 class Code(click.ParamType[str]):
@@ -119,7 +129,7 @@ INSTANT, DAY, CODE, KEY, NUMBER = Instant(), Day(), Code(), Key(), Number()
 
 def instant(text: str, what: str) -> datetime:
     """An instant from ISO 8601 text. Raises Fault without an offset, or outside the window."""
-    remedy = f"{what} is an instant with offset, such as 2026-11-21T10:00+01:00"
+    remedy = f"{what} is {_INSTANT}"
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -176,9 +176,14 @@ def _todo(warning: RaisedWarning) -> str:
     if warning.kind == "breach":
         return (
             f"dsr breach show {warning.ref}; tell the recipient,"
-            f" then: dsr breach told {warning.ref} {warning.clock}"
+            f" then: dsr breach told {warning.ref} {warning.clock} --at INSTANT (when that was,"
+            f" such as {_example(warning)})"
         )
     return f"dsr explain {warning.ref}: see what the case waits for, and answer it"
+
+
+def _example(warning: RaisedWarning) -> str:
+    return warning.now.astimezone(zone_of(warning.zone)).isoformat(timespec="minutes")
 
 
 def _post(address: str, told: dict[str, Any]) -> bool:

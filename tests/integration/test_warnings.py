@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dsr_worker.notify.warnings import Warner
 from dsr_worker.organisation import Link
 from dsr_worker.organisation import Warnings as WarningRules
 from tests.integration.breach_room import BreachRoom, parsed
-from tests.services import SmtpSink
+from tests.services import Mail, SmtpSink
 
 TEAM = Link(name="team", email="team@shop.example")
 BOSS = Link(name="boss", email="boss@shop.example")
@@ -37,6 +38,13 @@ def warner(
     """A warner with these rules; it escalates after an hour."""
     rules = WarningRules(lead_times=lead_times, chain=chain or (TEAM, BOSS), escalate_after_s=3_600)
     return Warner(room.office.ledger, rules, room.mailer, "en")
+
+
+def warnings_mail_body(mail: Mail) -> str:
+    """What stands in a mail, as its reader sees it."""
+    body = parsed(mail).get_body()
+    assert body is not None
+    return str(body.get_content())
 
 
 def received(sink: SmtpSink) -> list[str]:
@@ -97,6 +105,10 @@ def test_a_warning_says_what_to_do_and_names_nobody(room: BreachRoom, smtp_sink:
     assert "Europe/Berlin" in text
     assert due.isoformat() in text
     assert "dsr warnings ack" in text
+    said = " ".join(warnings_mail_body(smtp_sink.mails[0]).split())
+    command = re.search(rf"dsr breach told {ref} \S+ --at INSTANT .*?such as (\S+)\)", said)
+    assert command is not None, said
+    assert datetime.fromisoformat(command[1]).utcoffset() is not None
     bodies = room.rows("SELECT body FROM events WHERE kind = 'warning_sent'")
     assert len(bodies) == 2
     assert "shop.example" not in repr(bodies)
