@@ -65,11 +65,28 @@ def policy(policies: Iterable[str], name: str) -> None:
 def asking_the_law() -> Iterator[None]:
     """Turn what the law packs cannot answer into a fault of the input.
 
-    Such as a law outside its countries or days, or a zone that is none. Unknown names are one.
+    Such as a law outside its countries or days, or a zone that is none. Unknown names are one; a
+    country that is written out gets its code.
     """
+    from dsr_worker.statutes.names import UnknownNameError  # noqa: PLC0415 - kept out of start-up
+
     try:
         yield
+    except UnknownNameError as error:
+        code = _code_of(error.name) if error.kind == "country" else None
+        if code is None:
+            raise
+        raise usage(f"a country is given by its code; did you mean {code}?") from None
     except ValueError as error:
         if type(error) is ValueError:  # the plain refusals of domain and statutes quote no value
             raise usage(str(error)) from None
         raise
+
+
+def _code_of(country: str) -> str | None:
+    """The code of a country by its English name, or by what is close to it."""
+    from dsr_worker.statutes.load import countries  # noqa: PLC0415 - read when asked
+
+    codes = {row.name.lower(): code for code, row in countries().countries.items()}
+    close = difflib.get_close_matches(country.strip().lower(), codes, n=1, cutoff=0.8)
+    return codes[close[0]] if close else None

@@ -71,6 +71,12 @@ WRONG_NAMES = [
     (("due", "--right", "acess", "--received", AT, "--country", "DE"), "did you mean access"),
     (("due", "--breach", "--aware", AT, "--country", "DEE"), "or DE"),
     (("hold", "plac"), "did you mean place"),
+    (("breach", "told", "B-2026-000001", "authority:DE"), "such as 2026-11-21T10:00+01:00"),
+    ((*HOLD[:4], *HOLD[6:], "--dataset", "crm"), "such as 2027-03-31"),
+    ((*SUBMIT, "--country", "Germany"), "did you mean DE"),
+    ((*SUBMIT, "--country", "germny"), "did you mean DE"),
+    ((*DECLARE, "--leaked", "crm", "--market", "United Kingdom"), "did you mean GB"),
+    ((*WHAT_IF, "--country", "Austria"), "did you mean AT"),
 ]
 
 
