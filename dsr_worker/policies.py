@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dsr_worker.contract import Action, Collection, System
 from dsr_worker.documents import Document, DocumentError, Strict, near, parse, read, read_file
@@ -64,6 +64,20 @@ def _is_year_end(text: str) -> str:
     return text
 
 
+def _is_text(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError('put it in quotes, three numbers with dots: "1.0.0"')  # noqa: TRY004 - pydantic takes no TypeError
+    return value
+
+
+def _is_filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse an empty list; one whose only part has a fault of its own is not empty."""
+    if not values:
+        raise ValueError("empty; write at least one")
+    return values
+
+
+_FILLED = (AfterValidator(_is_filled), Field(json_schema_extra={"minItems": 1}))
 Name = Annotated[str, Field(pattern=_NAME)]
 Text = Annotated[str, Field(min_length=1)]
 Zone = Annotated[str, AfterValidator(_is_zone)]
@@ -118,17 +132,17 @@ class PolicyFile(Strict):
     """One file of retention policy."""
 
     policy: Name
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$"), BeforeValidator(_is_text)]
     title: Text
     owner: Text
     jurisdictions: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")], ...],
-        Field(min_length=1),
+        *_FILLED,
     ]
     zone: Zone
     schedule: Annotated[str, AfterValidator(_is_cron)] | None = None
     limits: LimitsFile
-    rules: Annotated[tuple[RuleFile, ...], Field(min_length=1)]
+    rules: Annotated[tuple[RuleFile, ...], *_FILLED]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,10 @@ BAD = [
     ("owner: privacy-team\n", "", "owner: missing"),
     ("owner:", "ownr:", "did you mean owner"),
     ("version: 1.0.0", "version: one", "version"),
+    ("version: 1.0.0", "version: 1", "put it in quotes"),
+    ("version: 1.0.0", "version: 1.0", "put it in quotes"),
     ("jurisdictions: [DE]", "jurisdictions: []", "jurisdictions"),
+    ("jurisdictions: [DE]", "jurisdictions: []", "write at least one"),
     ("jurisdictions: [DE]", "jurisdictions: [Germany]", "jurisdictions.0"),
     ("zone: Europe/Berlin", "zone: Berlin", "unknown time zone"),
     ('schedule: "15 3 * * *"', "schedule: daily", "cron"),
@@ -103,6 +106,16 @@ BAD = [
     ("class: cart", "klass: cart", "did you mean class"),
     ("class: cart", "class: voucher", "AO s.147(3)"),
 ]
+
+
+def test_a_fault_brings_no_second_one_with_it() -> None:
+    """Where the only rule or jurisdiction is wrong, that is told and not that there is none."""
+    head = GOOD.partition("rules:")[0].replace("[DE]", "[Germany]")
+    rule = "rules:\n  - {id: a, class: b, clock: c, keep_at_least: {statute: x, period: P1Y}}\n"
+    with pytest.raises(DocumentError) as caught:
+        read_policy(head + rule)
+    assert len(caught.value.faults) == 2, caught.value.faults
+    assert all("at least" not in fault for fault in caught.value.faults)
 
 
 @pytest.mark.parametrize(("old", "new", "says"), BAD)
@@ -208,6 +221,7 @@ def test_the_schema_is_of_the_model() -> None:
     assert made["additionalProperties"] is False
     assert {"policy", "version", "owner", "rules"} <= set(made["required"])
     assert "class" in made["$defs"]["RuleFile"]["properties"]
+    assert made["properties"]["rules"]["minItems"] == 1
 
 
 def test_the_shipped_policies_are_sound() -> None:
