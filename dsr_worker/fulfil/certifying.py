@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 
@@ -64,7 +64,9 @@ class Certifying:
 
     def _certify(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> StepResult:
         later = {
-            name: kept_for_now(batch.frozen.systems.get(name), of_system)
+            name: _after_today(
+                batch, member, kept_for_now(batch.frozen.systems.get(name), of_system)
+            )
             for name, of_system in _by_system(rows).items()
         }
         promises = self._promises(batch, member, rows, later)
@@ -249,6 +251,17 @@ class Certifying:
                 returned=int(str(recheck["remaining"])),
             ),
         )
+
+
+def _after_today(batch: Batch, member: Member, parts: Sequence[Later]) -> list[Later]:
+    """What a promise that has come due keeps once more goes on a later day, whatever keeps it."""
+    if member.job.kind != DEFERRED:
+        return list(parts)
+    tomorrow = batch.ctx.now.date() + timedelta(days=1)
+    return [
+        part if part.due_on is None else part._replace(due_on=max(part.due_on, tomorrow))
+        for part in parts
+    ]
 
 
 def _by_system(rows: Iterable[Accounted]) -> defaultdict[str, list[Accounted]]:

@@ -227,12 +227,24 @@ class DuePromise(NamedTuple):
 
 
 def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
-    """Promises whose day has come, locked for the caller alone."""
+    """Promises whose day has come, locked for the caller alone.
+
+    A period ends with a civil day of its own zone, and a job decides as of the start of a UTC day:
+    the first that lies after the promised day's beginning in every zone is that of the next day.
+
+    One at a time for a person in a system: two jobs at once would both account for the same rows.
+    """
     cursor.execute(
         "SELECT p.id, p.job_id, j.ref, j.law, j.country, p.system, p.due_on, p.row_count,"
         " p.data_key, p.sealed"
         " FROM promises p JOIN jobs j ON j.id = p.job_id"
-        " WHERE p.carried_out_by IS NULL AND p.due_on <= business_now()::date"
+        " WHERE p.carried_out_by IS NULL"
+        " AND p.due_on < (business_now() AT TIME ZONE 'UTC')::date"
+        " AND NOT EXISTS (SELECT FROM promises q WHERE q.id <> p.id AND q.system = p.system"
+        " AND q.digests && p.digests AND ("
+        "q.carried_out_by IS NULL AND (q.due_on, q.id) < (p.due_on, p.id) OR EXISTS ("
+        "SELECT FROM steps s WHERE s.job_id = q.carried_out_by"
+        " AND s.state NOT IN ('done', 'needs_human', 'failed'))))"
         " ORDER BY p.due_on, p.id LIMIT %s FOR UPDATE OF p SKIP LOCKED",
         (limit,),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dsr_worker.contract import Context, Key, Subject
 from dsr_worker.ledger import answers
 from dsr_worker.testing.memory import Memory
 from tests.contract import postgres_shop as shop
-from tests.integration.engine_room import EngineRoom
+from tests.integration.engine_room import POLICY, EngineRoom
 
 GUEST = "guest@mail.example"
 
@@ -198,3 +199,25 @@ def test_what_an_earlier_round_kept_stays_in_the_account(
     (receipts,) = made["systems"][0]["collections"]
     assert (receipts["found"], receipts["erased"]) == (2, 1)
     assert [d["rows"] for d in made["deferred"]] == [1]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland", "Europe/Berlin"])
+def test_a_promise_is_carried_out_once_whatever_its_zone(
+    tmp_path: Path, database: Callable[[], str], zone: str
+) -> None:
+    """One job starts once the promised day has come in its zone, and keeps nothing once more."""
+    policies = {"trial": POLICY.replace("Europe/Berlin", zone)}
+    room = EngineRoom(tmp_path, database(), systems={"guests": RECEIPTS}, policies=policies)
+    room.system("guests").load({"receipts": [receipt("1")]}, {"receipts": ("id",)})
+    erase(room, email=GUEST)
+    (promise,) = room.rows("SELECT due_on, business_now() AS now FROM promises")
+    first = datetime.combine(promise.due_on, time(0, 5), UTC) - timedelta(hours=14)
+    room.move_clock(seconds=(first - promise.now).total_seconds())
+    for _ in range(7):
+        room.settle()
+        assert len(deferred(room)) <= 1
+        room.move_clock(hours=6)
+    room.settle()
+    (job,) = deferred(room)
+    assert job.state == "closed", room.steps(job.ref)
+    assert room.outcomes(job.ref) == {("guests", "receipts", "erased"): 1}
