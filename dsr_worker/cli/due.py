@@ -18,6 +18,7 @@ from dsr_worker.cli.values import INSTANT
 
 if TYPE_CHECKING:
     from dsr_worker.domain.breach import Duty
+    from dsr_worker.ledger.reports import Promised
     from dsr_worker.ledger.warnings import DueRow
 
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def due_command(ctx: click.Context, /, *, ics: bool, as_json: bool, **options: Any) -> None:
-    """List every open clock, soonest first; or, with --law or --country, compute a what-if."""
+    """List open clocks and promised erasures; or, with --law or --country, compute a what-if."""
     if not any(options.values()):
         _open_clocks(ctx, ics=ics, as_json=as_json)
         return
@@ -53,15 +54,32 @@ def due_command(ctx: click.Context, /, *, ics: bool, as_json: bool, **options: A
 
 def _open_clocks(ctx: click.Context, *, ics: bool, as_json: bool) -> None:
     from dsr_worker.cli.desk import Opening  # noqa: PLC0415 - the what-if starts without a ledger
-    from dsr_worker.ledger import warnings  # noqa: PLC0415 - as above
+    from dsr_worker.ledger import reports, warnings  # noqa: PLC0415 - as above
 
     with ctx.ensure_object(Opening).office() as office, office.ledger.transaction() as cursor:
         rows = warnings.due_list(cursor)
+        promised = reports.promised(cursor)
     if ics:
         click.echo(warnings.ics(rows), nl=False)
         return
-    data = {"clocks": [_clock(row) for row in rows], "forecasts": warnings.forecasts(rows)}
-    show(data, _clock_lines(rows), as_json=as_json)
+    data = {
+        "clocks": [_clock(row) for row in rows],
+        "forecasts": warnings.forecasts(rows),
+        "promises": [_promise(row) for row in promised],
+    }
+    show(data, [*_clock_lines(rows), *map(_promise_line, promised)], as_json=as_json)
+
+
+def _promise(row: Promised) -> dict[str, Any]:
+    plain = row._asdict()
+    plain["case"] = plain.pop("ref")
+    return plain
+
+
+def _promise_line(row: Promised) -> str:
+    when = f"on {row.due_on}" if row.due_on else "once the hold on them is released"
+    grounds = ", ".join(row.grounds)
+    return f"{row.ref} promised to erase {row.rows} row(s) of {row.system} {when} ({grounds})"
 
 
 def _clock(row: DueRow) -> dict[str, Any]:

@@ -6,7 +6,7 @@ In: a cursor or the ledger. Out: rows, read only. Identities are never opened he
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from dsr_worker.evidence import ChainedEvent
@@ -100,6 +100,16 @@ class AnsweredFile(NamedTuple):
     expires_at: datetime | None
     handed_over_at: datetime | None
     destroyed_at: datetime | None
+
+
+class Promised(NamedTuple):
+    """Rows of a system that a case left for later; without a day they wait for a hold to end."""
+
+    ref: str
+    system: str
+    due_on: date | None
+    rows: int
+    grounds: list[str]
 
 
 class Head(NamedTuple):
@@ -203,6 +213,20 @@ def clocks(cursor: Cursor, job_id: int) -> list[Any]:
         (job_id,),
     )
     return cursor.fetchall()
+
+
+def promised(cursor: Cursor, ref: str | None = None) -> list[Promised]:
+    """Erasures promised and not begun, soonest first, those that wait for a hold last.
+
+    With `ref` (in whatever case it is written) those of one case.
+    """
+    cursor.execute(
+        "SELECT j.ref, p.system, p.due_on, p.row_count, p.grounds FROM promises p"
+        " JOIN jobs j ON j.id = p.job_id WHERE p.carried_out_by IS NULL"
+        " AND (%s::text IS NULL OR j.ref = upper(%s)) ORDER BY p.due_on NULLS LAST, j.id, p.system",
+        (ref, ref),
+    )
+    return [Promised(*row) for row in cursor.fetchall()]
 
 
 def answer(cursor: Cursor, job_id: int) -> AnsweredFile | None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import psycopg2
 
 from dsr_worker.bootstrap import Office
+from dsr_worker.cli.output import local
 from dsr_worker.ledger import reports
 from dsr_worker.testing.demo.desk import Desk
 from dsr_worker.testing.demo.stage import Stage
@@ -223,23 +224,18 @@ class Story:
     def due(self) -> None:
         """Every open clock, soonest first."""
         self._desk.heading("What is due when")
-        for clock in self._desk.type("due")["clocks"]:
-            by = clock["conservative_due_at"] or "no number in the law"
-            line = f"{by[:16].replace('T', ' ')}  {clock['case']}  {clock['clock']}"
-            self.summary.due.append(line)
-            self._desk.say(line)
-        with self._office.ledger.transaction() as cursor:
-            cursor.execute(
-                "SELECT p.due_on, j.ref, p.row_count FROM promises p JOIN jobs j ON j.id = p.job_id"
-                " WHERE p.carried_out_by IS NULL AND p.due_on IS NOT NULL ORDER BY p.due_on"
-            )
-            promises = cursor.fetchall()
-        for promise in promises:
-            line = (
-                f"{promise.due_on}        {promise.ref}  erases the {promise.row_count} rows kept"
-            )
-            self.summary.due.append(line)
-            self._desk.say(line)
+        due = self._desk.type("due")
+        for clock in due["clocks"]:
+            act_by = clock["conservative_due_at"]
+            by = local(act_by and datetime.fromisoformat(act_by), clock["zone"])
+            self._tell_due(f"{by}  {clock['case']}  {clock['clock']}")
+        for promise in due["promises"]:
+            when = promise["due_on"] or "once its hold is released"
+            self._tell_due(f"{when}  {promise['case']}  erases the {promise['rows']} rows kept")
+
+    def _tell_due(self, line: str) -> None:
+        self.summary.due.append(line)
+        self._desk.say(line)
 
     # ---- shared
 
