@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -111,17 +111,26 @@ _COLUMNS = (
 @json_option
 @pass_opening
 def _list(opening: Opening, *, as_json: bool) -> None:
-    """List the holds that stand."""
+    """List the holds that stand, and when what released ones kept goes on."""
     with opening.office() as office, office.ledger.transaction() as cursor:
         standing = [dict(zip(_COLUMNS, row, strict=True)) for row in holds.listed(cursor)]
-    show({"holds": standing}, _lines(standing), as_json=as_json)
+        released = holds.going_on(cursor)
+    data = {"holds": standing, "released": [row._asdict() for row in released]}
+    show(data, [*_lines(standing), *map(_goes_on, released)], as_json=as_json)
 
 
-def _lines(standing: list[dict[str, Any]]) -> Iterator[str]:
+def _goes_on(freed: holds.GoesOn) -> str:
+    cases = ", ".join(freed.cases)
+    return (
+        f"{freed.hold} is released; {freed.rows} row(s) that it kept in {cases} are erased on"
+        f" {freed.due_on} unless another hold keeps them"
+    )
+
+
+def _lines(standing: list[dict[str, Any]]) -> list[str]:
     if not standing:
-        yield "No hold stands."
-        return
-    yield from table(
+        return ["No hold stands."]
+    return table(
         ("hold", "on", "reason", "matter", "review on", "placed", "by"),
         (
             (
@@ -148,9 +157,20 @@ def _lines(standing: list[dict[str, Any]]) -> Iterator[str]:
 def _release(
     opening: Opening, *, hold: str, actor: str | None, key_file: Path | None, as_json: bool
 ) -> None:
-    """Release a hold. What it kept is erased by a promise or a sweep later, not by this."""
+    """Release a hold. What erasures left under it goes on 14 days later, what a sweep left with it.
+
+    A hold placed anew within the 14 days keeps it again.
+    """
     with opening.office() as office:
         job = desk.job_of(office, hold, ("hold",))
         caller = desk.caller(office, actor, key_file)
-        office.holding.release(job.ref, caller.sign("release-hold", job.ref))
-    show({"hold": job.ref, "released": True}, [f"{job.ref} is released."], as_json=as_json)
+        freed = office.holding.release(job.ref, caller.sign("release-hold", job.ref))
+    data = {
+        "hold": job.ref,
+        "released": True,
+        "due_on": freed and freed.due_on,
+        "cases": freed.cases if freed else [],
+        "rows": freed.rows if freed else 0,
+    }
+    nothing = f"{job.ref} is released; no promised erasure waited for it."
+    show(data, [_goes_on(freed) if freed else nothing], as_json=as_json)

@@ -108,20 +108,24 @@ class Holding:
             jobs.change(cursor, [Move(job, events=(event,))])
         return Placed(inserted.ref)
 
-    def release(self, ref: str, signed: SignedAction) -> None:
-        """Release a hold. What it kept goes later, by a promise or a sweep."""
+    def release(self, ref: str, signed: SignedAction) -> holds.GoesOn | None:
+        """Release a hold. What it kept goes later, by a promise or a sweep.
+
+        Returns the promised erasures that waited for it, with the day of each; None without any.
+        """
         with self._ledger.transaction() as cursor:
             job = jobs.lock_ref(cursor, ref)
             if job is None or job.kind != "hold" or job.closed_at is not None:
                 message = f"{ref} is no hold that stands; `dsr hold list` shows them"
                 raise DecisionRefused(message)
             accept(cursor, signed, "release-hold", ref)
-            holds.release(cursor, ref, signed.actor)
+            goes_on = holds.release(cursor, ref, signed.actor)
             event = Event("hold_released", {"signature": signed.signature_hex}, signed.actor)
             jobs.change(
                 cursor,
                 [Move(job, state="released", phase="released", closed_at=job.now, events=(event,))],
             )
+        return goes_on
 
     def _systems(self, scope: Scope) -> Sequence[str]:
         if isinstance(scope, PeopleHeld):

@@ -13,6 +13,32 @@ from typing import NamedTuple
 
 from dsr_worker.ledger.connection import Cursor
 
+GRACE_DAYS = 14
+"""For how long after a release what the hold kept still stays: our own choice, no statute's, so
+that a release by mistake can be mended by a new hold."""
+
+_KEPT = """(h.system IS NULL OR h.system = p.system) AND (h.scope <> 'subject' OR EXISTS (
+    SELECT FROM identities i WHERE i.job_id = h.job_id AND i.digest = ANY(p.digests)))"""
+
+_FREE = f"""
+WITH freed AS (
+    UPDATE promises p SET due_on = h.released_at::date + %s FROM holds h
+    WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL AND {_KEPT}
+    RETURNING p.job_id, p.due_on, p.row_count)
+SELECT f.due_on, array_agg(DISTINCT j.ref ORDER BY j.ref) AS refs, sum(f.row_count)::bigint AS rows
+FROM freed f JOIN jobs j ON j.id = f.job_id GROUP BY f.due_on
+"""  # noqa: S608 - fixed text
+
+_GOING_ON = f"""
+SELECT h.ref, p.due_on, array_agg(DISTINCT j.ref ORDER BY j.ref) AS refs,
+       sum(p.row_count)::bigint AS rows
+FROM holds h
+JOIN promises p ON p.due_on = h.released_at::date + %s AND p.made_at <= h.released_at
+     AND p.carried_out_by IS NULL AND {_KEPT}
+JOIN jobs j ON j.id = p.job_id
+GROUP BY h.ref, p.due_on ORDER BY p.due_on, h.ref
+"""  # noqa: S608 - fixed text
+
 _SYSTEM_LOCKS = 0x686F6C64  # first key of the two-key advisory locks on systems
 
 
@@ -117,20 +143,30 @@ def insert(  # noqa: PLR0917 - the columns of one row
     )
 
 
-def release(cursor: Cursor, ref: str, actor: str) -> None:
-    """End a hold. Promises that wait for a hold come due after a time of grace."""
+class GoesOn(NamedTuple):
+    """Erasures that a released hold kept: the day on which they go on, their cases, their rows."""
+
+    hold: str
+    due_on: date
+    cases: list[str]
+    rows: int
+
+
+def release(cursor: Cursor, ref: str, actor: str) -> GoesOn | None:
+    """End a hold. Promises that wait for it come due after a time of grace; None without any."""
     cursor.execute(
         "UPDATE holds SET released_at = business_now(), released_by = %s WHERE ref = %s",
         (actor, ref),
     )
-    cursor.execute(
-        "UPDATE promises p SET due_on = (business_now() + interval '14 days')::date FROM holds h"
-        " WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL"
-        " AND (h.system IS NULL OR h.system = p.system)"
-        " AND (h.scope <> 'subject' OR EXISTS (SELECT FROM identities i"
-        " WHERE i.job_id = h.job_id AND i.digest = ANY(p.digests)))",
-        (ref,),
-    )
+    cursor.execute(_FREE, (GRACE_DAYS, ref))
+    row = cursor.fetchone()
+    return None if row is None else GoesOn(ref, row.due_on, row.refs, row.rows)
+
+
+def going_on(cursor: Cursor) -> list[GoesOn]:
+    """What released holds kept and what still waits for its day, soonest first."""
+    cursor.execute(_GOING_ON, (GRACE_DAYS,))
+    return [GoesOn(*row) for row in cursor.fetchall()]
 
 
 def listed(cursor: Cursor) -> list[tuple[object, ...]]:

@@ -511,6 +511,61 @@ def test_holds_are_placed_listed_and_released(desk: Desk) -> None:
     assert desk.refused("hold", "release", ref, actor="berta", code=1)[0] == "decision_refused"
 
 
+def test_a_release_names_the_day_on_which_what_was_held_goes_on(desk: Desk, tmp_path: Path) -> None:
+    """What an erasure left under a hold is told with its day: at release, in both lists."""
+    rest = ("--reason", "ER_LEGAL_CLAIMS", "--matter", "m-9", "--review", "2027-06-30")
+    hold = desk.ok("hold", "place", *desk.named, *rest, actor="anna")["hold"]
+    case = desk.submit("erasure")
+    desk.room.settle()
+    desk.ok("approve", case, "--yes", actor="berta")
+    desk.room.settle()
+    desk.ok("certificate", case, "--to", str(tmp_path / "c.json"), actor="anna")
+    waiting = _promises(desk, case)
+    rows = sum(promise["rows"] for promise in waiting)
+    assert {promise["due_on"] for promise in waiting} == {None}
+    assert rows > 0
+    assert "once the hold on them is released" in _line(desk, f"{case} promised", "due")
+    assert hold not in {row["hold"] for row in desk.ok("hold", "list")["released"]}
+    (now,) = desk.room.rows("SELECT business_now()::date + 14 AS goes_on")
+    day = now.goes_on.isoformat()
+    done = desk.ok("hold", "release", hold, actor="berta")
+    assert (done["due_on"], done["cases"], done["rows"]) == (day, [case], rows)
+    assert {promise["due_on"] for promise in _promises(desk, case)} == {day}
+    assert f"on {day}" in _line(desk, f"{case} promised", "due")
+    assert day in _line(desk, case, "hold", "list")
+    listed = {row["hold"]: row["due_on"] for row in desk.ok("hold", "list")["released"]}
+    assert listed[hold] == day
+
+
+def _promises(desk: Desk, case: str) -> list[dict[str, Any]]:
+    return [p for p in desk.ok("due")["promises"] if p["case"] == case]
+
+
+def _line(desk: Desk, start: str, *args: str) -> str:
+    return next(line for line in desk.run(*args).stdout.splitlines() if start in line)
+
+
+def test_a_release_that_frees_nothing_says_so(desk: Desk) -> None:
+    """Without an erasure that waited, a release names no day."""
+    rest = ("--reason", "ER_LEGAL_CLAIMS", "--matter", "m-8", "--review", "2027-06-30")
+    hold = desk.ok("hold", "place", *desk.named, *rest, actor="anna")["hold"]
+    done = desk.run("hold", "release", hold, *desk.signing("berta"))
+    assert "no promised erasure waited" in done.stdout
+    assert hold not in desk.run("hold", "list").stdout
+
+
+def test_a_promise_is_listed_with_the_day_its_minimum_ends(desk: Desk) -> None:
+    """What a statute keeps for now stands below the clocks, with case, day and rows."""
+    case = desk.submit("erasure")
+    desk.room.settle()
+    desk.ok("approve", case, "--yes", actor="berta")
+    desk.room.settle()
+    (promise,) = _promises(desk, case)
+    rows = desk.room.rows("SELECT due_on, row_count FROM promises ORDER BY id DESC LIMIT 1")
+    assert (promise["due_on"], promise["rows"]) == (rows[0].due_on.isoformat(), rows[0].row_count)
+    assert promise["due_on"] in _line(desk, f"{case} promised", "due")
+
+
 def test_open_clocks_are_listed_soonest_first(desk: Desk) -> None:
     """`due` lists every open clock by the instant that alerts go by, and as a calendar."""
     now = datetime.now(UTC)
