@@ -28,7 +28,7 @@ from dsr_worker.evidence import (
     words,
 )
 from dsr_worker.fulfil.keeping import Later, kept_for_now, kept_keys
-from dsr_worker.fulfil.promised import Promised, RowName
+from dsr_worker.fulfil.promised import Promised, RowName, keep_promise
 from dsr_worker.fulfil.texts import language_of
 from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer, Promise
@@ -99,7 +99,7 @@ class Certifying:
         ]
         return member.done(
             events=events,
-            also=partial(_keep, answer, promises, suppressed, member.job.id),
+            also=partial(self._keep, answer, promises, suppressed, member.job.id),
         )
 
     # ---- what is kept for now
@@ -165,6 +165,20 @@ class Certifying:
             sealed=promised.sealed(own_key),
             digests=[self._keys.index_digest(i.kind, i.value) for i in member.subject.identities],
         )
+
+    def _keep(
+        self,
+        answer: Answer,
+        promises: Sequence[Promise],
+        suppressed: Sequence[bytes],
+        job_id: int,
+        cursor: Cursor,
+    ) -> None:
+        answers.keep(cursor, [answer])
+        _destroy_earlier(cursor, job_id)
+        for made in promises:
+            keep_promise(cursor, self._keys, made)
+        answers.suppress(cursor, job_id, suppressed)
 
     # ---- what was done
 
@@ -336,19 +350,6 @@ def _nature(rows: Iterable[Accounted]) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _keep(
-    answer: Answer,
-    promises: Sequence[Promise],
-    suppressed: Sequence[bytes],
-    job_id: int,
-    cursor: Cursor,
-) -> None:
-    answers.keep(cursor, [answer])
-    _destroy_earlier(cursor, job_id)
-    answers.promise(cursor, promises)
-    answers.suppress(cursor, job_id, suppressed)
 
 
 def _destroy_earlier(cursor: Cursor, job_id: int) -> None:

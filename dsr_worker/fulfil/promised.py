@@ -14,7 +14,10 @@ from typing import Any, Self
 
 from dsr_worker.contract import Identity
 from dsr_worker.engine.batch import Member
-from dsr_worker.vault import CaseKey
+from dsr_worker.ledger import answers
+from dsr_worker.ledger.answers import Promise
+from dsr_worker.ledger.connection import Cursor
+from dsr_worker.vault import CaseKey, KeyRing, SealBroken
 
 PROMISE = "promise"  # the purpose under which both are sealed
 
@@ -66,3 +69,30 @@ def rows_of(member: Member) -> frozenset[RowName]:
     if _FACT not in facts:
         return frozenset()
     return Promised.opened(member.key, base64.b64decode(facts[_FACT])).rows
+
+
+def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
+    """Record a promise, or widen the one that stands for the same person, system and day.
+
+    Repeating it changes nothing. One that this key ring does not open stands beside it: it asks a
+    human when it comes due.
+    """
+    mine = Promised.opened(keys.unwrap(made.data_key), made.sealed)
+    names = [keys.index_digest(name.kind, name.value) for name in mine.names]
+    for stood in answers.standing(cursor, made, names):
+        try:
+            theirs = Promised.opened(keys.unwrap(bytes(stood.data_key)), bytes(stood.sealed))
+        except SealBroken:
+            continue
+        both = theirs.joined(mine)
+        more = min(len(both.rows) - len(theirs.rows), made.row_count)
+        own_key, wrapped = keys.new_case_key()
+        widened = made._replace(
+            grounds=sorted({*stood.grounds, *made.grounds}),
+            row_count=max(stood.row_count + more, made.row_count),
+            data_key=wrapped,
+            sealed=both.sealed(own_key),
+        )
+        answers.widen(cursor, stood.id, widened)
+        return
+    answers.promise(cursor, made)

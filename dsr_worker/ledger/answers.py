@@ -49,16 +49,43 @@ def rows(answers: Sequence[Answer]) -> Rows:
     )
 
 
-def promise(cursor: Cursor, promises: Sequence[Promise]) -> None:
-    """Record what is erased later. Repeating a case's promises changes nothing."""
-    for made in promises:
-        cursor.execute(
-            "INSERT INTO promises (job_id, system, due_on, grounds, row_count, data_key, sealed,"
-            " digests) SELECT %s, %s, %s, %s, %s, %s, %s, %s WHERE NOT EXISTS ("
-            "SELECT FROM promises WHERE job_id = %s AND system = %s AND due_on IS"
-            " NOT DISTINCT FROM %s)",
-            (*made, made.job_id, made.system, made.due_on),
-        )
+class Standing(NamedTuple):
+    """A promise that stands for the same person, system and day."""
+
+    id: int
+    grounds: list[str]
+    row_count: int
+    data_key: bytes
+    sealed: bytes
+
+
+def standing(cursor: Cursor, made: Promise, names: Sequence[bytes]) -> list[Standing]:
+    """Promises of that system and day which know the person by all these names, locked."""
+    cursor.execute(
+        "SELECT id, grounds, row_count, data_key, sealed FROM promises WHERE system = %s"
+        " AND due_on IS NOT DISTINCT FROM %s AND digests @> %s::bytea[]"
+        " AND carried_out_by IS NULL AND sealed IS NOT NULL ORDER BY id FOR UPDATE",
+        (made.system, made.due_on, list(names)),
+    )
+    return [Standing(*row) for row in cursor.fetchall()]
+
+
+def promise(cursor: Cursor, made: Promise) -> None:
+    """Record what is erased later."""
+    cursor.execute(
+        "INSERT INTO promises (job_id, system, due_on, grounds, row_count, data_key, sealed,"
+        " digests) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        tuple(made),
+    )
+
+
+def widen(cursor: Cursor, promise_id: int, made: Promise) -> None:
+    """Let a promise that stands be for all that `made` says; it keeps its day and its case."""
+    cursor.execute(
+        "UPDATE promises SET grounds = %s, row_count = %s, data_key = %s, sealed = %s, digests ="
+        " ARRAY(SELECT unnest(digests) UNION SELECT unnest(%s::bytea[])) WHERE id = %s",
+        (made.grounds, made.row_count, made.data_key, made.sealed, made.digests, promise_id),
+    )
 
 
 def suppress(cursor: Cursor, job_id: int, digests: Sequence[bytes]) -> None:

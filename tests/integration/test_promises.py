@@ -12,6 +12,7 @@ import pytest
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import Context, Key, Subject
+from dsr_worker.domain.hold import RowsHeld
 from dsr_worker.ledger import answers
 from dsr_worker.testing.memory import Memory
 from tests.contract import postgres_shop as shop
@@ -221,3 +222,40 @@ def test_a_promise_is_carried_out_once_whatever_its_zone(
     (job,) = deferred(room)
     assert job.state == "closed", room.steps(job.ref)
     assert room.outcomes(job.ref) == {("guests", "receipts", "erased"): 1}
+
+
+def test_what_a_lifted_hold_kept_is_promised_once(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """What a hold's promise keeps once more joins the promise that stands; rows count once."""
+    room = EngineRoom(tmp_path, database())
+    room.load_people(5)
+    review_on = room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
+    hold = room.place_hold(RowsHeld("crm", "carts", "id", ("cart-3",)), "m-1", review_on)
+    erase(room, email="p.zq0003zq@mail.example")
+    room.office.holding.release(hold, room.sign("anna", "release-hold", hold))
+    room.move_clock(days=20)
+    room.settle()
+    (after_hold,) = deferred(room)
+    assert after_hold.state == "closed", room.steps(after_hold.ref)
+    assert ("cart-3",) not in room.system("crm").dump()["carts"]
+    (left,) = room.rows("SELECT row_count FROM promises WHERE carried_out_by IS NULL")
+    assert left.row_count == 2, "the invoice and the customer whom it needs"
+    room.move_clock(days=366 * 9)
+    room.settle()
+    room.move_clock(days=2)
+    room.settle()
+    assert [job.state for job in deferred(room)] == ["closed", "closed"]
+    crm = room.system("crm").dump()
+    assert ("3",) not in crm["customers"]
+    assert ("3-new",) not in crm["invoices"]
+    erased = room.rows(
+        "SELECT collection, sum(row_count) AS rows FROM receipts r JOIN jobs j ON j.id = r.job_id"
+        " WHERE j.kind = 'deferred' AND outcome = 'erased' GROUP BY collection"
+    )
+    assert {r.collection: int(r.rows) for r in erased} == {
+        "carts": 1,
+        "customers": 1,
+        "invoices": 1,
+    }
+    assert len(crm["customers"]) == 4
