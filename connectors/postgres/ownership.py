@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres import spelling
 from connectors.postgres.catalogue import Catalogue, Place, Table, fold
 from connectors.postgres.session import Session, line, sendable, typed
-from dsr_worker.contract import Collection, Context, Form, Subject, Taken
+from connectors.postgres.spelling import spellings
+from dsr_worker.contract import Collection, Context, Form, Identity, Subject, Taken
 
 _NOBODY = SQL("false")
 
@@ -139,18 +141,15 @@ class Ownership:
 
     def came_with(self, place: Place, kind: str, alias: str, subject: Composable) -> Composable:
         """Whether a value is, as forms compare it, a name that the subject came with."""
-        slots = [("as is", kind), *(("folded", kind, form) for form in Form)]
+        compared: dict[tuple[str, ...], Composable] = {("as is", kind): place.text(alias)}
+        compared |= {("folded", kind, form): place.folded(alias, form) for form in Form}
+        compared["beyond ascii", kind] = spelling.folded(place, alias)
         return _any(
             SQL(
                 "EXISTS (SELECT FROM pg_temp.{} x WHERE x.s = {} AND x.slot = {}"
                 ' AND x.v = {} COLLATE "C")'
-            ).format(
-                self._names,
-                subject,
-                Literal(self._slots[slot]),
-                place.folded(alias, Form(slot[-1]) if slot[0] == "folded" else Form.EXACT),
-            )
-            for slot in slots
+            ).format(self._names, subject, Literal(self._slots[slot]), folded)
+            for slot, folded in compared.items()
             if slot in self._slots
         )
 
@@ -190,6 +189,14 @@ class Ownership:
                     value = fold(identity.value, form) if identity.kind == kind else ""
                     if sendable(value):
                         yield line(slot, number, *typed(value))
+                    if form is Form.ASCII_CASE:
+                        yield from self._beyond_ascii(number, identity, kind)
+
+    def _beyond_ascii(self, number: int, identity: Identity, kind: str) -> Iterator[bytes]:
+        """The other spellings of an address, where it has any."""
+        wide = spellings(kind, identity.value) if identity.kind == kind else ()
+        for value in filter(sendable, wide):
+            yield line(self._number(("beyond ascii", kind)), number, *typed(value))
 
     def _approximate(self) -> Iterator[tuple[Table, str, Taken]]:
         for table, kind, taken in self._wanted():
@@ -199,6 +206,22 @@ class Ownership:
     def _spelled(self, table: Table, kind: str, taken: Taken) -> Iterator[bytes]:
         """The spellings on file that mean a subject, as names of a slot of their own."""
         place = table.place(taken.field)
+        compared: dict[tuple[str, ...], Composable] = {}
+        compared["folded", kind, taken.form] = place.folded("t", taken.form)
+        if taken.form is Form.ASCII_CASE:
+            compared["beyond ascii", kind] = spelling.folded(place, "t")
+        slot = self._number(_slot(table.collection, kind, taken))
+        told: set[tuple[int, str]] = set()
+        for asked, folded in compared.items():
+            if asked in self._slots:
+                told.update(self._on_file(table, place, self._slots[asked], folded))
+        for number, text in told:
+            if self.ctx.canonical(kind, text) in self.subjects[number].values(kind):
+                yield line(slot, number, *typed(text))
+
+    def _on_file(
+        self, table: Table, place: Place, slot: int, folded: Composable
+    ) -> Iterator[tuple[int, str]]:
         query = SQL(
             "SELECT json_build_array(c.s, c.spelling) FROM (SELECT DISTINCT o.s,"
             " {spelling} AS spelling"
@@ -207,13 +230,10 @@ class Ownership:
             spelling=place.text("t"),
             table=table.sql,
             names=self._names,
-            slot=Literal(self._slots["folded", kind, taken.form]),
-            folded=SQL('{} COLLATE "C"').format(place.folded("t", taken.form)),
+            slot=Literal(slot),
+            folded=SQL('{} COLLATE "C"').format(folded),
         )
-        slot = self._number(_slot(table.collection, kind, taken))
-        for number, spelling in self.session.arrays(query):
-            if self.ctx.canonical(kind, spelling) in self.subjects[number].values(kind):
-                yield line(slot, number, *typed(spelling))
+        yield from map(tuple, self.session.arrays(query))
 
     def _link(self, table: Table) -> None:
         """Keep what children refer to: the owned rows' columns, once per subject."""

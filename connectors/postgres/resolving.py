@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.catalogue import TEXTS, Table, fold
+from connectors.postgres import spelling
+from connectors.postgres.catalogue import TEXTS, Place, Table, fold
 from connectors.postgres.ownership import Ownership
 from connectors.postgres.session import line, sendable, typed
 from dsr_worker.contract import Form, Identity, Link
@@ -111,12 +112,8 @@ def _others(
     own.session.fill(Identifier("dsr_yield"), _lines(found, forms, slot))
     counts: Counter[tuple[int, Identity]] = Counter()
     spellings: set[tuple[int, str]] = set()
-    for n, form in enumerate(forms):
-        equal = (
-            place.equals("t", "y")
-            if form is Form.EXACT
-            else SQL('y.v = {} COLLATE "C"').format(place.folded("t", form))
-        )
+    for n, form in enumerate((*forms, None) if any(map(_wide, found)) else forms):
+        equal = place.equals("t", "y") if form is Form.EXACT else _named(place, "t", form)
         query = SQL(
             "SELECT json_build_array(y.s, {value}, count(*))::text FROM {table} t"
             " JOIN pg_temp.dsr_yield y ON y.slot = {slot} AND {equal} WHERE NOT {owned}"
@@ -137,7 +134,19 @@ def _others(
     return counts
 
 
-def _is_anothers(own: Ownership, table: Table, alias: str, kind: str, form: Form) -> Composable:
+def _named(place: Place, alias: str, form: Form | None) -> Composable:
+    """Whether a value is the name `y` in this form; None: in the spellings beyond ASCII."""
+    folded = spelling.folded(place, alias) if form is None else place.folded(alias, form)
+    return SQL('y.v = {} COLLATE "C"').format(folded)
+
+
+def _wide(one: _Found) -> frozenset[str]:
+    return spelling.spellings(one.identity.kind, one.identity.value)
+
+
+def _is_anothers(
+    own: Ownership, table: Table, alias: str, kind: str, form: Form | None
+) -> Composable:
     """Whether a row that is not the subject's is somebody else's: a person, or named otherwise.
 
     `y` is the name of `kind` that is asked about. A row without any owner, itself or by the rows
@@ -151,12 +160,11 @@ def _is_anothers(own: Ownership, table: Table, alias: str, kind: str, form: Form
     for other, field in sorted(taken | set(collection.yields.items())):
         place = table.place(field)
         if other in own.catalogue.system.owner_kinds:
-            same = SQL('y.v = {} COLLATE "C"').format(place.folded(alias, form))
             conditions.append(
                 SQL("({text} ~ '\\S' AND NOT {known} AND NOT {same})").format(
                     text=place.text(alias),
                     known=own.came_with(place, other, alias, SQL("y.s")),
-                    same=same if other == kind else SQL("false"),
+                    same=_named(place, alias, form) if other == kind else SQL("false"),
                 )
             )
     if collection.parent is not None:
@@ -186,3 +194,6 @@ def _lines(found: list[_Found], forms: tuple[Form, ...], slot: int) -> Iterator[
         enough = len(value) >= _FEWEST_DIGITS or form is not Form.DIGITS
         if sendable(value) and enough:
             yield line(slot + n, number, *typed(value))
+    for one in found:
+        for value in filter(sendable, _wide(one)):
+            yield line(slot + len(forms), one.number, *typed(value))
