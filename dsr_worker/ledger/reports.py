@@ -23,8 +23,9 @@ _OPEN = """
 SELECT j.id, j.ref, j.kind, j.state, j.phase, j.urgent, j.created_at, j.facts,
        (SELECT min(c.conservative_due_at) FROM clocks c WHERE c.job_id = j.id
           AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))) AS due_at,
-       (SELECT c.zone FROM clocks c WHERE c.job_id = j.id ORDER BY c.conservative_due_at LIMIT 1)
-           AS zone,
+       (SELECT c.zone FROM clocks c WHERE c.job_id = j.id
+          AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))
+          ORDER BY c.conservative_due_at, c.id LIMIT 1) AS zone,
        ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
              WHERE s.job_id = j.id AND s.state IN ('needs_human', 'failed') ORDER BY 1) AS stuck,
        ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s

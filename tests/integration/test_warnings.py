@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr_worker.ledger import jobs, warnings
+from dsr_worker.ledger import jobs, reports, warnings
 from dsr_worker.notify.warnings import Warner
 from dsr_worker.organisation import Link
 from dsr_worker.organisation import Warnings as WarningRules
@@ -286,6 +286,21 @@ def test_due_list_is_soonest_first_and_names_what_is_stuck(room: BreachRoom) -> 
     assert first.remaining is not None
     assert timedelta(hours=71) < first.remaining < timedelta(hours=72)
     assert {row.forecast for row in rows if row.ref == later} == {"open"}
+
+
+def test_a_job_is_told_in_the_zone_of_the_clock_that_is_due_next(room: BreachRoom) -> None:
+    """With the clocks of one country met, the instant shown and its zone are the other's."""
+    ref = room.declare(markets=("DE", "US-CA"))
+    standing = {n: c for n, c in room.clocks(ref).items() if c.state == "running"}
+    german = [name for name, clock in standing.items() if clock.zone == "Europe/Berlin"]
+    for name in german:
+        room.mark(ref, name, room.now())
+    left = {c.conservative_due_at: c.zone for n, c in standing.items() if n not in german}
+    with room.office.ledger.transaction() as cursor:
+        (job,) = reports.open_jobs(cursor, ref)
+    assert german
+    assert job.due_at is not None
+    assert job.zone == left[job.due_at] == "America/Los_Angeles"
 
 
 def test_the_calendar_export_is_well_formed(room: BreachRoom) -> None:
