@@ -12,6 +12,7 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.breach import BreachRefused, Declared, Leak
 from dsr_worker.breach import desk as rooms
+from dsr_worker.breach.course import BreachState
 from dsr_worker.breach.declaring import DECLARE
 from dsr_worker.breach.duties import clock_name, zone_of_duty
 from dsr_worker.cli import desk
@@ -380,6 +381,10 @@ def _approve(
         caller = desk.caller(office, actor, key_file)
         proposal = office.breach_desk.proposal(job.ref)
         whole = agreed or proposal.hash
+        if job.state != BreachState.AWAITING_APPROVAL:
+            raise BreachRefused(f"{job.ref} is {job.state}; there is nothing to approve now")
+        if whole != proposal.hash:
+            raise BreachRefused("texts or list have changed since: look at them and sign anew")
         confirm(
             _approval_lines(proposal),
             f"Send {proposal.reachable} notices?",

@@ -680,6 +680,10 @@ def test_a_breach_has_its_duties_at_once(alone: Desk, tmp_path: Path) -> None:
     assert shown["people"] == PEOPLE
     assert shown["missing"] == []
     assert "Words about it." in shown["texts"]["people"]["en"]["body"]
+    other = ("breach", "approve-notices", ref, "--hash", "0" * 64)
+    unseen = alone.run(*other, *alone.signing("berta"), stdin="y\n")
+    assert (unseen.exit_code, unseen.stdout) == (1, "")
+    assert "have changed since" in unseen.stderr
     mine = ("breach", "approve-notices", ref, "--yes")
     assert alone.refused(*mine, actor="anna", code=1)[0] == "breach_refused"
     told = ("breach", "told", ref, authority["clock"], "--at", datetime.now(UTC).isoformat())
