@@ -27,7 +27,7 @@ from dsr_worker.evidence import (
     build_certificate,
     words,
 )
-from dsr_worker.fulfil.keeping import Later, kept_for_now, kept_keys
+from dsr_worker.fulfil.keeping import Later, kept_for_now, kept_keys, without_day
 from dsr_worker.fulfil.promised import Promised, RowName, keep_promise
 from dsr_worker.fulfil.texts import language_of
 from dsr_worker.ledger import Ledger, answers, jobs
@@ -115,10 +115,14 @@ class Certifying:
         for system, parts in later.items():
             for part in parts:
                 by_day[system, part.due_on].append(part.row)
+        for system, of_system in _by_system(rows).items():
+            decisions = batch.frozen.decisions.get(system)
+            if decisions is not None and (look_at := without_day(decisions, of_system)):
+                by_day[system, _tomorrow(batch)] += look_at  # its job asks a human
+        promised = [row for kept in by_day.values() for row in kept]
         named = {
-            system: self._rows(batch, member, system, rows, [part.row for part in parts])
-            for system, parts in later.items()
-            if parts
+            system: self._rows(batch, member, system, rows, promised)
+            for system in {system for system, _ in by_day}
         }
         return [
             self._promise(member, system, due_on, kept, named[system])
@@ -271,11 +275,15 @@ def _after_today(batch: Batch, member: Member, parts: Sequence[Later]) -> list[L
     """What a promise that has come due keeps once more goes on a later day, whatever keeps it."""
     if member.job.kind != DEFERRED:
         return list(parts)
-    tomorrow = batch.ctx.now.date() + timedelta(days=1)
+    tomorrow = _tomorrow(batch)
     return [
         part if part.due_on is None else part._replace(due_on=max(part.due_on, tomorrow))
         for part in parts
     ]
+
+
+def _tomorrow(batch: Batch) -> date:
+    return batch.ctx.now.date() + timedelta(days=1)
 
 
 def _by_system(rows: Iterable[Accounted]) -> defaultdict[str, list[Accounted]]:

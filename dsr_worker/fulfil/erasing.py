@@ -28,7 +28,14 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import with_intents
 from dsr_worker.fulfil import receipts as accounts
 from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
-from dsr_worker.fulfil.keeping import kept_keys, kept_names, located, names_of, versions_of
+from dsr_worker.fulfil.keeping import (
+    has_no_day,
+    kept_keys,
+    kept_names,
+    located,
+    names_of,
+    versions_of,
+)
 from dsr_worker.fulfil.planning import FOUND
 from dsr_worker.fulfil.promised import rows_of
 from dsr_worker.ledger.rows import Event, Spool, StepResult
@@ -38,6 +45,7 @@ from dsr_worker.store import Store, new_name
 SECOND_PATH = "second-path"  # how a system was looked at again, as the certificate names it
 LOCATED_AGAIN = "located-again"  # … by a connector that has no other way
 _CANNOT_ERASE = "cannot_erase"
+_WITHOUT_DAY = "kept_without_day"  # rows stay by a minimum and have no date from which it counts
 _COLLECTION_UNMAPPED = "collection_unmapped"  # a promised row lies where the map names nothing
 
 _Place = tuple[str, str]  # subject and collection
@@ -115,6 +123,9 @@ class Erasing:
             ref = member.subject.ref
             accounts.require_sums(counted[ref], found[ref], batch.ctx.system.name)
             outcomes = accounts.planned(batch.ctx.system.name, found[ref], _decisions(batch))
+            if member.job.kind == "deferred" and _stuck(batch, found[ref], outcomes):
+                results.append(StepResult(member.claim, state="needs_human", code=_WITHOUT_DAY))
+                continue
             kept = (Spool("keys", frames[ref].to_json()),) if spools else ()
             result = {"outcomes": outcomes, "changes": accounts.changes(found[ref])}
             results.append(member.done(result=result, spools=kept))
@@ -315,6 +326,13 @@ def _found(system: str, rows: Counter[str]) -> list[dict[str, Any]]:
         }
         for collection, count in sorted(rows.items())
     ]
+
+
+def _stuck(batch: Batch, receipts: Sequence[Receipt], outcomes: Sequence[dict[str, Any]]) -> bool:
+    """Whether nothing goes and something stays of which nobody knows until when."""
+    return not accounts.changes(receipts) and any(
+        has_no_day(_decisions(batch), o["outcome"], o["ground"], o["until"]) for o in outcomes
+    )
 
 
 def _decisions(batch: Batch) -> Any:

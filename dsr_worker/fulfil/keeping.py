@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from dsr_worker.contract import Key, Outcome, System
-from dsr_worker.domain.decision import NEEDED
+from dsr_worker.domain.decision import NEEDED, Decisions
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.ledger.answers import Accounted
 from dsr_worker.spool import Frame, read_keys
@@ -39,6 +39,19 @@ def kept_for_now(system: System | None, rows: Sequence[Accounted]) -> list[Later
     """
     kept = [row for row in rows if row.ground and row.outcome in _STAYS]
     return list(_dated(system, kept))
+
+
+def without_day(decisions: Decisions, rows: Sequence[Accounted]) -> list[Accounted]:
+    """Kept rows of one system whose minimum has no end, since they have no clock value.
+
+    Nothing lets them go by itself: somebody must look at them.
+    """
+    return [row for row in rows if has_no_day(decisions, row.outcome, row.ground, row.until_on)]
+
+
+def has_no_day(decisions: Decisions, outcome: str, ground: str, until: object) -> bool:
+    """Whether rows stay by a minimum of which no end is known."""
+    return outcome in _STAYS and until is None and decisions.citation(ground) is not None
 
 
 def _dated(system: System | None, kept: Sequence[Accounted]) -> Iterator[Later]:

@@ -4,6 +4,7 @@ In: the tick. Out: a job per due promise, which locates, applies, rechecks and c
 of that day, on the approval that the erasure had and for no more rows than were promised. It
 carries system keys and the keys of the rows; the person's addresses were shredded long before. One
 that cannot be opened, or whose system is gone from the map, becomes a job that asks a human.
+Rows that stay for want of a date to count from are promised for the next day: their job asks too.
 """
 
 from __future__ import annotations

@@ -259,3 +259,31 @@ def test_what_a_lifted_hold_kept_is_promised_once(
         "invoices": 1,
     }
     assert len(crm["customers"]) == 4
+
+
+def test_a_row_without_a_date_is_told_and_looked_at(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """A receipt of which no end is known is certified as kept without a day, and a human asked."""
+    room = EngineRoom(tmp_path, database(), systems={"guests": RECEIPTS})
+    guests = room.system("guests")
+    guests.load({"receipts": [receipt("1", None)]}, {"receipts": ("id",)})
+    made = certificate(room, erase(room, email=GUEST))
+    (receipts,) = made["systems"][0]["collections"]
+    assert [(k["rows"], k["until_on"]) for k in receipts["kept"]] == [(1, None)]
+    assert made["deferred"] == []
+    room.move_clock(days=2)
+    room.settle()
+    (job,) = deferred(room)
+    assert room.steps(job.ref) == [("locate", "guests", 1, "needs_human", "kept_without_day")]
+    room.move_clock(days=2)
+    room.settle()
+    assert len(deferred(room)) == 1
+    dated = json.loads(guests.dump()["receipts"]["1",]) | {"issued_on": "2025-03-01T00:00:00"}
+    guests.load({"receipts": [dated]}, {"receipts": ("id",)})
+    room.office.decisions.retry(job.ref, room.sign("anna", "retry", job.ref))
+    room.settle()
+    assert room.job(job.ref)["state"] == "closed", room.steps(job.ref)
+    room.move_clock(days=366 * 9)
+    room.settle()
+    assert not guests.dump()["receipts"]
