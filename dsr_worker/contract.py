@@ -117,6 +117,7 @@ class Field:
     mask: Mask | None = None  # None: not personal by itself, stays with its row
     third_party: bool = False  # about other people: withheld from an access package
     free_text: bool = False  # may mention other people: scanned by `Mentions`
+    null_values: frozenset[str] = frozenset()  # texts that name nobody here, such as a guest's "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,11 @@ class Collection:
     source: Mapping[str, Any] = field(
         default_factory=dict
     )  # the connector's own part: table, layout …
+
+    def names_nobody(self, field_name: str, text: str) -> bool:
+        """Whether a field's text is declared to stand for none: it finds nobody, gives no name."""
+        mapped = self.fields.get(field_name)
+        return mapped is not None and text in mapped.null_values
 
     @property
     def identity_kinds(self) -> frozenset[str]:

@@ -67,6 +67,7 @@ class FieldFile(Strict):
     mask: Annotated[MaskFile | None, BeforeValidator(_mask)] = None
     third_party: bool = False
     free_text: bool = False
+    null_values: list[str] = Field(default_factory=list)
 
 
 class TakenFile(Strict):
@@ -261,7 +262,8 @@ def _collection(name: str, part: CollectionFile) -> contract.Collection:
 
 def _field(name: str, part: FieldFile) -> contract.Field:
     mask = None if part.mask is None else contract.Mask(part.mask.kind, part.mask.constant)
-    return contract.Field(name, part.category, mask, part.third_party, part.free_text)
+    nulls = frozenset(part.null_values)
+    return contract.Field(name, part.category, mask, part.third_party, part.free_text, nulls)
 
 
 # ---- secrets by reference

@@ -169,7 +169,8 @@ class Zendesk:
 
     def _yielded(self, user: Row, people: People, users: Collection) -> Iterator[Identity]:
         for kind, name in users.yields.items():
-            yield from _identity(people, kind, value(user, name))
+            if not users.names_nobody(name, str(value(user, name))):
+                yield from _identity(people, kind, value(user, name))
         for kind, taken in users.takes.items():
             if taken.field == "email":
                 for identity in people.identities(user):

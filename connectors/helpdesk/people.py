@@ -70,9 +70,12 @@ class People:
         for kind, name in self._takes():
             for subject in subjects:
                 for text in subject.values(kind):
-                    if (name == ID_FIELD) == by_id:
+                    if (name == ID_FIELD) == by_id and not self._names_nobody(name, text):
                         wanted[kind, name, text].append(subject.ref)
         return wanted
+
+    def _names_nobody(self, name: str, text: str) -> bool:
+        return self._layout.users is not None and self._layout.users.names_nobody(name, text)
 
     def _live(self, subjects: Sequence[Subject]) -> Iterator[tuple[str, Row, str]]:
         by_id = {

@@ -166,6 +166,14 @@ class Table:
             )
         return Place(column, tuple(parts[1:]))
 
+    def names_somebody(self, field_name: str, alias: str) -> Composable:
+        """Whether a field's text is none of those that the map declares to name nobody."""
+        mapped = self.collection.fields.get(field_name)
+        if mapped is None or not mapped.null_values:
+            return SQL("true")
+        texts = SQL(", ").join(map(Literal, sorted(mapped.null_values)))
+        return SQL('{} COLLATE "C" NOT IN ({})').format(self.place(field_name).text(alias), texts)
+
     @property
     def keys(self) -> tuple[Place, ...]:
         """Where the parts of the key are."""

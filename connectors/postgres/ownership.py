@@ -39,7 +39,10 @@ class Branch:
         """Whether the row `alias` is matched by the row `names` of this branch's source."""
         if self.slot is not None:
             equal = self.table.place(self.match).equals(alias, names)
-            return SQL("{}.slot = {} AND {}").format(Identifier(names), Literal(self.slot), equal)
+            named = self.table.names_somebody(self.match, alias)
+            return SQL("{}.slot = {} AND {} AND {}").format(
+                Identifier(names), Literal(self.slot), equal, named
+            )
         return SQL(" AND ").join(
             SQL("{} = {}.{}").format(
                 self.table.place(ours).value(alias), Identifier(names), Identifier(link)

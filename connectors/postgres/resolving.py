@@ -77,7 +77,8 @@ def _yielded(own: Ownership, table: Table, kind: str, field: str) -> Iterator[_F
     ).format(own.rows(table, columns))
     seen: set[tuple[int, Identity]] = set()
     for number, value, key, via in own.session.arrays(query):
-        canonical = own.ctx.canonical(kind, value)
+        nobody = table.collection.names_nobody(field, value)
+        canonical = None if nobody else own.ctx.canonical(kind, value)
         if canonical is None:
             continue
         identity = Identity(kind, canonical)
@@ -161,8 +162,9 @@ def _is_anothers(
         place = table.place(field)
         if other in own.catalogue.system.owner_kinds:
             conditions.append(
-                SQL("({text} ~ '\\S' AND NOT {known} AND NOT {same})").format(
+                SQL("({text} ~ '\\S' AND {named} AND NOT {known} AND NOT {same})").format(
                     text=place.text(alias),
+                    named=table.names_somebody(field, alias),
                     known=own.came_with(place, other, alias, SQL("y.s")),
                     same=_named(place, alias, form) if other == kind else SQL("false"),
                 )

@@ -32,7 +32,7 @@ from dsr_worker.contract import (
 from .bucket import Bucket, Version
 from .config import LinesLayout
 from .csv_records import csv
-from .owners import Mentioned, Owners, Strangers, clock_of, identities_of
+from .owners import Mentioned, Owners, Strangers, clock_of, identities_of, identity_in
 from .records import (
     Broken,
     Entry,
@@ -252,19 +252,18 @@ class Lines:
     def _person(self, key: tuple[str, ...], entry: Entry, ctx: Context) -> tuple[str, ...]:
         """Whose row of a `person` collection: the identity in its key, the same in every object."""
         named = [
-            ctx.canonical(kind, text_of(entry.value(taken.field)) or "")
+            identity_in(entry, self.collection, kind, taken.field, ctx)
             for kind, taken in sorted(self.collection.takes.items())
             if taken.field in self.collection.key
         ]
-        names = tuple(filter(None, named))
+        names = tuple(identity.value for identity in named if identity is not None)
         return names if names and len(names) == len(named) else key
 
     def _yielded(self, entry: Entry, ctx: Context) -> Iterator[Identity]:
         for kind, name in self.collection.yields.items():
-            text = text_of(entry.value(name))
-            canonical = ctx.canonical(kind, text) if text else None
-            if canonical:
-                yield Identity(kind, canonical)
+            identity = identity_in(entry, self.collection, kind, name, ctx)
+            if identity is not None:
+                yield identity
 
     def _carried_by_others(
         self,

@@ -34,6 +34,7 @@ class Owners:
 
     def __init__(self, collection: Collection, subjects: Sequence[Subject], ctx: Context) -> None:
         self._ctx = ctx
+        self._collection = collection
         self._fields: list[tuple[str, str, Form, dict[str, set[str]]]] = []
         for kind, taken in collection.takes.items():
             known: dict[str, set[str]] = {}
@@ -51,6 +52,8 @@ class Owners:
         found: dict[str, str] = {}
         for kind, name, form, known in self._fields:
             text = text_of(entry.value(name))
+            if text and self._collection.names_nobody(name, text):
+                continue
             if text and form is not Form.EXACT:
                 text = self._ctx.canonical(kind, text)
             for ref in known.get(text, ()) if text else ():
@@ -160,11 +163,21 @@ def identities_of(entry: Entry, collection: Collection, ctx: Context) -> set[Ide
     places = {kind: taken.field for kind, taken in collection.takes.items()}
     found = set()
     for kind, name in (*places.items(), *collection.yields.items()):
-        text = text_of(entry.value(name))
-        canonical = ctx.canonical(kind, text) if text else None
-        if canonical:
-            found.add(Identity(kind, canonical))
+        identity = identity_in(entry, collection, kind, name, ctx)
+        if identity is not None:
+            found.add(identity)
     return found
+
+
+def identity_in(
+    entry: Entry, collection: Collection, kind: str, name: str, ctx: Context
+) -> Identity | None:
+    """The canonical identity in a field of a record, if it names anybody."""
+    text = text_of(entry.value(name))
+    if not text or collection.names_nobody(name, text):
+        return None
+    canonical = ctx.canonical(kind, text)
+    return Identity(kind, canonical) if canonical else None
 
 
 def clock_of(value: object, unit: str) -> datetime | None:

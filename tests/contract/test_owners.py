@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from dsr_worker.contract import (
     System,
     Taken,
 )
+from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.memory import Memory, MemoryConfig, store
 from tests.contract.postgres_shop import execute
@@ -126,3 +128,69 @@ def test_only_rows_of_another_owner_contest_a_name(made: Made, case: str) -> Non
     links = [link for link in desk.resolve([ANNA], TrialContext()) if link.owners]
     assert {link.collection: link.owners for link in links} == counted
     assert {link.identity for link in links} <= {Identity("email", MAIL)}
+
+
+def _guests(system: System, *nulls: str) -> System:
+    """The same map, with these texts declared to name nobody as the reader of a letter."""
+    fields = {**LETTERS.fields, "reader": Field("reader", "user", null_values=frozenset(nulls))}
+    letters = replace(
+        LETTERS,
+        fields=fields,
+        takes={**LETTERS.takes, "email": Taken("address", Form.ASCII_CASE)},
+        yields={"customer_number": "reader"},
+    )
+    return replace(system, collections={**system.collections, "letters": letters})
+
+
+GUESTS: Rows = {
+    "letters": [_letter("1", "0", MAIL), _letter("2", "0", OTHER_MAIL)],
+    "people": [("0", "zoe@mail.example")],
+}
+
+
+def test_a_number_declared_null_unites_nobody(made: Made) -> None:
+    """Guests who share a declared number are not one person, nor anybody's namesake."""
+    desk = made(_guests(MAP, "0"), GUESTS)
+    assert isinstance(desk, Resolves)
+    anna = Subject("anna", (Identity("email", MAIL),))
+    assert not list(desk.resolve([anna], TrialContext()))
+    assert {r.key for r in desk.find([anna], TrialContext())} == {("1",)}
+    zero = Subject("zero", (Identity("customer_number", "0"),))
+    found = {(r.collection, r.key) for r in desk.find([zero], TrialContext())}
+    assert found == {("people", ("0",))}, "the real customer 0 has her row, and no guest's letter"
+
+
+def test_a_real_customer_may_be_number_0(made: Made) -> None:
+    """Where nothing is declared, 0 is a number like any other: found, and counted."""
+    desk = made(_guests(MAP), GUESTS)
+    assert isinstance(desk, Resolves)
+    zero = Subject("zero", (Identity("customer_number", "0"),))
+    found = {(r.collection, r.key) for r in desk.find([zero], TrialContext())}
+    assert found == {("people", ("0",)), ("letters", ("1",)), ("letters", ("2",))}
+    links = desk.resolve([Subject("anna", (Identity("email", MAIL),))], TrialContext())
+    assert [(x.identity.value, x.owners) for x in links] == [("0", 1)]
+
+
+def test_a_map_says_which_texts_name_nobody() -> None:
+    """`null_values` of a field are read from the map's file, for that field alone."""
+    text = """
+system: shop
+connector: memory
+collections:
+  orders:
+    source: {}
+    key: [id]
+    takes: {customer_number: customer}
+    class: voucher
+    fields:
+      id: user.unique_id
+      customer: {category: user.unique_id, null_values: ["0", "-1"]}
+    purpose: Sale.
+    legal_basis: Contract.
+    recipients: [nobody]
+    origin: You.
+"""
+    orders = read_system(text).system.collections["orders"]
+    assert orders.names_nobody("customer", "0")
+    assert not orders.names_nobody("customer", "00")
+    assert not orders.names_nobody("id", "0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
@@ -127,3 +128,20 @@ def test_two_customers_of_one_address_stay_two(
     assert known.several_people
     known, _ = _walk((s3, s3_endpoint, name), number("7"), PEOPLE)
     assert not known.several_people
+
+
+def test_a_number_declared_null_unites_nobody(
+    s3: S3Client, s3_endpoint: str, bucket: Callable[[], str]
+) -> None:
+    """A guest's number that the map declares to name nobody neither finds nor gives a name."""
+    name = bucket()
+    fields = {**CALLS.fields, "customer": Field("customer", "user", null_values=frozenset({"0"}))}
+    calls = replace(CALLS, fields=fields, yields={"customer_number": "customer"})
+    rows = [{"id": n, "customer": 0, "phone": f"+4930123456{n}"} for n in (1, 2)]
+    s3.put_object(Bucket=name, Key="rows/a", Body=lines(rows))
+    made = (s3, s3_endpoint, name)
+    known, found = _walk(made, person("s", ("phone", "+49301234561")), calls)
+    assert not known.contested
+    assert found == {("rows/a", "1")}
+    assert _walk(made, number("0"), calls)[1] == set()
+    assert len(_walk(made, number("0"), CALLS)[1]) == len(rows), "a real customer may be number 0"

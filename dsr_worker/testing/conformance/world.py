@@ -106,8 +106,10 @@ def _email(name: str) -> str:
     return f"{name}.{_MARKS[name]}@mail.example"
 
 
-def _field(name: str, mask: Mask | None = None, **flags: bool) -> tuple[str, Field]:
-    return name, Field(name, "user.content", mask, **flags)
+def _field(
+    name: str, mask: Mask | None = None, *, third_party: bool = False, free_text: bool = False
+) -> tuple[str, Field]:
+    return name, Field(name, "user.content", mask, third_party, free_text)
 
 
 def _system() -> System:

@@ -43,7 +43,15 @@ from dsr_worker.contract import (
     Withheld,
 )
 from dsr_worker.testing.memory.decide import Judge, clock
-from dsr_worker.testing.memory.owners import identities, is_anothers, owned, reached, taken, top
+from dsr_worker.testing.memory.owners import (
+    identities,
+    identity_in,
+    is_anothers,
+    owned,
+    reached,
+    taken,
+    top,
+)
 from dsr_worker.testing.memory.rows import RowKey, Store, Tables
 
 _SHORTEST_MENTION: Final = 5  # a shorter number stands in too many texts by chance
@@ -291,12 +299,11 @@ def _links(
             found_by = Identity(via, subject.values(via)[0])
             yield Link(subject.ref, found_by, collection.name, key, via)
         for kind, name in collection.yields.items():
-            value = tables.rows[collection.name][key].get(name)
-            canonical = ctx.canonical(kind, str(value)) if value is not None else None
-            if canonical is None:
+            row, spell = tables.rows[collection.name][key], partial(ctx.canonical, kind)
+            identity = identity_in(collection, row, kind, name, ctx)
+            if identity is None:
                 continue
-            identity = Identity(kind, canonical)
-            same = tables.keys(collection.name, name, canonical, kind, partial(ctx.canonical, kind))
+            same = tables.keys(collection.name, name, identity.value, kind, spell)
             known = {identity, *subject.identities}
             owners = sum(
                 is_anothers(system, tables, collection, other, known, ctx)

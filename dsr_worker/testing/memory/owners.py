@@ -50,6 +50,8 @@ def taken(
     """Rows whose own fields carry an identity of the subject, with that identity's kind."""
     for kind, by in collection.takes.items():
         for value in subject.values(kind):
+            if collection.names_nobody(by.field, value):
+                continue
             spell = partial(ctx.canonical, kind)
             for key in tables.keys(collection.name, by.field, value, kind, spell):
                 yield kind, key
@@ -87,9 +89,19 @@ def identities(collection: Collection, row: dict[str, Any], ctx: Context) -> Ite
     """The identities in the fields by which a row is found, and in those that it yields."""
     taken = [(kind, by.field) for kind, by in collection.takes.items()]
     for kind, name in (*taken, *collection.yields.items()):
-        value = ctx.canonical(kind, str(row[name])) if row.get(name) is not None else None
-        if value is not None:
-            yield Identity(kind, value)
+        if (identity := identity_in(collection, row, kind, name, ctx)) is not None:
+            yield identity
+
+
+def identity_in(
+    collection: Collection, row: dict[str, Any], kind: str, name: str, ctx: Context
+) -> Identity | None:
+    """The identity in a field of a row, if it names anybody."""
+    text = None if row.get(name) is None else str(row[name])
+    if text is None or collection.names_nobody(name, text):
+        return None
+    value = ctx.canonical(kind, text)
+    return None if value is None else Identity(kind, value)
 
 
 def parents(tables: Tables, collection: Collection, row: dict[str, Any]) -> list[RowKey]:
