@@ -37,9 +37,9 @@ def status_command(opening: Opening, *, case: str | None, as_json: bool) -> None
     with opening.office() as office:
         if case is None:
             with office.ledger.transaction() as cursor:
-                rows = reports.open_jobs(cursor)
-            data = {"jobs": [_job(row) for row in rows]}
-            show(data, _overview(rows), as_json=as_json)
+                rows = _in_one_zone(office, reports.open_jobs(cursor))
+            jobs = [{**_job(row), "next": _next(office, row)} for row in rows]
+            show({"jobs": jobs}, _overview(rows, jobs), as_json=as_json)
             return
         data = _one(office, case)
     show(data, _one_lines(data), as_json=as_json)
@@ -60,7 +60,22 @@ def _job(row: OpenJob) -> dict[str, Any]:
     }
 
 
-def _overview(rows: Sequence[OpenJob]) -> Iterator[str]:
+def _in_one_zone(office: Office, rows: Sequence[OpenJob]) -> list[OpenJob]:
+    """A breach's clocks are of many places; it is told in the zone of our own establishment."""
+    own = office.files.organisation.establishment.zone
+    return [row._replace(zone=own) if row.kind == "breach" else row for row in rows]
+
+
+def _next(office: Office, row: OpenJob) -> str | None:
+    """The next command; a breach's depends on its texts as well."""
+    found = next_step(row)
+    approves = found == f"dsr breach approve-notices {row.ref}"
+    if approves and office.breach_desk.proposal(row.ref).gaps:
+        return f"dsr breach write {row.ref} FILE"
+    return found
+
+
+def _overview(rows: Sequence[OpenJob], jobs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not rows:
         yield "Nothing is open."
         return
@@ -74,9 +89,9 @@ def _overview(rows: Sequence[OpenJob]) -> Iterator[str]:
                 local(row.due_at, row.zone or "UTC") if row.due_at else "",
                 remaining(row.due_at - row.now) if row.due_at else "",
                 waits_for(row),
-                next_step(row) or "",
+                job["next"] or "",
             )
-            for row in rows
+            for row, job in zip(rows, jobs, strict=True)
         ),
     )
 
@@ -120,6 +135,8 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
         return f"dsr refuse {row.ref} --delivered"
     if row.state == "needs_human":
         return f"dsr explain {row.ref}"
+    if row.kind == "breach" and row.state == "notified" and row.due_at is None:
+        return f"dsr breach close {row.ref}"
     if row.kind == "breach" and row.state == "notified":
         return f"dsr breach told {row.ref} CLOCK --at INSTANT"
     return None
@@ -128,7 +145,8 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
 def _one(office: Office, case: str) -> dict[str, Any]:
     job = desk.job_of(office, case)
     with office.ledger.transaction() as cursor:
-        open_now = reports.open_jobs(cursor, job.ref)
+        open_now = _in_one_zone(office, reports.open_jobs(cursor, job.ref))
+        promises = [row._asdict() for row in reports.promised(cursor, job.ref)]
         clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
         outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
         answer = reports.answer(cursor, job.id)
@@ -145,12 +163,15 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "closed_at": job.closed_at,
         "clocks": clocks,
         "outcomes": outcomes,
+        "promises": promises,
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
         "stuck": (),
         "next": None,
     }
-    return data | (_job(open_now[0]) if open_now else {})
+    if open_now:
+        data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
+    return data
 
 
 def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
@@ -173,6 +194,9 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
                 for o in data["outcomes"]
             ),
         )
+    for promise in data["promises"]:
+        when = promise["due_on"] or "once the hold on them is released"
+        yield f"promised    {promise['rows']} row(s) of {promise['system']} go: {when}"
     answer = data["answer"]
     if answer:
         left = answer["handed_over_at"]
