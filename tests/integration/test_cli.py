@@ -435,10 +435,10 @@ def test_an_unknown_case_is_exit_code_four(desk: Desk) -> None:
 # ---- many at once
 
 
-def test_each_row_of_a_file_has_its_own_result(desk: Desk, tmp_path: Path) -> None:
+def test_each_row_of_a_file_has_its_own_result(alone: Desk, tmp_path: Path) -> None:
     """A bad row stops no other, keys are respected, and no row's value comes back."""
     file = tmp_path / "requests.csv"
-    before = desk.jobs()
+    before = alone.jobs()
     rows = [
         "kind,email,customer-number,country,received,attest,idempotency_key",
         "access,p.zq0021zq@mail.example,,DE,2026-11-01T10:00+01:00,letter,k1",
@@ -455,7 +455,7 @@ def test_each_row_of_a_file_has_its_own_result(desk: Desk, tmp_path: Path) -> No
         "erasure,p.zq0027zq@mail.example,,DE,2026-11-01T10:00+01:00,letter,k9",
     ]
     file.write_text("\n".join(rows), "utf-8")
-    result = desk.run("submit", "--csv", str(file), *desk.signing("anna"), "--json")
+    result = alone.run("submit", "--csv", str(file), *alone.signing("anna"), "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)
     status = {row["row"]: row["status"] for row in found["rows"]}
@@ -464,7 +464,7 @@ def test_each_row_of_a_file_has_its_own_result(desk: Desk, tmp_path: Path) -> No
     cases = {row["row"]: row.get("case") for row in found["rows"]}
     assert cases[1] == cases[6]
     assert "zq002" not in result.output
-    assert desk.jobs() == before + 3
+    assert alone.jobs() == before + 3
 
 
 def test_a_file_without_its_first_line_is_refused_whole(desk: Desk, tmp_path: Path) -> None:
