@@ -27,7 +27,7 @@ from dataclasses import field as attribute
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -312,13 +312,42 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:
-    """Rows of one outcome; `fields`: values changed; `latest_at`: the newest clock value."""
+    """Rows of one outcome and ground.
+
+    `fields`: values changed; `latest_at` and `earliest_at`: the newest and the oldest clock value,
+    None where no row has one. Each kept row is free when its own period has ended: the oldest says
+    when the first of them is.
+    """
 
     outcome: Outcome
     rows: int
     fields: int = 0
     ground: str = ""
     latest_at: datetime | None = None
+    earliest_at: datetime | None = None
+
+    @classmethod
+    def at(
+        cls,
+        outcome: Outcome,
+        rows: int = 1,
+        fields: int = 0,
+        ground: str = "",
+        clock: datetime | None = None,
+    ) -> Self:
+        """Rows of which all have the same clock value."""
+        return cls(outcome, rows, fields, ground, clock, clock)
+
+    def plus(self, other: OutcomeCount) -> OutcomeCount:
+        """Both together, as rows of this outcome and ground."""
+        return OutcomeCount(
+            self.outcome,
+            self.rows + other.rows,
+            self.fields + other.fields,
+            self.ground,
+            max(filter(None, (self.latest_at, other.latest_at)), default=None),
+            min(filter(None, (self.earliest_at, other.earliest_at)), default=None),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from hypothesis import settings
 
 from dsr_worker.embedded import Endpoints, Services
 from tests import services as real
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """No test reads the user's settings or reaches another machine."""
+    """No test reads the user's settings or reaches another machine; each run tries the same."""
     real.isolate_from_the_user()
+    settings.register_profile("repeatable", derandomize=True)
+    settings.register_profile("search")  # pytest --hypothesis-profile=search: new examples each run
+    settings.load_profile("repeatable")
     sys.addaudithook(real.keep_to_this_machine)
 
 

@@ -5,7 +5,7 @@ In: tables of the contract, rows as the API gives them. Out: the deciding rule o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -35,6 +35,7 @@ from dsr_worker.contract import (
 )
 
 Tables = Callable[[str], DecisionTable]
+Counts = dict[tuple[Outcome, str], OutcomeCount]
 
 NEEDED = "needed"
 
@@ -122,19 +123,12 @@ def masked(mask: Mask, stored: object, pseudonym: Callable[[str], str]) -> str |
 
 
 @dataclass
-class _Count:
-    rows: int = 0
-    fields: int = 0
-    latest_at: datetime | None = None
-
-
-@dataclass
 class Tally:
     """Outcomes of located keys, counted once each, per subject and collection."""
 
     digest: Callable[[str, tuple[str, ...]], str]
     done: set[Key] = field(default_factory=set)
-    _counts: dict[tuple[str, str], dict[tuple[Outcome, str], _Count]] = field(default_factory=dict)
+    _counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
     _kept: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
     def add(
@@ -144,7 +138,7 @@ class Tally:
         *,
         ground: str = "",
         fields: int = 0,
-        latest_at: datetime | None = None,
+        clock: datetime | None = None,
     ) -> None:
         """Count keys (of the same row, one per subject) under one outcome."""
         for key in keys:
@@ -152,11 +146,8 @@ class Tally:
                 continue
             self.done.add(key)
             place = (key.subject_ref, key.collection)
-            count = self._counts.setdefault(place, {}).setdefault((outcome, ground), _Count())
-            count.rows += 1
-            count.fields += fields
-            if latest_at is not None:
-                count.latest_at = max(count.latest_at or latest_at, latest_at)
+            counts = self._counts.setdefault(place, {})
+            count(counts, OutcomeCount.at(outcome, 1, fields, ground, clock))
             if outcome in (Outcome.RETAINED, Outcome.MASKED, Outcome.REDACTED):
                 digest = self.digest(key.collection, key.key)
                 self._kept.setdefault(place, set()).add(digest)
@@ -164,12 +155,8 @@ class Tally:
     def merge(self, part: Tally) -> None:
         """Take over what a part has counted and this has not."""
         for place, counts in part._counts.items():
-            for (outcome, ground), other in counts.items():
-                count = self._counts.setdefault(place, {}).setdefault((outcome, ground), _Count())
-                count.rows += other.rows
-                count.fields += other.fields
-                if other.latest_at is not None:
-                    count.latest_at = max(count.latest_at or other.latest_at, other.latest_at)
+            for other in counts.values():
+                count(self._counts.setdefault(place, {}), other)
             self._kept.setdefault(place, set()).update(part._kept.get(place, ()))
         self.done |= part.done
 
@@ -177,11 +164,14 @@ class Tally:
         """One receipt for each place counted; for each of `places`, `absent` where nothing was."""
         wanted = dict.fromkeys(places) | dict.fromkeys(self._counts)
         for ref, collection in wanted:
-            counts: Mapping[tuple[Outcome, str], _Count]
-            counts = self._counts.get((ref, collection), {(Outcome.ABSENT, ""): _Count()})
-            outcomes = tuple(
-                OutcomeCount(outcome, c.rows, c.fields, ground, c.latest_at)
-                for (outcome, ground), c in counts.items()
-            )
+            counts = self._counts.get((ref, collection), {})
+            outcomes = tuple(counts.values()) or (OutcomeCount(Outcome.ABSENT, 0),)
             kept = frozenset(self._kept.get((ref, collection), ()))
             yield Receipt(ref, collection, outcomes, kept)
+
+
+def count(counts: Counts, more: OutcomeCount) -> None:
+    """Add rows to those of the same outcome and ground."""
+    place = (more.outcome, more.ground)
+    before = counts.get(place)
+    counts[place] = more if before is None else before.plus(more)

@@ -268,7 +268,7 @@ class Erasure:
                     Outcome.MASKED if rule.action is Action.MASK and live else Outcome.RETAINED
                 )
                 at = latest(rule, user)
-                part.add(keys, outcome, ground=rule.ground, fields=fields, latest_at=at)
+                part.add(keys, outcome, ground=rule.ground, fields=fields, clock=at)
             if not self._ctx.dry_run:
                 if rule.action is Action.ERASE:
                     guard.intend(tuple(part.receipts()))

@@ -138,7 +138,7 @@ class Stay:
             found,
             ground=ground or rule.ground or NEEDED,
             fields=fields if outcome else 0,
-            latest_at=latest(rule, row),
+            clock=latest(rule, row),
         )
 
 

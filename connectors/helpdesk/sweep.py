@@ -9,14 +9,12 @@ Tickets are read from the incremental export: the plain list leaves archived tic
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from connectors.helpdesk.api import PAGE, Api
 from connectors.helpdesk.bin import Bin, Doomed
-from connectors.helpdesk.decide import Case, Tables, decide, latest, matches
+from connectors.helpdesk.decide import Case, Counts, Tables, count, decide, latest, matches
 from connectors.helpdesk.layout import Layout, Row, value
 from connectors.helpdesk.moment import moment
 from dsr_worker.contract import (
@@ -76,16 +74,17 @@ class Sweep:
         return tickets
 
     def _order(self, order: SweepOrder, collection: Collection) -> Iterator[Receipt]:
-        due, kept = 0, _Kept()
+        due = 0
+        kept: Counts = {}
         for old in self._reached(order.table):
             if old.rule.action is Action.ERASE:
                 due += 1
             else:
-                kept.add(old)
+                count(kept, _one(Outcome.RETAINED, old))
         if due > order.max_rows:
             raise NeedsHuman("sweep_brake", {"rows": due, "limit": order.max_rows})
-        if kept.rows:
-            yield Receipt(None, collection.name, kept.outcomes())
+        if kept:
+            yield Receipt(None, collection.name, tuple(c for _, c in sorted(kept.items())))
         part: list[_Old] = []
         for old in self._reached(order.table):
             if old.rule.action is Action.ERASE:
@@ -195,8 +194,8 @@ class Sweep:
         if settled.pending:
             raise Transient("the helpdesk is still deleting tickets", retry_after_s=30)
         if settled.gone:
-            count = OutcomeCount(Outcome.ERASED, len(settled.gone))
-            yield Receipt(None, collection.name, (count,))
+            gone = OutcomeCount(Outcome.ERASED, len(settled.gone))
+            yield Receipt(None, collection.name, (gone,))
         for ticket_id in self._bin.holds(set(ids) - {d.ticket_id for d in settled.gone}):
             self._restore(ticket_id)
         self._ctx.state.forget(_place(self._ctx))
@@ -213,28 +212,13 @@ def _over_limit(table: DecisionTable, ticket: Row) -> bool:
 
 
 def _erased(part: Sequence[_Old]) -> OutcomeCount:
-    stamps = [at for old in part if (at := latest(old.rule, old.case.row)) is not None]
-    return OutcomeCount(Outcome.ERASED, len(part), latest_at=max(stamps, default=None))
+    """These tickets as erased, whatever rule erases each."""
+    counted = OutcomeCount(Outcome.ERASED, 0)
+    for old in part:
+        counted = counted.plus(_one(Outcome.ERASED, old))
+    return counted
 
 
-@dataclass
-class _Kept:
-    """Tickets that an order reaches and something keeps, counted by ground."""
-
-    rows: Counter[str] = field(default_factory=Counter)
-    latest_at: dict[str, datetime] = field(default_factory=dict)
-
-    def add(self, old: _Old) -> None:
-        """Count one."""
-        ground = old.rule.ground
-        self.rows[ground] += 1
-        at = latest(old.rule, old.case.row)
-        if at is not None:
-            self.latest_at[ground] = max(at, self.latest_at.get(ground, at))
-
-    def outcomes(self) -> tuple[OutcomeCount, ...]:
-        """One line per ground."""
-        return tuple(
-            OutcomeCount(Outcome.RETAINED, n, ground=ground, latest_at=self.latest_at.get(ground))
-            for ground, n in sorted(self.rows.items())
-        )
+def _one(outcome: Outcome, old: _Old) -> OutcomeCount:
+    clock = latest(old.rule, old.case.row)
+    return OutcomeCount.at(outcome, 1, ground=old.rule.ground, clock=clock)

@@ -203,11 +203,11 @@ class Changes:
         """Per subject and rule, what becomes of the rows."""
         rules = self.rules[table.collection.name]
         query = SQL(
-            "SELECT json_build_array(s, rule, count(*), sum(fields), {})::text FROM pg_temp.{}"
+            "SELECT json_build_array(s, rule, count(*), sum(fields), {}, {})::text FROM pg_temp.{}"
             " GROUP BY s, rule ORDER BY s, rule"
-        ).format(newest("clock"), self.done(table))
-        for number, rule, rows, fields, latest in self.session.arrays(query):
-            yield number, outcome_count(rules[rule], rows, fields, latest)
+        ).format(*clock_range("clock"), self.done(table))
+        for number, rule, *counted in self.session.arrays(query):
+            yield number, outcome_count(rules[rule], *counted)
 
     def with_rule(self, table: Table, alias: str, test: Callable[[Rule], bool]) -> Composable:
         """Whether a row's rule passes `test`."""
@@ -231,18 +231,30 @@ def changes(table: Table, rule: Rule) -> Composable | None:
     return changed_fields(table, rule) if rule.action is Action.MASK else None
 
 
-def newest(column: str) -> Composable:
-    """The newest instant of a group as text, in UTC."""
-    return SQL("to_char(max({}) FILTER (WHERE isfinite({})), {})").format(
-        Identifier(column), Identifier(column), Literal('YYYY-MM-DD"T"HH24:MI:SS.US')
+def clock_range(column: str) -> tuple[Composable, Composable]:
+    """The newest and the oldest instant of a group as text, in UTC."""
+    newest, oldest = (
+        SQL("to_char({}({}) FILTER (WHERE isfinite({})), {})").format(
+            SQL(end),
+            Identifier(column),
+            Identifier(column),
+            Literal('YYYY-MM-DD"T"HH24:MI:SS.US'),
+        )
+        for end in ("max", "min")
     )
+    return newest, oldest
 
 
-def outcome_count(rule: Rule, rows: int, fields: int, latest: str | None) -> OutcomeCount:
-    """What a rule did to so many rows."""
+def outcome_count(
+    rule: Rule, rows: int, fields: int, latest: str | None, earliest: str | None
+) -> OutcomeCount:
+    """What a rule did to so many rows; the ends of `clock_range`."""
     masked = rule.action is Action.MASK and bool(rule.masks)
     outcome = Outcome.MASKED if masked else Outcome.RETAINED
     if goes(rule):
         outcome = Outcome.ERASED
-    at = datetime.fromisoformat(latest).replace(tzinfo=UTC) if latest else None
-    return OutcomeCount(outcome, rows, fields, rule.ground, at)
+    return OutcomeCount(outcome, rows, fields, rule.ground, _instant(latest), _instant(earliest))
+
+
+def _instant(told: str | None) -> datetime | None:
+    return datetime.fromisoformat(told).replace(tzinfo=UTC) if told else None

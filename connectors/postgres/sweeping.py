@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import Catalogue, Table
-from connectors.postgres.changing import Changes, changes, goes, newest, outcome_count
+from connectors.postgres.changing import Changes, changes, clock_range, goes, outcome_count
 from connectors.postgres.deciding import FALSE, TRUE, Rules, any_of, by_rule, clock, refers
 from connectors.postgres.session import Session
 from dsr_worker.contract import (
@@ -251,13 +251,15 @@ class Part:
         return SQL("({}) = ANY ({}::int4[])").format(self._deciding(), Literal(erasing))
 
     def _by_rule(self, *, kept: bool) -> tuple[OutcomeCount, ...]:
+        newest, oldest = clock_range("clock")
         query = SQL(
-            "SELECT json_build_array(rule, count(*), sum(fields), {newest})::text FROM ("
+            "SELECT json_build_array(rule, count(*), sum(fields), {newest}, {oldest})::text FROM ("
             "SELECT d.rule, {fields} AS fields, {clock} AS clock FROM {table} t"
             " CROSS JOIN LATERAL (SELECT {rule} AS rule) d WHERE {which}) r"
             " GROUP BY rule ORDER BY rule"
         ).format(
-            newest=newest("clock"),
+            newest=newest,
+            oldest=oldest,
             fields=self._fields(),
             clock=by_rule(self.rules, self._clock, SQL("NULL::timestamptz")),
             table=self.table.sql,
@@ -265,8 +267,8 @@ class Part:
             which=SQL("({}) IS NOT TRUE").format(self.due()) if kept else self.due(),
         )
         return tuple(
-            outcome_count(self.rules[rule], rows, fields, latest)
-            for rule, rows, fields, latest in self.session.arrays(query)
+            outcome_count(self.rules[rule], *counted)
+            for rule, *counted in self.session.arrays(query)
             if not kept or self.rules[rule].action is Action.KEEP
         )
 

@@ -28,7 +28,7 @@ class Fate:
     outcome: Outcome
     fields: int = 0
     ground: str = ""
-    latest_at: datetime | None = None
+    clock: datetime | None = None
     quiet: bool = False  # simply not due: a sweep says nothing of it
 
     @property
@@ -45,7 +45,7 @@ class Fate:
 
     def retained(self, ground: str) -> Fate:
         """The same row, which has to stay as it is."""
-        return Fate(Outcome.RETAINED, 0, ground, self.latest_at)
+        return Fate(Outcome.RETAINED, 0, ground, self.clock)
 
 
 _STRENGTH = {Outcome.RETAINED: 3, Outcome.MASKED: 2, Outcome.ERASED: 1, Outcome.ALREADY_GONE: 0}
@@ -65,6 +65,14 @@ class _Counted:
     rows: int = 0
     fields: int = 0
     latest_at: datetime | None = None
+    earliest_at: datetime | None = None
+
+    def reach(self, earliest_at: datetime | None, latest_at: datetime | None) -> None:
+        """Let the clock values reach from one to the other at least; None says nothing."""
+        if latest_at is not None and (self.latest_at is None or latest_at > self.latest_at):
+            self.latest_at = latest_at
+        if earliest_at is not None and (self.earliest_at is None or earliest_at < self.earliest_at):
+            self.earliest_at = earliest_at
 
 
 @dataclass
@@ -82,7 +90,7 @@ class Tally:
         counted = of_pair.setdefault((fate.outcome, fate.ground), _Counted())
         counted.rows += 1
         counted.fields += fate.fields
-        counted.latest_at = max(filter(None, (counted.latest_at, fate.latest_at)), default=None)
+        counted.reach(fate.clock, fate.clock)
         if kept is not None:
             self._kept.setdefault((ref, collection), set()).add(kept)
 
@@ -96,9 +104,7 @@ class Tally:
                 sum_ = mine.setdefault(place, _Counted())
                 sum_.rows += counted.rows
                 sum_.fields += 0 if stopped else counted.fields
-                sum_.latest_at = max(
-                    filter(None, (sum_.latest_at, counted.latest_at)), default=None
-                )
+                sum_.reach(counted.earliest_at, counted.latest_at)
         for pair, kept in other._kept.items():
             self._kept.setdefault(pair, set()).update(kept)
 
@@ -128,7 +134,7 @@ class Tally:
         if not of_pair:
             return Receipt(ref, collection, (OutcomeCount(Outcome.ABSENT, 0),))
         outcomes = tuple(
-            OutcomeCount(outcome, c.rows, c.fields, ground, c.latest_at)
+            OutcomeCount(outcome, c.rows, c.fields, ground, c.latest_at, c.earliest_at)
             for (outcome, ground), c in sorted(of_pair.items())
         )
         return Receipt(ref, collection, outcomes, frozenset(self._kept.get((ref, collection), ())))

@@ -13,7 +13,7 @@ import click
 
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import asking_the_law
-from dsr_worker.cli.output import json_option, local, remaining, show, table
+from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.cli.values import INSTANT
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def _promise(row: Promised) -> dict[str, Any]:
 
 
 def _promise_line(row: Promised) -> str:
-    when = f"on {row.due_on}" if row.due_on else "once the hold on them is released"
-    grounds = ", ".join(row.grounds)
+    when, grounds = going(row.due_on, row.last_due_on), ", ".join(row.grounds)
     return f"{row.ref} promised to erase {row.rows} row(s) of {row.system} {when} ({grounds})"
 
 

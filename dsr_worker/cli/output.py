@@ -103,6 +103,15 @@ def remaining(left: timedelta | None) -> str:
     return f"{text} over" if left < timedelta(0) else text
 
 
+def going(due_on: date | None, last_due_on: date | None) -> str:
+    """When promised rows go: on a day, from one to another, or after a hold."""
+    if due_on is None:
+        return "once the hold on them is released"
+    if last_due_on is None or last_due_on == due_on:
+        return f"on {due_on}"
+    return f"from {due_on} to {last_due_on}, each when its own time is over"
+
+
 def _plain(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()

@@ -11,7 +11,7 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, faults, story
 from dsr_worker.cli.desk import Opening, pass_opening
-from dsr_worker.cli.output import json_option, local, remaining, show, table
+from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.engine.sealing import EVERY_S
 from dsr_worker.evidence import Checkpoint, verify_chain
 from dsr_worker.evidence.checkpoints import (
@@ -109,6 +109,15 @@ def waits_for(row: OpenJob) -> str:
     return _AWAITED.get(row.state, row.phase)
 
 
+_OF_OUTCOME = (
+    "system",
+    "collection",
+    "outcome",
+    "rows",
+    "ground",
+    "first_until_on",
+    "until_on",
+)
 _AWAITED: Mapping[str, str] = {
     "verifying": "the code from the person, or an attestation",
     "awaiting_approval": "approval by a second person",
@@ -188,15 +197,12 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"clock       {clock['name']}: {clock['state']}, act by {due}; {source}"
     if data["outcomes"]:
         yield from table(
-            ("system", "collection", "outcome", "rows", "ground", "until"),
-            (
-                (o["system"], o["collection"], o["outcome"], o["rows"], o["ground"], o["until_on"])
-                for o in data["outcomes"]
-            ),
+            ("system", "collection", "outcome", "rows", "ground", "first until", "last until"),
+            ([outcome[of] for of in _OF_OUTCOME] for outcome in data["outcomes"]),
         )
     for promise in data["promises"]:
-        when = promise["due_on"] or "once the hold on them is released"
-        yield f"promised    {promise['rows']} row(s) of {promise['system']} go: {when}"
+        when = going(promise["due_on"], promise["last_due_on"])
+        yield f"promised    {promise['rows']} row(s) of {promise['system']} go {when}"
     answer = data["answer"]
     if answer:
         left = answer["handed_over_at"]

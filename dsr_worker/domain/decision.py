@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 from dsr_worker.contract import (
     Action,
@@ -26,6 +27,7 @@ from dsr_worker.contract import (
     DecisionTable,
     Mask,
     NeededByKept,
+    OutcomeCount,
     Rule,
     Since,
     Subject,
@@ -86,6 +88,13 @@ class Bound:
 
     minimums: tuple[Term, ...] = ()
     limits: tuple[Term, ...] = ()
+
+
+class Ends(NamedTuple):
+    """The last civil days on which the first and the last of some rows are kept."""
+
+    first_on: date | None
+    last_on: date | None
 
 
 UNBOUND = Bound()
@@ -159,15 +168,17 @@ class Decisions:
             tables[collection.name] = DecisionTable(collection.name, rules)
         return tables
 
-    def until(self, ground: str, latest_at: datetime | date | None) -> date | None:
-        """Return the last day on which rows of `ground` are kept; None where no period says.
-
-        `latest_at` is the newest clock value among them, as receipts give it.
-        """
-        terms = [t for b in self.bound.values() for t in b.minimums if t.ground == ground]
-        if not terms or latest_at is None:
-            return None
-        return max(term.ends_on(latest_at) for term in terms)
+    def ends(self, collection: str, part: OutcomeCount) -> Ends:
+        """Return until when rows of a collection have to be kept; no days where no period says."""
+        minimums = self.bound.get(collection, UNBOUND).minimums
+        terms = [term for term in minimums if term.ground == part.ground]
+        if not terms or part.latest_at is None:
+            return Ends(None, None)
+        oldest = part.earliest_at or part.latest_at
+        return Ends(
+            max(term.ends_on(oldest) for term in terms),
+            max(term.ends_on(part.latest_at) for term in terms),
+        )
 
     def citation(self, ground: str) -> str | None:
         """Return the source of a ground that a term gives; None for holds and needed rows."""

@@ -16,20 +16,35 @@ from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 _IN_PLACE = {Outcome.REDACTED, Outcome.MASKED}
 
 
+def _plain(part: OutcomeCount) -> dict[str, Any]:
+    return {
+        "outcome": part.outcome.value,
+        "rows": part.rows,
+        "fields": part.fields,
+        "ground": part.ground,
+        "latest_at": None if part.latest_at is None else part.latest_at.isoformat(),
+        "earliest_at": None if part.earliest_at is None else part.earliest_at.isoformat(),
+    }
+
+
+def from_json(plain: Mapping[str, Any]) -> OutcomeCount:
+    """One outcome of a receipt as `to_json` wrote it."""
+    latest, earliest = plain["latest_at"], plain["earliest_at"]
+    return OutcomeCount(
+        Outcome(plain["outcome"]),
+        plain["rows"],
+        plain["fields"],
+        plain["ground"],
+        datetime.fromisoformat(latest) if latest else None,
+        datetime.fromisoformat(earliest) if earliest else None,
+    )
+
+
 def to_json(receipt: Receipt) -> dict[str, Any]:
     """A receipt's counts as plain JSON, without the digests of what stays."""
     return {
         "collection": receipt.collection,
-        "outcomes": [
-            {
-                "outcome": o.outcome.value,
-                "rows": o.rows,
-                "fields": o.fields,
-                "ground": o.ground,
-                "latest_at": None if o.latest_at is None else o.latest_at.isoformat(),
-            }
-            for o in receipt.outcomes
-        ],
+        "outcomes": [_plain(part) for part in receipt.outcomes],
     }
 
 
@@ -70,11 +85,4 @@ def _intended(collection: str, intents: Iterable[Mapping[str, Any]]) -> Iterator
         for receipt in intent["receipts"]:
             if receipt["collection"] != collection:
                 continue
-            for plain in receipt["outcomes"]:
-                yield OutcomeCount(
-                    Outcome(plain["outcome"]),
-                    plain["rows"],
-                    plain["fields"],
-                    plain["ground"],
-                    plain["latest_at"] and datetime.fromisoformat(plain["latest_at"]),
-                )
+            yield from map(from_json, receipt["outcomes"])

@@ -39,11 +39,15 @@ class CertificateRefused(ValueError):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Rows that stay, masked or whole: why, and until when (None: until the ground ends)."""
+    """Rows that stay, masked or whole: why, and until when (None: until the ground ends).
+
+    The first of them need no longer be kept after `first_until_on`, the last after `until_on`.
+    """
 
     rows: int
     ground: str
     until_on: date | None = None
+    first_until_on: date | None = None
     masked: bool = False  # personal fields went, the rest of the row stays
 
 
@@ -107,13 +111,17 @@ class SystemResult:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A promise: these rows go on `due_on`; None: after the legal hold on them has ended."""
+    """A promise: the first of these rows go on `due_on`, the last on `last_due_on`.
+
+    None: after the legal hold on them has ended.
+    """
 
     system: str
     collection: str
     rows: int
     ground: str
     due_on: date | None
+    last_due_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +274,8 @@ def _stated(c: Certificate) -> dict[str, Any]:
                 "collection": d.collection,
                 "rows": d.rows,
                 "ground": d.ground,
-                "due_on": d.due_on.isoformat() if d.due_on else None,
+                "due_on": _day(d.due_on),
+                "last_due_on": _day(d.last_due_on or d.due_on),
             }
             for d in c.deferred
         ],
@@ -281,6 +290,10 @@ def _stated(c: Certificate) -> dict[str, Any]:
         "checkpoint": c.checkpoint.to_json() if c.checkpoint else None,
         "inclusion": dict(c.inclusion) if c.inclusion else None,
     }
+
+
+def _day(on: date | None) -> str | None:
+    return None if on is None else on.isoformat()
 
 
 def _system(s: SystemResult) -> dict[str, Any]:
@@ -316,7 +329,8 @@ def _collection(r: CollectionResult) -> dict[str, Any]:
             {
                 "rows": k.rows,
                 "ground": k.ground,
-                "until_on": k.until_on.isoformat() if k.until_on else None,
+                "first_until_on": _day(k.first_until_on or k.until_on),
+                "until_on": _day(k.until_on),
                 "masked": k.masked,
             }
             for k in r.kept

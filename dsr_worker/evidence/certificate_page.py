@@ -64,8 +64,19 @@ class _Spoken:
         """An instant in words."""
         return self.words.instant(datetime.fromisoformat(instant))
 
-    def on(self, day: str) -> str:
-        """A civil day in words."""
+    def until(self, first: str, last: str) -> str:
+        """Until when the first and the last of some rows are kept."""
+        text = self.words.table("certificate")["until" if first == last else "until_each"]
+        return text.format(first=self._on(first), day=self._on(last))
+
+    def due(self, first: str, last: str) -> str:
+        """On which days the first and the last of some rows go."""
+        if first == last:
+            return self._on(last)
+        text = self.words.table("certificate")["due_each"]
+        return text.format(first=self._on(first), day=self._on(last))
+
+    def _on(self, day: str) -> str:
         return self.words.day(date.fromisoformat(day))
 
 

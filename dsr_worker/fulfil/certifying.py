@@ -27,7 +27,7 @@ from dsr_worker.evidence import (
     build_certificate,
     words,
 )
-from dsr_worker.fulfil.keeping import Later, kept_for_now, kept_keys, without_day
+from dsr_worker.fulfil.keeping import Days, Later, kept_for_now, kept_keys, without_day
 from dsr_worker.fulfil.promised import Promised, RowName, keep_promise
 from dsr_worker.fulfil.texts import language_of
 from dsr_worker.ledger import Ledger, answers, jobs
@@ -112,20 +112,25 @@ class Certifying:
         later: Mapping[str, Sequence[Later]],
     ) -> list[Promise]:
         by_day: dict[tuple[str, date | None], list[Accounted]] = defaultdict(list)
+        last: dict[tuple[str, date | None], date | None] = {}
         for system, parts in later.items():
-            for part in parts:
-                by_day[system, part.due_on].append(part.row)
+            for row, days in parts:
+                place = (system, days.due_on)
+                by_day[place].append(row)
+                last[place] = max(filter(None, (last.get(place), days.last_due_on)), default=None)
         for system, of_system in _by_system(rows).items():
             decisions = batch.frozen.decisions.get(system)
             if decisions is not None and (look_at := without_day(decisions, of_system)):
-                by_day[system, _tomorrow(batch)] += look_at  # its job asks a human
+                tomorrow = _tomorrow(batch)
+                by_day[system, tomorrow] += look_at  # its job asks a human
+                last.setdefault((system, tomorrow), tomorrow)
         promised = [row for kept in by_day.values() for row in kept]
         named = {
             system: self._rows(batch, member, system, rows, promised)
             for system in {system for system, _ in by_day}
         }
         return [
-            self._promise(member, system, due_on, kept, named[system])
+            self._promise(member, system, Days(due_on, last[system, due_on]), kept, named[system])
             for (system, due_on), kept in sorted(by_day.items(), key=str)
         ]
 
@@ -150,7 +155,7 @@ class Certifying:
         self,
         member: Member,
         system: str,
-        due_on: date | None,
+        days: Days,
         rows: Sequence[Accounted],
         named: frozenset[RowName],
     ) -> Promise:
@@ -162,7 +167,8 @@ class Certifying:
         return Promise(
             job_id=member.job.id,
             system=system,
-            due_on=due_on,
+            due_on=days.due_on,
+            last_due_on=days.last_due_on,
             grounds=sorted({row.ground for row in rows}),
             row_count=sum(row.row_count for row in rows),
             data_key=wrapped,
@@ -218,9 +224,9 @@ class Certifying:
                 for name in systems
             ),
             deferred=tuple(
-                Deferred(name, row.collection, row.row_count, row.ground, due_on)
+                Deferred(name, row.collection, row.row_count, row.ground, *days)
                 for name, parts in sorted(later.items())
-                for row, due_on in parts
+                for row, days in parts
             ),
             mentions=_mentions(results),
             packages_destroyed=self._earlier(job.id),
@@ -276,10 +282,11 @@ def _after_today(batch: Batch, member: Member, parts: Sequence[Later]) -> list[L
     if member.job.kind != DEFERRED:
         return list(parts)
     tomorrow = _tomorrow(batch)
-    return [
-        part if part.due_on is None else part._replace(due_on=max(part.due_on, tomorrow))
-        for part in parts
-    ]
+
+    def not_before(day: date | None) -> date | None:
+        return None if day is None else max(day, tomorrow)
+
+    return [Later(row, Days(*map(not_before, days))) for row, days in parts]
 
 
 def _tomorrow(batch: Batch) -> date:
@@ -325,7 +332,13 @@ def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:
         )
 
     kept = tuple(
-        Kept(r.row_count, r.ground, r.until_on, masked=r.outcome == Outcome.MASKED)
+        Kept(
+            r.row_count,
+            r.ground,
+            r.until_on,
+            r.first_until_on,
+            masked=r.outcome == Outcome.MASKED,
+        )
         for r in rows
         if r.outcome == Outcome.RETAINED or (r.outcome == Outcome.MASKED and r.ground)
     )

@@ -23,19 +23,29 @@ _NEEDED = frozenset({NEEDED, "needed"})  # the second is a helpdesk's word for t
 _STAYS = frozenset({Outcome.RETAINED.value, Outcome.MASKED.value})
 
 
+class Days(NamedTuple):
+    """When the first and when the last of some kept rows goes; None: after a legal hold's end."""
+
+    due_on: date | None
+    last_due_on: date | None
+
+
+_AFTER_HOLD = Days(None, None)
+
+
 class Later(NamedTuple):
-    """Kept rows and the day on which they go; None: after the legal hold on them has ended."""
+    """Kept rows and when they go."""
 
     row: Accounted
-    due_on: date | None
+    days: Days
 
 
 def kept_for_now(system: System | None, rows: Sequence[Accounted]) -> list[Later]:
     """The kept rows of one system that go some day.
 
     A row with a minimum goes on the day after its end, a held one after the hold. One that stays
-    because another refers to it goes with the last of those. Rows that stay on any other ground
-    (they are somebody else's by now) are not promised.
+    because others refer to it goes with the last of those that do. Rows that stay on any other
+    ground (they are somebody else's by now) are not promised.
     """
     kept = [row for row in rows if row.ground and row.outcome in _STAYS]
     return list(_dated(system, kept))
@@ -59,22 +69,27 @@ def _dated(system: System | None, kept: Sequence[Accounted]) -> Iterator[Later]:
         if row.ground in _NEEDED:
             days = _of_children(system, row.collection, kept) or list(_own_days(kept))
             if days:
-                yield Later(row, None if None in days else max(d for d in days if d is not None))
+                yield Later(row, _together(days))
         else:
             yield from (Later(row, day) for day in _own_days([row]))
 
 
-def _own_days(rows: Sequence[Accounted]) -> Iterator[date | None]:
+def _own_days(rows: Sequence[Accounted]) -> Iterator[Days]:
     for row in rows:
-        if row.until_on is not None:
-            yield row.until_on + timedelta(days=1)
+        if row.until_on is not None and row.first_until_on is not None:
+            yield Days(*(on + timedelta(days=1) for on in (row.first_until_on, row.until_on)))
         elif row.ground.isupper():  # a hold's reason
-            yield None
+            yield _AFTER_HOLD
 
 
-def _of_children(
-    system: System | None, collection: str, kept: Sequence[Accounted]
-) -> list[date | None]:
+def _together(days: Sequence[Days]) -> Days:
+    """From the first day of all to the last; with anything held, after the hold."""
+    firsts = [day.due_on for day in days if day.due_on is not None]
+    lasts = [day.last_due_on for day in days if day.last_due_on is not None]
+    return _AFTER_HOLD if len(firsts) < len(days) else Days(min(firsts), max(lasts))
+
+
+def _of_children(system: System | None, collection: str, kept: Sequence[Accounted]) -> list[Days]:
     """The days of all that stays below a collection."""
     collections = system.collections.values() if system is not None else ()
     below = {c.name for c in collections if c.parent and c.parent.collection == collection}

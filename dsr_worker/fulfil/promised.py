@@ -88,6 +88,7 @@ def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
         more = min(len(both.rows) - len(theirs.rows), made.row_count)
         own_key, wrapped = keys.new_case_key()
         widened = made._replace(
+            last_due_on=max(filter(None, (stood.last_due_on, made.last_due_on)), default=None),
             grounds=sorted({*stood.grounds, *made.grounds}),
             row_count=max(stood.row_count + more, made.row_count),
             data_key=wrapped,

@@ -59,11 +59,12 @@ def planned(system: str, receipts: Sequence[Receipt], decisions: Decisions) -> l
             "outcome": part.outcome.value,
             "ground": part.ground,
             "rows": part.rows,
-            "until": str(until) if (until := _until(decisions, part)) else None,
+            "until": str(until) if until else None,
         }
         for receipt in receipts
         for part in receipt.outcomes
         if part.rows and part.outcome is not Outcome.ABSENT
+        for until in [decisions.ends(receipt.collection, part).last_on]
     ]
 
 
@@ -77,13 +78,15 @@ def changes(receipts: Sequence[Receipt]) -> int:
 
 def row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
     """One outcome as the ledger keeps it."""
+    ends = decisions.ends(collection, part)
     return ReceiptRow(
         collection=collection,
         outcome=part.outcome.value,
         rows=part.rows,
         fields=part.fields,
         ground=part.ground,
-        until_on=_until(decisions, part),
+        until_on=ends.last_on,
+        first_until_on=ends.first_on,
         before_commit=unseen,
     )
 
@@ -94,7 +97,3 @@ def count_located(keys: Iterable[Any]) -> dict[str, Counter[str]]:
     for key in keys:
         located[key.subject_ref][key.collection] += 1
     return located
-
-
-def _until(decisions: Decisions, part: OutcomeCount) -> Any:
-    return decisions.until(part.ground, part.latest_at) if part.ground else None

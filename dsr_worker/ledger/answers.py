@@ -21,11 +21,15 @@ class Answer(NamedTuple):
 
 
 class Promise(NamedTuple):
-    """Rows of a system that go when their minimum has passed; `data_key` is wrapped."""
+    """Rows of a system that go when their minimum has passed; `data_key` is wrapped.
+
+    The first of them goes on `due_on`, the last on `last_due_on`.
+    """
 
     job_id: int
     system: str
     due_on: date | None
+    last_due_on: date | None
     grounds: list[str]
     row_count: int
     data_key: bytes
@@ -53,6 +57,7 @@ class Standing(NamedTuple):
     """A promise that stands for the same person, system and day."""
 
     id: int
+    last_due_on: date | None
     grounds: list[str]
     row_count: int
     data_key: bytes
@@ -62,8 +67,8 @@ class Standing(NamedTuple):
 def standing(cursor: Cursor, made: Promise, names: Sequence[bytes]) -> list[Standing]:
     """Promises of that system and day which know the person by all these names, locked."""
     cursor.execute(
-        "SELECT id, grounds, row_count, data_key, sealed FROM promises WHERE system = %s"
-        " AND due_on IS NOT DISTINCT FROM %s AND digests @> %s::bytea[]"
+        "SELECT id, last_due_on, grounds, row_count, data_key, sealed FROM promises"
+        " WHERE system = %s AND due_on IS NOT DISTINCT FROM %s AND digests @> %s::bytea[]"
         " AND carried_out_by IS NULL AND sealed IS NOT NULL ORDER BY id FOR UPDATE",
         (made.system, made.due_on, list(names)),
     )
@@ -73,8 +78,8 @@ def standing(cursor: Cursor, made: Promise, names: Sequence[bytes]) -> list[Stan
 def promise(cursor: Cursor, made: Promise) -> None:
     """Record what is erased later."""
     cursor.execute(
-        "INSERT INTO promises (job_id, system, due_on, grounds, row_count, data_key, sealed,"
-        " digests) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO promises (job_id, system, due_on, last_due_on, grounds, row_count, data_key,"
+        " sealed, digests) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         tuple(made),
     )
 
@@ -82,9 +87,18 @@ def promise(cursor: Cursor, made: Promise) -> None:
 def widen(cursor: Cursor, promise_id: int, made: Promise) -> None:
     """Let a promise that stands be for all that `made` says; it keeps its day and its case."""
     cursor.execute(
-        "UPDATE promises SET grounds = %s, row_count = %s, data_key = %s, sealed = %s, digests ="
+        "UPDATE promises SET last_due_on = %s, grounds = %s, row_count = %s, data_key = %s,"
+        " sealed = %s, digests ="
         " ARRAY(SELECT unnest(digests) UNION SELECT unnest(%s::bytea[])) WHERE id = %s",
-        (made.grounds, made.row_count, made.data_key, made.sealed, made.digests, promise_id),
+        (
+            made.last_due_on,
+            made.grounds,
+            made.row_count,
+            made.data_key,
+            made.sealed,
+            made.digests,
+            promise_id,
+        ),
     )
 
 
@@ -109,6 +123,7 @@ class Accounted(NamedTuple):
     fields: int
     ground: str
     until_on: date | None
+    first_until_on: date | None
     before_commit: bool
 
 
@@ -120,7 +135,8 @@ def receipts(ledger: Ledger, job_ids: Sequence[int]) -> list[Accounted]:
     with ledger.transaction() as cursor:
         cursor.execute(
             "SELECT r.job_id, r.system, r.collection, r.outcome, r.row_count, r.fields, r.ground,"
-            " r.until_on, r.before_commit FROM receipts r JOIN steps s ON s.id = r.step_id"
+            " r.until_on, r.first_until_on, r.before_commit FROM receipts r"
+            " JOIN steps s ON s.id = r.step_id"
             " WHERE r.job_id = ANY(%s) AND (r.outcome IN ('erased', 'redacted') OR s.round = ("
             "SELECT max(l.round) FROM steps l WHERE l.job_id = r.job_id AND l.action = s.action"
             " AND l.system = s.system))"

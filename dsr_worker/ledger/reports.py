@@ -104,11 +104,15 @@ class AnsweredFile(NamedTuple):
 
 
 class Promised(NamedTuple):
-    """Rows of a system that a case left for later; without a day they wait for a hold to end."""
+    """Rows of a system that a case left for later; without a day they wait for a hold to end.
+
+    The first of them goes on `due_on`, the last on `last_due_on`.
+    """
 
     ref: str
     system: str
     due_on: date | None
+    last_due_on: date | None
     rows: int
     grounds: list[str]
 
@@ -196,10 +200,11 @@ def checkpoint_bodies(cursor: Cursor) -> list[str]:
 
 
 def outcomes(cursor: Cursor, job_id: int) -> list[Any]:
-    """What became of a job's rows: system, collection, outcome, ground, until, rows."""
+    """What became of a job's rows: system, collection, outcome, ground, until when, rows."""
     cursor.execute(
-        "SELECT system, collection, outcome, ground, until_on, sum(row_count)::bigint AS rows"
-        " FROM receipts WHERE job_id = %s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4",
+        "SELECT system, collection, outcome, ground, first_until_on, until_on,"
+        " sum(row_count)::bigint AS rows"
+        " FROM receipts WHERE job_id = %s GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5",
         (job_id,),
     )
     return cursor.fetchall()
@@ -222,7 +227,7 @@ def promised(cursor: Cursor, ref: str | None = None) -> list[Promised]:
     With `ref` (in whatever case it is written) those of one case.
     """
     cursor.execute(
-        "SELECT j.ref, p.system, p.due_on, p.row_count, p.grounds FROM promises p"
+        "SELECT j.ref, p.system, p.due_on, p.last_due_on, p.row_count, p.grounds FROM promises p"
         " JOIN jobs j ON j.id = p.job_id WHERE p.carried_out_by IS NULL"
         " AND (%s::text IS NULL OR j.ref = upper(%s)) ORDER BY p.due_on NULLS LAST, j.id, p.system",
         (ref, ref),

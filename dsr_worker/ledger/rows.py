@@ -91,7 +91,8 @@ class ReceiptRow:
     rows: int
     fields: int = 0
     ground: str = ""
-    until_on: date | None = None
+    until_on: date | None = None  # the last of the rows has to be kept until then
+    first_until_on: date | None = None  # the first of them
     before_commit: bool = False
 
 

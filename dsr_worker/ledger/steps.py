@@ -311,6 +311,7 @@ def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
             x.fields,
             x.ground,
             x.until_on,
+            x.first_until_on,
             x.before_commit,
         )
         for r in results
@@ -328,7 +329,7 @@ def _insert_findings(cursor: Cursor, results: Sequence[StepResult]) -> None:
         cursor,
         Rows(
             "INSERT INTO receipts (step_id, job_id, system, collection, outcome, row_count, fields,"
-            " ground, until_on, before_commit) VALUES %s",
+            " ground, until_on, first_until_on, before_commit) VALUES %s",
             receipts,
         ),
         Rows(

@@ -146,7 +146,9 @@ def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:
         redacted=totals[Outcome.REDACTED],
         restricted=totals[Outcome.RESTRICTED],
         already_gone=totals[Outcome.ALREADY_GONE],
-        kept=tuple(Kept(r.row_count, r.ground, r.until_on) for r in rows if _stays(r)),
+        kept=tuple(
+            Kept(r.row_count, r.ground, r.until_on, r.first_until_on) for r in rows if _stays(r)
+        ),
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 from dsr_worker.domain.decision import NOT_DUE, Decisions
+from dsr_worker.engine.receipts import from_json
 
 CHANGES = frozenset(
     {
@@ -63,14 +63,7 @@ class Counts:
             return
         place = (collection, part.outcome, part.ground)
         before = self.parts.get(place, OutcomeCount(part.outcome, 0, ground=part.ground))
-        latest = [at for at in (before.latest_at, part.latest_at) if at is not None]
-        self.parts[place] = OutcomeCount(
-            part.outcome,
-            before.rows + part.rows,
-            before.fields + part.fields,
-            part.ground,
-            max(latest, default=None),
-        )
+        self.parts[place] = before.plus(part)
 
     def changed(self, collection: str | None = None) -> int:
         """How many rows change, in one collection or in all."""
@@ -110,8 +103,9 @@ class Counts:
                 "outcome": outcome.value,
                 "ground": ground,
                 "rows": part.rows,
-                "until": _text(decisions.until(ground, part.latest_at) if ground else None),
+                "until": _text(decisions.ends(collection, part).last_on),
                 "latest_at": _text(part.latest_at),
+                "earliest_at": _text(part.earliest_at),
             }
             for (collection, outcome, ground), part in sorted(self.parts.items())
         ]
@@ -125,7 +119,7 @@ def changed_rows(outcomes: Iterable[Mapping[str, Any]]) -> int:
 def intended(intents: Sequence[Mapping[str, Any]] | None, attempt: int) -> list[Intended]:
     """What attempts other than `attempt` were about to change, in order."""
     return [
-        (receipt["collection"], _changing(plain))
+        (receipt["collection"], from_json(plain))
         for intent in intents or ()
         if intent["attempt"] != attempt
         for receipt in intent["receipts"]
@@ -141,17 +135,6 @@ def first_rows(parts: Iterable[OutcomeCount], rows: int) -> Iterator[OutcomeCoun
         if taken:
             yield replace(part, rows=taken)
         rows -= taken
-
-
-def _changing(plain: Mapping[str, Any]) -> OutcomeCount:
-    latest = plain["latest_at"]
-    return OutcomeCount(
-        Outcome(plain["outcome"]),
-        plain["rows"],
-        plain["fields"],
-        plain["ground"],
-        datetime.fromisoformat(latest) if latest else None,
-    )
 
 
 def _text(value: object) -> str | None:

@@ -20,7 +20,7 @@ from dsr_worker.contract import (
     Sweeps,
     Transient,
 )
-from dsr_worker.domain.decision import Decisions
+from dsr_worker.domain.decision import Decisions, Ends
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.engine.batch import Batch, Member, work_off
 from dsr_worker.engine.context import BatchContext
@@ -207,14 +207,16 @@ def _recounted(sweep: _Sweep) -> StepResult:
 
 
 def _row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
-    stays = part.outcome not in CHANGES and part.ground
+    stays = part.outcome not in CHANGES
+    ends = decisions.ends(collection, part) if stays else Ends(None, None)
     return ReceiptRow(
         collection=collection,
         outcome=part.outcome.value,
         rows=part.rows,
         fields=part.fields,
         ground=part.ground,
-        until_on=decisions.until(part.ground, part.latest_at) if stays else None,
+        until_on=ends.last_on,
+        first_until_on=ends.first_on,
         before_commit=unseen,
     )
 

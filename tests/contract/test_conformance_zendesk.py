@@ -47,6 +47,7 @@ _GONE_NAME: Final = "Permanently Deleted User"
 _AGENT_ID: Final = 900
 _GIL: Final = 8
 _RECENT: Final = "2024-05-01T10:00:00Z"
+_LATER: Final = "2025-07-02T09:30:00Z"
 _OLD: Final = "2015-05-01T10:00:00Z"
 _ERASE: Final = Rule("default", Always(), Action.ERASE)
 _KEEP: Final = Rule("default", Always(), Action.KEEP)
@@ -57,6 +58,7 @@ _TICKETS: Final = {  # ticket -> whose it is, when it was written
     5004: ("dan", _RECENT),
     5005: ("cat", _RECENT),
     5006: ("eve", _OLD),
+    5007: ("ann", _LATER),
 }
 _LARGE_TICKETS: Final = 200
 _LARGE_COMMENTS: Final = 11
@@ -125,7 +127,7 @@ def at_the_helpdesk(world: World, tickets: Mapping[int, tuple[str, str]] = _TICK
     }
     people = tuple(_known(s, ids[s.ref]) for s in world.people)
     owned = {s.ref: frozenset(_places(rows, ids[s.ref])) for s in people}
-    recent = {n for n, (_, at) in tickets.items() if at == _RECENT}
+    recent = {n for n, (_, at) in tickets.items() if at != _OLD}
     staying = {p for places in owned.values() for p in places if _hangs_on(p, recent)}
     staying |= {("users", (str(ids[name]),)) for name in ("ann", "dan")}
     old = {n for n, (_, at) in tickets.items() if at == _OLD}

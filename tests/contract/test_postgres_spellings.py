@@ -77,7 +77,10 @@ _word = st.sampled_from(
     ["m\u00fcnchen", "xn--mnchen-3ya", "mu\u0308nchen", "MU\u0308NCHEN", "b", "B", "\u4e2d"]
 )
 _address = st.builds(
-    "{}@{}{}{}".format, _local, _word, st.sampled_from([".", "\u3002"]), st.just("example")
+    "{}@{}{}example".format, _local, _word, st.sampled_from([".", "\u3002"])
+).filter(
+    # an address of ASCII letters alone with another dot is not looked for (docs/data-map.md)
+    lambda text: "\u3002" not in text or "xn--" in text or not text.replace("\u3002", "").isascii()
 )
 
 

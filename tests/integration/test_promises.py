@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import pytest
 from connectors.postgres import Postgres
 from dsr_worker.contract import Context, Key, Subject
 from dsr_worker.domain.hold import RowsHeld
+from dsr_worker.evidence import render_certificate
 from dsr_worker.ledger import answers
 from dsr_worker.testing.memory import Memory
 from tests.contract import postgres_shop as shop
 from tests.integration.engine_room import POLICY, EngineRoom
 
 GUEST = "guest@mail.example"
+SIGNATURE = {"algorithm": "Ed25519", "public_key": "00", "value": "00"}
 
 _TEXTS = """
     purpose: Trial.
@@ -200,6 +202,39 @@ def test_what_an_earlier_round_kept_stays_in_the_account(
     (receipts,) = made["systems"][0]["collections"]
     assert (receipts["found"], receipts["erased"]) == (2, 1)
     assert [d["rows"] for d in made["deferred"]] == [1]
+
+
+def test_each_row_goes_when_its_own_period_is_over(guests: EngineRoom) -> None:
+    """A receipt of 2019 is not kept for as long as its sibling of 2025; the certificate says so."""
+    room, crm = guests, guests.system("guests")
+    rows = [receipt("1", "2019-03-01T00:00:00"), receipt("2"), receipt("3", "2019-05-01T00:00:00")]
+    crm.load({"receipts": rows}, {"receipts": ("id",)})
+    made = certificate(room, erase(room, email=GUEST))
+    (told,) = made["deferred"]
+    assert (told["rows"], told["due_on"], told["last_due_on"]) == (3, "2028-01-01", "2034-01-01")
+    ((stays,),) = [c["kept"] for c in made["systems"][0]["collections"]]
+    assert (stays["first_until_on"], stays["until_on"]) == ("2027-12-31", "2033-12-31")
+    page = render_certificate(json.dumps({"certificate": made, "signature": SIGNATURE}).encode())
+    assert "the first until 31 December 2027, the last until 31 December 2033" in page
+    assert "the first on 1 January 2028, the last on 1 January 2034" in page
+    room.move_clock(days=366 + 60)
+    room.settle()
+    (first,) = deferred(room)
+    assert room.outcomes(first.ref) == {
+        ("guests", "receipts", "erased"): 2,
+        ("guests", "receipts", "masked"): 1,
+    }
+    assert list(crm.dump()["receipts"]) == [("2",)]
+    (promise,) = room.rows("SELECT * FROM promises WHERE carried_out_by IS NULL")
+    assert (promise.row_count, promise.due_on, promise.last_due_on) == (
+        1,
+        date(2034, 1, 1),
+        date(2034, 1, 1),
+    )
+    room.move_clock(days=366 * 7)
+    room.settle()
+    assert [job.state for job in deferred(room)] == ["closed", "closed"]
+    assert not crm.dump()["receipts"]
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland", "Europe/Berlin"])

@@ -159,8 +159,10 @@ def test_bare_dates_are_exact_in_every_zone(zone: str, issued: date, code: str) 
     table = decisions.erasure()["invoices"]
     for value in (issued, issued.isoformat(), datetime.combine(issued, time.min, UTC)):
         assert evaluate(table, {"issued_on": value}).code == code
-        ends_on = decisions.until(TAX.ground, value) if not isinstance(value, str) else None
-        assert ends_on in {None, date(issued.year + 8, 12, 31)}
+        if isinstance(value, datetime):
+            part = OutcomeCount.at(Outcome.RETAINED, 1, ground=TAX.ground, clock=value)
+            ends = date(issued.year + 8, 12, 31)
+            assert decisions.ends("invoices", part) == (ends, ends)
 
 
 def test_rows_that_a_kept_row_needs_are_masked_up_to_the_top() -> None:
@@ -303,12 +305,21 @@ def test_frozen_decisions_come_back_the_same() -> None:
 
 
 def test_a_ground_says_until_when_and_by_which_law() -> None:
-    """The newest clock value of the kept rows gives the last day of keeping, with its source."""
-    latest = datetime(2026, 2, 10, tzinfo=UTC)
-    assert TAXED.until("de-ao-147-voucher", latest) == date(2034, 12, 31)
+    """The oldest and the newest clock value of kept rows give the first and last day of keeping."""
+    kept = OutcomeCount(
+        Outcome.RETAINED,
+        2,
+        ground="de-ao-147-voucher",
+        latest_at=datetime(2026, 2, 10, tzinfo=UTC),
+        earliest_at=datetime(2019, 2, 10, tzinfo=UTC),
+    )
+    assert TAXED.ends("invoices", kept) == (date(2027, 12, 31), date(2034, 12, 31))
+    newest_alone = replace(kept, earliest_at=None)
+    assert TAXED.ends("invoices", newest_alone) == (date(2034, 12, 31), date(2034, 12, 31))
     assert TAXED.citation("de-ao-147-voucher") == "§ 147 (3) AO"
-    assert TAXED.until("ER_LEGAL_CLAIMS", latest) is None
-    assert TAXED.until("de-ao-147-voucher", None) is None
+    assert TAXED.ends("invoices", replace(kept, ground="ER_LEGAL_CLAIMS")) == (None, None)
+    assert TAXED.ends("customers", kept) == (None, None)
+    assert TAXED.ends("invoices", replace(kept, latest_at=None)) == (None, None)
 
 
 def test_explaining_names_the_winner_and_the_losers_without_values() -> None:

@@ -34,29 +34,49 @@ DUE = date(2035, 1, 1)
 
 
 def row(
-    collection: str, ground: str, until: date | None = None, outcome: str = "masked"
+    collection: str,
+    ground: str,
+    until: date | None = None,
+    outcome: str = "masked",
+    first: date | None = None,
 ) -> Accounted:
     """One part of what was accounted for."""
-    return Accounted(1, "shop", collection, outcome, 3, 0, ground, until, before_commit=False)
+    first = first or until
+    return Accounted(
+        1, "shop", collection, outcome, 3, 0, ground, until, first, before_commit=False
+    )
 
 
 def days(*rows: Accounted) -> dict[str, date | None]:
-    """The day of each collection's part."""
-    return {later.row.collection: later.due_on for later in kept_for_now(SHOP, rows)}
+    """The day on which the first of each collection's part goes."""
+    return {later.row.collection: later.days.due_on for later in kept_for_now(SHOP, rows)}
 
 
-def test_a_needed_parent_goes_with_the_last_of_what_refers_to_it() -> None:
-    """Orders and customers wait for the newest invoice, through every level."""
-    assert days(
+def last_days(*rows: Accounted) -> dict[str, date | None]:
+    """The day on which the last of each collection's part goes."""
+    return {later.row.collection: later.days.last_due_on for later in kept_for_now(SHOP, rows)}
+
+
+def test_a_needed_parent_goes_with_what_refers_to_it() -> None:
+    """Orders and customers wait for invoices, through every level."""
+    kept = (
         row("customers", "needed_by_kept"),
         row("orders", "needed_by_kept"),
         row("invoices", "de-ao-147-voucher", LAST),
-    ) == {"customers": DUE, "orders": DUE, "invoices": DUE}
-    assert days(
+    )
+    assert days(*kept) == last_days(*kept) == {"customers": DUE, "orders": DUE, "invoices": DUE}
+
+
+def test_rows_of_several_ends_are_promised_from_the_first_to_the_last() -> None:
+    """Each row goes when its own period is over: the job of the first promises the others anew."""
+    kept = (
         row("customers", "needed_by_kept"),
         row("orders", "six-years", date(2030, 12, 31)),
-        row("invoices", "de-ao-147-voucher", LAST),
-    ) == {"customers": DUE, "orders": date(2031, 1, 1), "invoices": DUE}
+        row("invoices", "de-ao-147-voucher", LAST, first=date(2026, 12, 31)),
+    )
+    first = {"customers": date(2027, 1, 1), "orders": date(2031, 1, 1)}
+    assert days(*kept) == {**first, "invoices": date(2027, 1, 1)}
+    assert last_days(*kept) == {"customers": DUE, "orders": date(2031, 1, 1), "invoices": DUE}
 
 
 def test_a_parent_of_held_rows_waits_for_the_hold() -> None:

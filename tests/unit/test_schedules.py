@@ -199,7 +199,8 @@ def test_intents_of_earlier_attempts_are_cut_to_what_is_gone() -> None:
     """The last intent of an attempt that died is counted only as far as rows are gone."""
 
     def intent(attempt: int, rows: int) -> dict[str, Any]:
-        outcome = {"outcome": "erased", "rows": rows, "fields": 0, "ground": "p", "latest_at": None}
+        outcome = {"outcome": "erased", "rows": rows, "fields": 0, "ground": "p"}
+        outcome |= {"latest_at": None, "earliest_at": None}
         return {"attempt": attempt, "receipts": [{"collection": "carts", "outcomes": [outcome]}]}
 
     earlier = intended([intent(1, 100), intent(1, 100), intent(2, 7)], 2)

@@ -177,7 +177,8 @@ CREATE TABLE receipts (
     row_count   bigint NOT NULL,
     fields      bigint NOT NULL DEFAULT 0,
     ground      text NOT NULL DEFAULT '',
-    until_on    date,
+    until_on    date,                           -- the last of them has to be kept until then
+    first_until_on date,                        -- the first of them
     before_commit boolean NOT NULL DEFAULT false   -- counted before a commit whose end was not seen
 );
 CREATE INDEX receipts_job ON receipts (job_id);
@@ -295,6 +296,7 @@ CREATE TABLE promises (
     job_id      bigint NOT NULL REFERENCES jobs,
     system      text NOT NULL,
     due_on      date,                               -- NULL: waits for a hold to be released
+    last_due_on date,                               -- the last of them goes then
     grounds     text[] NOT NULL,
     row_count   bigint NOT NULL,
     data_key    bytea,                              -- its own: outlives the case's

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from dsr_worker.contract import (
@@ -24,6 +25,7 @@ from dsr_worker.contract import (
     Outcome,
     Receipt,
     Rechecks,
+    Since,
     Subject,
     SweepOrder,
     Sweeps,
@@ -61,6 +63,23 @@ def _counts(receipts: Iterable[Receipt]) -> dict[tuple[str | None, str, Outcome,
         for o in r.outcomes
         if o.rows
     }
+
+
+def _clocks(
+    connector: Connector, world: World
+) -> dict[tuple[str | None, str, str], list[datetime]]:
+    """The clock values that keep each person's rows, by collection and ground."""
+    found: dict[tuple[str | None, str, str], list[datetime]] = {}
+    for record in connector.find(world.people, TrialContext()):
+        body = json.loads(record.body)
+        for rule in world.keeping[record.collection].rules:
+            if isinstance(rule.when, Since) and rule.when.field in body:
+                at = datetime.fromisoformat(body[rule.when.field])
+                at = at.replace(tzinfo=at.tzinfo or UTC)
+                if at >= rule.when.cutoff:
+                    place = (record.subject_ref, record.collection, rule.ground)
+                    found.setdefault(place, []).append(at)
+    return found
 
 
 def _masked_fields(
@@ -126,6 +145,20 @@ class ErasesPart(Basics):
             assert _others(world, after) == _others(world, before)
             kept = b"".join(after[place] for place in world.staying)
             assert not [r for r in world.owned if world.markers[r].encode() in kept]
+
+    def test_receipts_tell_the_clocks_of_what_a_period_keeps(self) -> None:
+        """The oldest and the newest clock value of the rows kept: each is promised for its day."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            clocks = _clocks(connector, world)
+            assert clocks, "the world keeps rows by a period"
+            told = {
+                (r.subject_ref, r.collection, o.ground): (o.earliest_at, o.latest_at)
+                for r in _erase(connector, world, TrialContext(tables=world.keeping))
+                for o in r.outcomes
+            }
+            for place, values in clocks.items():
+                assert told[place] == (min(values), max(values)), place
 
     def test_a_masked_row_reads_as_its_masks(self) -> None:
         """Read back, each masked field shows its mask, and what was null is null."""

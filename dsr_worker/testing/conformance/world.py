@@ -40,6 +40,7 @@ _ERASE: Final = Rule("default", Always(), Action.ERASE)
 _KEEP: Final = Rule("default", Always(), Action.KEEP)
 _CUTOFF: Final = datetime(2018, 1, 1, tzinfo=UTC)
 _RECENT: Final = "2024-05-01T10:00:00+00:00"
+_LATER: Final = "2025-07-02T09:30:00+00:00"
 _OLD: Final = "2015-05-01T10:00:00+00:00"
 
 
@@ -241,6 +242,7 @@ def _rows(extra_remarks: tuple[Row, ...]) -> dict[str, tuple[Row, ...]]:
     sold = (
         _order(100, "ann", _RECENT),
         _order(101, "ann", _OLD),
+        _order(102, "ann", _LATER),
         _order(110, "ben", _OLD),
         _order(120, "dan", _RECENT),
         _order(130, "cat", _RECENT),
@@ -344,8 +346,8 @@ def _world(extra_remarks: tuple[Row, ...]) -> World:
             (collection, (key,))
             for collection, keys in {
                 "people": ("1", "0"),
-                "orders": ("100", "120"),
-                "invoices": ("1000", "1200"),
+                "orders": ("100", "102", "120"),
+                "invoices": ("1000", "1020", "1200"),
             }.items()
             for key in keys
         ),
@@ -361,5 +363,5 @@ def _world(extra_remarks: tuple[Row, ...]) -> World:
         sweeping=DecisionTable("remarks", (limit, _KEEP)),
         swept=frozenset(("remarks", (str(number),)) for number in (1, 3, 4)),
         leak=LeakScope("orders", ("ship_to",)),
-        leaked={"1": 2, "2": 1, "0": 1, "3": 1, "10": 1},
+        leaked={"1": 3, "2": 1, "0": 1, "3": 1, "10": 1},
     )

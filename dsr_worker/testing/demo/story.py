@@ -139,6 +139,8 @@ class Story:
         for row in found:
             if row.outcome in _STAYS and row.ground:
                 until = f" until {row.until_on}" if row.until_on else ""
+                if row.first_until_on != row.until_on:
+                    until = f" until {row.first_until_on} to {row.until_on}"
                 kept[f"{_WHY.get(row.ground, row.ground)}{until}"] += row.rows
             else:
                 gone[row.outcome] += row.rows
@@ -231,6 +233,8 @@ class Story:
             self._tell_due(f"{by}  {clock['case']}  {clock['clock']}")
         for promise in due["promises"]:
             when = promise["due_on"] or "once its hold is released"
+            if promise["last_due_on"] != promise["due_on"]:
+                when = f"{when} to {promise['last_due_on']}"
             self._tell_due(f"{when}  {promise['case']}  erases the {promise['rows']} rows kept")
 
     def _tell_due(self, line: str) -> None:

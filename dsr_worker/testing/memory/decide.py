@@ -58,10 +58,7 @@ class _Tally:
         self, outcome: Outcome, ground: str = "", fields: int = 0, at: datetime | None = None
     ) -> None:
         before = self.counts.get((outcome, ground), OutcomeCount(outcome, 0, 0, ground))
-        latest = max((t for t in (before.latest_at, at) if t is not None), default=None)
-        self.counts[outcome, ground] = OutcomeCount(
-            outcome, before.rows + 1, before.fields + fields, ground, latest
-        )
+        self.counts[outcome, ground] = before.plus(OutcomeCount.at(outcome, 1, fields, ground, at))
 
     @property
     def changed(self) -> int:
