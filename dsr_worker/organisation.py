@@ -236,6 +236,10 @@ class Organisation(Strict):
     """How long copies in backups last, as certificates of erasure tell it, by language."""
     smtp: Mail
 
+    def backups_in(self, language: str) -> str:
+        """What certificates say of backups: in a language, else in the first there is."""
+        return self.backups.get(language) or next(iter(self.backups.values()), "")
+
     @model_validator(mode="after")
     def _every_language(self) -> Self:
         for language in self.languages:

@@ -25,6 +25,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.evidence import render_certificate
 from dsr_worker.ledger import answers, reports, schedules, sweeps
 from dsr_worker.ledger.reports import JobRow
+from dsr_worker.package.handover import write_together
 from dsr_worker.sweep.decisions import standing_digest
 
 _KINDS = (sweeps.SWEEP,)
@@ -279,9 +280,7 @@ def _certificate(opening: Opening, *, sweep: str, to: Path, as_json: bool) -> No
         if answer is None:
             raise not_found(f"{ref} has no certificate yet; `dsr sweep status {ref}` says why")
         content = office.delivery.read_certificate(answer)
-    for file, written in ((target, content), (page, render_certificate(content).encode())):
-        with file.open("xb") as out:
-            out.write(written)
+    write_together({target: content, page: render_certificate(content).encode()})
     data = {"sweep": ref, "files": [str(target), str(page)]}
     show(data, [f"wrote {target}", f"wrote {page}"], as_json=as_json)
 

@@ -163,7 +163,7 @@ class Certificate:
     received_at: datetime | None  # None in a sweep
     manner: str  # the channel of the request, or how the sweep was started
     responded_at: datetime
-    response: str  # granted | partly_granted | denied | swept
+    response: str  # granted | partly_granted | denied | nothing_found | swept
     issued_at: datetime
     systems: tuple[SystemResult, ...]
     deferred: tuple[Deferred, ...] = ()
@@ -173,6 +173,7 @@ class Certificate:
     grounds: tuple[Ground, ...] = ()
     not_asked: tuple[str, ...] = ()
     contested: tuple[str, ...] = ()
+    promised_by: str | None = None  # the case whose promise this carries out
     language: str = "en"
     backups: str = ""  # the organisation's own text: how long copies in backups last
     checkpoint: Checkpoint | None = None
@@ -253,6 +254,7 @@ def _stated(c: Certificate) -> dict[str, Any]:
         "number": c.number,
         "language": c.language,
         "case": c.case,
+        "promised_by": c.promised_by,
         "controller": c.controller,
         "regime": c.regime,
         "country": c.country,

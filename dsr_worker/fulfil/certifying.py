@@ -210,6 +210,7 @@ class Certifying:
             kind="erasure",
             number=f"{job.ref}-{member.claim.round}",
             case=job.ref,
+            promised_by=job.facts.get("promised_by"),
             controller=self._organisation.controller.name,
             regime=job.law or "",
             country=job.country or "",
@@ -237,7 +238,7 @@ class Certifying:
             not_asked=_not_asked(batch, member),
             contested=tuple(plan.get("contested", ())),
             language=used.language,
-            backups=_in_language(self._organisation.backups, used.language),
+            backups=self._organisation.backups_in(used.language),
         )
 
     def _earlier(self, job_id: int) -> int:
@@ -318,11 +319,6 @@ def _not_asked(batch: Batch, member: Member) -> tuple[str, ...]:
     return (*plan["not_applicable"], *sorted(unreached))
 
 
-def _in_language(texts: Mapping[str, str], language: str) -> str:
-    """A text in a language, else in the first there is: another language says more than none."""
-    return texts.get(language) or next(iter(texts.values()), "")
-
-
 def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:
     def total(outcome: Outcome, *, grounded: bool | None = None) -> int:
         return sum(
@@ -364,9 +360,14 @@ def _mentions(results: Mapping[str, Mapping[str, object]]) -> tuple[MentionsLeft
     return tuple(MentionsLeft(s, c, n) for (s, c), n in sorted(places.items()))
 
 
-def _nature(rows: Iterable[Accounted]) -> str:
-    kept = any(r.ground for r in rows)
-    return "partly_granted" if kept else "granted"
+def _nature(rows: Sequence[Accounted]) -> str:
+    """The answer as a whole: rows that are kept as they are stand against all others."""
+    stays = [r for r in rows if r.outcome == Outcome.RETAINED and r.row_count]
+    if not any(r.row_count for r in rows):
+        return "nothing_found"
+    if len(stays) == sum(r.row_count > 0 for r in rows):
+        return "denied"
+    return "partly_granted" if any(r.ground for r in rows) else "granted"
 
 
 def _sha256(content: bytes) -> str:

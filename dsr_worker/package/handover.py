@@ -15,7 +15,7 @@ import hashlib
 import os
 import secrets
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -171,6 +171,23 @@ class Mark:
         """The mark of the file at a path, of a link's own there."""
         found = path.lstat()
         return cls(found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """New files with these contents: all of them, whole and durable, or none.
+
+    Raises PackageRefused where a name is taken.
+    """
+    made: dict[Path, Mark] = {}
+    try:
+        for to, content in files.items():
+            with _new_file(to) as file:
+                file.write(content)
+            made[to] = Mark.of(to)
+    except BaseException:
+        for to, mark in made.items():
+            withdraw(to, mark)
+        raise
 
 
 def publish(beside: Path, to: Path) -> None:

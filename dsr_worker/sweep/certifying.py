@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -49,7 +49,7 @@ class SweepCertifying:
         self._store = store
         self._controller = organisation.controller.name
         self._words = words(organisation.languages[0])
-        self._backups = _in_language(organisation.backups, self._words.language)
+        self._backups = organisation.backups_in(self._words.language)
 
     def __call__(self, batch: Batch) -> Sequence[StepResult]:
         """A certificate for each sweep of the batch. A repeat replaces it."""
@@ -100,11 +100,6 @@ class SweepCertifying:
             language=self._words.language,
             backups=self._backups,
         )
-
-
-def _in_language(texts: Mapping[str, str], language: str) -> str:
-    """A text in a language, else in the first there is: another language says more than none."""
-    return texts.get(language) or next(iter(texts.values()), "")
 
 
 def _system(batch: Batch, member: Member, name: str, rows: Sequence[Accounted]) -> SystemResult:

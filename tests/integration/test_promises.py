@@ -209,7 +209,8 @@ def test_each_row_goes_when_its_own_period_is_over(guests: EngineRoom) -> None:
     room, crm = guests, guests.system("guests")
     rows = [receipt("1", "2019-03-01T00:00:00"), receipt("2"), receipt("3", "2019-05-01T00:00:00")]
     crm.load({"receipts": rows}, {"receipts": ("id",)})
-    made = certificate(room, erase(room, email=GUEST))
+    ref = erase(room, email=GUEST)
+    made = certificate(room, ref)
     (told,) = made["deferred"]
     assert (told["rows"], told["due_on"], told["last_due_on"]) == (3, "2028-01-01", "2034-01-01")
     ((stays,),) = [c["kept"] for c in made["systems"][0]["collections"]]
@@ -225,6 +226,8 @@ def test_each_row_goes_when_its_own_period_is_over(guests: EngineRoom) -> None:
         ("guests", "receipts", "masked"): 1,
     }
     assert list(crm.dump()["receipts"]) == [("2",)]
+    later = certificate(room, first.ref)
+    assert (later["promised_by"], later["response"]["nature"]) == (ref, "partly_granted")
     (promise,) = room.rows("SELECT * FROM promises WHERE carried_out_by IS NULL")
     assert (promise.row_count, promise.due_on, promise.last_due_on) == (
         1,
@@ -233,8 +236,20 @@ def test_each_row_goes_when_its_own_period_is_over(guests: EngineRoom) -> None:
     )
     room.move_clock(days=366 * 7)
     room.settle()
-    assert [job.state for job in deferred(room)] == ["closed", "closed"]
+    first, last = deferred(room)
+    assert (first.state, last.state) == ("closed", "closed")
     assert not crm.dump()["receipts"]
+    assert certificate(room, last.ref)["response"]["nature"] == "granted"
+
+
+def test_an_answer_says_as_a_whole_what_was_done(guests: EngineRoom) -> None:
+    """A hold that keeps everything is no grant; neither is it one where nothing was found."""
+    review_on = guests.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
+    guests.place_hold(RowsHeld("guests", "receipts", "id", ("1",)), "m-1", review_on)
+    held = certificate(guests, erase(guests, email=GUEST))
+    assert held["response"]["nature"] == "denied"
+    nobody = certificate(guests, erase(guests, email="someone.else@mail.example"))
+    assert nobody["response"]["nature"] == "nothing_found"
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland", "Europe/Berlin"])

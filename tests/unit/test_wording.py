@@ -56,7 +56,7 @@ def test_every_code_of_the_house_has_words(said: object) -> None:
         "request": [*CARRIED_OUT, "deferred", "sweep"],
         "path": [SECOND_PATH, LOCATED_AGAIN, "recount"],
         "note": [NOT_ASKED],
-        "response": ["granted", "partly_granted", "swept"],
+        "response": ["granted", "partly_granted", "denied", "nothing_found", "swept"],
         "standing": ["verified", "resolved", "contested", "claimed"],
     }
     missing = [
