@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 def pytest_configure() -> None:
     """No test reads the user's settings or reaches another machine; each run tries the same."""
     real.isolate_from_the_user()
-    settings.register_profile("repeatable", derandomize=True)
-    settings.register_profile("search")  # pytest --hypothesis-profile=search: new examples each run
+    settings.register_profile("repeatable", derandomize=True, deadline=None)
+    settings.register_profile(
+        "search", deadline=None
+    )  # pytest --hypothesis-profile=search: new examples each run
     settings.load_profile("repeatable")
     sys.addaudithook(real.keep_to_this_machine)
 
