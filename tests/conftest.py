@@ -25,15 +25,14 @@ from tests import services as real
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile("repeatable")  # --hypothesis-profile=search: other examples in each run
+
 
 def pytest_configure() -> None:
-    """No test reads the user's settings or reaches another machine; each run tries the same."""
+    """No test reads the user's settings or reaches another machine."""
     real.isolate_from_the_user()
-    settings.register_profile("repeatable", derandomize=True, deadline=None)
-    settings.register_profile(
-        "search", deadline=None
-    )  # pytest --hypothesis-profile=search: new examples each run
-    settings.load_profile("repeatable")
     sys.addaudithook(real.keep_to_this_machine)
 
 
