@@ -595,6 +595,10 @@ class Context(Protocol):
         """Enter around the committing call only (in Postgres: around the transaction)."""
         ...
 
+    def part(self, subjects: Sequence[Subject]) -> Context:
+        """The same call about some of its subjects, as if the others came in another one."""
+        ...
+
     def check(self) -> None:
         """Call at unit borders. Raises LeaseLost when the work was taken away or is to stop."""
         ...

@@ -26,6 +26,8 @@ from connectors.postgres import (
 )
 from connectors.postgres.catalogue import Catalogue
 from connectors.postgres.ownership import Ownership
+from connectors.postgres.pace import Pace
+from connectors.postgres.portions import portions
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import (
     AffectedPerson,
@@ -122,17 +124,34 @@ class Postgres:
     def erase(
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
     ) -> Iterator[Receipt]:
-        """Apply the tables to the located keys in one transaction; a repeat finds them gone."""
+        """Apply the tables to the located keys, a few people at once; a repeat finds them gone.
+
+        The keys of one subject come together where there are more than one transaction takes.
+        """
         ctx.check()
+        if ctx.dry_run:
+            with self._erasing(subjects, keys, ctx) as erasure:
+                erasure.gather(lock=False)
+                yield from erasure.decide(ctx.table)
+            return
+        pace = Pace()
+        for portion in portions(subjects, keys, pace):
+            begun = time.monotonic()
+            part = ctx.part(portion.subjects)
+            with self._erasing(portion.subjects, portion.keys, part) as erasure:
+                receipts = erasing.carried_out(erasure)
+            if 2 * portion.rows >= pace.rows:
+                pace.took((time.monotonic() - begun) * pace.rows / portion.rows)
+            yield from receipts
+
+    @contextmanager
+    def _erasing(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[erasing.Erasure]:
         with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
             erasure = erasing.Erasure(session, self._fresh(session), subjects, ctx)
             erasure.receive(keys)
-            if ctx.dry_run:
-                erasure.gather(lock=False)
-                receipts = erasure.decide(ctx.table)
-            else:
-                receipts = erasing.carried_out(erasure)
-        yield from receipts
+            yield erasure
 
     def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
         """Apply the orders part by part, children first; brakes before the first change."""
@@ -155,7 +174,7 @@ class Postgres:
     def _swept(
         self, tables: Catalogue, order: SweepOrder, orders: Sequence[SweepOrder], ctx: Context
     ) -> Iterator[Receipt]:
-        pace = sweeping.Pace()
+        pace = Pace()
         limits = self._limits(self.config.change_timeout_s, lock_s=_SWEEP_LOCK_S)
         while True:
             ctx.check()

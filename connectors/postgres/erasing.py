@@ -21,7 +21,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, goes
 from connectors.postgres.deciding import FALSE, Rules, by_rule, clock
-from connectors.postgres.session import Contended, Session, line, typed
+from connectors.postgres.session import Contended, Session, typed_cells
 from dsr_worker.contract import (
     Context,
     DecisionTable,
@@ -90,9 +90,9 @@ class Erasure:
             table = self.catalogue.table(key.collection)
             if len(key.key) != len(table.keys) or key.subject_ref not in numbers:
                 raise Permanent(f"a located key does not fit collection {key.collection}")
-            cells = [cell for value in key.key for cell in typed(value)]
-            cells += [None] * (3 * (parts - len(key.key)))
-            yield line(self._numbers[key.collection], numbers[key.subject_ref], *cells)
+            cells = map(typed_cells, (*key.key, *(None,) * (parts - len(key.key))))
+            place = f"{self._numbers[key.collection]}\t{numbers[key.subject_ref]}"
+            yield "\t".join((place, *cells)).encode() + b"\n"
 
     def gather(self, *, lock: bool) -> None:
         """Find the rows that are still there, and lock them unless this is a dry run."""

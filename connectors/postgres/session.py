@@ -33,6 +33,8 @@ _PARCELS_AHEAD = 4
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST = 2**63 - 1
+_DIGITS = len(str(_LARGEST))
+_NULLS = "\\N\t\\N\t\\N"
 
 
 class Contended(Transient):
@@ -87,6 +89,15 @@ def typed(value: str) -> tuple[str, str | None, str | None]:
     """`value` as text, whole number and UUID, as far as it is exactly the text of one."""
     number = value if _WHOLE_NUMBER.fullmatch(value) and abs(int(value)) <= _LARGEST else None
     return value, number, value if _UUID.fullmatch(value) else None
+
+
+def typed_cells(value: str | None) -> str:
+    """`typed` as three cells of a row for COPY; None is null in all of them."""
+    if value is None:
+        return _NULLS
+    if value.isascii() and value.isdigit() and len(value) < _DIGITS and value[0] != "0":
+        return f"{value}\t{value}\t\\N"
+    return "\t".join(map(_cell, typed(value)))
 
 
 def line(*values: str | int | None) -> bytes:

@@ -34,10 +34,6 @@ from dsr_worker.contract import (
     SweepOrder,
 )
 
-TARGET_S = 0.5
-_FIRST_ROWS = 2000
-_FEWEST_ROWS = 100
-_MOST_ROWS = 20_000
 _STAY = frozenset({"hold", "minimum", "needed"})
 _ALONG = Rule("default", Always(), Action.ERASE)
 _NEEDED = "needed_by_kept"
@@ -325,15 +321,3 @@ def in_order(catalogue: Catalogue, orders: Sequence[SweepOrder]) -> list[SweepOr
     return sorted(
         orders, key=lambda order: place[catalogue.table(order.collection).collection.name]
     )
-
-
-class Pace:
-    """How many rows a part takes, so that its transaction lasts about `TARGET_S`."""
-
-    def __init__(self) -> None:
-        self.rows = _FIRST_ROWS
-
-    def took(self, seconds: float) -> None:
-        """Adapt to what a full part took, at most by a factor of two."""
-        fitting = int(self.rows * min(2.0, max(0.5, TARGET_S / max(seconds, 0.001))))
-        self.rows = min(_MOST_ROWS, max(_FEWEST_ROWS, fitting))

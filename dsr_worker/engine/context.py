@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg2.errors
 
@@ -131,6 +131,12 @@ class BatchContext:
             claims=tuple(m.claim for m in members),
             subjects=tuple(m.subject for m in members),
         )
+
+    def part(self, subjects: Sequence[Subject]) -> Self:
+        """The same call about some of its subjects."""
+        refs = {subject.ref for subject in subjects}
+        mine = [(s, c) for s, c in zip(self.subjects, self.claims, strict=True) if s.ref in refs]
+        return replace(self, subjects=tuple(s for s, _ in mine), claims=tuple(c for _, c in mine))
 
     def intend(self, claims: Sequence[Claim], receipts: Mapping[int, list[dict[str, Any]]]) -> None:
         """Commit what is about to take effect, by step id. Raises LeaseLost."""

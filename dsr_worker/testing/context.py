@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from dsr_worker.contract import Action, Always, DecisionTable, Receipt, Rule
+from dsr_worker.contract import Action, Always, DecisionTable, Receipt, Rule, Subject
 from dsr_worker.domain.identity import canonical_stored
 
 _KEY = b"a key for trials, never for people"
@@ -74,6 +74,10 @@ class TrialContext:
         """Note the intent, then run the test's hook."""
         self.intents.append(tuple(receipts))
         self.on_intent()
+
+    def part(self, subjects: Sequence[Subject]) -> TrialContext:
+        """Itself."""
+        return self
 
     def check(self) -> None:
         """Run the test's hook."""

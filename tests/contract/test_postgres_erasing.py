@@ -76,6 +76,39 @@ def test_erasure_leaves_everybody_else_byte_identical(shop: str) -> None:
     assert dump(shop) == others(before, 1)
 
 
+def test_many_people_go_a_few_a_transaction_and_a_crash_loses_none(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each person goes whole; after a crash between two, a repeat takes those who are left."""
+    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 10)
+    monkeypatch.setattr("connectors.postgres.pace._FEWEST_ROWS", 10)
+    monkeypatch.setattr("connectors.postgres.pace._MOST_ROWS", 10)
+    people = [subject(str(n), number=str(n), email=f"c{n}@shop.example") for n in range(5)]
+    for number in range(6):
+        add_customer(shop, number, f"c{number}@shop.example")
+    before = dump(shop)
+
+    def third_intent() -> None:
+        if len(ctx.intents) == 3:
+            raise LeaseLost
+
+    ctx = TrialContext(on_intent=third_intent)
+    keys = sorted(connector(shop).locate(people, ctx), key=lambda key: key.subject_ref)
+    with pytest.raises(LeaseLost):
+        list(connector(shop).erase(people, keys, ctx))
+    assert dump(shop) == others(others(before, 0), 1)
+    receipts = list(connector(shop).erase(people, keys, TrialContext()))
+    for number in range(5):
+        before = others(before, number)
+    assert dump(shop) == before
+    told = Counter((r.subject_ref, o.outcome) for r in receipts for o in r.outcomes)
+    assert {ref for ref, outcome in told if outcome is Outcome.ALREADY_GONE} == {"0", "1"}
+    assert {ref for ref, outcome in told if outcome is Outcome.ERASED} == {"2", "3", "4"}
+    assert Counter(r.subject_ref for r in receipts) == dict.fromkeys(
+        "01234", len(system().collections)
+    )
+
+
 def test_tax_rows_stay_masked_with_what_they_need(shop: str) -> None:
     """An invoice inside its period keeps its tax fields; order and customer stay masked for it."""
     add_customer(shop, 1, "anna@shop.example", phone="1", agent="A")
