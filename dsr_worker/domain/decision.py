@@ -159,7 +159,7 @@ class Decisions:
             limits = self._limits(collection)
             children = self._staying_children(collection, tables)
             rules = (
-                *rules_for(self.system.name, collection, standing, None),
+                *rules_for(self.system.name, collection, standing, ()),
                 *(self._kept(collection, term) for term in self._minimums(collection)),
                 *self._needed_in_sweep(collection, children),
                 *(self._limit(collection, term) for term in limits),

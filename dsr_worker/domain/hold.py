@@ -118,32 +118,35 @@ def rules_for(
     system: str,
     collection: Collection,
     holds: Iterable[Hold],
-    subjects: Sequence[Subject] | None,
+    subjects: Sequence[Subject],
 ) -> tuple[Rule, ...]:
-    """Return the rules that keep what is held in `collection`, one per hold, in order of id.
+    """Return the rules that keep what is held in `collection`, in order of the holds' ids.
 
-    `subjects` are those of an erasure's batch; None for a sweep, which has none.
+    `subjects` are those of an erasure's batch, () in a sweep. People held who are not among them
+    keep what is theirs as well: a row may be two people's. They share a rule per reason.
     """
-    predicates = (
-        (hold, _predicate(system, collection, hold, subjects))
-        for hold in sorted(active(holds), key=lambda hold: hold.id)
-    )
-    return tuple(
-        Rule("hold", when, Action.KEEP, ground=hold.reason)
-        for hold, when in predicates
-        if when is not None
-    )
+    found: list[Rule] = []
+    strangers: dict[str, list[Identity]] = {}
+    for hold in sorted(active(holds), key=lambda hold: hold.id):
+        when = _predicate(system, collection, hold, subjects)
+        if isinstance(when, HeldPeople):
+            strangers.setdefault(hold.reason, []).extend(when.identities)
+        elif when is not None:
+            found.append(Rule("hold", when, Action.KEEP, ground=hold.reason))
+    found += [
+        Rule("hold", HeldPeople(tuple(dict.fromkeys(identities))), Action.KEEP, ground=reason)
+        for reason, identities in strangers.items()
+    ]
+    return tuple(found)
 
 
 def _predicate(
-    system: str, collection: Collection, hold: Hold, subjects: Sequence[Subject] | None
+    system: str, collection: Collection, hold: Hold, subjects: Sequence[Subject]
 ) -> Predicate | None:
     match hold.scope:
-        case PeopleHeld(identities) if subjects is None:
-            return HeldPeople(identities)
-        case PeopleHeld():
-            refs = held_refs(hold, subjects or ())
-            return HeldSubjects(refs) if refs else None
+        case PeopleHeld(identities):
+            refs = held_refs(hold, subjects)
+            return HeldSubjects(refs) if refs else HeldPeople(identities)
         case RowsHeld() as rows:
             here = (rows.system, rows.collection) == (system, collection.name)
             return HeldRows(rows.field, rows.values) if here else None

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connectors.postgres import Postgres
-from dsr_worker.contract import Context, Key, Subject
-from dsr_worker.domain.hold import RowsHeld
+from dsr_worker.contract import Context, Identity, Key, Subject
+from dsr_worker.domain.hold import PeopleHeld, RowsHeld
 from dsr_worker.evidence import render_certificate
 from dsr_worker.ledger import answers
 from dsr_worker.testing.memory import Memory
@@ -36,7 +36,7 @@ config: {{name: NAME-guests}}
 collections:
   receipts:
     key: [id]
-    takes: {{email: {{field: email, form: ascii-case}}}}
+    takes: {{email: {{field: email, form: ascii-case}}, payer: payer}}
     class: voucher
     keeps: [id, total, issued_on]
     clocks: {{record_date: issued_on}}
@@ -44,6 +44,7 @@ collections:
     fields:
       id: user.unique_id
       email: {{category: user.contact.email, mask: pseudonym}}
+      payer: user.contact
       total: user.financial
       issued_on: user.financial
 {_TEXTS}
@@ -240,6 +241,20 @@ def test_each_row_goes_when_its_own_period_is_over(guests: EngineRoom) -> None:
     assert (first.state, last.state) == ("closed", "closed")
     assert not crm.dump()["receipts"]
     assert certificate(room, last.ref)["response"]["nature"] == "granted"
+
+
+def test_a_held_persons_row_stays_whoever_else_it_belongs_to(guests: EngineRoom) -> None:
+    """A row of two people, of whom the other is held, is kept under the hold; the rest goes."""
+    shared = receipt("2", "2010-01-01T00:00:00") | {"payer": "held.payer@mail.example"}
+    rows = [receipt("1", "2010-01-01T00:00:00"), shared]
+    guests.system("guests").load({"receipts": rows}, {"receipts": ("id",)})
+    review_on = guests.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
+    payer = PeopleHeld((Identity("payer", "held.payer@mail.example"),))
+    guests.place_hold(payer, "m-1", review_on)
+    made = certificate(guests, erase(guests, email=GUEST))
+    ((stays,),) = [c["kept"] for c in made["systems"][0]["collections"]]
+    assert (stays["rows"], stays["ground"]) == (1, "ER_LEGAL_CLAIMS")
+    assert list(guests.system("guests").dump()["receipts"]) == [("2",)]
 
 
 def test_an_answer_says_as_a_whole_what_was_done(guests: EngineRoom) -> None:

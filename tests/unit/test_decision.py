@@ -177,14 +177,17 @@ def test_rows_that_a_kept_row_needs_are_masked_up_to_the_top() -> None:
 
 
 def test_a_hold_on_a_person_keeps_their_rows_whole() -> None:
-    """A hold comes before a minimum and masks nothing; others in the batch are untouched by it."""
+    """A hold comes before a minimum and masks nothing; others keep what is also the held one's."""
     tables = TAXED.erasure([SUBJECT], [_hold(PeopleHeld((MARA,)))])
     row = {"issued_on": date(2020, 1, 1)}
     held = evaluate(tables["invoices"], row, Surroundings(subject_ref="s1"))
     assert (held.code, held.action, held.ground) == ("hold", Action.KEEP, "ER_LEGAL_CLAIMS")
     assert evaluate(tables["invoices"], row, Surroundings(subject_ref="s2")).code == "minimum"
     other = Subject("s2", (Identity("email", "pia@mail.example"),))
-    assert TAXED.erasure([other], [_hold(PeopleHeld((MARA,)))]) == TAXED.erasure([other])
+    alone = TAXED.erasure([other], [_hold(PeopleHeld((MARA,)))])
+    assert evaluate(alone["invoices"], row, Surroundings(subject_ref="s2")).code == "minimum"
+    shared = Surroundings(subject_ref="s2", owners=frozenset({MARA}))
+    assert evaluate(alone["invoices"], row, shared).ground == "ER_LEGAL_CLAIMS"
 
 
 def test_a_hold_on_rows_keeps_those_rows() -> None:
