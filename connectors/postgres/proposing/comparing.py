@@ -33,12 +33,14 @@ def drift(
             mapped.setdefault(table_name(collection), []).append(collection)
         except Configuration as error:
             yield _error(collection.name, str(error), "name the table in the map")
-    for at in belonging:
-        yield from _unmapped(system, looks[at], at, mapped.get(at, []))
+    for at in {**belonging, **mapped}:
+        if at in inventory.tables:
+            yield from _unmapped(system, looks[at], at, mapped.get(at, []))
     for at, collections in mapped.items():
         for collection in collections:
             yield from _gone(inventory, at, collection)
             yield from _broken(system, inventory, at, collection)
+    yield from _stale(system, inventory)
     yield from _marks(system)
 
 
@@ -120,6 +122,16 @@ def _broken(
     if not above.unique(tuple(parent.on.values())):
         message = "the path is broken: a row could have several parents"
         yield _error(where, message, "refer to a unique key of the parent")
+
+
+def _stale(system: System, inventory: Inventory) -> Iterator[Finding]:
+    known = {place(*at) for at, _ in inventory.others}
+    for at, table in inventory.tables.items():
+        known |= {place(*at), *(place(*at, column) for column in table.columns)}
+    for left in system.left_out:
+        if left not in known:
+            message = "is left out of the map and not there any more"
+            yield Finding(Severity.WARNING, left, message, "take it out of `left_out`")
 
 
 def _marks(system: System) -> Iterator[Finding]:

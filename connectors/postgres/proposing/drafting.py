@@ -40,7 +40,7 @@ _BEGUN = (
     *("issued", "paid", "started", "opened", "written", "sent", "called", "returned"),
     *("date", "at", "timestamp", "time", "on"),
 )
-_TOUCHED = worded("seen login visit visited active contact contacted accessed")
+_TOUCHED = worded("seen login sign visit visited active contact contacted accessed")
 _TOPICS = (
     (worded("order purchase cart basket wishlist rental booking line item"),
      "user.behavior.purchase_history"),
@@ -90,6 +90,8 @@ class Draft:
         if (code := self.samples[at].code) and code != "empty":
             sure, evidence = min(sure, 0.5), (*evidence, Evidence(code))
         takes = dict(self._takes(table, belonging))
+        if takes and belonging.parent is not None:
+            sure, evidence = min(sure, 0.6), (*evidence, Evidence("taken_beside_parent"))
         if not takes and belonging.parent is None:
             sure, evidence = min(sure, 0.4), (*evidence, Evidence("no_way_to_it"))
         self.grounds[name, ""] = Ground(sure, evidence)
@@ -156,7 +158,7 @@ class Draft:
         return self._plain(table, column.name, _topic(table), Ground(SURE, (Evidence("owned"),)))
 
     def _refers(self, table: Table, column: Column) -> bool:
-        if column.base == "uuid":
+        if column.base == "uuid" or words(column.name)[-1:] in {("id",), ("ids",), ("uuid",)}:
             return True
         return any(column.name in r.columns for r in self.inventory.referring.get(table.at, ()))
 

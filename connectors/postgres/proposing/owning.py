@@ -93,10 +93,12 @@ def _as_person(table: Table, looks: Looks) -> Belonging | None:
     own = {name: inner[()] for name, inner in looks.items() if () in inner}
     emails = [n for n, look in own.items() if look.form == "email" and look.sure >= SURE]
     named = [n for n, look in own.items() if look.category == "user.name"]
+    surely = [n for n in named if own[n].sure >= SURE]
     told = [n for n, look in own.items() if look.weight is Weight.ALONE]
     unique = any(table.unique((name,)) for name in emails)
     if part in {Part.CUSTOMER, Part.STAFF} and (emails or named or told):
         sure = 0.9 if unique or (emails and named) else 0.75
+        sure = sure if emails or surely or told else 0.5  # a name alone may be a program's
         evidence = (Evidence(f"table.{part}"), *_unique(unique))
         staff = part is Part.STAFF
         return Belonging(How.PERSON, 0.6 if staff else sure, evidence, staff=staff)
@@ -191,10 +193,15 @@ def _as_child(
         if r.columns != reference.columns
         and r.target in found
         and found[r.target].how is How.PERSON
+        and found[r.target].staff is above.staff
         and not any(map(says_who_did_it, r.columns))
     ]
     if rivals and above.how is How.PERSON:
         evidence.append(Evidence("several_owners"))
+        sure = min(sure, 0.5)
+    child = inventory.tables[reference.table]
+    if part_of(child.at[1]) is Part.CUSTOMER and not child.unique(reference.columns):
+        evidence.append(Evidence("people_of_people"))  # contacts of an account: whose are they?
         sure = min(sure, 0.5)
     if not inventory.tables[reference.target].unique(reference.target_columns):
         evidence.append(Evidence("parent_not_unique"))
@@ -216,7 +223,7 @@ def _outward(
         turned.append(
             Reference(at, reference.target_columns, reference.table, reference.columns, 0.5)
         )
-    return turned
+    return sorted(turned, key=lambda r: found[r.target].staff)  # customers before staff
 
 
 def _alone(looks: Looks) -> list[tuple[str, tuple[str, ...], Look]]:

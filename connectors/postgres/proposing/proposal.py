@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from psycopg2.sql import SQL
+
 from connectors.postgres.proposing import inventory as catalogue
 from connectors.postgres.proposing import referring
 from connectors.postgres.proposing.classifying import Looks, looks
@@ -25,6 +27,7 @@ from dsr_worker.contract import LeftOut, Proposal, System
 def propose(system: System, server: Server, limits: Limits) -> Proposal:
     """The proposed map, and where the present one does not fit. Changes nothing."""
     with server.transaction(limits) as session:
+        session.run(SQL("SET TRANSACTION READ ONLY"))
         found = catalogue.read(session)
     sampler = Sampler(server, limits)
     samples = dict(sampler.tables(found.tables.values()))

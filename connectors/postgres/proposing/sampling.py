@@ -22,6 +22,8 @@ from dsr_worker.contract import ConnectorError
 ROWS = 300
 _CHARACTERS = 400
 _DOCUMENT_CHARACTERS = 8192
+_WHOLE_CHARACTERS = 16 * 1024 * 1024  # of one table's sample: wide rows are fewer
+_FEWEST = 20
 _STATEMENT_S = 3.0
 _LOCK_S = 0.5
 _WHOLE_S = 120.0
@@ -87,14 +89,16 @@ class Sampler:
     def _rows(self, table: Table, columns: list[Column]) -> list[tuple[str | None, ...]]:
         shown = [SQL("1")] if not columns else [part for c in columns if (part := _shown(c))]
         rows: list[tuple[str | None, ...]] = []
+        most = sum(_DOCUMENT_CHARACTERS if c.document else _CHARACTERS for c in columns)
+        limit = max(_FEWEST, min(ROWS, _WHOLE_CHARACTERS // max(most, 1)))
         for source in _sources(table):
             with self._reading() as session:
                 rows = session.rows(
                     SQL("SELECT {} FROM {} LIMIT {}").format(
-                        SQL(", ").join(shown), source, Literal(ROWS)
+                        SQL(", ").join(shown), source, Literal(limit)
                     )
                 )
-            if len(rows) >= ROWS // 4:
+            if len(rows) >= limit // 4:
                 return rows
         return rows
 

@@ -242,8 +242,9 @@ _EXACT: tuple[tuple[frozenset[str], str, float], ...] = tuple(
     )
 )
 _PROSE = worded(
-    "about bio biography body comment comments content description engraving feedback inscription"
-    " message messages note notes question reason remark remarks review text"
+    "about bio biography body comment comments content description engraving feedback"
+    " inscription instruction instructions message messages note notes question reason remark"
+    " remarks review text"
 )
 _OBJECTS = worded("template subject type count verified confirmed sent opt enabled status")
 _PEOPLES_ROLES = worded("recipient addressee cardholder holder signatory payer")
