@@ -6,7 +6,7 @@ A column is found when one of its fields carries a mask, a mark (`review`, `free
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dsr_worker.contract import Field, Proposal
@@ -40,17 +40,36 @@ class Measure:
         """How much of what was proposed is labelled."""
         return len(self.found) / max(len(self.claimed), 1)
 
+    @property
+    def missed(self) -> frozenset[tuple[str, str]]:
+        """Labelled, and not proposed."""
+        return self.labelled - self.claimed
+
+    @property
+    def beyond(self) -> frozenset[tuple[str, str]]:
+        """Proposed, and not labelled."""
+        return self.claimed - self.labelled
+
+    def row(self) -> str:
+        """A row of the published table: counts and shares."""
+        counts = f"{len(self.labelled)} | {len(self.claimed)} | {len(self.found)}"
+        return f"{counts} | {self.recall:.3f} | {self.precision:.3f} |"
+
     def told(self) -> str:
-        """A line of the table, and every difference by name."""
-        counts = f"labelled {len(self.labelled):>3}  proposed {len(self.claimed):>3}"
-        shares = f"recall {self.recall:.3f}  precision {self.precision:.3f}"
-        lines = [f"{self.name:<10} {counts}  {shares}"]
-        for what, places in (
-            ("missed", self.labelled - self.claimed),
-            ("not labelled", self.claimed - self.labelled),
-        ):
-            lines += [f"  {what}: {' '.join('.'.join(place) for place in sorted(places))}"]
-        return "\n".join(lines)
+        """The row, and every difference by name."""
+        places = (("missed", self.missed), ("not labelled", self.beyond))
+        lines = [f"{what}: {' '.join(map('.'.join, sorted(found)))}" for what, found in places]
+        return "\n  ".join([f"{self.name} | {self.row()}", *lines])
+
+
+def combined(measures: Iterable[Measure]) -> Measure:
+    """Several schemas as one."""
+    measures = tuple(measures)
+    return Measure(
+        "together",
+        frozenset((f"{m.name}.{table}", column) for m in measures for table, column in m.labelled),
+        frozenset((f"{m.name}.{table}", column) for m in measures for table, column in m.claimed),
+    )
 
 
 def claims(field: Field) -> bool:

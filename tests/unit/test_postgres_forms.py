@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from connectors.postgres.proposing.forms import Seen, form_of, observe, observe_documents
+from connectors.postgres.proposing.forms import (
+    Seen,
+    form_of,
+    naming,
+    observe,
+    observe_documents,
+)
 from connectors.postgres.proposing.words import Part, hint, part_of, says_who_did_it, words
 
 
@@ -31,6 +37,9 @@ from connectors.postgres.proposing.words import Part, hint, part_of, says_who_di
         ("00000000-0000-4000-8000-000000000001", "uuid"),
         ("DE", "country"),
         ("GB-ENG", "country"),
+        ("3f2a9c0d41e84b7796aa10", "token"),
+        ("an-article-with-a-long-name", "word"),
+        ('{"theme": "dark", "size": 12, "more": 1}', "document"),
         ("She asked for it twice and never came", "prose"),
     ],
 )
@@ -128,3 +137,10 @@ def test_nothing_but_counts_is_kept() -> None:
     assert "zq" not in repr(seen)
     assert (seen.rows, seen.values, seen.inside) == (4, 2, {"email": 1})
     assert Seen().share("email") == 0.0
+
+
+def test_values_that_hold_their_rows_name() -> None:
+    """Counted row by row, in any case; names too short to mean anything and nulls do not count."""
+    names = ["anna.b@mail.example", "Bernd", "Al", None, "carla"]
+    values = ["/people/ANNA.B", "/people/carla", "/people/al", "/people/x", None]
+    assert naming(names, values) == (1, 2)

@@ -13,7 +13,15 @@ from enum import IntEnum
 
 from connectors.postgres.proposing.forms import Seen
 from connectors.postgres.proposing.inventory import Column
-from connectors.postgres.proposing.words import Hint, hint, means_staff, worded, words
+from connectors.postgres.proposing.words import (
+    Hint,
+    hint,
+    means_staff,
+    names_a_person_elsewhere,
+    names_a_thing,
+    worded,
+    words,
+)
 from dsr_worker.contract import Evidence
 
 SURE = 0.7
@@ -97,6 +105,7 @@ _PLAIN = worded(
     " positions priority quantity rank rating rate score size sku source stage state status step"
     " tax total type unit vat version year points price stars items sort position weight hash"
     " checksum slug uri url event reason_code provider plan channel category tags carrier"
+    " permalink shortcode blurhash settings preferences config configuration"
 )
 
 
@@ -116,6 +125,9 @@ def looks(column: Column, seen: Seen) -> dict[tuple[str, ...], Look]:
     if suggested is not None and not _fits(column, suggested):
         suggested = None
     look = _look(column.name, seen, suggested)
+    if look is None and column.textual and names_a_person_elsewhere(column.name):
+        evidence = (Evidence("name.elsewhere"),)
+        look = Look("user.unique_id", 0.6, Weight.WITHIN, evidence)
     if look is None and column.base in {"inet", "cidr"}:
         evidence = (Evidence(f"type.{column.base}"),)
         look = Look("user.device.ip_address", 0.75, Weight.ALONE, evidence)
@@ -126,13 +138,31 @@ def looks(column: Column, seen: Seen) -> dict[tuple[str, ...], Look]:
 
 def unknown(column: Column, seen: Seen) -> bool:
     """Whether nobody can say what a column of a person's rows holds without looking."""
+    said = words(column.name)
     if column.document:
-        return not set(words(column.name)) & _PLAIN
-    if not column.textual or column.kind == "e" or set(words(column.name)) & _PLAIN:
+        return not set(said) & _PLAIN and column.element not in _NUMERIC and not _kinds(seen)
+    if not column.textual or column.kind == "e" or set(said) & _PLAIN or _of_a_thing(said):
         return False
     if seen.values < _ENOUGH:
         return True
+    if said[-1] == "key":
+        return seen.share("token") >= _MOST
     return not seen.repeats and seen.share("uuid") < _MOST and seen.share("number") < _MOST
+
+
+def _kinds(seen: Seen) -> bool:
+    """Whether a document holds nothing but numbers and single words of a short list."""
+    parts = [*seen.paths.values(), *(p for p in (seen.elements, seen.hidden) if p is not None)]
+    told = [part for part in parts if part.values]
+    return bool(told) and all(
+        p.share("number") >= _MOST or (p.repeats and p.share("words") + p.share("prose") < _FEW)
+        for p in told
+    )
+
+
+def _of_a_thing(said: tuple[str, ...]) -> bool:
+    """Whether a name is plainly that of a thing: `fee_name`; a file's may be a person's work."""
+    return said[-1] == "name" and len(said) > 1 and names_a_thing(said)
 
 
 def _marked(look: Look, name: str) -> Look:
@@ -164,6 +194,9 @@ def _look(name: str, seen: Seen, suggested: Hint | None) -> Look | None:
     if by_form is not None:
         return _agreed(by_form, suggested, seen)
     embedded = _embedded(seen)
+    if suggested is None and seen.naming >= max(_ENOUGH, _MOST * seen.nameable):
+        evidence = (Evidence("contains.name", seen.naming, seen.nameable),)
+        return Look("user.account.username", 0.75, Weight.WITHIN, evidence)
     if suggested is None:
         if embedded and not set(words(name)) & {"hash", "token"}:
             return Look("user.content", 0.6, Weight.ALONE, embedded, free_text=True)
@@ -214,8 +247,8 @@ def _by_name(suggested: Hint, seen: Seen, embedded: tuple[Evidence, ...]) -> Loo
     elif seen.values < _ENOUGH:
         evidence = (*evidence, Evidence("no_sample"))
         sure = min(sure, 0.85)
-    elif not suggested.free_text and seen.repeats and sure < SURE:
-        sure = _FEW
+    elif seen.repeats and sure < SURE and not (suggested.free_text and seen.share("prose")):
+        sure = _FEW  # a kind, a status
     weight = Weight.WITHIN
     if embedded or (sure >= SURE and category not in _ONLY_WITHIN):
         weight = Weight.ALONE
@@ -266,3 +299,13 @@ def _counted(code: str, seen: Seen, form: str) -> Evidence:
 
 Looks = Mapping[str, Mapping[tuple[str, ...], Look]]
 """Of one table: column, path within it, look."""
+
+
+def alone(looks: Looks) -> list[tuple[str, tuple[str, ...], Look]]:
+    """The looks of a table that make its rows a person's by themselves."""
+    return [
+        (name, path, look)
+        for name, inner in looks.items()
+        for path, look in inner.items()
+        if look.weight is Weight.ALONE
+    ]

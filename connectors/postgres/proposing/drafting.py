@@ -40,6 +40,9 @@ _BEGUN = (
     *("issued", "paid", "started", "opened", "written", "sent", "called", "returned"),
     *("date", "at", "timestamp", "time", "on"),
 )
+_DOUBTFUL = 0.5
+_OF_THEIR_ROW = frozenset({"user.demographic.language", "user.location.imprecise"})
+"""What says something of a person in the person's own row only."""
 _TOUCHED = worded("seen login sign visit visited active contact contacted accessed")
 _TOPICS = (
     (worded("order purchase cart basket wishlist rental booking line item"),
@@ -103,7 +106,7 @@ class Draft:
             key,
             fields,
             takes=takes,
-            yields=self._yields(table) if person else {},
+            yields=self._yields(table) if person else self._lent(table, belonging),
             person=person,
             parent=Parent(self.names[way.target], on) if way else None,
             contact=self._contact(takes),
@@ -143,6 +146,8 @@ class Draft:
         """One column as a field; a key or join column keeps its value whatever it looks like."""
         stays = self._fixed(table)
         loose = self.belonging[table.at].how is How.LOOSE
+        if look is not None and self._says_nothing(table, column, look):
+            look = None
         if look is not None and look.weight is not Weight.NONE:
             if column.name not in stays:
                 mask = mask_for(table, column, look.category)
@@ -156,6 +161,23 @@ class Draft:
             ground = Ground(0.5, (Evidence("unknown"),))
             return self._plain(table, column.name, _topic(table), ground)
         return self._plain(table, column.name, _topic(table), Ground(SURE, (Evidence("owned"),)))
+
+    def _says_nothing(self, table: Table, column: Column, look: Look) -> bool:
+        """Whether a look does not hold here: a key is no name elsewhere; a text has a language."""
+        if look.category == "user.unique_id":
+            referring = self.inventory.referring.get(table.at, ())
+            keys = {*_key(table), *(name for r in referring for name in r.columns)}
+            return column.name in keys
+        if look.category not in _OF_THEIR_ROW:
+            return False
+        belonging = self.belonging[table.at]
+        way = belonging.parent
+        profile = (
+            way is not None
+            and self.belonging[way.target].how is How.PERSON
+            and table.unique(way.columns)
+        )
+        return belonging.how is not How.PERSON and not profile
 
     def _refers(self, table: Table, column: Column) -> bool:
         if column.base == "uuid" or words(column.name)[-1:] in {("id",), ("ids",), ("uuid",)}:
@@ -200,14 +222,15 @@ class Draft:
         for column, inner in self.looks[table.at].items():
             for path, look in inner.items():
                 named = field_path(column, path)
-                if look.form == kind and named is not None and not look.third_party:
+                if look.form == kind and named and look.sure > _DOUBTFUL and not look.third_party:
                     found.append((not table.unique((column,)), -look.sure, len(named), named, look))
         return [(named, look) for *_, named, look in sorted(found, key=lambda f: f[:4])]
 
     def _takes(self, table: Table, belonging: Belonging) -> Iterator[tuple[str, Taken]]:
         way = belonging.parent
-        if way is not None and all(table.columns[name].not_null for name in way.columns):
-            return  # the parent says whose they are, always
+        always = way is not None and all(table.columns[name].not_null for name in way.columns)
+        if always and not self._lent(table, belonging):
+            return  # the parent says whose they are
         for kind, form in (("email", Form.ASCII_CASE), ("phone", Form.DIGITS)):
             found = self._identities(table, kind)
             if found and (kind == "email" or belonging.how is not How.PERSON):
@@ -225,6 +248,18 @@ class Draft:
         if not persons or at == persons[0]:
             return "customer_number"
         return f"{_NAME.sub('_', singular(self.names[at])).replace('-', '_')[:32]}_number"
+
+    def _lent(self, table: Table, belonging: Belonging) -> dict[str, str]:
+        """What a table yields whose e-mails are those of people that have none: `user_emails`."""
+        way = belonging.parent
+        if way is None or self.belonging[way.target].how is not How.PERSON:
+            return {}
+        above = self.inventory.tables[way.target]
+        if way.target_columns != above.key or len(way.columns) > 1:
+            return {}
+        if self._identities(above, "email") or not self._identities(table, "email"):
+            return {}
+        return {self._number(way.target): way.columns[0]}
 
     def _yields(self, table: Table) -> dict[str, str]:
         yielded = {self._number(table.at): table.key[0]} if len(table.key) == 1 else {}

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,10 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _COUNTRY = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]([ T].*)?")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_TOKEN = re.compile(r"(?=.*[0-9])(?=.*[a-z])[A-Za-z0-9_+/=.$-]{20,}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}[0-9]?")
 _LARGE_PROSE = 24
+_SHORTEST_NAME = 5
 _COMMON_SHARE, _COMMON_LEAST = 0.2, 3
 _MOST_KEYS = 60
 _MOST_LEAVES = 200
@@ -48,6 +50,8 @@ class Seen:
     paths: Mapping[tuple[str, ...], Seen] = field(default_factory=dict)  # of objects in documents
     elements: Seen | None = None  # of arrays, at the top of a value
     hidden: Seen | None = None  # what lies where no path reaches: deep arrays, keys that are data
+    naming: int = 0  # of `nameable` values, those that hold the name or e-mail of their own row
+    nameable: int = 0
 
     def share(self, form: str) -> float:
         """How many of the values had a form, from 0 to 1."""
@@ -59,27 +63,29 @@ class Seen:
         return self.values >= 8 and self.distinct <= max(2, self.values // 4)  # noqa: PLR2004 - too few to tell
 
 
-def form_of(value: str) -> str:  # noqa: PLR0911 - a table of forms
+def form_of(value: str) -> str:
     """The form of one value."""
     text = value.strip()
-    if _EMAIL.fullmatch(text):
-        return "email"
-    for form, pattern in (("uuid", _UUID), ("date", _DATE), ("country", _COUNTRY)):
-        if pattern.fullmatch(text):
-            return form
-    if _IBAN.fullmatch(text) and _is_iban(text):
-        return "iban"
-    if _is_ip(text):
-        return "ip"
-    if _CARD.fullmatch(text):
-        return "card" if _luhn(text) else "number"
-    if _PHONE.fullmatch(text) and _PHONE_SIGNS.search(text) and not _DATE.match(text):
-        return "phone"
-    if _NUMBER.fullmatch(text):
-        return "number"
-    if len(text) > _LARGE_PROSE and " " in text:
-        return "prose"
-    return "word" if " " not in text else "words"
+    return next((form for form, has in _FORMS if has(text)), "words" if " " in text else "word")
+
+
+def _is_phone(text: str) -> bool:
+    return bool(_PHONE.fullmatch(text) and _PHONE_SIGNS.search(text) and not _DATE.match(text))
+
+
+def _is_document(text: str) -> bool:
+    return text[:1] + text[-1:] in {"{}", "[]"}
+
+
+def naming(names: Iterable[str | None], values: Iterable[str | None]) -> tuple[int, int]:
+    """How many values hold the name that stands in the same row, and how many could."""
+    held = could = 0
+    for name, value in zip(names, values, strict=True):
+        core = (name or "").partition("@")[0].casefold()
+        if value and len(core) >= _SHORTEST_NAME:
+            could += 1
+            held += core in value.casefold()
+    return held, could
 
 
 def observe(values: Iterable[str | None]) -> Seen:
@@ -96,7 +102,7 @@ def observe(values: Iterable[str | None]) -> Seen:
         seen.add(hash(value))
         form = form_of(value)
         forms[form] += 1
-        if form in {"prose", "words", "word"}:
+        if form in {"prose", "words", "word", "token", "document"}:
             inside.update(_found_inside(value))
     return Seen(rows, kept, len(seen), dict(forms), dict(inside))
 
@@ -189,6 +195,8 @@ def _is_ip(text: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
+    if not _IBAN.fullmatch(text):
+        return False
     compact = text.replace(" ", "")
     turned = "".join(str(int(sign, 36)) for sign in compact[4:] + compact[:4])
     return int(turned) % 97 == _IBAN_REST  # ISO 7064, MOD 97-10
@@ -198,3 +206,21 @@ def _luhn(text: str) -> bool:
     digits = [int(sign) for sign in reversed(text) if sign.isdigit()]
     doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])
     return (sum(digits[::2]) + doubled) % 10 == 0  # ISO/IEC 7812-1, annex B
+
+
+_FORMS: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("email", _EMAIL.fullmatch),
+    ("uuid", _UUID.fullmatch),
+    ("date", _DATE.fullmatch),
+    ("country", _COUNTRY.fullmatch),
+    ("iban", _is_iban),
+    ("ip", _is_ip),
+    ("card", lambda text: _CARD.fullmatch(text) and _luhn(text)),
+    ("number", _CARD.fullmatch),
+    ("phone", _is_phone),
+    ("number", _NUMBER.fullmatch),
+    ("document", _is_document),
+    ("prose", lambda text: len(text) > _LARGE_PROSE and " " in text),
+    ("token", _TOKEN.fullmatch),
+)
+"""The forms of values, in the order in which they are tried."""

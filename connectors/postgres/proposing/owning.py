@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from connectors.postgres.proposing.classifying import SURE, Look, Looks, Weight
+from connectors.postgres.proposing.classifying import SURE, Looks, Weight, alone
 from connectors.postgres.proposing.inventory import At, Inventory, Reference, Table
+from connectors.postgres.proposing.neighbouring import on_their_own
 from connectors.postgres.proposing.words import (
     Part,
     means_customer,
@@ -62,7 +63,7 @@ def people(inventory: Inventory, looks: Mapping[At, Looks]) -> dict[At, Belongin
             order = sorted(_contacts(looks[at])) != []
             found.append(((rank[0] * 10 + (not order), f"{1 + rank[1]:.2f}", at[1]), at, belonging))
     ordered = {at: belonging for _, at, belonging in sorted(found, key=lambda f: (f[0], f[1]))}
-    return _without_profiles(inventory, ordered)
+    return _without_profiles(inventory, looks, ordered)
 
 
 def belongings(
@@ -77,15 +78,32 @@ def belongings(
             evidence = (Evidence("referred_from_owned"),)
             found[reference.table] = Belonging(How.CHILD, 0.5, evidence, reference)
             _follow(inventory, [reference.table], found)
+    for at in _with_people_below(found):
+        person = found[at]
+        told = (*person.evidence, Evidence("people_below"))
+        found[at] = replace(person, sure=min(person.sure, 0.5), evidence=told)
     for at, table in inventory.tables.items():
         if at not in found and (loose := _as_loose(inventory, table, looks[at], found)):
             found[at] = loose
     return found
 
 
+def _with_people_below(found: Mapping[At, Belonging]) -> set[At]:
+    """People to whom other people belong: they may be shops or companies, with all below them."""
+    return {
+        b.parent.target
+        for b in found.values()
+        if b.parent is not None and Evidence("people_of_people") in b.evidence
+    }
+
+
 def _contacts(looks: Looks) -> Iterator[str]:
     for inner in looks.values():
         yield from (look.form for look in inner.values() if look.form and look.sure >= SURE)
+
+
+def _reached(looks: Looks) -> bool:
+    return "email" in _contacts(looks)
 
 
 def _as_person(table: Table, looks: Looks) -> Belonging | None:
@@ -111,8 +129,13 @@ def _unique(unique: bool) -> tuple[Evidence, ...]:  # noqa: FBT001 - its only qu
     return (Evidence("unique.email"),) if unique else ()
 
 
-def _without_profiles(inventory: Inventory, ordered: dict[At, Belonging]) -> dict[At, Belonging]:
-    """Leave out tables that only say more about the people of another: `profiles.user_id`."""
+def _without_profiles(
+    inventory: Inventory, looks: Mapping[At, Looks], ordered: dict[At, Belonging]
+) -> dict[At, Belonging]:
+    """Leave out tables that only say more about the people of another: `profiles.user_id`.
+
+    Of two tables of which one alone has an e-mail, that one is the people's: `users.profile_id`.
+    """
     left = dict(ordered)
     for at in reversed(ordered):
         for reference in inventory.referring.get(at, ()):
@@ -122,7 +145,8 @@ def _without_profiles(inventory: Inventory, ordered: dict[At, Belonging]) -> dic
             table = inventory.tables[at]
             within_key = set(reference.columns) <= set(table.primary)
             if within_key or table.unique(reference.columns) or _named_after(reference):
-                del left[at]
+                reached = _reached(looks[at]) and not _reached(looks[reference.target])
+                del left[reference.target if reached else at]
     return left
 
 
@@ -143,7 +167,7 @@ def _follow(inventory: Inventory, roots: Iterable[At], found: dict[At, Belonging
     def offer(at: At, cost: int) -> None:
         nonlocal count
         for reference in pointing.get(at, ()):
-            if reference.table not in found and _owns(inventory, reference):
+            if reference.table not in found and _owns(inventory, reference, found):
                 count += 1
                 step = cost + 10 + _detour(inventory, reference)
                 heapq.heappush(waiting, (step, count, reference))
@@ -158,7 +182,7 @@ def _follow(inventory: Inventory, roots: Iterable[At], found: dict[At, Belonging
         offer(reference.table, cost)
 
 
-def _owns(inventory: Inventory, reference: Reference) -> bool:
+def _owns(inventory: Inventory, reference: Reference, found: Mapping[At, Belonging]) -> bool:
     """Whether a row's reference says whose it is."""
     if reference.table == reference.target or not reference.joins:
         return False
@@ -168,6 +192,9 @@ def _owns(inventory: Inventory, reference: Reference) -> bool:
     part = part_of(child.at[1])
     if part not in {Part.REFERENCE, Part.ORGANISATION}:
         return True
+    person = found[reference.target].how is How.PERSON
+    if part is Part.ORGANISATION and person and _named_after(reference):
+        return True  # locations.user_id, where companies.owner_id is no child
     above = set(map(singular, words(reference.target[1])))
     own = tuple(map(singular, words(child.at[1])))
     return bool(above & set(own[:-1])) or means_customer(own[:-1])  # order_items, customer_tags
@@ -192,16 +219,19 @@ def _as_child(
         for r in inventory.referring.get(reference.table, ())
         if r.columns != reference.columns
         and r.target in found
-        and found[r.target].how is How.PERSON
+        and (found[r.target].how is How.PERSON or r.target == reference.target)
         and found[r.target].staff is above.staff
         and not any(map(says_who_did_it, r.columns))
     ]
-    if rivals and above.how is How.PERSON:
+    if any(above.how is How.PERSON or r.target == reference.target for r in rivals):
         evidence.append(Evidence("several_owners"))
         sure = min(sure, 0.5)
     child = inventory.tables[reference.table]
     if part_of(child.at[1]) is Part.CUSTOMER and not child.unique(reference.columns):
         evidence.append(Evidence("people_of_people"))  # contacts of an account: whose are they?
+        sure = min(sure, 0.5)
+    if part_of(child.at[1]) is Part.ORGANISATION:
+        evidence.append(Evidence(f"table.{Part.ORGANISATION}"))
         sure = min(sure, 0.5)
     if not inventory.tables[reference.target].unique(reference.target_columns):
         evidence.append(Evidence("parent_not_unique"))
@@ -218,21 +248,12 @@ def _outward(
         owner, at = found.get(reference.table), reference.target
         if owner is None or at in found or not reference.joins or owner.how is How.LOOSE:
             continue
-        if part_of(at[1]) is not Part.OTHER or not _alone(looks[at]):
+        if part_of(at[1]) not in {Part.OTHER, Part.CUSTOMER} or not alone(looks[at]):
             continue
         turned.append(
             Reference(at, reference.target_columns, reference.table, reference.columns, 0.5)
         )
-    return sorted(turned, key=lambda r: found[r.target].staff)  # customers before staff
-
-
-def _alone(looks: Looks) -> list[tuple[str, tuple[str, ...], Look]]:
-    return [
-        (name, path, look)
-        for name, inner in looks.items()
-        for path, look in inner.items()
-        if look.weight is Weight.ALONE
-    ]
+    return sorted(turned, key=lambda r: (found[r.target].staff, found[r.target].how is How.CHILD))
 
 
 def _as_loose(
@@ -243,7 +264,7 @@ def _as_loose(
         for r in inventory.referring.get(table.at, ())
         if not r.joins and r.target in found and found[r.target].how is How.PERSON
     )
-    told = _alone(looks)
+    told = alone(on_their_own(table, looks))
     if not told and not numbers:
         return None
     kinds = [look.form for _, _, look in told if look.form and look.sure >= SURE]

@@ -18,7 +18,8 @@ from connectors.postgres.proposing.comparing import drift
 from connectors.postgres.proposing.drafting import Draft
 from connectors.postgres.proposing.forms import Seen
 from connectors.postgres.proposing.inventory import At, Inventory, Reference, Table, place
-from connectors.postgres.proposing.owning import Belonging, belongings, people
+from connectors.postgres.proposing.neighbouring import beside, on_their_own
+from connectors.postgres.proposing.owning import Belonging, How, belongings, people
 from connectors.postgres.proposing.sampling import Sample, Sampler
 from connectors.postgres.session import Limits, Server
 from dsr_worker.contract import LeftOut, Proposal, System
@@ -31,9 +32,12 @@ def propose(system: System, server: Server, limits: Limits) -> Proposal:
         found = catalogue.read(session)
     sampler = Sampler(server, limits)
     samples = dict(sampler.tables(found.tables.values()))
-    seen = {at: _looks(table, samples[at]) for at, table in found.tables.items()}
+    seen = {at: beside(table, _looks(table, samples[at])) for at, table in found.tables.items()}
     found = _with_inferred(found, people(found, seen), sampler)
     belonging = belongings(found, seen, people(found, seen))
+    for at, whose in belonging.items():
+        if whose.how is How.LOOSE:
+            seen[at] = on_their_own(found.tables[at], seen[at])
     draft = Draft(found, seen, samples, belonging)
     collections = draft.collections()
     return Proposal(
@@ -53,12 +57,17 @@ def _looks(table: Table, sample: Sample) -> Looks:
 def _with_inferred(found: Inventory, persons: Iterable[At], sampler: Sampler) -> Inventory:
     """The inventory with the references that names, types and samples speak for."""
     best: dict[tuple[At, tuple[str, ...]], Reference] = {}
+
+    def rank(reference: Reference) -> tuple[float, bool]:
+        key = found.tables[reference.target].primary
+        return reference.sure, key == reference.target_columns
+
     for candidate in referring.candidates(found, persons):
         column = found.tables[candidate.table].columns[candidate.columns[0]]
         target = found.tables[candidate.target].columns[candidate.target_columns[0]]
         judged = referring.judged(sampler.included(candidate, column, target))
         at = (candidate.table, candidate.columns)
-        if judged is not None and (at not in best or judged.sure > best[at].sure):
+        if judged is not None and (at not in best or rank(judged) > rank(best[at])):
             best[at] = judged
     return catalogue.with_references(found, (*found.references, *best.values()))
 

@@ -37,6 +37,7 @@ def candidates(inventory: Inventory, people: Iterable[At]) -> list[Reference]:
         declared = {c for r in inventory.referring.get(table.at, ()) for c in r.columns}
         for column in table.columns.values():
             taken = column.name in declared or (column.name,) == table.primary
+            taken = taken or _of_any_kind(table, column.name)
             if taken or column.family not in _COMPARABLE or says_who_did_it(column.name):
                 continue
             if column.readable and len(found) < _MOST_CANDIDATES:
@@ -53,6 +54,12 @@ def judged(reference: Reference) -> Reference | None:
     if share >= _ALL:
         return replace(reference, sure=0.9 if reference.sure > 0 else 0.75)
     return replace(reference, sure=0.5) if share >= _SOME and reference.sure > 0 else None
+
+
+def _of_any_kind(table: Table, column: str) -> bool:
+    """Whether another column says into which table a reference leads: `owner_id`, `owner_type`."""
+    said = words(column)
+    return said[-1:] == ("id",) and any(words(c) == (*said[:-1], "type") for c in table.columns)
 
 
 def _tables_by_word(inventory: Inventory) -> dict[str, list[Table]]:

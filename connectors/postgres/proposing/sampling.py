@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.proposing.forms import Seen, observe, observe_documents
+from connectors.postgres.proposing.forms import Seen, naming, observe, observe_documents
 from connectors.postgres.proposing.inventory import At, Column, Reference, Table
+from connectors.postgres.proposing.words import vocabulary
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import ConnectorError
 
@@ -24,6 +25,7 @@ _CHARACTERS = 400
 _DOCUMENT_CHARACTERS = 8192
 _WHOLE_CHARACTERS = 16 * 1024 * 1024  # of one table's sample: wide rows are fewer
 _FEWEST = 20
+_LEAST_NAMES, _NAMES_APART = 5, 0.8
 _STATEMENT_S = 3.0
 _LOCK_S = 0.5
 _WHOLE_S = 120.0
@@ -84,7 +86,7 @@ class Sampler:
         for number, column in enumerate(columns):
             values = (row[number] for row in rows)
             seen[column.name] = observe_documents(values) if column.document else observe(values)
-        return Sample(seen)
+        return Sample(_with_names(seen, {c.name: n for n, c in enumerate(columns)}, rows))
 
     def _rows(self, table: Table, columns: list[Column]) -> list[tuple[str | None, ...]]:
         shown = [SQL("1")] if not columns else [part for c in columns if (part := _shown(c))]
@@ -119,6 +121,28 @@ class _Reading:
 
     def __exit__(self, *error: object) -> bool | None:
         return self._transaction.__exit__(*error)  # type: ignore[arg-type]  # as given to us
+
+
+def _with_names(
+    seen: dict[str, Seen], columns: Mapping[str, int], rows: list[tuple[str | None, ...]]
+) -> dict[str, Seen]:
+    """What was seen, with how often a value holds the user name or e-mail of its own row."""
+    names = [name for name in columns if _tells_apart(name, seen[name])]
+    if not names:
+        return seen
+    named = columns[names[0]]
+    counted = dict(seen)
+    for name, number in columns.items():
+        if number != named and seen[name].values and not seen[name].paths:
+            held, could = naming((r[named] for r in rows), (r[number] for r in rows))
+            counted[name] = replace(seen[name], naming=held, nameable=could)
+    return counted
+
+
+def _tells_apart(name: str, seen: Seen) -> bool:
+    if seen.values < _LEAST_NAMES or seen.distinct < _NAMES_APART * seen.values:
+        return False
+    return seen.share("email") >= _NAMES_APART or vocabulary(name)[-2:] == ("user", "name")
 
 
 def _sources(table: Table) -> Iterator[Composable]:

@@ -65,16 +65,18 @@ _STAFF = worded(
     " salesperson technician teacher worker"
 )
 _ORGANISATIONS = worded(
-    "branch brand carrier company dealer department distributor manufacturer merchant organisation"
-    " organization partner publisher retailer shipper shop store supplier team tenant vendor"
-    " warehouse office"
+    "agency app application bot branch brand business carrier company dealer department"
+    " distributor enterprise gateway integration institution location manufacturer merchant"
+    " organisation organization partner provider publisher retailer school server shipper shop"
+    " store supplier team tenant university vendor warehouse webhook office"
 )
 _REFERENCES = worded(
-    "album article artist attribute author book catalog catalogue category city color colour config"
-    " configuration country coupon currency discount feature film genre holiday inventory item"
-    " language material media_type migration option permission plan price product promotion rate"
-    " region role rule schema setting shipping_method sku state status tag tax template territory"
-    " timezone title track translation type unit variant version zone schema_migrations"
+    "actor album article artist attribute author book catalog catalogue category city color"
+    " colour config configuration country coupon currency discount feature film genre holiday"
+    " inventory item language material media_type migration option permission plan price"
+    " product promotion rate region role rule schema setting shipping_method sku state status"
+    " tag tax template territory timezone title track translation type unit variant version"
+    " zone schema_migrations"
 )
 
 
@@ -84,6 +86,9 @@ def part_of(table: str) -> Part:
     if not found:
         return Part.OTHER
     last = singular(found[-1])
+    if last == "group" and len(found) > 1:
+        of = part_of(found[-2])
+        return Part.REFERENCE if of in {Part.CUSTOMER, Part.STAFF} else of
     if last in _STAFF or (len(found) > 1 and singular(found[0]) in _STAFF and last in _CUSTOMERS):
         return Part.STAFF
     for names, part in (
@@ -99,6 +104,24 @@ def part_of(table: str) -> Part:
 def means_customer(found: tuple[str, ...]) -> bool:
     """Whether some word stands for a customer."""
     return any(singular(word) in _CUSTOMERS for word in found)
+
+
+def means_person(word: str) -> bool:
+    """Whether a word before `title`, `name` or the like makes it a person's."""
+    return singular(word) in _PEOPLE_FIELDS | _CUSTOMERS | _STAFF
+
+
+def names_a_thing(found: tuple[str, ...]) -> bool:
+    """Whether `…_name` plainly names a thing: a fee, a column, a country."""
+    said = {singular(word) for word in found[:-1]}
+    personal = any(word in _NAMES_OF or means_person(word) for word in found[:-1])
+    return bool(said & (_THINGS | _REFERENCES)) and not personal
+
+
+def names_a_person_elsewhere(name: str) -> bool:
+    """Whether a text column is called like a person's number in another system: `payer_id`."""
+    found = words(name)
+    return len(found) > 1 and found[-1] in {"id", "uid", "uuid"} and bool(set(found) & _ELSEWHERE)
 
 
 def means_staff(found: tuple[str, ...]) -> bool:
@@ -180,6 +203,12 @@ _EXACT: tuple[tuple[frozenset[str], str, float], ...] = tuple(
         ("session token", "user.authorization.credentials", 0.9),
         ("reset token", "user.authorization.credentials", 0.9),
         ("token", "user.authorization.credentials", 0.7),
+        ("session id", "user.device.cookie_id", 0.8),
+        ("private key", "user.authorization.credentials", 0.8),
+        ("public key", "user.authorization.credentials", 0.7),
+        ("api key", "user.authorization.credentials", 0.8),
+        ("auth key", "user.authorization.credentials", 0.8),
+        ("secret", "user.authorization.credentials", 0.75),
         ("birth place", "user.demographic", 0.9),
         ("birth", "user.demographic.date_of_birth", 0.9),
         ("gender", "user.demographic.gender", 0.9),
@@ -235,7 +264,11 @@ _EXACT: tuple[tuple[frozenset[str], str, float], ...] = tuple(
         ("job title", "user.job_title", 0.8),
         ("occupation", "user.job_title", 0.85),
         ("locale", "user.demographic.language", 0.75),
+        ("language", "user.demographic.language", 0.7),
+        ("languages", "user.demographic.language", 0.7),
         ("timezone", "user.location.imprecise", 0.7),
+        ("time zone", "user.location.imprecise", 0.7),
+        ("courtesy", "user.demographic.gender", 0.8),
         ("country", "user.contact.address.country", 0.75),
         ("bill to", "user.contact.address", 0.75),
         ("ship to", "user.contact.address", 0.75),
@@ -246,7 +279,14 @@ _PROSE = worded(
     " inscription instruction instructions message messages note notes question reason remark"
     " remarks review text"
 )
-_OBJECTS = worded("template subject type count verified confirmed sent opt enabled status")
+_OBJECTS = worded("template subject type count verified confirmed sent opt enabled status response")
+_THINGS = worded("action column event fee field function job key method queue scope table")
+_ELSEWHERE = worded(
+    "account buyer client contact customer device external login member payer person profile"
+    " subscriber user visitor webauthn"
+)
+_ABOUT_IT = worded("type format kind status version size width height template count")
+"""Last words that turn a text's name into a remark on it: `content_type`, `message_status`."""
 _PEOPLES_ROLES = worded("recipient addressee cardholder holder signatory payer")
 
 
@@ -264,13 +304,15 @@ def hint(name: str) -> Hint | None:
     """What a column's name suggests; None where it suggests nothing about a person."""
     found = vocabulary(name)
     there = set(found)
-    if "name" in there or there & _PEOPLES_ROLES:
+    if not found:
+        return None
+    if "name" in there or found[-1] in _PEOPLES_ROLES:
         return _name_hint(found)
     for wanted, category, sure in _EXACT:
         if wanted <= there:
             told = not there & _OBJECTS and (found[-1] not in {"id", "count"} or "id" in wanted)
             return Hint(category, sure if told else sure / 2, f"name.{'_'.join(sorted(wanted))}")
-    if there & _PROSE:
+    if there & _PROSE and found[-1] not in _ABOUT_IT:
         return Hint("user.content", 0.6, "name.prose", free_text=True)
     return None
 
