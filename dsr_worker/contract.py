@@ -6,7 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
-`Affected`. Everything is a stream: a connector holds no result in memory that grows with the data.
+`Affected`, `Proposes`. Everything is a stream: a connector holds no result in memory that grows
+with the data.
 
 Errors state their consequence::
 
@@ -118,6 +119,7 @@ class Field:
     third_party: bool = False  # about other people: withheld from an access package
     free_text: bool = False  # may mention other people: scanned by `Mentions`
     null_values: frozenset[str] = frozenset()  # texts that name nobody here, such as a guest's "0"
+    review: bool = False  # proposed, and nobody has looked yet: nothing may be erased by this map
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class Collection:
     legal_basis: str = ""
     recipients: tuple[str, ...] = ()  # Art. 15(1)(c) GDPR
     origin: str = ""  # Art. 15(1)(g) GDPR: where the data came from
+    review: bool = False  # whose rows these are was proposed, and nobody has looked yet
     source: Mapping[str, Any] = field(
         default_factory=dict
     )  # the connector's own part: table, layout …
@@ -186,6 +189,19 @@ class System:
     collections: Mapping[str, Collection]
     parallel: int = 2  # batches at once: as many slots
     calls_per_minute: int | None = None  # the rate budget that all workers share
+    left_out: Mapping[str, str] = field(default_factory=dict)  # place in the store -> why unmapped
+
+    @property
+    def unreviewed(self) -> tuple[str, ...]:
+        """Where `review` stands, as `collection` or `collection.field`, in the map's order."""
+        return tuple(
+            place
+            for name, collection in self.collections.items()
+            for place in (
+                *((name,) if collection.review else ()),
+                *(f"{name}.{f.name}" for f in collection.fields.values() if f.review),
+            )
+        )
 
     @property
     def owner_kinds(self) -> frozenset[str]:
@@ -521,6 +537,52 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason for a proposal: a code, and of how many sampled values how many bore it out.
+
+    Never a value: codes and counts alone.
+    """
+
+    code: str
+    matched: int = 0
+    of: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.matched}/{self.of}" if self.of else self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Why something was proposed, and how sure that is, from 0 to 1."""
+
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A place of the store that is not proposed for the map, and why (a code)."""
+
+    place: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A data map as a connector would write it, for people to review.
+
+    `collections` carry `review` marks wherever the connector is unsure. `grounds` are by collection
+    and field; the collection's own is by the field "". `drift` says where the map that the
+    connector was made with no longer fits the store; an error there fails a check.
+    """
+
+    collections: Mapping[str, Collection]
+    grounds: Mapping[tuple[str, str], Ground]
+    left_out: tuple[LeftOut, ...] = ()
+    drift: tuple[Finding, ...] = ()
+
+
 # ---- what the core hands in
 
 
@@ -724,6 +786,20 @@ class Affected(Protocol):
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """Everyone whose data lay in the leaked scopes. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """Reads what its system holds and proposes the map of it."""
+
+    def propose(self) -> Proposal:
+        """The map as the store suggests it, and where the present map does not fit. Reads only.
+
+        Samples are bounded in rows and time. No value of the data leaves this call: neither in the
+        proposal, nor in an error, a log line or a statement's text. The map that the connector was
+        made with may be empty.
+        """
         ...
 
 

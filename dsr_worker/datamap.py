@@ -68,6 +68,7 @@ class FieldFile(Strict):
     third_party: bool = False
     free_text: bool = False
     null_values: list[str] = Field(default_factory=list)
+    review: bool = False
 
 
 class TakenFile(Strict):
@@ -109,6 +110,7 @@ class CollectionFile(Strict):
     legal_basis: str = ""
     recipients: tuple[str, ...] = ()
     origin: str = ""
+    review: bool = False
 
 
 class SystemFile(Strict):
@@ -118,7 +120,14 @@ class SystemFile(Strict):
     connector: Name
     parallel: Annotated[int, Field(ge=1, le=64)] = 2
     config: dict[str, Any] = Field(default_factory=dict)
+    left_out: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
     collections: Annotated[dict[Name, CollectionFile], Field(min_length=1)]
+
+
+class DraftFile(SystemFile):
+    """A file that may have no collections yet: enough to ask its connector for a proposal."""
+
+    collections: dict[Name, CollectionFile] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,25 @@ def read_system(text: str, name: str = "map") -> MappedSystem:
     return _mapped(read(text, name))
 
 
+def load_draft(folder: Path, name: str) -> MappedSystem | None:
+    """Return the system called `name` in `folder`, mapped or not yet; None where none is called so.
+
+    Raises:
+        DocumentError: its file is no valid draft of a map. Faults of other files do not matter.
+
+    """
+    for file in sorted(folder.glob("*.yaml")):
+        try:
+            document = read_file(file)
+        except DocumentError:
+            if file.stem == name:
+                raise
+            continue
+        if document.data.get("system") == name:
+            return _mapped(document, DraftFile)
+    return None
+
+
 def parse_maps(text: str) -> Maps:
     """Return the maps whose `Maps.text` was frozen.
 
@@ -212,8 +240,8 @@ def _maps(systems: Mapping[str, MappedSystem]) -> Maps:
     return Maps(ordered, text, _sha256(text))
 
 
-def _mapped(document: Document) -> MappedSystem:
-    model = parse(document, SystemFile)
+def _mapped(document: Document, kind: type[SystemFile] = SystemFile) -> MappedSystem:
+    model = parse(document, kind)
     system = _system(model)
     faults = [document.fault(path, message) for path, message in faults_of(system)]
     faults += [document.fault(path, message) for path, message in _inline_secrets(document.data)]
@@ -234,7 +262,9 @@ def _sha256(text: str) -> str:
 
 def _system(model: SystemFile) -> contract.System:
     collections = {name: _collection(name, part) for name, part in model.collections.items()}
-    return contract.System(model.system, model.connector, collections, model.parallel)
+    return contract.System(
+        model.system, model.connector, collections, model.parallel, left_out=model.left_out
+    )
 
 
 def _collection(name: str, part: CollectionFile) -> contract.Collection:
@@ -256,6 +286,7 @@ def _collection(name: str, part: CollectionFile) -> contract.Collection:
         legal_basis=part.legal_basis,
         recipients=part.recipients,
         origin=part.origin,
+        review=part.review,
         source=part.source,
     )
 
@@ -263,7 +294,9 @@ def _collection(name: str, part: CollectionFile) -> contract.Collection:
 def _field(name: str, part: FieldFile) -> contract.Field:
     mask = None if part.mask is None else contract.Mask(part.mask.kind, part.mask.constant)
     nulls = frozenset(part.null_values)
-    return contract.Field(name, part.category, mask, part.third_party, part.free_text, nulls)
+    return contract.Field(
+        name, part.category, mask, part.third_party, part.free_text, nulls, part.review
+    )
 
 
 # ---- secrets by reference

@@ -21,6 +21,7 @@ from connectors.postgres import (
     checking,
     erasing,
     finding,
+    proposing,
     resolving,
     sweeping,
 )
@@ -39,6 +40,7 @@ from dsr_worker.contract import (
     LeakScope,
     Link,
     Mention,
+    Proposal,
     Receipt,
     Record,
     Subject,
@@ -86,6 +88,12 @@ class Postgres:
         """Reachability, names, keys, grants, indexes, cascades and masks. Changes nothing."""
         yield from checking.findings(
             self.system, self._server, self._replica, self._limits(self.config.read_timeout_s)
+        )
+
+    def propose(self) -> Proposal:
+        """The map that catalogue and samples suggest, and where the present one has grown old."""
+        return proposing.propose(
+            self.system, self._server, self._limits(self.config.read_timeout_s)
         )
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:

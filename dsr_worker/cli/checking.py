@@ -145,5 +145,8 @@ def _system(files: Files, registry: Registry, name: str, mapped: MappedSystem) -
             message = f"its check failed ({type(error).__name__})"
         yield _Line(name, "error", mapped.connector, message)
         return
+    for marked in mapped.system.unreviewed:
+        message = "is marked `review`: nothing is erased by this map"
+        yield _Line(name, "warning", marked, message, "look at it, then take the mark out")
     for found in findings or [Finding(Severity.OK, name, "answers")]:
         yield _Line(name, found.severity.value, found.subject, found.message, found.remedy)

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg2.errors
 
-from dsr_worker.contract import DecisionTable, LeaseLost, Receipt, Subject, System, Transient
+from dsr_worker.contract import (
+    DecisionTable,
+    LeaseLost,
+    NeedsHuman,
+    Receipt,
+    Subject,
+    System,
+    Transient,
+)
 from dsr_worker.domain.decision import Decisions
 from dsr_worker.domain.identity import canonical_stored
 from dsr_worker.engine.crash import crash_point
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 65_536
 LEAST_LEASE_S = 5.0  # no effect begins with less lease left than this
+MAP_UNREVIEWED = "map_unreviewed"  # the data map carries `review`: nothing is erased by it
 _RATE_GRANT = 20  # calls taken from the shared budget at a time
 
 
@@ -190,8 +199,9 @@ class BatchContext:
 
     @contextmanager
     def guard(self) -> Iterator[BatchGuard]:
-        """Hold the system's lock for the committing call."""
+        """Hold the system's lock for the committing call. NeedsHuman under an unreviewed map."""
         self.check()
+        refuse_unreviewed(self.system)
         with self.bench.ledger.transaction() as cursor:
             self._keep_holds_out(cursor)
             yield BatchGuard(self, cursor, self.tables(cursor))
@@ -231,6 +241,12 @@ class BatchContext:
     def canonical(self, kind: str, value: str) -> str | None:
         """The one canonicaliser."""
         return canonical_stored(kind, value)
+
+
+def refuse_unreviewed(system: System) -> None:
+    """Raise NeedsHuman where a system's map carries `review`: it was proposed, nobody looked."""
+    if system.unreviewed:
+        raise NeedsHuman(MAP_UNREVIEWED, {"system": system.name, "marks": len(system.unreviewed)})
 
 
 class BatchGuard:

@@ -49,6 +49,11 @@ class Frozen:
         """The systems as the contract knows them."""
         return {name: mapped.system for name, mapped in self.mapped.items()}
 
+    @property
+    def unreviewed(self) -> list[str]:
+        """Where the map still carries `review`, as `system.collection` or `….field`."""
+        return [f"{n}.{place}" for n, s in sorted(self.systems.items()) for place in s.unreviewed]
+
 
 class Materials:
     """Frozen sets and connectors of this process, made when first needed."""

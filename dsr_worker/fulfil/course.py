@@ -75,6 +75,8 @@ class CaseCourse:
         """The move by which a verified case begins to be resolved."""
         how = {k: v for k, v in changes.items() if k == "verified_how"}  # the answer tells it
         frozen = self._materials.frozen(job.frozen)
+        if planning.unreviewed(job, frozen):
+            return planning.stopped(job, events, facts=how, **changes)
         first = next(iter(self._rounds(frozen, frozenset(kinds))), ())
         number = job.round + 1
         if not first:
@@ -91,6 +93,16 @@ class CaseCourse:
             events=tuple(events),
             **changes,
         )
+
+    def resolved_anew(self, cursor: Cursor, job: Job, event: Event) -> Move | list[str]:
+        """The move of a case that waited for a review, by today's map; else what is unreviewed."""
+        frozen_id = self._materials.freeze(job.law, job.now)
+        if marks := self._materials.frozen(frozen_id).unreviewed:
+            return marks
+        today = job._replace(frozen=frozen_id)
+        verified = {i.kind for i in _identities(cursor, [job])[job.id] if i.standing == "verified"}
+        move = self.resolving(cursor, today, verified, (event,), approved_by=None)
+        return replace(move, job=job, frozen=frozen_id)
 
     # ---- verification
 

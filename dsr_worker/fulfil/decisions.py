@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dsr_worker.domain.request import State
+from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
@@ -39,8 +40,10 @@ _PEOPLES = frozenset({"access", "erasure"})
 """Kinds of job that are a person's request; any job's stopped steps may be retried."""
 _RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
 """Stops of a whole case after its approval, from which a person lets it go on."""
-_NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED})
+_NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED, MAP_UNREVIEWED})
 """Stops of a promise that could not be started."""
+_UNREVIEWED = ("erasure", MAP_UNREVIEWED)
+_SHOWN_MARKS = 5
 
 EXTENSION_REASONS = ("complex", "many_requests")
 """Why the time to answer may be extended: the complexity and number of the requests (Art. 12(3)
@@ -219,7 +222,8 @@ class Decisions:
         An erasure that waited in vain for the person's access case goes on without it; one whose
         rows were found again is located and carried out once more. A promise that met more rows
         than were promised is located again, and goes on once a fresh erasure has taken the others;
-        one that could not be started comes due again, as a job of its own.
+        one that could not be started comes due again, as a job of its own. An erasure that stopped
+        at an unreviewed map is resolved anew, by today's.
         """
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "retry")
@@ -231,6 +235,11 @@ class Decisions:
                     cursor,
                     self._planner.approved(job, plan, (event,), frozen=job.frozen, facts=facts),
                 )
+            if job.state == State.NEEDS_HUMAN and (job.kind, job.phase) == _UNREVIEWED:
+                move = self._course.resolved_anew(cursor, job, event)
+                if isinstance(move, list):
+                    raise DecisionRefused(_still_marked(move))
+                return self._change(cursor, move)
             if job.state == State.NEEDS_HUMAN and job.phase in _NOT_STARTED:
                 return self._change(cursor, _given_back(cursor, job, event))
             systems = cases.retry(cursor, job.id)
@@ -368,3 +377,10 @@ def _require(job: Job, *states: State) -> None:
         wanted = " or ".join(s.value for s in states)
         message = f"{job.ref} is {job.state}; this is possible while it is {wanted}"
         raise DecisionRefused(message)
+
+
+def _still_marked(marks: list[str]) -> str:
+    """Which marks stand: names of the map, never values."""
+    shown = ", ".join(marks[:_SHOWN_MARKS])
+    more = f" and {len(marks) - _SHOWN_MARKS} more" if len(marks) > _SHOWN_MARKS else ""
+    return f"the data map is marked `review` at {shown}{more}: look at these, take the marks out"

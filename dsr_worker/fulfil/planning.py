@@ -19,6 +19,7 @@ from dsr_worker.domain.decision import canonical_json
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import not_applicable, reached
+from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
@@ -66,6 +67,8 @@ class Planner:
         events = [Event("resolved", {"identity_kinds": kinds_found, "systems": systems})]
         if contested:
             events.append(Event("contested", {"identity_kinds": dict.fromkeys(contested, 1)}))
+        if unreviewed(job, frozen):
+            return stopped(job)
         if job.kind == "access" and self._is_automatic(job) and not contested:
             unread = _places_of_free_text(frozen, systems)
             plan = {**sketch, "outcomes": [], "cutoffs": {}, "free_texts": unread}
@@ -206,6 +209,8 @@ class Planner:
         plan = job.plan or {}
         frozen_id = self._materials.freeze(job.law, job.now)
         frozen = self._materials.frozen(frozen_id)
+        if unreviewed(job, frozen):
+            return stopped(job)
         sketch = {k: plan[k] for k in ("identities", "systems", "not_applicable", "contested")} | {
             "versions": dict(frozen.versions),
             "decided_at": frozen.decided_at.isoformat(),
@@ -224,6 +229,18 @@ class Planner:
             steps=tuple(NewStep("plan", n, round=job.round + 1) for n in sketch["systems"]),
             events=(event,),
         )
+
+
+def unreviewed(job: Job, frozen: Frozen) -> bool:
+    """Whether a case would erase by a map that nobody has reviewed. Reading goes on under one."""
+    return job.kind == "erasure" and bool(frozen.unreviewed)
+
+
+def stopped(job: Job, events: Sequence[Event] = (), **changes: Any) -> Move:
+    """The move by which such a case waits for the review; `dsr retry` resolves it anew."""
+    event = Event("needs_human", {"code": MAP_UNREVIEWED})
+    state, events = State.NEEDS_HUMAN, (*events, event)
+    return Move(job, state=state, phase=MAP_UNREVIEWED, events=events, **changes)
 
 
 def free_texts(

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dsr_worker.domain.request import State
+from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
@@ -88,6 +89,9 @@ class Promises:
         job = jobs.lock(cursor, [inserted.id])[inserted.id]
         if promise.system not in self._materials.frozen(frozen_id).systems:
             self._ask(cursor, job, promise, SYSTEM_UNMAPPED)
+            return
+        if self._materials.frozen(frozen_id).systems[promise.system].unreviewed:
+            self._ask(cursor, job, promise, MAP_UNREVIEWED)
             return
         try:
             promised = self._opened(promise)

@@ -23,7 +23,7 @@ from dsr_worker.contract import (
 from dsr_worker.domain.decision import Decisions, Ends
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.engine.batch import Batch, Member, work_off
-from dsr_worker.engine.context import BatchContext
+from dsr_worker.engine.context import BatchContext, refuse_unreviewed
 from dsr_worker.ledger.rows import Event, ReceiptRow, StepResult
 from dsr_worker.sweep import proposal, scope
 from dsr_worker.sweep.counts import CHANGES, Counts, Intended, first_rows, intended
@@ -62,6 +62,7 @@ class _Sweep:
     def connector(self) -> Sweeps:
         if not isinstance(self.batch.connector, Sweeps):
             raise NeedsHuman("cannot_sweep", {"system": self.system})
+        refuse_unreviewed(self.ctx.system)
         return self.batch.connector
 
     def counted(self, ctx: BatchContext) -> Counts:

@@ -61,6 +61,7 @@ WRONG_NAMES = [
     ((*HOLD, "--review", "2020-06-30", "--dataset", "crm"), "the review lies in the past"),
     ((*HOLD, "--identity", "costumer_number=1"), "did you mean customer_number"),
     (("check", "--system", "crn"), "did you mean crm"),
+    (("connectors", "propose", "crn"), "did you mean crm"),
     (("sweep", "plan", "trail"), "did you mean trial"),
     (("standing", "approve", "trail", "--rows", "1", "--share", "0.1"), "did you mean trial"),
     (("init", "--policy", "de-shap"), "did you mean de-shop"),
@@ -216,6 +217,7 @@ def test_keys_are_printable_text(desk: Desk, key: str, tmp_path: Path) -> None:
 
 WALK = {
     "up": (("--workers", "0"), 2),
+    "connectors propose": (("crn",), 2),
     "down": (("--what",), 2),
     "health": (("extra",), 2),
     "migrate": (("extra",), 2),
