@@ -6,7 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
-`Affected`. Everything is a stream: a connector holds no result in memory that grows with the data.
+`Affected`, `Grants`. Everything is a stream: a connector holds no result in memory that grows with
+the data.
 
 Errors state their consequence::
 
@@ -521,6 +522,18 @@ class Finding:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An account with no more rights than its purpose needs, as statements for an administrator.
+
+    Running them again changes nothing. They set no password.
+    """
+
+    name: str
+    purpose: str
+    statements: tuple[str, ...]
+
+
 # ---- what the core hands in
 
 
@@ -720,6 +733,15 @@ class Affected(Protocol):
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """Everyone whose data lay in the leaked scopes. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Grants(Protocol):
+    """Knows which rights it needs in its system."""
+
+    def grants(self) -> Iterable[Role]:
+        """The least privileged roles that serve the data map. Changes nothing."""
         ...
 
 
