@@ -22,6 +22,7 @@ _COMMANDS = {
     "clock": "running",
     "init": "starting",
     "check": "checking",
+    "connectors": "connectors",
     "actor": "people",
     "keys": "people",
     "submit": "submitting",
