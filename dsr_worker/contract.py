@@ -6,8 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
-`Affected`, `Proposes`. Everything is a stream: a connector holds no result in memory that grows
-with the data.
+`Affected`, `Grants`, `Proposes`. Everything is a stream: a connector holds no result in memory that
+grows with the data.
 
 Errors state their consequence::
 
@@ -583,6 +583,18 @@ class Proposal:
     drift: tuple[Finding, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An account with no more rights than its purpose needs, as statements for an administrator.
+
+    Running them again changes nothing. They set no password.
+    """
+
+    name: str
+    purpose: str
+    statements: tuple[str, ...]
+
+
 # ---- what the core hands in
 
 
@@ -800,6 +812,15 @@ class Proposes(Protocol):
         proposal, nor in an error, a log line or a statement's text. The map that the connector was
         made with may be empty.
         """
+        ...
+
+
+@runtime_checkable
+class Grants(Protocol):
+    """Knows which rights it needs in its system."""
+
+    def grants(self) -> Iterable[Role]:
+        """The least privileged roles that serve the data map. Changes nothing."""
         ...
 
 

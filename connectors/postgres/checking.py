@@ -8,26 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from psycopg2.sql import SQL, Literal
+from psycopg2.sql import SQL
 
-from connectors.postgres import catalogue
-from connectors.postgres.catalogue import (
-    ASCII_LOWER,
-    ASCII_UPPER,
-    INSTANTS,
-    TEXTS,
-    WHOLE_NUMBERS,
-    Catalogue,
-    Place,
-    Reference,
-    Table,
+from connectors.postgres import (
+    catalogue,
+    ddl,
+    deriving,
+    explaining,
+    indexing,
+    orphans,
+    privileges,
 )
-from connectors.postgres.session import Limits, Server, Session
+from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Reference, Table
+from connectors.postgres.granting import needs
+from connectors.postgres.reaching import Servers, encryption, replica_findings
+from connectors.postgres.session import Limits, Session
 from dsr_worker.contract import (
     Configuration,
     ConnectorError,
     Finding,
-    Form,
     Mask,
     MaskKind,
     Severity,
@@ -38,50 +37,101 @@ _PSEUDONYM_LENGTH = len("erased-") + 16
 _TOMBSTONE_LENGTH = _PSEUDONYM_LENGTH + len("@erased.invalid")
 
 
-def findings(
-    system: System, server: Server, replica: Server | None, limits: Limits
-) -> Iterator[Finding]:
-    """Every finding; the first error of reachability or names ends the list."""
+def findings(system: System, servers: Servers, limits: Limits) -> Iterator[Finding]:
+    """Every finding; an error of reachability or names ends the list."""
     try:
-        with server.transaction(limits) as session:
-            if not session.rows(SQL("SELECT has_database_privilege(current_database(), 'TEMP')"))[
-                0
-            ][0]:
-                yield _error(
-                    system.name, "the role may not make temporary tables", "GRANT TEMPORARY"
-                )
+        with servers.primary.transaction(limits) as session:
+            yield from encryption(session.connection, system.name, "dsn")
+            if not _may_make_tables(session):
+                yield _no_tables(session, system)
                 return
             tables = catalogue.read(session, system)
             yield _ok(system.name, "reachable, and every table is there")
+            misnamed = list(_misnamed(tables))
+            yield from misnamed
+            if misnamed:
+                return
             for table in tables.tables.values():
-                yield from _table(session, tables, table)
-        if replica is not None:
-            yield from _replica(system, replica, limits)
+                yield from _table(tables, table)
+            yield from deriving.findings(session, tables)
+            yield from orphans.findings(session, tables)
+            yield from _performance(session, tables)
+            yield from _rights(session, tables, changing=True)
+        yield from _reader(system, servers, limits)
+        yield from replica_findings(servers, limits)
     except ConnectorError as error:
         remedy = "correct the data map, the grants or the DSN"
         yield _error(system.name, str(error), remedy)
 
 
-def _table(session: Session, tables: Catalogue, table: Table) -> Iterator[Finding]:
-    try:
-        _names(table)
-        if (parent := table.collection.parent) is not None:
-            above = tables.table(parent.collection)
-            for ours, theirs in parent.on.items():
-                table.place(ours), above.place(theirs)
-    except Configuration as error:
-        yield _error(table.collection.name, str(error), "correct the name in the data map")
-        return
+def _may_make_tables(session: Session) -> bool:
+    query = SQL("SELECT has_database_privilege(current_database(), 'TEMP')")
+    return bool(session.rows(query)[0][0])
+
+
+def _no_tables(session: Session, system: System) -> Finding:
+    ((database, role),) = session.rows(SQL("SELECT current_database()::text, current_user::text"))
+    return _error(
+        system.name,
+        "the role may not make temporary tables",
+        f"GRANT TEMPORARY ON DATABASE {ddl.quoted(database)} TO {ddl.quoted(role)};",
+    )
+
+
+def _misnamed(tables: Catalogue) -> Iterator[Finding]:
+    """Names of the map that the server does not know: with them nothing else can be told."""
+    for table in tables.tables.values():
+        try:
+            _names(table)
+            if (parent := table.collection.parent) is not None:
+                above = tables.table(parent.collection)
+                for ours, theirs in parent.on.items():
+                    table.place(ours), above.place(theirs)
+        except Configuration as error:
+            name = table.collection.name
+            yield _error(name, str(error), "correct the name in the data map")
+
+
+def _table(tables: Catalogue, table: Table) -> Iterator[Finding]:
     yield from _keys(table)
-    yield from _grants(session, table)
     yield from _parents(tables, table)
-    yield from _forms(table)
     yield from _clocks(table)
     for field in table.collection.fields.values():
         if field.mask is not None:
             yield from _mask(table, field.name, field.mask)
     for reference in tables.pointing_at(table):
         yield from _reference(tables, table, reference)
+
+
+def _performance(session: Session, tables: Catalogue) -> Iterator[Finding]:
+    yield from indexing.findings(session, tables, indexing.sizes(session))
+
+
+def _rights(session: Session, tables: Catalogue, *, changing: bool) -> Iterator[Finding]:
+    """Too few rights, too many, and, where the rights suffice, how the statements would run."""
+    wanted = needs(session, tables, changing=changing)
+    lacking = list(privileges.too_few(session, wanted))
+    yield from lacking
+    yield from privileges.too_many(session, tables.system.name, wanted)
+    if lacking:
+        message = "how the server would carry out the statements is told once the role may run them"
+        yield _ok(tables.system.name, message)
+        return
+    rows = indexing.sizes(session)
+    yield from explaining.findings(session.connection, tables, rows, changing=changing)
+
+
+def _reader(system: System, servers: Servers, limits: Limits) -> Iterator[Finding]:
+    """The lesser role by which is read: the same table by table, and it may change nothing."""
+    if servers.reader is None:
+        return
+    with servers.reader.transaction(limits) as session:
+        yield from encryption(session.connection, system.name, "reader_dsn")
+        if not _may_make_tables(session):
+            yield _no_tables(session, system)
+            return
+        tables = catalogue.read(session, system)
+        yield from _rights(session, tables, changing=False)
 
 
 def _names(table: Table) -> None:
@@ -108,38 +158,15 @@ def _keys(table: Table) -> Iterator[Finding]:
         yield _error(
             name,
             "the key is not unique",
-            f"map the primary key, or: CREATE UNIQUE INDEX ON {_on(table, key)};",
+            "map the primary key, or: CREATE UNIQUE INDEX ON"
+            f" {ddl.relation(table.schema, table.name)} ({ddl.listed(key)});",
         )
-
-
-def _grants(session: Session, table: Table) -> Iterator[Finding]:
-    query = SQL("SELECT has_table_privilege({}, {})")
-    quoted = Literal(f'"{table.schema}"."{table.name}"')
-    for privilege, severity in (
-        ("SELECT", Severity.ERROR),
-        ("DELETE", Severity.WARNING),
-        ("UPDATE", Severity.WARNING),
-    ):
-        if not session.rows(query.format(quoted, Literal(privilege)))[0][0]:
-            yield Finding(
-                severity,
-                table.collection.name,
-                f"the role has no {privilege} on {table.schema}.{table.name}",
-                f"GRANT {privilege} ON {table.schema}.{table.name} TO the role",
-            )
 
 
 def _parents(tables: Catalogue, table: Table) -> Iterator[Finding]:
     parent = table.collection.parent
     if parent is None:
         return
-    if not table.indexed(tuple(parent.on)):
-        yield _warning(
-            table.collection.name,
-            "no index on the columns that refer to the parent: every batch reads the whole table,"
-            " and erasing parents reads it once per row",
-            f"CREATE INDEX CONCURRENTLY ON {_on(table, tuple(parent.on))};",
-        )
     if not tables.table(parent.collection).unique(parent.on.values()):
         yield _error(
             table.collection.name,
@@ -147,57 +174,6 @@ def _parents(tables: Catalogue, table: Table) -> Iterator[Finding]:
             " several owners",
             "refer to a unique key of the parent",
         )
-
-
-def _forms(table: Table) -> Iterator[Finding]:
-    """Whether indexes serve the names: the folded value to find spellings, the value for them."""
-    for kind, taken in table.collection.takes.items():
-        place = table.place(taken.field)
-        direct = place.column.base in TEXTS | WHOLE_NUMBERS | {"uuid"} and not place.path
-        if direct and not table.indexed((taken.field,)):
-            yield _slow(table, f"no index to find {kind}", _on(table, (taken.field,)))
-        if not direct and not _expressed(table, place, Form.EXACT):
-            on = f"{_qualified(table)} ({_expression(place, Form.EXACT)})"
-            yield _slow(table, f"no index to find {kind}", on)
-        if taken.form is not Form.EXACT and not _expressed(table, place, taken.form):
-            on = f'{_qualified(table)} (({_expression(place, taken.form)}) COLLATE "C")'
-            yield _slow(table, f"no index to find {kind} in the form {taken.form}", on)
-
-
-def _slow(table: Table, message: str, on: str) -> Finding:
-    return _warning(
-        table.collection.name,
-        f"{message}: every batch reads the whole table",
-        f"CREATE INDEX CONCURRENTLY ON {on};",
-    )
-
-
-def _expressed(table: Table, place: Place, form: Form) -> bool:
-    """Whether some index is on the expression that our statements compare, as far as is seen."""
-    signs = {
-        Form.EXACT: "->>" if place.path else "::text",
-        Form.ASCII_CASE: "translate(",
-        Form.DIGITS: "regexp_replace(",
-    }
-    wanted = [signs[form], place.column.name, *place.path]
-    return any(all(sign in i.expressions for sign in wanted) for i in table.indexes)
-
-
-def _expression(place: Place, form: Form) -> str:
-    """The expression that our statements compare, as DDL."""
-    value = f'"{place.column.name}"'
-    for step in place.path[:-1]:
-        value = f"{value} -> {_quoted(step)}"
-    value = f"({value} ->> {_quoted(place.path[-1])})" if place.path else f"{value}::text"
-    if form is Form.ASCII_CASE:
-        return f"translate({value}, '{ASCII_UPPER}', '{ASCII_LOWER}')"
-    if form is Form.DIGITS:
-        return f"regexp_replace({value}, '[^0-9]', '', 'g')"
-    return value if place.path else f'({value}) COLLATE "C"'
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _clocks(table: Table) -> Iterator[Finding]:
@@ -208,12 +184,6 @@ def _clocks(table: Table) -> Iterator[Finding]:
                 table.collection.name,
                 f"the clock {event} is no date or timestamp column",
                 "map a column of type date, timestamp or timestamptz",
-            )
-        elif not table.indexed((name,)):
-            yield _warning(
-                table.collection.name,
-                f"no index on the clock {event}: every part of a sweep reads the whole table",
-                f"CREATE INDEX CONCURRENTLY ON {_on(table, (name,))};",
             )
 
 
@@ -260,26 +230,6 @@ def _reference(tables: Catalogue, table: Table, reference: Reference) -> Iterato
             f"rows that {source} refers to cannot be erased ({reference.name})",
             f"map {source}",
         )
-
-
-def _replica(system: System, replica: Server, limits: Limits) -> Iterator[Finding]:
-    with replica.transaction(limits, fresh=True) as session:
-        if session.rows(SQL("SELECT pg_is_in_recovery()"))[0][0]:
-            yield _warning(
-                system.name,
-                "replica_dsn is a hot standby, which has no temporary tables: verification reads by"
-                " a fresh connection to the primary instead",
-                "name a logical replica, or leave replica_dsn out",
-            )
-
-
-def _qualified(table: Table) -> str:
-    return f'"{table.schema}"."{table.name}"'
-
-
-def _on(table: Table, columns: tuple[str, ...]) -> str:
-    quoted = ", ".join(f'"{c}"' for c in columns)
-    return f"{_qualified(table)} ({quoted})"
 
 
 def _ok(subject: str, message: str) -> Finding:

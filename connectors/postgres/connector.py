@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
-from psycopg2.sql import SQL
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connectors.postgres import (
@@ -21,6 +20,8 @@ from connectors.postgres import (
     checking,
     erasing,
     finding,
+    granting,
+    orphans,
     proposing,
     resolving,
     sweeping,
@@ -29,6 +30,7 @@ from connectors.postgres.catalogue import Catalogue
 from connectors.postgres.ownership import Ownership
 from connectors.postgres.pace import Pace
 from connectors.postgres.portions import portions
+from connectors.postgres.reaching import Servers
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import (
     AffectedPerson,
@@ -43,6 +45,7 @@ from dsr_worker.contract import (
     Proposal,
     Receipt,
     Record,
+    Role,
     Subject,
     SweepOrder,
     System,
@@ -53,12 +56,14 @@ _SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
 
 
 class PostgresConfig(BaseModel):
-    """How to reach the database. `replica_dsn` serves verification and needs temporary tables."""
+    """How to reach the database: to change it, and, where mapped, to read it by other ways."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dsn: SecretStr
+    reader_dsn: SecretStr | None = None
     replica_dsn: SecretStr | None = None
+    max_replica_lag_s: float = Field(default=10, ge=0)
     connect_timeout_s: int = Field(default=10, ge=2)
     read_timeout_s: float = Field(default=3600, gt=0)
     change_timeout_s: float = Field(default=300, gt=0)
@@ -75,20 +80,32 @@ class Postgres:
         self.system = system
         self.config = config
         self._server = Server(config.dsn.get_secret_value, keep=system.parallel)
-        replica = config.replica_dsn
-        self._replica = Server(replica.get_secret_value, keep=0) if replica else None
+        self._servers = Servers(
+            system.name,
+            self._server,
+            _optional(config.reader_dsn, keep=system.parallel),
+            _optional(config.replica_dsn, keep=0),
+            config.max_replica_lag_s,
+        )
         self._catalogue: Catalogue | None = None
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close idle connections. The connector stays usable."""
         self._server.close()
+        self._servers.reading.close()
 
     def check(self) -> Iterable[Finding]:
-        """Reachability, names, keys, grants, indexes, cascades and masks. Changes nothing."""
-        yield from checking.findings(
-            self.system, self._server, self._replica, self._limits(self.config.read_timeout_s)
-        )
+        """Reachability, names, keys, rights, indexes, cascades and masks. Changes nothing."""
+        limits = self._limits(self.config.read_timeout_s)
+        yield from checking.findings(self.system, self._servers, limits)
+
+    def grants(self) -> Iterable[Role]:
+        """A reader and an eraser that may do what the data map needs, and nothing else."""
+        limits = self._limits(self.config.read_timeout_s)
+        with self._server.transaction(limits) as session:
+            tables = catalogue.read(session, self.system)
+            yield from granting.roles(session, tables, limits)
 
     def propose(self) -> Proposal:
         """The map that catalogue and samples suggest, and where the present one has grown old."""
@@ -98,7 +115,7 @@ class Postgres:
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """Every owned row, without other people's fields; one snapshot over all collections."""
-        yield from self._owned(subjects, ctx, finding.records)
+        yield from self._owned(subjects, ctx, finding.records, copy=True)
 
     def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
         """The stored contacts of rows that match a claimed identity themselves."""
@@ -119,7 +136,10 @@ class Postgres:
     def recheck(
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
     ) -> Iterator[Key]:
-        """Which of `keys` are still there, and what else any identity finds, parents or no."""
+        """Which of `keys` are still there, and what else any identity finds, parents or no.
+
+        Rows outside the map that refer to what is gone stop for a human.
+        """
         with self._reading(second_path=True) as (session, tables):
             located = erasing.Erasure(session, tables, subjects, ctx)
             located.receive(keys)
@@ -128,6 +148,8 @@ class Postgres:
             own = Ownership(session, tables, subjects, ctx, beyond_parents=True)
             own.prepare()
             yield from finding.keys(own, except_in=located.rows_of)
+            yield from orphans.mapped_rows(own, located)
+            orphans.refuse_unmapped(session, tables, ctx)
 
     def erase(
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
@@ -207,32 +229,26 @@ class Postgres:
         subjects: Sequence[Subject],
         ctx: Context,
         read: Callable[[Ownership], Iterator[_Value]],
+        *,
+        copy: bool = False,
     ) -> Iterator[_Value]:
         ctx.check()
-        with self._reading(second_path=ctx.second_path) as (session, tables):
+        with self._reading(second_path=ctx.second_path, copy=copy) as (session, tables):
             own = Ownership(session, tables, subjects, ctx, beyond_parents=ctx.second_path)
             own.prepare()
             yield from read(own)
 
     @contextmanager
-    def _reading(self, *, second_path: bool) -> Iterator[tuple[Session, Catalogue]]:
+    def _reading(
+        self, *, second_path: bool, copy: bool = False
+    ) -> Iterator[tuple[Session, Catalogue]]:
         """One snapshot; the second path has its own connection and reads the catalogue anew."""
         limits = self._limits(self.config.read_timeout_s)
-        if not second_path:
-            with self._server.transaction(limits, snapshot=True) as session:
-                yield session, self._known(session)
-            return
-        with self._second().transaction(limits, snapshot=True, fresh=True) as session:
-            yield session, catalogue.read(session, self.system)
-
-    def _second(self) -> Server:
-        """The replica where it can hold temporary tables; a hot standby cannot."""
-        if self._replica is None:
-            return self._server
-        limits = self._limits(self.config.read_timeout_s)
-        with self._replica.transaction(limits, fresh=True) as session:
-            standby = session.rows(SQL("SELECT pg_is_in_recovery()"))[0][0]
-        return self._server if standby else self._replica
+        servers = self._servers
+        server = servers.copy(limits) if copy or second_path else servers.reading
+        with server.transaction(limits, snapshot=True, fresh=second_path) as session:
+            anew = second_path or server is servers.replica
+            yield session, catalogue.read(session, self.system) if anew else self._known(session)
 
     def _known(self, session: Session) -> Catalogue:
         with self._lock:
@@ -258,3 +274,7 @@ class Postgres:
             lock_s=lock_s or self.config.lock_timeout_s,
             idle_s=self.config.idle_timeout_s,
         )
+
+
+def _optional(dsn: SecretStr | None, *, keep: int) -> Server | None:
+    return Server(dsn.get_secret_value, keep=keep) if dsn else None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import Place, Table, fold
+from connectors.postgres.columns import named_columns
 from connectors.postgres.ownership import Ownership
 from connectors.postgres.session import line, sendable
 from dsr_worker.contract import ContactPoint, Form, Key, Mention, Record, Withheld
@@ -91,12 +92,13 @@ def mentions(own: Ownership) -> Iterator[Mention]:
 def _mentions(own: Ownership, table: Table, field: str) -> Iterator[Mention]:
     query = SQL(
         "SELECT DISTINCT json_build_array(m.s, {key})::text FROM"
-        " (SELECT t.*, {text} AS dsr_text FROM {table} t OFFSET 0) t"
+        " (SELECT {columns}, {text} AS dsr_text FROM {table} t OFFSET 0) t"
         " JOIN pg_temp.dsr_mention m ON CASE WHEN strpos(t.dsr_text, m.v) > 0"
         " THEN t.dsr_text ~ m.pattern ELSE false END"
         " WHERE NOT {owned}"
     ).format(
         key=table.key_json("t"),
+        columns=named_columns(own.catalogue, table, "t"),
         text=table.place(field).folded("t", Form.ASCII_CASE),
         table=table.sql,
         owned=own.owns(table, "t", SQL("m.s")),

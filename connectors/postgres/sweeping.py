@@ -17,6 +17,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, clock_range, goes, outcome_count
+from connectors.postgres.columns import named_columns
 from connectors.postgres.deciding import FALSE, TRUE, Rules, any_of, by_rule, clock, refers
 from connectors.postgres.session import Session
 from dsr_worker.contract import (
@@ -280,8 +281,9 @@ class Part:
             taken = SQL("EXISTS (SELECT FROM {} {} WHERE {} AND {})").format(
                 above.sql, Identifier(alias), refers(child, below, above, alias), chosen
             )
-            query = SQL("SELECT count(*) FROM (SELECT t.* FROM {} t WHERE {}) {} WHERE {}").format(
-                child.sql, left, Identifier(below), taken
+            columns = named_columns(self.catalogue, child, "t")
+            query = SQL("SELECT count(*) FROM (SELECT {} FROM {} t WHERE {}) {} WHERE {}").format(
+                columns, child.sql, left, Identifier(below), taken
             )
             rows = int(self.session.rows(query)[0][0])
             if rows:

@@ -5,8 +5,9 @@ Needs no ledger and no key: it runs in a review of the files as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import click
 
@@ -28,7 +29,7 @@ from dsr_worker.statutes import UnknownNameError, applicable
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """One finding, and where it was made."""
 
     where: str
@@ -51,10 +52,15 @@ def check_command(
     try:
         files = Files.load(settings.config_dir)
     except DocumentError as error:
-        lines = [_Line("files", "error", "", fault) for fault in error.faults]
+        lines = [Line("files", "error", "", fault) for fault in error.faults]
     else:
         registry = opening.registry or Registry()
         lines = list(_lines(files, registry, system))
+    ctx.exit(told(lines, as_json=as_json))
+
+
+def told(lines: Sequence[Line], *, strict: bool = False, as_json: bool) -> int:
+    """Show findings; the exit code that follows, with `strict` of warnings as well."""
     errors = sum(line.severity == Severity.ERROR for line in lines)
     warnings = sum(line.severity == Severity.WARNING for line in lines)
     data = {"errors": errors, "warnings": warnings, "findings": [asdict(line) for line in lines]}
@@ -64,14 +70,14 @@ def check_command(
     )
     summary = f"{errors} error(s), {warnings} warning(s)."
     show(data, [*shown, summary] if lines else [summary], as_json=as_json)
-    ctx.exit(faults.REFUSED if errors else faults.OK)
+    return faults.REFUSED if errors or (strict and warnings) else faults.OK
 
 
-def _said(line: _Line) -> str:
+def _said(line: Line) -> str:
     return f"{line.message}; {line.remedy}" if line.remedy else line.message
 
 
-def _lines(files: Files, registry: Registry, only: str | None) -> Iterator[_Line]:
+def _lines(files: Files, registry: Registry, only: str | None) -> Iterator[Line]:
     mapped = files.maps.systems
     if only is not None:
         place(files.maps.by_name, only, None)
@@ -81,10 +87,10 @@ def _lines(files: Files, registry: Registry, only: str | None) -> Iterator[_Line
         yield from _policies(files)
     yield from _texts(files, wanted)
     for name, one in sorted(wanted.items()):
-        yield from _system(files, registry, name, one)
+        yield from of_system(files.folder, registry, name, one)
 
 
-def _organisation(files: Files) -> Iterator[_Line]:
+def _organisation(files: Files) -> Iterator[Line]:
     """What loads and is nobody's yet: placeholders, and markets that no law pack covers."""
     document = read_file(files.folder / ORGANISATION)
     wrong = list(unfilled(document))
@@ -98,23 +104,23 @@ def _organisation(files: Files) -> Iterator[_Line]:
             message = f"{error}; `dsr statutes list` shows which countries have a law pack"
             wrong.append(document.fault(path, message))
     for fault in wrong:
-        yield _Line("files", "error", "", fault)
+        yield Line("files", "error", "", fault)
 
 
-def _policies(files: Files) -> Iterator[_Line]:
+def _policies(files: Files) -> Iterator[Line]:
     systems = [mapped.system for mapped in files.maps.systems.values()]
     for message in lint(files.policies, systems):
-        yield _Line("policies", "error", "", message)
+        yield Line("policies", "error", "", message)
     bound = {name for policy in files.policies.by_name.values() for name in policy.bound}
     for system in systems:
         for collection in system.collections.values():
             if collection.record_class is None or collection.record_class not in bound:
                 named = collection.record_class or "none"
                 message = f"no policy in force binds its class ({named}): it is never swept"
-                yield _Line("policies", "warning", f"{system.name}.{collection.name}", message)
+                yield Line("policies", "warning", f"{system.name}.{collection.name}", message)
 
 
-def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[_Line]:
+def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[Line]:
     own = files.organisation
     texts = Texts(own, files.policies, files.maps.by_name)
     country = own.establishment.country
@@ -131,22 +137,23 @@ def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[_Line]:
             if f"{subject} {missing.text}" not in seen:
                 seen.add(f"{subject} {missing.text}")
                 message = f"{missing.text} is not written ({missing.article})"
-                yield _Line("texts", "error", subject, message, "no access package can be made")
+                yield Line("texts", "error", subject, message, "no access package can be made")
 
 
-def _system(files: Files, registry: Registry, name: str, mapped: MappedSystem) -> Iterator[_Line]:
+def of_system(folder: Path, registry: Registry, name: str, mapped: MappedSystem) -> Iterator[Line]:
+    """What a system's own connector finds; `folder` is where references to files start."""
     try:
         config_class = registry.connector_class(mapped.connector).Config
-        config = connector_config(mapped, config_class, base=files.folder)
+        config = connector_config(mapped, config_class, base=folder)
         findings = list(registry.make(mapped.system, config).check())
     except Exception as error:  # noqa: BLE001 - an ill system is a line, the others are checked too
         code, message, _ = faults.described(error)
         if code == "unexpected":
             message = f"its check failed ({type(error).__name__})"
-        yield _Line(name, "error", mapped.connector, message)
+        yield Line(name, "error", mapped.connector, message)
         return
     for marked in mapped.system.unreviewed:
         message = "is marked `review`: nothing is erased by this map"
-        yield _Line(name, "warning", marked, message, "look at it, then take the mark out")
+        yield Line(name, "warning", marked, message, "look at it, then take the mark out")
     for found in findings or [Finding(Severity.OK, name, "answers")]:
-        yield _Line(name, found.severity.value, found.subject, found.message, found.remedy)
+        yield Line(name, found.severity.value, found.subject, found.message, found.remedy)

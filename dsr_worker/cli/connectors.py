@@ -13,6 +13,7 @@ import click
 
 from dsr_worker.cli import faults
 from dsr_worker.cli.answers import reachable
+from dsr_worker.cli.connector_checks import check_command, grants_command
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.faults import NOT_READY, Fault, usage
 from dsr_worker.cli.names import near
@@ -27,7 +28,11 @@ _NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group("connectors")
 def connectors_command() -> None:
-    """What a system holds, and what its map should say."""
+    """What a system holds, what its map should say, and which rights that takes."""
+
+
+connectors_command.add_command(check_command)
+connectors_command.add_command(grants_command)
 
 
 @connectors_command.command("propose")

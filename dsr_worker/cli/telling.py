@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import desk, faults, story
+from dsr_worker.cli import desk, faults, questions, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.engine.sealing import EVERY_S
@@ -159,6 +159,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
         outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
         answer = reports.answer(cursor, job.id)
+        stops = reports.stops(cursor, job.id)
     data = {
         "case": job.ref,
         "kind": job.kind,
@@ -176,6 +177,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
         "stuck": (),
+        "questions": questions.put(job.ref, stops) if open_now else [],
         "next": None,
     }
     if open_now:
@@ -188,6 +190,8 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
     if data["waits_for"]:
         yield f"waits for   {data['waits_for']}"
+    for question in data["questions"]:
+        yield f"question    {question['text']}"
     if data["next"]:
         yield f"next        {data['next']}"
     for clock in data["clocks"]:

@@ -5,6 +5,7 @@ In: a cursor or the ledger. Out: rows, read only. Identities are never opened he
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -79,6 +80,15 @@ class OpenJob(NamedTuple):
     now: datetime
 
 
+class Stop(NamedTuple):
+    """Where a job's work stopped for a person: a code, and what to look at (no values)."""
+
+    system: str
+    action: str
+    code: str
+    details: dict[str, Any]
+
+
 class StandingWarning(NamedTuple):
     """A warning that nobody has acknowledged."""
 
@@ -139,6 +149,19 @@ def open_jobs(cursor: Cursor, ref: str | None = None) -> list[OpenJob]:
         OpenJob(*row)._replace(
             stuck=tuple(row.stuck), waiting=tuple(row.waiting), working=tuple(row.working)
         )
+        for row in cursor.fetchall()
+    ]
+
+
+def stops(cursor: Cursor, job_id: int) -> list[Stop]:
+    """Where a job stands before a person, system by system."""
+    cursor.execute(
+        "SELECT DISTINCT system, action, code, details::text AS details FROM steps"
+        " WHERE job_id = %s AND state IN ('needs_human', 'failed') ORDER BY 1, 2, 3",
+        (job_id,),
+    )
+    return [
+        Stop(row.system, row.action, row.code, json.loads(row.details or "{}"))
         for row in cursor.fetchall()
     ]
 

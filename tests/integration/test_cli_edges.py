@@ -225,6 +225,8 @@ WALK = {
     "clock advance": (("8 years",), 2),
     "init": (("--policy", SECRET), 2),
     "check": (("--system", SECRET), 2),
+    "connectors check": ((SECRET,), 2),
+    "connectors grants": ((SECRET,), 2),
     "actor add": (("Not A Name",), 2),
     "actor list": (("extra",), 2),
     "actor retire": ((SECRET,), 4),

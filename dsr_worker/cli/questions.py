@@ -1,0 +1,49 @@
+"""What a person has to settle before a job goes on, as a question with its possible answers.
+
+In: where a job stopped, as codes, places and counts. Out: sentences. They name no value: who is
+meant is looked up where the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dsr_worker.ledger.reports import Stop
+
+_QUESTIONS: Mapping[str, str] = {
+    "several_people": (
+        "who is meant? A name of this request leads to more than one person in {places}. Compare"
+        " the rows there with what the requester can tell, then give a name that only the right"
+        " person has, such as their customer number: `dsr choose {case} customer_number=-` reads it"
+        " from stdin. If nobody can tell, `dsr refuse {case} --ground CODE`. Until then nothing is"
+        " handed out or erased, and the clocks go on."
+    ),
+    "too_many_identities": (
+        "is this one person? {system} gives more names for it than one person has. Look for a"
+        " shared phone or address in the mapped `yields`, correct data or map, then"
+        " `dsr retry {case}`."
+    ),
+    "unmapped_rows_left": (
+        "whose are these {rows} row(s)? In {places}, outside the data map, a column still holds the"
+        " key of what was erased. Erase them there and `dsr retry {case}`; then map the table, so"
+        " that the next case erases it by itself."
+    ),
+}
+
+
+def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
+    """A question for each stop that is one: its code, where it arose, a sentence with commands."""
+    return [_put(case, stop) for stop in stops if stop.code in _QUESTIONS]
+
+
+def _put(case: str, stop: Stop) -> dict[str, Any]:
+    places = stop.details.get("collections") or stop.details.get("places") or [stop.system]
+    text = _QUESTIONS[stop.code].format(
+        case=case,
+        system=stop.system,
+        places=", ".join(places),
+        rows=stop.details.get("rows", 0),
+    )
+    asked = {"system": stop.system, "action": stop.action, "code": stop.code, "places": places}
+    return {**asked, "text": text}
