@@ -39,6 +39,7 @@ from dsr_worker.contract import (
     Mention,
     Receipt,
     Record,
+    RecordBlock,
     Subject,
     SweepOrder,
     System,
@@ -89,6 +90,12 @@ class Postgres:
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """Every owned row, without other people's fields; one snapshot over all collections."""
         yield from self._owned(subjects, ctx, finding.records)
+
+    def find_blocks(
+        self, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Record | RecordBlock]:
+        """The same in blocks, as the server wrote the rows."""
+        yield from self._owned(subjects, ctx, finding.blocks)
 
     def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
         """The stored contacts of rows that match a claimed identity themselves."""
