@@ -69,7 +69,7 @@ def _records(own: Ownership, table: Table) -> Iterator[Record]:
 def _blocks(own: Ownership, table: Table) -> Iterator[RecordBlock]:
     others, name, key = _others(table), table.collection.name, table.collection.key
     alone = len(own.subjects) == 1
-    columns = [] if alone else [SQL("o.s")]
+    columns: list[Composable] = [] if alone else [SQL("o.s")]
     columns += [_present(table, others)] if others else []
     query = own.rows(table, SQL(", ").join([*columns, _body(table)]), shown=_shown(table))
     for parcel in own.session.parcels(query):

@@ -15,7 +15,7 @@ from io import BufferedWriter
 from threading import BoundedSemaphore
 from typing import BinaryIO
 
-from dsr_worker.contract import FindsBlocks, NeedsHuman, Record, RecordBlock
+from dsr_worker.contract import Connector, FindsBlocks, NeedsHuman, Record, RecordBlock
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.fulfil.texts import Texts
@@ -181,7 +181,7 @@ class Accessing:
 
 
 def _found(batch: Batch) -> Iterator[Record | RecordBlock]:
-    connector = batch.connector
+    connector: Connector = batch.connector
     if isinstance(connector, FindsBlocks):
         return connector.find_blocks(batch.subjects, batch.ctx)
     return connector.find(batch.subjects, batch.ctx)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import jinja2
@@ -98,7 +99,7 @@ def parse(bodies: Sequence[bytes]) -> list[dict[str, Any]]:
         content = _DECODER.decode((b"[" + b",\n".join(bodies) + b"]").decode())
     except ValueError:
         content = []
-    if len(content) != len(bodies) or not all(isinstance(row, dict) for row in content):
+    if len(content) != len(bodies) or set(map(type, content)) != {dict}:
         raise ValueError("not a JSON object") from None
     return cast("list[dict[str, Any]]", content)
 
@@ -116,17 +117,17 @@ def table_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Marku
     A page is escaped once as a whole: the borders of its cells are controls then, which no cell
     shows, and become elements afterwards.
     """
-    cells = [row.get(name) for row in rows for name in names]
-    kinds = set(map(type, cells))
-    if not cells or Markup in kinds:
+    cells = [_column(rows, name) for name in names]
+    kinds = [set(map(type, column)) for column in cells]
+    if not rows or not names or any(Markup in found for found in kinds):
         return _each_escaped(rows, names)
-    texts = cells
-    if kinds != {str}:
-        texts = [cell if isinstance(cell, str) else _text(cell) for cell in cells]
-    shown = _bordered(texts, len(names))
-    borders = len(texts) - 1
+    texts = [
+        column if found == {str} else [_text(cell) for cell in column]
+        for column, found in zip(cells, kinds, strict=True)
+    ]
+    shown, borders = _bordered(texts), len(rows) * len(names) - 1
     if _controls(shown) != borders:
-        shown = _bordered(list(map(_clean, texts)), len(names))
+        shown = _bordered([list(map(_clean, column)) for column in texts])
     body = str(escape(shown)).replace(_CELL, "</td><td>").replace(_ROW, "</td></tr>\n<tr><td>")
     return Markup(f"<tr><td>{body}</td></tr>\n")  # noqa: S704 - the whole was escaped above
 
@@ -139,9 +140,15 @@ def _each_escaped(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Ma
     return Markup("".join(lines))  # noqa: S704 - every cell was escaped above
 
 
-def _bordered(texts: Sequence[str], columns: int) -> str:
-    rows = zip(*[iter(texts)] * columns, strict=True)
-    return _ROW.join(map(_CELL.join, rows))
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), rows))
+    except KeyError:
+        return [row.get(name) for row in rows]
+
+
+def _bordered(columns: Sequence[Sequence[str]]) -> str:
+    return _ROW.join(map(_CELL.join, zip(*columns, strict=True)))
 
 
 def _controls(text: str) -> int:
@@ -159,10 +166,12 @@ def link(path: str, text: str) -> Markup:
 def _cell(value: Any) -> str:
     if isinstance(value, Markup):
         return str(value)
-    return str(escape(_clean(value if isinstance(value, str) else _text(value))))
+    return str(escape(_clean(_text(value))))
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):

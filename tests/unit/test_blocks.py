@@ -51,7 +51,16 @@ from dsr_worker.vault import CaseKey
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = CaseKey(b"k" * 32)
 MARA = Subject("a", (Identity("email", "mara@mail.example"),))
-TEXTS = OrganisationTexts(*["told"] * 7, storage={"order": "ten years"})  # type: ignore[misc]  # seven plain texts
+TEXTS = OrganisationTexts(
+    controller="Shop GmbH",
+    address="Beispielweg 1",
+    contact="privacy@shop.example",
+    rights="yours",
+    complaint="to the authority",
+    automated_decisions="none",
+    transfers="none",
+    storage={"order": "ten years"},
+)
 _OTHERS = "AC_RIGHTS_OF_OTHERS"
 HOSTILE = (
     "",
@@ -324,7 +333,7 @@ def test_one_collection_is_read_without_the_others(
 ) -> None:
     """After one full reading, and where too many runs were seen to remember them, the same."""
     rows = [(name, b'{"id":%d}' % n) for n, name in enumerate(["orders", "carts", "orders"] * 40)]
-    found = [*blocks(rows, 3), *singly(rows[:5])]
+    found: list[Record | RecordBlock] = [*blocks(rows, 3), *singly(rows[:5])]
     expected = [body for name, body in (*rows, *rows[:5]) if name == "orders"]
     for most_runs in (10_000, 3):
         monkeypatch.setattr(reading, "_MOST_RUNS", most_runs)
@@ -345,7 +354,7 @@ def test_a_blocks_bytes_are_opened_only_when_asked_for(store: LocalStore) -> Non
     """Counting reads heads; a block of several chunks is skipped, a kept one stays readable."""
     body = b'{"id":1,"name":"%s"}' % (b"z" * 300_000)
     found = spooled(store, [RecordBlock("a", "orders", ("id",), body, 1)] * 3)
-    kept = []
+    kept: list[SpooledBlock] = []
     for one in found.all():
         assert isinstance(one, SpooledBlock)
         assert (one.rows, one.size_bytes) == (1, len(body))
