@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _PARCEL_BYTES = 256 * 1024
-_PARCELS_AHEAD = 4
+_PARCELS_AHEAD = 2
 CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
