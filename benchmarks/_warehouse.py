@@ -16,7 +16,7 @@ CHILD_TABLES = 9
 DSN = "BENCH_WAREHOUSE_DSN"
 """The environment variable by which the map refers to the database."""
 
-_TEXTS = """
+TEXTS = """
     purpose: Trial.
     legal_basis: Contract.
     recipients: [nobody]
@@ -37,7 +37,7 @@ _CUSTOMERS = f"""
       email: {{category: user.contact.email, mask: tombstone}}
       name: {{category: user.name, mask: {{constant: erased}}}}
       created_at: user.account
-{_TEXTS}"""
+{TEXTS}"""
 _CHILD = f"""
   part_NUMBER:
     source: {{table: part_NUMBER}}
@@ -51,7 +51,7 @@ _CHILD = f"""
       title: user.content
       amount: user.financial
       made_at: user.content
-{_TEXTS}"""
+{TEXTS}"""
 _MEMORY = f"""
 system: NAME
 connector: memory
@@ -67,8 +67,8 @@ collections:
       id: user.unique_id
       owner: user.unique_id
       text: {{category: user.content, free_text: true}}
-{_TEXTS}"""
-_ORGANISATION = """
+{TEXTS}"""
+ORGANISATION = """
 controller: {name: Shop, address: "Street 1, Town", contact: privacy@shop.example}
 establishment: {country: DE, zone: Europe/Berlin}
 markets: [DE]
@@ -80,7 +80,7 @@ information:
        transfers: "none"}
 smtp: {host: 127.0.0.1, port: 9, sender: privacy@shop.example, tls: none}
 """
-_POLICY = """
+POLICY = """
 policy: trial
 version: 1.0.0
 title: Trial
@@ -113,8 +113,8 @@ def configure(folder: Path) -> Path:
     for name, how in takes.items():
         text = _MEMORY.replace("NAME", name).replace("TAKES", how)
         _write(config / "systems" / f"{name}.yaml", text.replace("PATH", str(_rows(folder, name))))
-    _write(config / "policies" / "trial.yaml", _POLICY)
-    _write(config / "organisation.yaml", _ORGANISATION)
+    _write(config / "policies" / "trial.yaml", POLICY)
+    _write(config / "organisation.yaml", ORGANISATION)
     return config
 
 

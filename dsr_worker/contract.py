@@ -5,9 +5,9 @@ A connector speaks to one kind of system (Postgres, S3, a helpdesk). The core ha
 ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
-can do, and the core asks by `isinstance`: `Contacts`, `Resolves`, `Erases`, `Mentions`, `Sweeps`,
-`Affected`, `Grants`, `Proposes`. Everything is a stream: a connector holds no result in memory that
-grows with the data.
+can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
+`Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`. Everything is a stream: a connector holds no
+result in memory that grows with the data.
 
 Errors state their consequence::
 
@@ -21,6 +21,7 @@ Errors state their consequence::
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from pydantic import BaseModel
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+_AS_WRITTEN = json.JSONDecoder(parse_float=str, parse_int=str)
 
 # ---- people
 
@@ -434,6 +436,41 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Many rows of one subject and collection, as the store wrote them and never parsed.
+
+    `bodies` are JSON objects in UTF-8, one a line, `rows` of them (at least one), no line break
+    after the last. `key` names the fields of a body that say where its row is: their values as
+    texts, strings as they are and numbers as written, are the row's key. `withheld` counts what was
+    left out of all the rows together, always whole fields. Some hundred KiB are a good size.
+    """
+
+    subject_ref: str
+    collection: str
+    key: tuple[str, ...]
+    bodies: bytes
+    rows: int
+    withheld: tuple[Withheld, ...] = ()
+
+    def lines(self) -> list[bytes]:
+        """The bodies one by one."""
+        return self.bodies.split(b"\n")
+
+    def record(self, body: bytes) -> Record:
+        """One of the bodies as a record of its own, without what `withheld` says of the block."""
+        return Record(self.subject_ref, self.collection, key_within(body, self.key), body)
+
+    def __repr__(self) -> str:
+        return f"RecordBlock({self.subject_ref}, {self.collection}, {self.rows} rows)"
+
+
+def key_within(body: bytes, fields: Sequence[str]) -> tuple[str, ...]:
+    """The key that a block's body holds in these fields."""
+    row = _AS_WRITTEN.decode(body.decode())
+    return tuple(row[field] for field in fields)
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """An identity that a subject's row carries, with its ground.
 
@@ -709,6 +746,17 @@ class Connector(Protocol):
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """Every record of every subject, in any order. Reads only."""
+        ...
+
+
+@runtime_checkable
+class FindsBlocks(Protocol):
+    """Hands many rows over at once: a row need not become a Python object on the way."""
+
+    def find_blocks(
+        self, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Record | RecordBlock]:
+        """The same records as `find`, in blocks where that is possible. Reads only."""
         ...
 
 

@@ -45,6 +45,7 @@ from dsr_worker.contract import (
     Proposal,
     Receipt,
     Record,
+    RecordBlock,
     Role,
     Subject,
     SweepOrder,
@@ -116,6 +117,12 @@ class Postgres:
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """Every owned row, without other people's fields; one snapshot over all collections."""
         yield from self._owned(subjects, ctx, finding.records, copy=True)
+
+    def find_blocks(
+        self, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Record | RecordBlock]:
+        """The same in blocks, as the server wrote the rows."""
+        yield from self._owned(subjects, ctx, finding.blocks, copy=True)
 
     def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
         """The stored contacts of rows that match a claimed identity themselves."""

@@ -1,22 +1,33 @@
 """Reading what is the subjects': records, keys, contact points, mentions.
 
 In: a prepared `Ownership`. Out: the contract's values, streamed; one statement per collection for
-the whole batch, rows as JSON text that the server wrote, so that no row becomes a Python object
-on the way.
+the whole batch, rows as JSON text that the server wrote. In blocks no row becomes a Python object
+on the way: where all rows are one subject's and nothing is withheld, a parcel of COPY is a block.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from dataclasses import field as attribute
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.catalogue import Place, Table, fold
+from connectors.postgres.catalogue import TEXTS, WHOLE_NUMBERS, Place, Table, fold
 from connectors.postgres.columns import named_columns
 from connectors.postgres.ownership import Ownership
-from connectors.postgres.session import line, sendable
-from dsr_worker.contract import ContactPoint, Form, Key, Mention, Record, Withheld
+from connectors.postgres.session import CELLS, line, sendable
+from dsr_worker.contract import (
+    ContactPoint,
+    Form,
+    Key,
+    Mention,
+    Record,
+    RecordBlock,
+    Withheld,
+)
 
 _OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR
 _ROWS_BETWEEN_CHECKS = 1000
@@ -29,19 +40,93 @@ def records(own: Ownership) -> Iterator[Record]:
     """Every owned row of every collection, without other people's fields."""
     for table in own.catalogue.tables.values():
         own.ctx.check()
-        others = [f.name for f in table.collection.fields.values() if f.third_party]
-        columns = SQL(", ").join(
-            [SQL("o.s"), table.key_json("t"), _present(table, others), _body(table)]
-        )
-        name = table.collection.name
-        for count, row in enumerate(own.session.stream(own.rows(table, columns)), 1):
-            if count % _ROWS_BETWEEN_CHECKS == 0:
-                own.ctx.check()
-            number, key, present, body = row
-            flags = zip(others, present.decode()[1:], strict=True)
-            withheld = tuple(Withheld(field, _OF_OTHERS) for field, flag in flags if flag == "1")
-            ref = own.subjects[int(number)].ref
-            yield Record(ref, name, tuple(json.loads(key)), body, withheld=withheld)
+        yield from _records(own, table)
+
+
+def blocks(own: Ownership) -> Iterator[Record | RecordBlock]:
+    """The same rows, many at once; one by one where a body does not tell its row's key."""
+    for table in own.catalogue.tables.values():
+        own.ctx.check()
+        yield from _blocks(own, table) if _tells_its_key(table) else _records(own, table)
+
+
+def _records(own: Ownership, table: Table) -> Iterator[Record]:
+    others = _others(table)
+    columns = SQL(", ").join(
+        [SQL("o.s"), table.key_json("t"), _present(table, others), _body(table)]
+    )
+    name = table.collection.name
+    query = own.rows(table, columns, shown=_shown(table))
+    for count, row in enumerate(own.session.stream(query), 1):
+        if count % _ROWS_BETWEEN_CHECKS == 0:
+            own.ctx.check()
+        number, key, present, body = row
+        flags = zip(others, present.decode()[1:], strict=True)
+        withheld = tuple(Withheld(field, _OF_OTHERS) for field, flag in flags if flag == "1")
+        ref = own.subjects[int(number)].ref
+        yield Record(ref, name, tuple(json.loads(key)), body, withheld=withheld)
+
+
+def _blocks(own: Ownership, table: Table) -> Iterator[RecordBlock]:
+    others, name, key = _others(table), table.collection.name, table.collection.key
+    alone = len(own.subjects) == 1
+    columns: list[Composable] = [] if alone else [SQL("o.s")]
+    columns += [_present(table, others)] if others else []
+    query = own.rows(table, SQL(", ").join([*columns, _body(table)]), shown=_shown(table))
+    for parcel in own.session.parcels(query):
+        own.ctx.check()
+        if not columns:
+            rows = parcel.count(b"\n") + 1
+            yield RecordBlock(own.subjects[0].ref, name, key, parcel, rows)
+            continue
+        for number, share in _by_subject(parcel, alone=alone).items():
+            had = ((other, share.having(n)) for n, other in enumerate(others))
+            withheld = tuple(Withheld(other, _OF_OTHERS, rows) for other, rows in had if rows)
+            bodies, ref = b"\n".join(share.bodies), own.subjects[number].ref
+            yield RecordBlock(ref, name, key, bodies, len(share.bodies), withheld)
+
+
+@dataclass(slots=True)
+class _Share:
+    """One subject's rows of a parcel, and how many have which values of others."""
+
+    bodies: list[bytes] = attribute(default_factory=list)
+    flags: Counter[bytes] = attribute(default_factory=Counter)
+
+    def having(self, number: int) -> int:
+        """How many rows have a value in the field about others of this number."""
+        at = number + 1  # after the dash
+        return sum(rows for flags, rows in self.flags.items() if flags[at : at + 1] == b"1")
+
+
+def _by_subject(parcel: bytes, *, alone: bool) -> dict[int, _Share]:
+    """A parcel's rows by the subject's number; every row begins with it, with flags, or both."""
+    shares: dict[bytes, _Share] = {}
+    for row in parcel.split(b"\n"):
+        about, _, body = row.rpartition(CELLS)
+        number, _, flags = (b"0", b"", about) if alone else about.partition(CELLS)
+        if (share := shares.get(number)) is None:
+            share = shares[number] = _Share()
+        share.bodies.append(body)
+        if flags:
+            share.flags[flags] += 1
+    return {int(number): share for number, share in shares.items()}
+
+
+def _others(table: Table) -> list[str]:
+    return [f.name for f in table.collection.fields.values() if f.third_party]
+
+
+def _tells_its_key(table: Table) -> bool:
+    """Whether the key is in the body, in types that JSON writes as they are written in a key."""
+    fields = table.collection.fields
+    return all(
+        name in fields
+        and not fields[name].third_party
+        and not place.path
+        and place.column.base in WHOLE_NUMBERS | TEXTS | {"uuid"}
+        for name, place in zip(table.collection.key, table.keys, strict=True)
+    )
 
 
 def keys(
@@ -130,17 +215,24 @@ def _present(table: Table, fields: list[str]) -> Composable:
     return SQL("concat({})").format(SQL(", ").join([SQL("'-'"), *flags])) if flags else SQL("'-'")
 
 
-def _body(table: Table) -> Composable:
-    """The mapped fields as one JSON object; a `json` column's own line breaks become blanks."""
-    places = {
-        f.name: table.place(f.name) for f in table.collection.fields.values() if not f.third_party
-    }
-    fields = [
+def _mapped(table: Table) -> dict[str, Place]:
+    """Where the fields are that go into a body."""
+    fields = table.collection.fields.values()
+    return {f.name: table.place(f.name) for f in fields if not f.third_party}
+
+
+def _shown(table: Table) -> Composable:
+    """The mapped fields as columns."""
+    return SQL(", ").join(
         SQL("{} AS {}").format(_value(table, place), Identifier(name))
-        for name, place in places.items()
-    ]
-    body = SQL("(SELECT row_to_json(r)::text FROM (SELECT {}) r)").format(SQL(", ").join(fields))
-    if any(place.column.base == "json" and not place.path for place in places.values()):
+        for name, place in _mapped(table).items()
+    )
+
+
+def _body(table: Table) -> Composable:
+    """The shown columns as one JSON object; a `json` column's own line breaks become blanks."""
+    body = SQL("row_to_json(r)::text")
+    if any(p.column.base == "json" and not p.path for p in _mapped(table).values()):
         return SQL(r"replace(replace({}, E'\n', ' '), E'\r', ' ')").format(body)
     return body
 

@@ -119,15 +119,29 @@ class Ownership:
                 found.append(Branch(kind, source, taken.field, table, slot))
         return tuple(found)
 
-    def rows(self, table: Table, columns: Composable, *, direct: bool = False) -> Composable:
-        """`columns` of every owned row `t`: `o.s` is the subject, `w.via` how it was reached."""
+    def rows(
+        self,
+        table: Table,
+        columns: Composable,
+        *,
+        direct: bool = False,
+        shown: Composable | None = None,
+    ) -> Composable:
+        """`columns` of every owned row `t`: `o.s` is the subject, `w.via` how it was reached.
+
+        `shown` are columns of the row that `columns` may then take together, as `r`.
+        """
+        beside: Composable = SQL("")
+        if shown is not None:
+            beside = SQL(" CROSS JOIN LATERAL (SELECT {}) r").format(shown)
         branches = [b for b in self.branches(table) if not direct or b.slot is not None]
         selects = [
             SQL(
                 "SELECT {columns} FROM {table} t JOIN {source} o ON {match}"
-                " CROSS JOIN LATERAL (SELECT {via} AS via) w WHERE NOT ({before})"
+                " CROSS JOIN LATERAL (SELECT {via} AS via) w{beside} WHERE NOT ({before})"
             ).format(
                 columns=columns,
+                beside=beside,
                 table=table.sql,
                 source=branch.source,
                 match=branch.condition("t", "o"),
@@ -136,7 +150,9 @@ class Ownership:
             )
             for n, branch in enumerate(branches)
         ]
-        return SQL(" UNION ALL ").join(selects) if selects else self._nothing(table, columns)
+        if not selects:
+            return self._nothing(table, columns, beside)
+        return SQL(" UNION ALL ").join(selects)
 
     def owns(self, table: Table, alias: str, subject: Composable) -> Composable:
         """Whether `subject` (a number, as SQL) owns the row `alias`."""
@@ -156,11 +172,11 @@ class Ownership:
             if slot in self._slots
         )
 
-    def _nothing(self, table: Table, columns: Composable) -> Composable:
+    def _nothing(self, table: Table, columns: Composable, beside: Composable) -> Composable:
         return SQL(
             "SELECT {} FROM {} t CROSS JOIN (SELECT 0 AS s) o CROSS JOIN (SELECT ''::text AS via) w"
-            " WHERE false"
-        ).format(columns, table.sql)
+            "{} WHERE false"
+        ).format(columns, table.sql, beside)
 
     @property
     def _names(self) -> Identifier:

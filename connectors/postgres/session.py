@@ -11,6 +11,7 @@ pooler in transaction mode in between does no harm.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
@@ -19,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
@@ -27,9 +28,13 @@ from psycopg2.sql import SQL, Composable, Literal
 
 from dsr_worker.contract import Configuration, ConnectorError, Permanent, Transient
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _PARCEL_BYTES = 256 * 1024
-_PARCEL_ROWS = 1000
-_PARCELS_AHEAD = 4
+_PARCELS_AHEAD = 2
+CELLS = b"\x02"
+"""What stands between the cells of a row: no text that JSON or a number can be holds it."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST = 2**63 - 1
@@ -147,31 +152,42 @@ class _Lines:
         return self.read(size)
 
 
-class _Parcels:
-    """The bounded pipe between COPY, which pushes, and a reader, who pulls."""
+class _Parcels(io.RawIOBase):
+    """The bounded pipe between COPY, which pushes, and a reader, who pulls.
+
+    The driver writes row by row into the buffer before it, which is not Python's own work.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.stopped = False
-        self._rows: list[bytes] = []
-        self._size = 0
-        self._queue: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(_PARCELS_AHEAD)
+        self.failed = False  # what a failure leaves in the buffer is not wanted
+        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(_PARCELS_AHEAD)
+        self._rest = b""  # a row's beginning
 
-    def write(self, row: bytes) -> int:
-        """Take one row; the driver calls once per row."""
-        self._rows.append(row)
-        self._size += len(row)
-        if self._size >= _PARCEL_BYTES or len(self._rows) >= _PARCEL_ROWS:
-            self._send(self._rows)
-            self._rows, self._size = [], 0
-        return len(row)
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Take what the buffer gathered, and hand on the whole rows of it."""
+        part = bytes(data)
+        if self.failed:
+            return len(part)
+        if self.stopped:
+            raise _Stopped
+        end = part.rfind(b"\n") + 1
+        if end:
+            self._send(self._rest + part[: end - 1] if self._rest else part[: end - 1])
+            self._rest = b""
+        self._rest += part[end:]
+        return len(part)
 
     def finish(self, failure: BaseException | None) -> None:
-        if failure is None and self._rows:
-            self._send(self._rows)
+        """Say that nothing more comes."""
         if not self.stopped:
             self._send(failure)
 
-    def _send(self, parcel: list[bytes] | BaseException | None) -> None:
+    def _send(self, parcel: bytes | BaseException | None) -> None:
         while not self.stopped:
             try:
                 return self._queue.put(parcel, timeout=0.2)
@@ -179,11 +195,12 @@ class _Parcels:
                 continue
         raise _Stopped
 
-    def __iter__(self) -> Iterator[bytes]:
+    def received(self) -> Iterator[bytes]:
+        """The parcels as they come: whole rows, without the last one's line break."""
         while (parcel := self._queue.get()) is not None:
             if isinstance(parcel, BaseException):
                 raise parcel
-            yield from parcel
+            yield parcel
 
 
 @dataclass
@@ -218,7 +235,13 @@ class Session:
                 raise
 
     def stream(self, query: Composable) -> Iterator[list[bytes]]:
-        r"""The rows of a query as they come, each a list of cells; one statement, flat memory.
+        """The rows of a query as they come, each a list of cells; see `parcels`."""
+        for parcel in self.parcels(query):
+            for row in parcel.split(b"\n"):
+                yield row.split(CELLS)
+
+    def parcels(self, query: Composable) -> Iterator[bytes]:
+        r"""The rows of a query as they come, many at once, one a line; one statement, flat memory.
 
         No cell may hold a line break, \x01 or \x02: make it JSON or a number.
         """
@@ -229,8 +252,7 @@ class Session:
         copying = threading.Thread(target=self._copy, args=(statement, parcels), daemon=True)
         copying.start()
         try:
-            for row in parcels:
-                yield row[:-1].split(b"\x02")
+            yield from parcels.received()
         finally:
             parcels.stopped = True
             if copying.is_alive():
@@ -242,10 +264,12 @@ class Session:
     def _copy(self, statement: Composable, parcels: _Parcels) -> None:
         failure: BaseException | None = None
         try:
+            rows = io.BufferedWriter(parcels, _PARCEL_BYTES)
             with errors(), self.connection.cursor() as cursor:
-                cursor.copy_expert(statement, parcels)
+                cursor.copy_expert(statement, rows)
+            rows.flush()
         except BaseException as error:  # noqa: BLE001 - raised again where the rows are read
-            failure = error
+            failure, parcels.failed = error, True
         try:
             parcels.finish(failure)
         except _Stopped:

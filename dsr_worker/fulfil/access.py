@@ -7,20 +7,19 @@ with a part for each case; then one sealed package per case, which only `deliver
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from io import BufferedWriter
 from threading import BoundedSemaphore
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from dsr_worker.contract import NeedsHuman
+from dsr_worker.contract import Connector, FindsBlocks, NeedsHuman, Record, RecordBlock
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.fulfil.texts import Texts
-from dsr_worker.fulfil.withholding import without_strangers
+from dsr_worker.fulfil.withholding import block_without_strangers, without_strangers
 from dsr_worker.ledger import answers
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.package import (
@@ -31,7 +30,7 @@ from dsr_worker.package import (
     Source,
     write_package,
 )
-from dsr_worker.spool import Frame, RecordSpool, read_records
+from dsr_worker.spool import Frame, RecordSpool, Spooled
 from dsr_worker.store import Store, StoreError, new_name
 from dsr_worker.vault import CHUNK_BYTES, SealingWriter
 
@@ -56,10 +55,16 @@ class Accessing:
         collections = batch.ctx.system.collections
         name = new_name("records", batch.ctx.now.date())
         with RecordSpool(self._store, name, keys) as spool:
-            for record in batch.connector.find(batch.subjects, batch.ctx):
-                counts[record.subject_ref][record.collection] += 1
-                collection = collections[record.collection]
-                spool.add(without_strangers(record, collection, subjects[record.subject_ref]))
+            for found in _found(batch):
+                collection = collections[found.collection]
+                subject = subjects[found.subject_ref]
+                if isinstance(found, Record):
+                    counts[subject.ref][collection.name] += 1
+                    spool.add(without_strangers(found, collection, subject))
+                    continue
+                counts[subject.ref][collection.name] += found.rows
+                for part in block_without_strangers(found, collection, subject):
+                    spool.add(part)
             frames = spool.finish()
         crash_point("after-spool")
         found_at = batch.ctx.now.isoformat()
@@ -136,10 +141,12 @@ class Accessing:
     def _contents(self, batch: Batch, member: Member) -> Contents:
         frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}
         plan = member.job.plan or {}
+        spooled = {n: Spooled(self._store, frame, member.key) for n, frame in frames.items()}
         sources = [
             Source(
                 system=self._texts.worded(system),
-                read=partial(self._read, frames.get(name), member),
+                read=spooled[name].all if name in spooled else tuple,
+                read_of=spooled[name].of if name in spooled else None,
                 searched_at=self._found_at(batch, member, name),
                 note="" if name in frames else NOT_ASKED,
             )
@@ -167,10 +174,14 @@ class Accessing:
             limits=[f"contested-{kind.replace('_', '-')}" for kind in plan.get("contested", [])],
         )
 
-    def _read(self, frame: Frame | None, member: Member) -> Any:
-        return () if frame is None else read_records(self._store, frame, member.key)
-
     def _found_at(self, batch: Batch, member: Member, system: str) -> datetime | None:
         """When a system was asked; None where nobody asked it."""
         found = batch.results.get((member.job.id, "find", system))
         return datetime.fromisoformat(found["at"]) if found else None
+
+
+def _found(batch: Batch) -> Iterator[Record | RecordBlock]:
+    connector: Connector = batch.connector
+    if isinstance(connector, FindsBlocks):
+        return connector.find_blocks(batch.subjects, batch.ctx)
+    return connector.find(batch.subjects, batch.ctx)

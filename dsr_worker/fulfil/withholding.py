@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dsr_worker.contract import Collection, Record, Subject, Withheld
+from dsr_worker.contract import Collection, Record, RecordBlock, Subject, Withheld
 from dsr_worker.domain.identity import MAX_BYTES, canonical_stored
 
 GROUND = "AC_RIGHTS_OF_OTHERS"
@@ -24,13 +24,40 @@ _LOCAL_PART = re.compile(rf"[^{_NO_PART}]+")
 _DOMAIN = re.compile(rf"[^{_NO_PART}]+\.[^{_NO_PART}.!?]+")
 
 
+def block_without_strangers(
+    block: RecordBlock, collection: Collection, subject: Subject
+) -> Iterator[Record | RecordBlock]:
+    """The block as its subject may see it: whole, or cut where something had to go."""
+    if not _may_name(block.bodies, _free_texts(collection)):
+        yield block
+        return
+    whole: list[bytes] = []
+    withheld = block.withheld  # goes along with what comes first
+    for body in block.lines():
+        shown: Record | None = None
+        if any(sign in body for sign in _AT_SIGNS):
+            record = block.record(body)
+            shown = without_strangers(record, collection, subject)
+            shown = None if shown is record else shown
+        if shown is None:
+            whole.append(body)
+            continue
+        if whole:
+            yield replace(block, bodies=b"\n".join(whole), rows=len(whole), withheld=withheld)
+            whole, withheld = [], ()
+        yield replace(shown, withheld=(*withheld, *shown.withheld))
+        withheld = ()
+    if whole:
+        yield replace(block, bodies=b"\n".join(whole), rows=len(whole), withheld=withheld)
+
+
 def without_strangers(record: Record, collection: Collection, subject: Subject) -> Record:
     """The record as its subject may see it; the same object where nothing had to go.
 
     A free text may be a string, or a list or an object with texts at any depth, keys included.
     """
-    texts = [field.name for field in collection.fields.values() if field.free_text]
-    if not texts or not any(sign in record.body for sign in _AT_SIGNS):
+    texts = _free_texts(collection)
+    if not _may_name(record.body, texts):
         return record
     own = frozenset(subject.values("email"))
     row = json.loads(record.body)
@@ -43,6 +70,15 @@ def without_strangers(record: Record, collection: Collection, subject: Subject) 
         body=body.encode("utf-8", "surrogatepass"),
         withheld=(*record.withheld, *withheld),
     )
+
+
+def _free_texts(collection: Collection) -> list[str]:
+    return [field.name for field in collection.fields.values() if field.free_text]
+
+
+def _may_name(bodies: bytes, texts: list[str]) -> bool:
+    """Whether an address could stand in a free text of these bodies."""
+    return bool(texts) and any(sign in bodies for sign in _AT_SIGNS)
 
 
 def _withhold(row: dict[str, Any], name: str, own: frozenset[str]) -> Withheld | None:

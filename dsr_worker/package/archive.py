@@ -13,9 +13,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any, BinaryIO, Self
 
 import orjson
+
+from dsr_worker.package.press import Press
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = "dsr-package/1"
@@ -51,20 +54,24 @@ class Names:
 class Member:
     """A member being written."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], press: Press) -> None:
         self._file = file
+        self._press = press
         self._digest = hashlib.sha256()
         self.bytes = 0
 
     def write(self, data: bytes) -> None:
         """Append to the member."""
+        self.bytes += len(data)
+        self._press.do(partial(self._write, data))
+
+    def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
-        self.bytes += len(data)
 
     @property
     def sha256(self) -> str:
-        """Of what was written so far."""
+        """Of what was written, once the press has done it."""
         return self._digest.hexdigest()
 
 
@@ -78,11 +85,13 @@ class Archive:
         self._zip = zipfile.ZipFile(out, "w", allowZip64=True)
         self._date = made_at.astimezone(UTC).timetuple()[:6]
         self._entries: list[bytes] = []
+        self._press = Press()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._press.stop()
         self._zip.fp = None  # else the collector would close the ZIP as if it were whole
 
     @contextmanager
@@ -98,20 +107,28 @@ class Archive:
         """A member written piece by piece, of any size unless `size_bytes` tells it."""
         info = self._info(path, compress=compress)
         info.file_size = size_bytes or 0
+        self._press.wait()
         with self._zip.open(info, "w", force_zip64=size_bytes is None) as file:
-            member = Member(file)
-            yield member
+            member = Member(file, self._press)
+            try:
+                yield member
+            finally:
+                self._press.wait()
         self._note(path, media_type, member.bytes, member.sha256, about)
 
     def put(
         self, path: str, media_type: str, data: bytes, about: Mapping[str, Any] | None = None
     ) -> None:
         """A whole member at once."""
-        self._put(path, data)
-        self._note(path, media_type, len(data), hashlib.sha256(data).hexdigest(), about)
+        self._press.do(partial(self._put_noted, path, media_type, data, about))
+
+    def is_large(self) -> None:
+        """Much is to come: from now on members are compressed while others are made."""
+        self._press.start()
 
     def finish(self, head: Mapping[str, Any]) -> str:
         """Write the manifest and the directory. Returns the manifest's SHA-256."""
+        self._press.wait()
         encoded = orjson.dumps({"format": MANIFEST_FORMAT, **head})
         members = b",\n".join(self._entries)
         manifest = encoded[:-1] + b',"members":[\n' + members + b"\n]}\n"
@@ -121,8 +138,14 @@ class Archive:
 
     @property
     def members(self) -> int:
-        """Members written so far."""
+        """Members written so far, `finish` done."""
         return len(self._entries)
+
+    def _put_noted(
+        self, path: str, media_type: str, data: bytes, about: Mapping[str, Any] | None
+    ) -> None:
+        self._put(path, data)
+        self._note(path, media_type, len(data), hashlib.sha256(data).hexdigest(), about)
 
     def _put(self, path: str, data: bytes) -> None:
         """What `ZipFile.writestr` does, in one write: a package has many small members."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from dsr_worker.contract import System, Withheld
 
@@ -70,6 +70,46 @@ class RecordSource(Protocol):
         ...
 
 
+class BlockSource(Protocol):
+    """Many spooled records of one collection, none of which has an attachment."""
+
+    @property
+    def collection(self) -> str:
+        """The collection's name in the data map."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many records."""
+        ...
+
+    @property
+    def withheld(self) -> tuple[Withheld, ...]:
+        """What the connector left out of all of them together, always whole fields."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the lines."""
+        ...
+
+    def lines(self) -> bytes:
+        """The records as JSON objects in UTF-8, one a line, no line break after the last."""
+        ...
+
+    def keep(self) -> None:
+        """Hold the lines in memory from now on."""
+        ...
+
+
+Found = RecordSource | BlockSource
+
+
+def is_block(found: Found) -> TypeGuard[BlockSource]:
+    """Whether it is many records at once."""
+    return hasattr(found, "lines")
+
+
 @dataclass(frozen=True, slots=True)
 class CaseFacts:
     """The case, as the person may know it."""
@@ -106,15 +146,17 @@ class OrganisationTexts:
 class Source:
     """One system's answer. `read` starts afresh each time it is called and is called several times.
 
+    `read_of` reads one collection where that is cheaper than reading everything.
     `searched_at` is when the system was asked, None where it was not. `complete` False with a code
     in `note` says that the answer is known to be partial; `note` also says why nobody asked.
     """
 
     system: System
-    read: Callable[[], Iterable[RecordSource]] = field(repr=False)
+    read: Callable[[], Iterable[Found]] = field(repr=False)
     searched_at: datetime | None
     complete: bool = True
     note: str = ""
+    read_of: Callable[[str], Iterable[Found]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
+from dsr_worker import contract
 from dsr_worker.contract import Collection
-from dsr_worker.package.contents import PackageRefused, RecordSource, Source
+from dsr_worker.package.contents import (
+    BlockSource,
+    Found,
+    PackageRefused,
+    RecordSource,
+    Source,
+    is_block,
+)
 
 _HELD_BYTES = 4 * 1024 * 1024  # a smaller answer is read once and kept; a larger one read again
 _RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR; the code that connectors use
@@ -30,7 +38,8 @@ class Records:
         self.counts: Counter[str] = Counter()
         self.attachments = 0
         self.withheld: Withheld = Counter()
-        self._held: dict[str, list[RecordSource]] | None = {}
+        self._held: dict[str, list[Found]] | None = {}
+        self._held_bytes = 0
         self._scan()
 
     @property
@@ -38,37 +47,59 @@ class Records:
         """Whether all records are in memory."""
         return self._held is not None
 
-    def of(self, collection: str) -> Iterable[RecordSource]:
+    def of(self, collection: str) -> Iterable[Found]:
         """The records of one collection, in the order spooled."""
         if self._held is not None:
             return self._held.get(collection, [])
-        return (r for r in self._source.read() if r.collection == collection)
+        if self._source.read_of is not None:
+            return self._source.read_of(collection)
+        return (found for found in self._source.read() if found.collection == collection)
 
     def _scan(self) -> None:
-        system, held_bytes = self._source.system, 0
-        for record in self._source.read():
-            if record.collection not in system.collections:
+        system = self._source.system
+        for found in self._source.read():
+            if found.collection not in system.collections:
                 raise PackageRefused(
-                    f"{system.name} answered with the collection {record.collection!r}, which its "
+                    f"{system.name} answered with the collection {found.collection!r}, which its "
                     "data map does not have: check the connector and the map."
                 )
-            self.counts[record.collection] += 1
-            self.attachments += record.attachment is not None
-            if record.withheld:
-                self._note(record)
-            if self._held is not None:
-                held_bytes += len(record.body) + _RECORD_BYTES
-                self._held.setdefault(record.collection, []).append(record)
-                if held_bytes > _HELD_BYTES:
-                    self._held = None
+            if is_block(found):
+                self._count_block(found)
+            else:
+                self._count(cast("RecordSource", found))
 
-    def _note(self, record: RecordSource) -> None:
-        """Count what a connector left out. A field that is still there lost a part of its text."""
-        shown = _parsed(record.body)
-        for part in record.withheld:
-            is_part = _value(shown, part.field) is not None
-            where = (self._source.system.name, record.collection, part.field, part.ground, is_part)
-            self.withheld[where] += part.values
+    def _count(self, record: RecordSource) -> None:
+        self.counts[record.collection] += 1
+        self.attachments += record.attachment is not None
+        if record.withheld:
+            shown = _parsed(record.body)
+            for part in record.withheld:  # a field that is still there lost a part of its text
+                self._note(record, part, is_part=_value(shown, part.field) is not None)
+        self._hold(record, len(record.body) + _RECORD_BYTES)
+
+    def _count_block(self, block: BlockSource) -> None:
+        self.counts[block.collection] += block.rows
+        for part in block.withheld:
+            self._note(block, part, is_part=False)
+        line_breaks = block.rows - 1
+        size = block.size_bytes - line_breaks + block.rows * _RECORD_BYTES
+        if self._held is not None and self._held_bytes + size <= _HELD_BYTES:
+            block.keep()
+        self._hold(block, size)
+
+    def _note(self, found: Found, part: contract.Withheld, *, is_part: bool) -> None:
+        """Count what a connector left out."""
+        where = (self._source.system.name, found.collection, part.field, part.ground, is_part)
+        self.withheld[where] += part.values
+
+    def _hold(self, found: Found, size_bytes: int) -> None:
+        """Keep it while the whole answer is small."""
+        if self._held is None:
+            return
+        self._held_bytes += size_bytes
+        self._held.setdefault(found.collection, []).append(found)
+        if self._held_bytes > _HELD_BYTES:
+            self._held = None
 
 
 class ThirdParty:
@@ -84,15 +115,23 @@ class ThirdParty:
         self._collection = collection.name
         self._withheld = withheld
 
-    def bodies(self, records: Iterable[RecordSource], *, count: bool) -> Iterator[bytes]:
-        """Each record's body, as spooled unless something had to go."""
-        for record in records:
-            yield self.body(record.body, count=count)
+    def elements(self, found: Iterable[Found]) -> Iterator[bytes]:
+        """The bodies as elements of one JSON array; what had to go is counted."""
+        for one in found:
+            if is_block(one):
+                yield self.lines(one.lines(), count=True).replace(b"\n", b",\n")
+            else:
+                yield self.body(cast("RecordSource", one).body, count=True)
+
+    def lines(self, lines: bytes, *, count: bool) -> bytes:
+        """The bodies of a block, one a line."""
+        if not self._is_suspect(lines):
+            return lines
+        return b"\n".join(self.body(body, count=count) for body in lines.split(b"\n"))
 
     def body(self, body: bytes, *, count: bool) -> bytes:
-        """One body. Raises PackageRefused when it is no JSON object."""
-        # An escaped name (\\u0061…) hides from a comparison of bytes, so such bodies are parsed.
-        if not self._names or not (b"\\" in body or any(mark in body for mark in self._marks)):
+        """One body, as spooled unless something had to go. Raises PackageRefused when not JSON."""
+        if not self._is_suspect(body):
             return body
         try:
             content = json.loads(body)
@@ -109,6 +148,13 @@ class ThirdParty:
                 self._withheld[where] += 1
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "surrogatepass"
+        )
+
+    def _is_suspect(self, bodies: bytes) -> bool:
+        """Whether a field about others could be in there."""
+        # An escaped name (\\u0061…) hides from a comparison of bytes, so such bodies are parsed.
+        return bool(self._names) and (
+            b"\\" in bodies or any(mark in bodies for mark in self._marks)
         )
 
 

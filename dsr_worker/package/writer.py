@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 from markupsafe import Markup
@@ -22,17 +22,18 @@ from dsr_worker.package.archive import Archive, Names
 from dsr_worker.package.contents import (
     AttachmentSource,
     Contents,
+    Found,
     PackageRefused,
     RecordSource,
     Source,
+    is_block,
     missing_texts,
 )
 from dsr_worker.package.grounds import explained
+from dsr_worker.package.paging import Page
 from dsr_worker.package.records import Records, ThirdParty, Withheld
 from dsr_worker.package.texts import texts
 
-_PAGE_ROWS = 500
-_PAGE_BYTES = 1024 * 1024
 _JOIN_BYTES = 64 * 1024
 _JSON, _HTML = "application/json", "text/html"
 # Endings a browser or office program shows; anything else (programs, scripts, HTML, SVG) is `.bin`.
@@ -161,61 +162,71 @@ class _Writer:
             "searched_at": _iso(part.source.searched_at),
         }
         path = f"{self._data_folder}/{part.folder}/{part.stem}.json"
-        bodies = guard.bodies(records.of(part.collection.name), count=True)
+        elements = guard.elements(records.of(part.collection.name))
         if records.is_held:
-            self._archive.put(path, _JSON, b"".join(_array(bodies)), about)
+            self._archive.put(path, _JSON, b"".join(_array(elements)), about)
         else:
+            self._archive.is_large()
             with self._archive.member(path, _JSON, about=about) as member:
-                for piece in _array(bodies):
+                for piece in _array(elements):
                     member.write(piece)
-        self._write_pages(part, records.of(part.collection.name), guard)
+        self._write_pages(part, self._bodies(part, records.of(part.collection.name), guard))
 
     @property
     def _data_folder(self) -> str:
         return "portable" if self._contents.case.kind == "portability" else "data"
 
-    def _write_pages(self, part: _Part, records: Iterable[RecordSource], guard: ThirdParty) -> None:
-        rows: list[dict[str, Any]] = []
-        size, page = 0, 1
-        for seen, record in enumerate(records, start=1):
-            body = guard.body(record.body, count=False)
-            row = self._row(part, body)
-            if record.attachment is not None:
-                name = self._texts["attachment"]
-                row[name] = self._write_attachment(part, record, record.attachment)
-            rows.append(row)
-            size += len(body)
-            is_last = seen == part.records
-            if is_last or len(rows) >= _PAGE_ROWS or size >= _PAGE_BYTES:
-                self._write_page(part, rows, page, is_last=is_last)
-                rows, size, page = [], 0, page + 1
+    def _bodies(
+        self, part: _Part, found: Iterable[Found], guard: ThirdParty
+    ) -> Iterator[tuple[list[bytes], Markup | None]]:
+        """The bodies in the order spooled; one with an attachment comes alone, with the link."""
+        for one in found:
+            if is_block(one):
+                yield guard.lines(one.lines(), count=False).split(b"\n"), None
+                continue
+            record = cast("RecordSource", one)
+            attachment = record.attachment
+            link = None if attachment is None else self._write_attachment(part, record, attachment)
+            yield [guard.body(record.body, count=False)], link
 
-    def _row(self, part: _Part, body: bytes) -> dict[str, Any]:
+    def _write_pages(self, part: _Part, found: Iterable[tuple[list[bytes], Markup | None]]) -> None:
+        page, left = Page(1), part.records
+        for bodies, link in found:
+            start = 0
+            while start < len(bodies):
+                taken = page.take(bodies, start, link)
+                start, left = start + taken, left - taken
+                if page.is_full or not left:
+                    self._write_page(part, page, is_last=not left)
+                    page = Page(page.number + 1)
+
+    def _rows(self, part: _Part, page: Page) -> list[dict[str, Any]]:
         try:
-            return pages.parse(body)
+            rows = pages.parse(page.bodies)
         except ValueError:
             raise PackageRefused(
                 f"{part.source.system.name}.{part.collection.name}: a record is not a JSON object."
             ) from None
+        for number, link in page.links.items():
+            rows[number][self._texts["attachment"]] = link
+        return rows
 
-    def _write_page(
-        self, part: _Part, rows: list[dict[str, Any]], page: int, *, is_last: bool
-    ) -> None:
-        fields = part.collection.fields
+    def _write_page(self, part: _Part, page: Page, *, is_last: bool) -> None:
+        fields, rows, number = part.collection.fields, self._rows(part, page), page.number
         names = pages.columns(rows, list(fields))
         frame = pages.RecordsFrame(
             language=self._lang,
             system=part.source.system.name,
             collection=part.collection.name,
             purpose=part.collection.purpose,
-            page=page,
-            previous=part.page(page - 1) if page > 1 else None,
-            next=None if is_last else part.page(page + 1),
+            page=number,
+            previous=part.page(number - 1) if number > 1 else None,
+            next=None if is_last else part.page(number + 1),
             columns=tuple((n, self._label(fields, n)) for n in names),
         )
         common = self._texts["attachment"]  # a name we gave ourselves
-        keep = page == 1 and is_last and all(n in fields or n == common for n in names)
-        path = f"{self._data_folder}/{part.folder}/{part.page(page)}"
+        keep = number == 1 and is_last and all(n in fields or n == common for n in names)
+        path = f"{self._data_folder}/{part.folder}/{part.page(number)}"
         shown = pages.records(frame, pages.table_rows(rows, names), keep=keep)
         self._archive.put(path, _HTML, shown, part.about)
 

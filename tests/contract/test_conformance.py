@@ -28,7 +28,14 @@ from dsr_worker.contract import (
     Subject,
     SweepOrder,
 )
-from dsr_worker.testing.conformance import Adapter, Conformance, ContactsPart, Where, World
+from dsr_worker.testing.conformance import (
+    Adapter,
+    BlocksPart,
+    Conformance,
+    ContactsPart,
+    Where,
+    World,
+)
 from dsr_worker.testing.memory import Memory, MemoryConfig, Store, store
 from dsr_worker.testing.memory.decide import Judge
 from tests.services import Databases
@@ -158,7 +165,7 @@ class PostgresAdapter:
         return connector
 
 
-class TestPostgres(Conformance):
+class TestPostgres(Conformance, BlocksPart):
     """The Postgres connector on a real server."""
 
     dsn: str

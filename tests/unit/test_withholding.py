@@ -137,9 +137,9 @@ def test_time_grows_with_the_text_and_no_faster(made: Callable[[int], str]) -> N
     def took_s(size: int) -> float:
         record, times = given(made(size)), []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.process_time()
             without_strangers(record, NOTES, MARA)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         return min(times)
 
     took_s(1_000)

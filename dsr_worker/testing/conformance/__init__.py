@@ -17,6 +17,7 @@ from dsr_worker.testing.conformance.basics import Basics
 from dsr_worker.testing.conformance.effects import ErasesPart, RechecksPart, SweepsPart
 from dsr_worker.testing.conformance.reading import (
     AffectedPart,
+    BlocksPart,
     ContactsPart,
     MentionsPart,
     ResolvesPart,
@@ -26,13 +27,14 @@ from dsr_worker.testing.conformance.world import Where, World, large_world, stan
 
 
 class Conformance(ContactsPart, ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart):
-    """All parts, for a connector that implements every protocol."""
+    """All parts but blocks, which only a store has that writes rows as JSON by itself."""
 
 
 __all__ = [
     "Adapter",
     "AffectedPart",
     "Basics",
+    "BlocksPart",
     "Conformance",
     "ContactsPart",
     "Crash",

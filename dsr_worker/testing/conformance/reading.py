@@ -1,4 +1,4 @@
-"""The parts of the suite that only read: contacts, resolving, mentions, people in a leak.
+"""The parts of the suite that only read: blocks, contacts, resolving, mentions, people in a leak.
 
 In: an author's adapter. Out: test methods, one class per protocol.
 """
@@ -6,11 +6,65 @@ In: an author's adapter. Out: test methods, one class per protocol.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 
-from dsr_worker.contract import Affected, Contacts, LeakScope, Mentions, Resolves
+from dsr_worker.contract import (
+    Affected,
+    Contacts,
+    FindsBlocks,
+    LeakScope,
+    LeaseLost,
+    Mentions,
+    Record,
+    RecordBlock,
+    Resolves,
+)
 from dsr_worker.testing.conformance.basics import PARTS, Basics
-from dsr_worker.testing.conformance.trial import hostile, made
+from dsr_worker.testing.conformance.trial import bodies, hostile, made
 from dsr_worker.testing.context import TrialContext
+
+
+class BlocksPart(Basics):
+    """Many rows at once."""
+
+    def test_blocks_hold_the_same_records(self) -> None:
+        """Line by line a block gives what `find` gives: key, body, and how much was withheld."""
+        with made(self) as adapter:
+            connector, people = adapter.connector(), adapter.world.people
+            assert isinstance(connector, FindsBlocks)
+            for batch in (people, *((person,) for person in people)):
+                alone = list(connector.find(batch, TrialContext()))
+                found = list(connector.find_blocks(batch, TrialContext()))
+                assert any(isinstance(one, RecordBlock) for one in found) or not alone
+                single = [record for one in found for record in _singly(one)]
+                assert sorted(bodies(single)) == sorted(bodies(alone))
+                assert _withheld(found) == _withheld(alone)
+
+    def test_blocks_stay_of_a_bounded_size(self) -> None:
+        """However much one person has, a block holds a small part of it."""
+        with made(self, self.large()) as adapter:
+            connector = adapter.connector()
+            assert isinstance(connector, FindsBlocks)
+            sizes = [
+                len(one.bodies if isinstance(one, RecordBlock) else one.body)
+                for one in connector.find_blocks(adapter.world.people, TrialContext())
+            ]
+            assert sum(sizes) > 4 * max(sizes)
+
+    def test_lost_work_stops_blocks_at_once(self) -> None:
+        """When the work is taken away, blocks end with LeaseLost."""
+
+        def taken() -> None:
+            raise LeaseLost
+
+        with made(self) as adapter:
+            connector, stopped = adapter.connector(), False
+            assert isinstance(connector, FindsBlocks)
+            try:
+                list(connector.find_blocks(adapter.world.people, TrialContext(on_check=taken)))
+            except LeaseLost:
+                stopped = True
+            assert stopped, "find_blocks never asked whether it may go on"
 
 
 class ContactsPart(Basics):
@@ -131,8 +185,26 @@ class AffectedPart(Basics):
             assert not list(connector.affected(scopes, TrialContext()))
 
 
+def _singly(found: Record | RecordBlock) -> Iterator[Record]:
+    if isinstance(found, Record):
+        yield found
+        return
+    lines = found.lines()
+    assert len(lines) == found.rows, "a block counts its rows"
+    yield from map(found.record, lines)
+
+
+def _withheld(found: Iterable[Record | RecordBlock]) -> Counter[tuple[str, str, str, str]]:
+    left_out = Counter[tuple[str, str, str, str]]()
+    for one in found:
+        for part in one.withheld:
+            left_out[one.subject_ref, one.collection, part.field, part.ground] += part.values
+    return left_out
+
+
 PARTS.update(
     {
+        FindsBlocks: BlocksPart,
         Contacts: ContactsPart,
         Resolves: ResolvesPart,
         Mentions: MentionsPart,
