@@ -19,9 +19,9 @@ from connectors.postgres.catalogue import (
     WHOLE_NUMBERS,
     Catalogue,
     Place,
-    Reference,
     Table,
 )
+from connectors.postgres.references import Reference
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import (
     Configuration,
@@ -30,10 +30,15 @@ from dsr_worker.contract import (
     Form,
     Mask,
     MaskKind,
+    Permanent,
     Severity,
     System,
 )
 
+_GENERALISED = {
+    MaskKind.YEAR: frozenset(INSTANTS),
+    MaskKind.NETWORK: frozenset({"inet", "cidr"}),
+}
 _PSEUDONYM_LENGTH = len("erased-") + 16
 _TOMBSTONE_LENGTH = _PSEUDONYM_LENGTH + len("@erased.invalid")
 
@@ -80,8 +85,9 @@ def _table(session: Session, tables: Catalogue, table: Table) -> Iterator[Findin
     for field in table.collection.fields.values():
         if field.mask is not None:
             yield from _mask(table, field.name, field.mask)
+            yield from _constant(session, table, field.name, field.mask)
     for reference in tables.pointing_at(table):
-        yield from _reference(tables, table, reference)
+        yield from _reference(table, reference)
 
 
 def _names(table: Table) -> None:
@@ -175,7 +181,7 @@ def _slow(table: Table, message: str, on: str) -> Finding:
 def _expressed(table: Table, place: Place, form: Form) -> bool:
     """Whether some index is on the expression that our statements compare, as far as is seen."""
     signs = {
-        Form.EXACT: "->>" if place.path else "::text",
+        Form.EXACT: "->>" if place.path else _cast(place),
         Form.ASCII_CASE: "translate(",
         Form.DIGITS: "regexp_replace(",
     }
@@ -183,12 +189,19 @@ def _expressed(table: Table, place: Place, form: Form) -> bool:
     return any(all(sign in i.expressions for sign in wanted) for i in table.indexes)
 
 
+def _cast(place: Place) -> str:
+    return "abbrev(" if place.column.base == "inet" else "::text"
+
+
 def _expression(place: Place, form: Form) -> str:
     """The expression that our statements compare, as DDL."""
     value = f'"{place.column.name}"'
     for step in place.path[:-1]:
         value = f"{value} -> {_quoted(step)}"
-    value = f"({value} ->> {_quoted(place.path[-1])})" if place.path else f"{value}::text"
+    if place.path:
+        value = f"({value} ->> {_quoted(place.path[-1])})"
+    else:
+        value = f"{_cast(place)}{value})" if place.column.base == "inet" else f"{value}::text"
     if form is Form.ASCII_CASE:
         return f"translate({value}, '{ASCII_UPPER}', '{ASCII_LOWER}')"
     if form is Form.DIGITS:
@@ -224,6 +237,9 @@ def _mask(table: Table, name: str, mask: Mask) -> Iterator[Finding]:
         yield _error(where, "a generated column cannot be masked", "mask the columns it is made of")
     if place.path:
         return
+    fitting = _GENERALISED.get(mask.kind)
+    if fitting is not None and column.base not in fitting | TEXTS | {"citext"}:
+        yield _error(where, f"the column is {column.type}, no {mask.kind} of it", "mask by null")
     if mask.kind is MaskKind.NULL and column.not_null:
         yield _error(where, "the column is NOT NULL", "mask by constant, pseudonym or tombstone")
     if mask.kind is MaskKind.CONSTANT and table.unique((name,)):
@@ -238,10 +254,31 @@ def _mask(table: Table, name: str, mask: Mask) -> Iterator[Finding]:
             yield _error(where, f"a {mask.kind} needs {longest} characters", "widen the column")
 
 
-def _reference(tables: Catalogue, table: Table, reference: Reference) -> Iterator[Finding]:
-    if tables.at(reference.schema, reference.table):
+def _constant(session: Session, table: Table, name: str, mask: Mask) -> Iterator[Finding]:
+    """Whether a constant is a value of the column's type at all, and fits its length."""
+    place = table.place(name)
+    if mask.kind is not MaskKind.CONSTANT or place.path:
         return
-    source = f"{reference.schema}.{reference.table}"
+    session.run(SQL("SAVEPOINT constant"))
+    try:
+        cast = SQL("SELECT {}::{}").format(Literal(mask.constant), SQL(place.column.type))
+        session.rows(cast)
+        fits = place.column.length is None or len(mask.constant or "") <= place.column.length
+    except Permanent:
+        session.run(SQL("ROLLBACK TO SAVEPOINT constant"))
+        fits = False
+    if not fits:
+        yield _error(
+            f"{table.collection.name}.{name}",
+            f"the constant does not fit the type {place.column.type}",
+            "write one that does, or mask by null",
+        )
+
+
+def _reference(table: Table, reference: Reference) -> Iterator[Finding]:
+    if reference.sources:
+        return
+    source = str(reference.source)
     if reference.on_delete == "c":
         yield _error(
             table.collection.name,

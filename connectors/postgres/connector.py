@@ -22,6 +22,7 @@ from connectors.postgres import (
     erasing,
     finding,
     resolving,
+    surroundings,
     sweeping,
 )
 from connectors.postgres.catalogue import Catalogue
@@ -49,7 +50,12 @@ _SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
 
 
 class PostgresConfig(BaseModel):
-    """How to reach the database. `replica_dsn` serves verification and needs temporary tables."""
+    """How to reach the database. `replica_dsn` serves verification and needs temporary tables.
+
+    Row security that would hide rows is an error unless `obey_row_security` says that its policies
+    are the border of what is ours. With `refresh_views`, materialised views that hold copies of the
+    mapped tables are refreshed after each erasure and each sweep.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,6 +66,8 @@ class PostgresConfig(BaseModel):
     change_timeout_s: float = Field(default=300, gt=0)
     lock_timeout_s: float = Field(default=5, gt=0)
     idle_timeout_s: float = Field(default=120, gt=0)
+    obey_row_security: bool = False
+    refresh_views: bool = False
 
 
 class Postgres:
@@ -82,8 +90,10 @@ class Postgres:
 
     def check(self) -> Iterable[Finding]:
         """Reachability, names, keys, grants, indexes, cascades and masks. Changes nothing."""
-        yield from checking.findings(
-            self.system, self._server, self._replica, self._limits(self.config.read_timeout_s)
+        limits = self._limits(self.config.read_timeout_s)
+        yield from checking.findings(self.system, self._server, self._replica, limits)
+        yield from surroundings.findings(
+            self.system, self._server, limits, refreshing=self.config.refresh_views
         )
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
@@ -132,6 +142,8 @@ class Postgres:
                 receipts = erasure.decide(ctx.table)
             else:
                 receipts = erasing.carried_out(erasure)
+        if not ctx.dry_run:
+            self._refresh()
         yield from receipts
 
     def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
@@ -146,11 +158,24 @@ class Postgres:
             sweeping.refuse_excess(session, tables, orders, ctx)
         for order in sweeping.in_order(tables, orders):
             yield from self._swept(tables, order, orders, ctx)
+        self._refresh()
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """The people behind the rows of the scopes, each once per scope."""
         with self._reading(second_path=False) as (session, tables):
             yield from affecting.people(session, tables, scopes, ctx)
+
+    def _refresh(self) -> None:
+        """Copies in materialised views go with their rows; a repeat refreshes them again."""
+        if not self.config.refresh_views:
+            return
+        limits = self._limits(self.config.read_timeout_s)
+        with self._server.transaction(limits) as session:
+            views = surroundings.copies(session, self.system)
+        for view in views:
+            with self._server.transaction(limits) as session:
+                session.run(SQL("REFRESH MATERIALIZED VIEW {}").format(view.sql))
+                session.commit()
 
     def _swept(
         self, tables: Catalogue, order: SweepOrder, orders: Sequence[SweepOrder], ctx: Context
@@ -230,4 +255,5 @@ class Postgres:
             statement_s=statement_s,
             lock_s=lock_s or self.config.lock_timeout_s,
             idle_s=self.config.idle_timeout_s,
+            obey_row_security=self.config.obey_row_security,
         )
