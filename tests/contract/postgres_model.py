@@ -335,13 +335,13 @@ def _fits_column(result: Expected, table: Table, column: Column, before: Row, le
     length = re.fullmatch(r"varchar\((\d+)\)", column.type)
     if length is not None and len(value) > int(length[1]):
         raise RefusedError(f"{column.name} is too long")
-    if not column.unique or value == before[column.name]:
+    if not column.unique or table.in_heir(before) or value == before[column.name]:
         return
     twins = [
         n
         for n, other in enumerate(table.rows)
         if (kept := result.after[table.name, n]) is not None
-        and table.in_heir(other) == table.in_heir(before)
+        and not table.in_heir(other)
         and same(column.type, kept[column.name], value)
     ]
     if len(twins) > 1:

@@ -170,15 +170,15 @@ class World:
             source={"table": table.name, "schema": SCHEMA},
         )
 
-    def statements(self) -> Iterator[Composable]:
-        """What makes the schema and its rows, as one transaction."""
+    def statements(self, *, icu: bool) -> Iterator[Composable]:
+        """What makes the schema and its rows, as one transaction; without ICU case tells apart."""
+        folding = "provider = icu, locale = 'und-u-ks-level2', deterministic = false"
         yield SQL(
             "DROP SCHEMA IF EXISTS world CASCADE; CREATE SCHEMA world;"
             " CREATE TYPE world.mood AS ENUM ('no', 'yes', '0');"
             " CREATE DOMAIN world.code AS varchar(9) CHECK (VALUE <> 'forbidden');"
-            " CREATE COLLATION world.folded"
-            " (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
-        )
+            " CREATE COLLATION world.folded ({})"
+        ).format(SQL(folding if icu else "locale = 'C'"))
         for table in self.tables.values():
             yield from _made(table)
         for table in self.tables.values():

@@ -42,11 +42,12 @@ class Ground:
 
     dsn: str
     connection: Connection
+    icu: bool
 
     def make(self, world: World) -> None:
         """Make the schema and fill it."""
         with self.connection.cursor() as cursor:
-            statements = SQL("; ").join(world.statements())
+            statements = SQL("; ").join(world.statements(icu=self.icu))
             cursor.execute(SQL("BEGIN; {}; COMMIT").format(statements))
 
     def state(self, world: World) -> State:
@@ -78,9 +79,13 @@ def ground(postgres_dsn: str) -> Iterator[Ground]:
         connection = psycopg2.connect(dsn)
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION citext")
             cursor.execute("SET timezone = 'UTC'; SET synchronous_commit = off")
-        yield Ground(dsn, connection)
+            cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'")
+            there = cursor.fetchone() == (1,)
+            cursor.execute("CREATE EXTENSION citext" if there else "CREATE DOMAIN citext AS text")
+            cursor.execute("SELECT count(*) > 0 FROM pg_collation WHERE collname = 'de-x-icu'")
+            icu = cursor.fetchone() == (True,)
+        yield Ground(dsn, connection, icu)
         connection.close()
 
 
