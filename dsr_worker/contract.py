@@ -21,7 +21,9 @@ Errors state their consequence::
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -83,6 +85,8 @@ class MaskKind(StrEnum):
     CONSTANT = "constant"
     PSEUDONYM = "pseudonym"  # keyed, stable within one erasure, starts with "erased-"
     TOMBSTONE = "tombstone"  # unique and undeliverable: erased-…@erased.invalid
+    YEAR = "year"  # of a date: the first day of its year
+    NETWORK = "network"  # of an IP address: its /24, of IPv6 its /48
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,37 @@ class Mask:
                 return isinstance(value, str) and value.startswith("erased-")
             case MaskKind.TOMBSTONE:
                 return isinstance(value, str) and value.endswith("@erased.invalid")
+            case MaskKind.YEAR | MaskKind.NETWORK:
+                return isinstance(value, str) and value == self.generalised(value)
+
+    def generalised(self, value: str) -> str | None:
+        """What `year` or `network` leaves of a stored text; None where it is no date, no address.
+
+        A moment becomes midnight of January 1st, in the form and with the offset it is written in.
+        """
+        if self.kind is MaskKind.NETWORK:
+            return _network(value)
+        written = _MOMENT.fullmatch(value)
+        if self.kind is not MaskKind.YEAR or written is None:
+            return None
+        year, between, offset = written.groups()
+        return f"{year}-01-01" + (f"{between}00:00:00{offset}" if between else "")
+
+
+_MOMENT = re.compile(
+    r"([0-9]{4})-[0-9]{2}-[0-9]{2}(?:([ T])[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]+)?)?"
+    r"(Z|[+-][0-9]{2}(?::?[0-9]{2})?|))?"
+)
+
+
+def _network(value: str) -> str | None:
+    try:
+        address = ipaddress.ip_interface(value).ip
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(ipaddress.IPv4Network((int(address), 24), strict=False))
+    return str(ipaddress.IPv6Network((int(address), 48), strict=False))
 
 
 @dataclass(frozen=True, slots=True)

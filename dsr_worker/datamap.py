@@ -47,8 +47,10 @@ def _mask(value: Any) -> Any:
     if value is None:
         raise ValueError('an empty mask is none: write mask: "null" in quotes, or leave it out')
     if isinstance(value, str):
-        if value not in {"null", "pseudonym", "tombstone"}:
-            raise ValueError('a mask is "null", pseudonym, tombstone or {constant: text}')
+        if value not in set(MaskKind) - {MaskKind.CONSTANT}:
+            raise ValueError(
+                'a mask is "null", pseudonym, tombstone, year, network or {constant: text}'
+            )
         return {"kind": value}
     return value
 

@@ -30,6 +30,12 @@ settings.register_profile("search", deadline=None)
 settings.load_profile("repeatable")  # --hypothesis-profile=search: other examples in each run
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random schemas to try: some in every run, many in `./scripts/nightly`."""
+    parser.addoption("--schemas", type=int, default=50, help="random schemas to try")
+    parser.addoption("--first-seed", type=int, default=1, help="seed of the first of them")
+
+
 def pytest_configure() -> None:
     """No test reads the user's settings or reaches another machine."""
     real.isolate_from_the_user()

@@ -120,6 +120,8 @@ def masked(mask: Mask, stored: object, pseudonym: Callable[[str], str]) -> str |
             return pseudonym(str(stored))
         case MaskKind.TOMBSTONE:
             return f"{pseudonym(str(stored))}@erased.invalid"
+        case MaskKind.YEAR | MaskKind.NETWORK:
+            return mask.generalised(str(stored))
 
 
 @dataclass

@@ -14,6 +14,8 @@ from typing import Any
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres.references import Reference, circles
+from connectors.postgres.references import read as read_references
 from connectors.postgres.session import Session, line
 from dsr_worker.contract import Collection, Configuration, Form, System
 
@@ -38,20 +40,7 @@ class Column:
     generated: bool
     collation: tuple[str, str] | None  # schema and name
     deterministic: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A foreign key that points at a mapped table."""
-
-    name: str
-    schema: str
-    table: str
-    columns: tuple[str, ...]
-    target_schema: str
-    target: str
-    target_columns: tuple[str, ...]
-    on_delete: str  # a no action, r restrict, c cascade, n set null, d set default
+    bare: str  # the base type without a length: what is too long is refused then, not cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +69,12 @@ class Place:
         return SQL("({} ->> {})").format(column, Literal(self.path[-1]))
 
     def text(self, alias: str) -> Composable:
-        """The value as text, comparable with any other text whatever the column's collation."""
+        """The value as text, comparable with any other text whatever the column's collation.
+
+        It is the text that JSON shows; of an address alone, the cast to text says something else.
+        """
+        if self.column.base == "inet" and not self.path:
+            return SQL("abbrev({})").format(self.value(alias))
         if self.column.collation in {None, ("pg_catalog", "default")}:
             return SQL("{}::text").format(self.value(alias))
         return SQL('({}::text COLLATE "C")').format(self.value(alias))
@@ -175,6 +169,11 @@ class Table:
         return SQL('{} COLLATE "C" NOT IN ({})').format(self.place(field_name).text(alias), texts)
 
     @property
+    def large_objects(self) -> tuple[str, ...]:
+        """The columns that name large objects, which go with their rows."""
+        return tuple(self.collection.source.get("large_objects", ()))
+
+    @property
     def keys(self) -> tuple[Place, ...]:
         """Where the parts of the key are."""
         return tuple(map(self.place, self.collection.key))
@@ -230,34 +229,35 @@ class Catalogue:
             raise Configuration(f"{self.system.name}: no collection {collection!r} in its map")
         return self.tables[collection]
 
-    def at(self, schema: str, name: str) -> tuple[Table, ...]:
-        """The collections that lie in a table."""
-        return tuple(t for t in self.tables.values() if (t.schema, t.name) == (schema, name))
-
     def pointing_at(self, table: Table) -> tuple[Reference, ...]:
-        """The foreign keys that refer to a table."""
-        return tuple(
-            r for r in self.references if (r.target_schema, r.target) == (table.schema, table.name)
+        """The foreign keys that refer to rows of a table."""
+        return tuple(r for r in self.references if table.collection.name in r.targets)
+
+    def referring(self, table: Table) -> frozenset[str]:
+        """The columns by which a table's rows refer to mapped ones, enforced by foreign keys."""
+        return frozenset(
+            column
+            for reference in self.references
+            if table.collection.name in reference.sources
+            for column in reference.columns
         )
+
+    def groups(self) -> tuple[tuple[Table, ...], ...]:
+        """Tables that refer to each other in a circle together, each group before what it needs.
+
+        What refers is known from the map's parents and from foreign keys. Within a group, too, the
+        map's children come before their parents.
+        """
+        below = {name: {c.name for c in self.children.get(name, ())} for name in self.tables}
+        for reference in self.references:
+            for name in reference.targets:
+                below[name].update(reference.sources)
+        order = [c.name for c in self.system.children_first()]
+        return tuple(tuple(self.tables[name] for name in group) for group in circles(order, below))
 
     def children_first(self) -> tuple[Table, ...]:
-        """Every table before those it refers to, by the map's parents and by foreign keys."""
-        waiting = [self.tables[c.name] for c in self.system.children_first()]
-        ordered: list[Table] = []
-        while waiting:
-            free = (t for t in waiting if not self._needed_by(t, waiting))
-            chosen = next(free, waiting[0])  # a cycle: constraints are deferred where they can be
-            waiting.remove(chosen)
-            ordered.append(chosen)
-        return tuple(ordered)
-
-    def _needed_by(self, table: Table, others: Iterable[Table]) -> bool:
-        pointing = {(r.schema, r.table) for r in self.pointing_at(table)}
-        mapped = {c.name for c in self.children.get(table.collection.name, ())}
-        return any(
-            o is not table and ((o.schema, o.name) in pointing or o.collection.name in mapped)
-            for o in others
-        )
+        """Every table before those it refers to, as far as they form no circle."""
+        return tuple(table for group in self.groups() for table in group)
 
 
 def table_name(collection: Collection) -> tuple[str, str]:
@@ -276,16 +276,19 @@ WITH RECURSIVE wanted AS (
   JOIN pg_namespace n ON n.nspname = w.schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p')
 ), kind AS (
-  SELECT t.oid AS declared, t.oid, t.typtype, t.typbasetype, t.typname, t.typtypmod FROM pg_type t
+  SELECT t.oid AS declared, t.oid, t.typtype, t.typbasetype, t.typname, t.typtypmod, t.typnotnull
+  FROM pg_type t
   WHERE t.oid IN (SELECT atttypid FROM pg_attribute JOIN wanted ON attrelid = wanted.oid)
   UNION ALL
-  SELECT k.declared, t.oid, t.typtype, t.typbasetype, t.typname, t.typtypmod
+  SELECT k.declared, t.oid, t.typtype, t.typbasetype, t.typname,
+    CASE WHEN k.typtypmod > -1 THEN k.typtypmod ELSE t.typtypmod END, k.typnotnull OR t.typnotnull
   FROM kind k JOIN pg_type t ON t.oid = k.typbasetype WHERE k.typtype = 'd'
 )
 SELECT w.collection, w.split OR w.relkind = 'p', a.attname, format_type(a.atttypid, a.atttypmod),
-  k.typname, CASE WHEN k.typname = 'varchar' AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
-  a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a', cn.nspname, co.collname,
-  coalesce(co.collisdeterministic, true)
+  k.typname, CASE WHEN k.typname = 'varchar' AND greatest(a.atttypmod, k.typtypmod) > 4
+    THEN greatest(a.atttypmod, k.typtypmod) - 4 END,
+  a.attnotnull OR k.typnotnull, a.attgenerated <> '' OR a.attidentity = 'a', cn.nspname,
+  co.collname, coalesce(co.collisdeterministic, true), format_type(k.oid, -1)
 FROM wanted w
 JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN kind k ON k.declared = a.atttypid AND k.typtype <> 'd'
@@ -304,22 +307,6 @@ FROM pg_temp.dsr_wanted w
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
-""")
-
-_REFERENCES = SQL("""
-SELECT DISTINCT f.oid, f.conname::text, sn.nspname::text, s.relname::text, ARRAY(
-    SELECT a.attname::text FROM unnest(f.conkey) WITH ORDINALITY AS k(attnum, n)
-    JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.attnum ORDER BY k.n),
-  tn.nspname::text, t.relname::text, ARRAY(
-    SELECT a.attname::text FROM unnest(f.confkey) WITH ORDINALITY AS k(attnum, n)
-    JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.attnum ORDER BY k.n),
-  f.confdeltype::text
-FROM pg_constraint f
-JOIN pg_class s ON s.oid = f.conrelid JOIN pg_namespace sn ON sn.oid = s.relnamespace
-JOIN pg_class t ON t.oid = f.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
-JOIN pg_temp.dsr_wanted w ON w.schema = tn.nspname AND w.name = t.relname
-WHERE f.contype = 'f' AND f.conparentid = 0
-ORDER BY f.oid
 """)
 
 
@@ -342,7 +329,7 @@ def read(session: Session, system: System) -> Catalogue:
     for collection, unique, names, expressions in session.rows(_INDEXES):
         columns_of = tuple(names) if all(names) else ()
         indexes[collection].append(Index(columns_of, unique, expressions))
-    references = tuple(_reference(row[1:]) for row in session.rows(_REFERENCES))
+    references = read_references(session)
     session.run(SQL("DROP TABLE pg_temp.dsr_wanted"))
     tables = {}
     for name, collection in system.collections.items():
@@ -355,16 +342,9 @@ def read(session: Session, system: System) -> Catalogue:
 
 
 def _column(row: Sequence[Any]) -> Column:
-    name, declared, base, length, not_null, generated, schema, collation, deterministic = row
+    name, declared, base, length, not_null, generated, schema, collation, exact, bare = row
     named = (schema, collation) if collation else None
-    return Column(name, declared, base, length, not_null, generated, named, deterministic)
-
-
-def _reference(row: Sequence[Any]) -> Reference:
-    name, schema, table, columns, target_schema, target, target_columns, on_delete = row
-    return Reference(
-        name, schema, table, tuple(columns), target_schema, target, tuple(target_columns), on_delete
-    )
+    return Column(name, declared, base, length, not_null, generated, named, exact, bare)
 
 
 def _children(system: System) -> dict[str, tuple[Collection, ...]]:

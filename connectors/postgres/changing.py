@@ -4,31 +4,32 @@ In: per collection a temporary table of keys with the number of the rule that de
 (made by an erasure or a sweep). Out: changed rows in the same transaction, and counts per subject
 and rule.
 
-A cascade into rows that stay, or a trigger or row security that keeps a row, raises: the caller
-rolls back.
+What would reach rows outside the plan, a row that resists, and a mask that does not stay in place
+raise: the caller rolls back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.catalogue import Catalogue, Reference, Table
+from connectors.postgres import large
+from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.deciding import (
-    TOMBSTONE_DOMAIN,
     any_of,
     assignments,
     changed_fields,
-    is_keyed,
+    is_computed,
+    put_in_place,
 )
+from connectors.postgres.references import Reference
 from connectors.postgres.session import Session, line
 from dsr_worker.contract import (
     Action,
     Mask,
-    MaskKind,
     Outcome,
     OutcomeCount,
     Permanent,
@@ -43,12 +44,14 @@ class Changes:
     """The decided rows of one transaction, table by table, children first.
 
     `done(table)` names a temporary table of columns s, k0 and so on, rule, fields, clock.
-    `pseudonym` gives the keyed pseudonym of a value of subject number s.
+    `pseudonym` gives the keyed pseudonym of a value of subject number s; `protected(table, alias)`
+    says in SQL whether a hold or a minimum protects a row, whoever it belongs to; None: none does.
     """
 
     session: Session
     catalogue: Catalogue
     pseudonym: Callable[[int, str], str]
+    protected: Callable[[Table, str], Composable | None] = lambda _table, _alias: None
     rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
 
     @property
@@ -57,14 +60,30 @@ class Changes:
         return tuple(t for t in self.catalogue.children_first() if t.collection.name in self.rules)
 
     def apply(self) -> None:
-        """Mask what stays, erase what goes. Raises Permanent when a row resists."""
+        """Mask what stays, erase what goes. Raises Permanent when a row resists.
+
+        Masks of columns that refer come first, for then what they referred to may go; all others
+        come last, for then nothing that goes still refers to what they replace.
+        """
         self.session.run(SQL("SET CONSTRAINTS ALL DEFERRED"))
+        large.note(self)
         for table in self.tables:
-            self._mask(table)
+            for number, rule in self._masking(table, referring=True):
+                self._refuse_updates(table, number, rule)
+                self._mask(table, number, rule)
+        for group in self.catalogue.groups():
+            going = [table for table in group if table.collection.name in self.rules]
+            for table in going:
+                self._refuse_deletes(table)
+            self._erase(going)
         for table in self.tables:
-            self._refuse_cascades(table)
-            self._erase(table)
+            for number, rule in self._masking(table, referring=False):
+                self._refuse_updates(table, number, rule)
+                self._mask(table, number, rule)
+        large.unlink(self)
         self.session.run(SQL("SET CONSTRAINTS ALL IMMEDIATE"))
+        for table in self.tables:
+            self._confirm(table)
 
     def goes(self, table: Table, alias: str) -> Composable:
         """Whether the row `alias` is erased here."""
@@ -74,29 +93,56 @@ class Changes:
             self.done(table), table.same_key(alias, "g"), self.with_rule(table, "g", goes)
         )
 
-    def _mask(self, table: Table) -> None:
+    def _masking(
+        self, table: Table, *, referring: bool | None = None
+    ) -> Iterator[tuple[int, Rule]]:
+        """The masking rules with all their masks, or with those of columns that refer, or not."""
+        refers = self.catalogue.referring(table)
         for number, rule in enumerate(self.rules[table.collection.name]):
-            if rule.action is not Action.MASK or not rule.masks:
-                continue
-            if any(map(is_keyed, rule.masks.values())):
-                self._pseudonyms(table, number, rule)
-            keys = SQL(", ".join(f"k{n}" for n in range(len(table.keys))))
-            rows = SQL(
-                "(SELECT DISTINCT ON ({keys}) * FROM pg_temp.{done}"
-                " WHERE rule = {rule} AND fields > 0 ORDER BY {keys}, s)"
-            ).format(keys=keys, done=self.done(table), rule=Literal(number))
-            changed = self.session.run(
-                SQL("UPDATE {} t SET {} FROM {} d WHERE {}").format(
-                    table.sql, assignments(table, rule), rows, table.same_key("t", "d")
-                )
-            )
-            self._agree(
-                table,
-                changed,
-                self._count(table, SQL("rule = {} AND fields > 0").format(Literal(number))),
-            )
+            masks = {
+                name: mask
+                for name, mask in rule.masks.items()
+                if referring in {None, table.place(name).column.name in refers}
+            }
+            if rule.action is Action.MASK and masks:
+                yield number, replace(rule, masks=masks)
 
-    def _pseudonyms(self, table: Table, number: int, rule: Rule) -> None:
+    def _mask(self, table: Table, number: int, rule: Rule) -> None:
+        if any(map(is_computed, rule.masks.values())):
+            self._compute(table, number, rule)
+        keys = SQL(", ".join(f"k{n}" for n in range(len(table.keys))))
+        rows = SQL(
+            "(SELECT DISTINCT ON ({keys}) * FROM pg_temp.{done}"
+            " WHERE rule = {rule} AND fields > 0 ORDER BY {keys}, s)"
+        ).format(keys=keys, done=self.done(table), rule=Literal(number))
+        changed = self.session.run(
+            SQL("UPDATE {} t SET {} FROM {} d WHERE {}").format(
+                table.sql, assignments(table, rule), rows, table.same_key("t", "d")
+            )
+        )
+        expected = SQL("rule = {} AND fields > 0").format(Literal(number))
+        self._agree(table, changed, self._count(table, expected))
+
+    def _confirm(self, table: Table) -> None:
+        """A trigger may put back, in silence, what a mask replaced."""
+        for number, rule in self._masking(table):
+            left = SQL(
+                "SELECT EXISTS (SELECT FROM pg_temp.{} d JOIN {} t ON {}"
+                " WHERE d.rule = {} AND {} > 0)"
+            ).format(
+                self.done(table),
+                table.sql,
+                table.same_key("t", "d"),
+                Literal(number),
+                changed_fields(table, rule) or Literal(0),
+            )
+            if self.session.rows(left)[0][0]:
+                raise Permanent(
+                    f"{table.collection.name}: masks did not stay in place; look for a trigger that"
+                    " writes the columns back or alters them; nothing was changed"
+                )
+
+    def _compute(self, table: Table, number: int, rule: Rule) -> None:
         """Fill `dsr_mask` with what replaces each value, a part at a time."""
         self.session.run(SQL("DROP TABLE IF EXISTS pg_temp.dsr_mask"))
         self.session.run(
@@ -116,7 +162,7 @@ class Changes:
                 rule=Literal(number),
             )
             for f, (name, mask) in enumerate(masks)
-            if is_keyed(mask)
+            if is_computed(mask)
         ]
         self.session.run(
             SQL("DECLARE dsr_values NO SCROLL CURSOR FOR {}").format(
@@ -133,63 +179,109 @@ class Changes:
         self, masks: Sequence[tuple[str, Mask]], values: Iterable[tuple[int, int, str]]
     ) -> Iterator[bytes]:
         for f, number, value in values:
-            new = self.pseudonym(number, value)
-            if masks[f][1].kind is MaskKind.TOMBSTONE:
-                new += TOMBSTONE_DOMAIN
+            new = put_in_place(masks[f][1], value, self.pseudonym(number, value))
             yield line(f, number, value, new)
 
-    def _erase(self, table: Table) -> None:
-        going = self.with_rule(table, "d", goes)
-        expected = self._count(table, self.with_rule(table, "", goes))
-        if not expected:
-            return
-        if len(table.keys) == 1:
-            which = SQL("{} = ANY (ARRAY(SELECT d.k0 FROM pg_temp.{} d WHERE {}))").format(
-                table.keys[0].value("t"), self.done(table), going
-            )
-            statement = SQL("DELETE FROM {} t WHERE {}").format(table.sql, which)
-        else:
-            statement = SQL("DELETE FROM {} t USING pg_temp.{} d WHERE {} AND {}").format(
-                table.sql, self.done(table), going, table.same_key("t", "d")
-            )
-        self._agree(table, self.session.run(statement), expected)
+    def _erase(self, group: Sequence[Table]) -> None:
+        """Erase what goes of tables that refer to each other, in one statement.
 
-    def _refuse_cascades(self, table: Table) -> None:
+        References are tested when a statement ends, so that those between rows that it erases
+        itself, in a circle too, are no obstacle.
+        """
+        expected = [(t, self._count(t, self.with_rule(t, "", goes))) for t in group]
+        going = [(table, rows) for table, rows in expected if rows]
+        if len(going) == 1:
+            table, rows = going[0]
+            self._agree(table, self.session.run(self._deletion(table)), rows)
+        elif going:
+            parts = SQL(", ").join(
+                SQL("{} AS ({} RETURNING 1)").format(self.done(table), self._deletion(table))
+                for table, _ in going
+            )
+            counts = SQL(", ").join(
+                SQL("(SELECT count(*) FROM {})").format(self.done(table)) for table, _ in going
+            )
+            erased = self.session.rows(SQL("WITH {} SELECT {}").format(parts, counts))[0]
+            for (table, rows), changed in zip(going, erased, strict=True):
+                self._agree(table, changed, rows)
+
+    def _deletion(self, table: Table) -> Composable:
+        going = self.with_rule(table, "d", goes)
+        if len(table.keys) == 1:
+            return SQL(
+                "DELETE FROM {} t WHERE {} = ANY (ARRAY(SELECT d.k0 FROM pg_temp.{} d WHERE {}))"
+            ).format(table.sql, table.keys[0].value("t"), self.done(table), going)
+        return SQL("DELETE FROM {} t USING pg_temp.{} d WHERE {} AND {}").format(
+            table.sql, self.done(table), going, table.same_key("t", "d")
+        )
+
+    def _refuse_deletes(self, table: Table) -> None:
+        """What the schema does to rows that refer to those which go."""
+        going = self.with_rule(table, "d", goes)
         for reference in self.catalogue.pointing_at(table):
-            if reference.on_delete == "c" and self._reaches(table, reference):
+            if reference.on_delete == "c" and self._reaches(table, reference, going):
                 raise Permanent(
                     f"{table.collection.name}: ON DELETE CASCADE of {reference.name} would reach"
-                    f" rows of {reference.table} outside the plan; nothing was changed"
+                    f" rows of {reference.source} outside the plan; nothing was changed. Map"
+                    f" {reference.source} so that its rows are found, or drop the cascade"
                 )
+            if reference.on_delete in {"n", "d"}:
+                self._refuse_protected(table, reference, going, "ON DELETE")
 
-    def _reaches(self, table: Table, reference: Reference) -> bool:
-        """Whether a cascade would take rows that this batch does not erase itself."""
-        pointing = SQL(" AND ").join(
-            SQL("x.{} = t.{}").format(Identifier(ours), Identifier(theirs))
-            for ours, theirs in zip(reference.columns, reference.target_columns, strict=True)
-        )
-        planned = [
-            self.goes(other, "x") for other in self.catalogue.at(reference.schema, reference.table)
-        ]
+    def _refuse_updates(self, table: Table, number: int, rule: Rule) -> None:
+        """What the schema does to rows that refer by a column which a mask changes."""
+        masked = {table.place(name).column.name for name in rule.masks}
+        for reference in self.catalogue.pointing_at(table):
+            if reference.on_update in {"c", "n", "d"} and masked & set(reference.target_columns):
+                which = SQL("d.rule = {} AND d.fields > 0").format(Literal(number))
+                self._refuse_protected(table, reference, which, "ON UPDATE")
+
+    def _refuse_protected(
+        self, table: Table, reference: Reference, which: Composable, event: str
+    ) -> None:
+        tests = [self.protected(self.catalogue.table(name), "x") for name in reference.sources]
+        protected = [test for test in tests if test is not None]
+        if protected and self._reaches(table, reference, which, any_of(protected)):
+            raise Permanent(
+                f"{table.collection.name}: {event} of {reference.name} would change rows of"
+                f" {reference.source} that a hold or a minimum protects; nothing was changed. Erase"
+                " again when they are free"
+            )
+
+    def _reaches(
+        self,
+        table: Table,
+        reference: Reference,
+        which: Composable,
+        only: Composable | None = None,
+    ) -> bool:
+        """Whether rows that are not erased here refer to the rows `which` (alias d) of a table."""
+        planned = any_of([self.goes(self.catalogue.table(name), "x") for name in reference.sources])
         query = SQL(
-            "SELECT EXISTS (SELECT FROM {source} x JOIN {table} t ON {pointing}"
-            " JOIN pg_temp.{done} d ON {same} WHERE {going} AND NOT {planned})"
+            "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points}"
+            " JOIN pg_temp.{done} d ON {same} WHERE {which} AND NOT {planned} AND {only})"
         ).format(
-            source=Identifier(reference.schema, reference.table),
-            table=table.sql,
-            pointing=pointing,
+            source=reference.source.sql,
+            target=reference.target.sql,
+            points=reference.points("x", "t"),
             done=self.done(table),
             same=table.same_key("t", "d"),
-            going=self.with_rule(table, "d", goes),
-            planned=any_of(planned),
+            which=which,
+            planned=planned,
+            only=only or SQL("true"),
         )
         return bool(self.session.rows(query)[0][0])
 
     def _agree(self, table: Table, changed: int, expected: int) -> None:
-        if changed != expected:
+        if changed < expected:
             raise Permanent(
                 f"{table.collection.name}: {expected - changed} of {expected} rows resisted (row"
                 " security, a trigger, or a rule keeps them); nothing was changed"
+            )
+        if changed > expected:
+            raise Permanent(
+                f"{table.collection.name}: {expected} keys name {changed} rows (tables that inherit"
+                " from one another share no unique key); nothing was changed"
             )
 
     def _count(self, table: Table, condition: Composable) -> int:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from psycopg2.sql import SQL
+from psycopg2.sql import SQL, Literal
 
 from connectors.postgres import (
     catalogue,
     ddl,
-    deriving,
     explaining,
     indexing,
     orphans,
     privileges,
 )
-from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Reference, Table
+from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Table
 from connectors.postgres.granting import needs
 from connectors.postgres.reaching import Servers, encryption, replica_findings
+from connectors.postgres.references import Reference
 from connectors.postgres.session import Limits, Session
 from dsr_worker.contract import (
     Configuration,
@@ -29,10 +29,15 @@ from dsr_worker.contract import (
     Finding,
     Mask,
     MaskKind,
+    Permanent,
     Severity,
     System,
 )
 
+_GENERALISED = {
+    MaskKind.YEAR: frozenset(INSTANTS),
+    MaskKind.NETWORK: frozenset({"inet", "cidr"}),
+}
 _PSEUDONYM_LENGTH = len("erased-") + 16
 _TOMBSTONE_LENGTH = _PSEUDONYM_LENGTH + len("@erased.invalid")
 
@@ -52,8 +57,7 @@ def findings(system: System, servers: Servers, limits: Limits) -> Iterator[Findi
             if misnamed:
                 return
             for table in tables.tables.values():
-                yield from _table(tables, table)
-            yield from deriving.findings(session, tables)
+                yield from _table(session, tables, table)
             yield from orphans.findings(session, tables)
             yield from _performance(session, tables)
             yield from _rights(session, tables, changing=True)
@@ -92,15 +96,16 @@ def _misnamed(tables: Catalogue) -> Iterator[Finding]:
             yield _error(name, str(error), "correct the name in the data map")
 
 
-def _table(tables: Catalogue, table: Table) -> Iterator[Finding]:
+def _table(session: Session, tables: Catalogue, table: Table) -> Iterator[Finding]:
     yield from _keys(table)
     yield from _parents(tables, table)
     yield from _clocks(table)
     for field in table.collection.fields.values():
         if field.mask is not None:
             yield from _mask(table, field.name, field.mask)
+            yield from _constant(session, table, field.name, field.mask)
     for reference in tables.pointing_at(table):
-        yield from _reference(tables, table, reference)
+        yield from _reference(table, reference)
 
 
 def _performance(session: Session, tables: Catalogue) -> Iterator[Finding]:
@@ -194,6 +199,9 @@ def _mask(table: Table, name: str, mask: Mask) -> Iterator[Finding]:
         yield _error(where, "a generated column cannot be masked", "mask the columns it is made of")
     if place.path:
         return
+    fitting = _GENERALISED.get(mask.kind)
+    if fitting is not None and column.base not in fitting | TEXTS | {"citext"}:
+        yield _error(where, f"the column is {column.type}, no {mask.kind} of it", "mask by null")
     if mask.kind is MaskKind.NULL and column.not_null:
         yield _error(where, "the column is NOT NULL", "mask by constant, pseudonym or tombstone")
     if mask.kind is MaskKind.CONSTANT and table.unique((name,)):
@@ -208,10 +216,31 @@ def _mask(table: Table, name: str, mask: Mask) -> Iterator[Finding]:
             yield _error(where, f"a {mask.kind} needs {longest} characters", "widen the column")
 
 
-def _reference(tables: Catalogue, table: Table, reference: Reference) -> Iterator[Finding]:
-    if tables.at(reference.schema, reference.table):
+def _constant(session: Session, table: Table, name: str, mask: Mask) -> Iterator[Finding]:
+    """Whether a constant is a value of the column's type at all, and fits its length."""
+    place = table.place(name)
+    if mask.kind is not MaskKind.CONSTANT or place.path:
         return
-    source = f"{reference.schema}.{reference.table}"
+    session.run(SQL("SAVEPOINT constant"))
+    try:
+        cast = SQL("SELECT {}::{}").format(Literal(mask.constant), SQL(place.column.type))
+        session.rows(cast)
+        fits = place.column.length is None or len(mask.constant or "") <= place.column.length
+    except Permanent:
+        session.run(SQL("ROLLBACK TO SAVEPOINT constant"))
+        fits = False
+    if not fits:
+        yield _error(
+            f"{table.collection.name}.{name}",
+            f"the constant does not fit the type {place.column.type}",
+            "write one that does, or mask by null",
+        )
+
+
+def _reference(table: Table, reference: Reference) -> Iterator[Finding]:
+    if reference.sources:
+        return
+    source = str(reference.source)
     if reference.on_delete == "c":
         yield _error(
             table.collection.name,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
+from psycopg2.sql import SQL
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connectors.postgres import (
@@ -24,6 +25,7 @@ from connectors.postgres import (
     orphans,
     proposing,
     resolving,
+    surroundings,
     sweeping,
 )
 from connectors.postgres.catalogue import Catalogue
@@ -57,7 +59,12 @@ _SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
 
 
 class PostgresConfig(BaseModel):
-    """How to reach the database: to change it, and, where mapped, to read it by other ways."""
+    """How to reach the database: to change it, and, where mapped, to read it by other ways.
+
+    Row security that would hide rows is an error unless `obey_row_security` says that its policies
+    are the border of what is ours. With `refresh_views`, materialised views that hold copies of the
+    mapped tables are refreshed after each erasure and each sweep.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +77,8 @@ class PostgresConfig(BaseModel):
     change_timeout_s: float = Field(default=300, gt=0)
     lock_timeout_s: float = Field(default=5, gt=0)
     idle_timeout_s: float = Field(default=120, gt=0)
+    obey_row_security: bool = False
+    refresh_views: bool = False
 
 
 class Postgres:
@@ -100,6 +109,9 @@ class Postgres:
         """Reachability, names, keys, rights, indexes, cascades and masks. Changes nothing."""
         limits = self._limits(self.config.read_timeout_s)
         yield from checking.findings(self.system, self._servers, limits)
+        yield from surroundings.findings(
+            self.system, self._server, limits, refreshing=self.config.refresh_views
+        )
 
     def grants(self) -> Iterable[Role]:
         """A reader and an eraser that may do what the data map needs, and nothing else."""
@@ -180,6 +192,7 @@ class Postgres:
             if 2 * portion.rows >= pace.rows:
                 pace.took((time.monotonic() - begun) * pace.rows / portion.rows)
             yield from receipts
+        self._refresh()
 
     @contextmanager
     def _erasing(
@@ -202,11 +215,24 @@ class Postgres:
             sweeping.refuse_excess(session, tables, orders, ctx)
         for order in sweeping.in_order(tables, orders):
             yield from self._swept(tables, order, orders, ctx)
+        self._refresh()
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """The people behind the rows of the scopes, each once per scope."""
         with self._reading(second_path=False) as (session, tables):
             yield from affecting.people(session, tables, scopes, ctx)
+
+    def _refresh(self) -> None:
+        """Copies in materialised views go with their rows; a repeat refreshes them again."""
+        if not self.config.refresh_views:
+            return
+        limits = self._limits(self.config.read_timeout_s)
+        with self._server.transaction(limits) as session:
+            views = surroundings.copies(session, self.system)
+        for view in views:
+            with self._server.transaction(limits) as session:
+                session.run(SQL("REFRESH MATERIALIZED VIEW {}").format(view.sql))
+                session.commit()
 
     def _swept(
         self, tables: Catalogue, order: SweepOrder, orders: Sequence[SweepOrder], ctx: Context
@@ -280,6 +306,7 @@ class Postgres:
             statement_s=statement_s,
             lock_s=lock_s or self.config.lock_timeout_s,
             idle_s=self.config.idle_timeout_s,
+            obey_row_security=self.config.obey_row_security,
         )
 
 

@@ -15,11 +15,10 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import Catalogue, Place, Table
 from connectors.postgres.ownership import Ownership
-from connectors.postgres.session import Session, line, sendable
+from connectors.postgres.session import Session, line, storable
 from dsr_worker.contract import (
     Always,
     Before,
-    Collection,
     Context,
     DecisionTable,
     Frozen,
@@ -34,9 +33,13 @@ from dsr_worker.contract import (
     Subject,
 )
 
-PSEUDONYM = "^erased-[0-9a-f]{16}$"
-TOMBSTONE = "^erased-[0-9a-f]{16}@erased[.]invalid$"
-TOMBSTONE_DOMAIN = "@erased.invalid"
+IN_PLACE = {
+    MaskKind.PSEUDONYM: "^erased-[0-9a-f]{16}$",
+    MaskKind.TOMBSTONE: "^erased-[0-9a-f]{16}@erased[.]invalid$",
+    MaskKind.YEAR: "^[0-9]{4}-01-01([ T]00:00:00(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$",
+    MaskKind.NETWORK: "^([0-9]{1,3}[.]){3}0/24$|^[0-9a-f:]*::/48$",
+}
+"""How a stored value shows that a computed mask is in place, as the session writes its text."""
 TRUE, FALSE = SQL("true"), SQL("false")
 
 
@@ -88,7 +91,7 @@ class Rules:
 
     def _lines(self) -> Iterator[bytes]:
         for when, slot in self._values.items():
-            yield from (line(slot, value) for value in when.values if sendable(value))
+            yield from (line(slot, value) for value in when.values if storable(value))
 
     def matches(  # noqa: PLR0911 - one return per kind of predicate
         self, table: Table, rule: Rule, alias: str
@@ -195,28 +198,34 @@ def changed_fields(table: Table, rule: Rule, alias: str = "t") -> Composable | N
 def changes_value(place: Place, mask: Mask, alias: str) -> Composable:
     """Whether the mask is not yet in place. A null stays null."""
     text = place.text(alias)
+    if mask.kind is MaskKind.NULL:
+        return SQL("{} IS NOT NULL").format(text)
+    if mask.kind is MaskKind.CONSTANT:
+        kept: Composable = Literal(mask.constant)
+        if not place.path:
+            kept = SQL("{}::{}::text").format(kept, SQL(place.column.type))
+        return SQL("coalesce({} <> {}, false)").format(text, kept)
+    return SQL("coalesce({} !~ {}, false)").format(text, Literal(IN_PLACE[mask.kind]))
+
+
+def is_computed(mask: Mask) -> bool:
+    """Whether what the mask puts in place depends on the value it replaces."""
+    return mask.kind in IN_PLACE
+
+
+def put_in_place(mask: Mask, value: str, pseudonym: str) -> str | None:
+    """What a computed mask leaves of a value; `pseudonym` is the value's."""
     match mask.kind:
-        case MaskKind.NULL:
-            return SQL("{} IS NOT NULL").format(text)
-        case MaskKind.CONSTANT if place.path:
-            return SQL("coalesce({} <> {}, false)").format(text, Literal(mask.constant))
-        case MaskKind.CONSTANT:
-            return SQL("coalesce({} <> {}, false)").format(
-                text, SQL("{}::{}::text").format(Literal(mask.constant), SQL(place.column.type))
-            )
         case MaskKind.PSEUDONYM:
-            return SQL("coalesce({} !~ {}, false)").format(text, Literal(PSEUDONYM))
+            return pseudonym
         case MaskKind.TOMBSTONE:
-            return SQL("coalesce({} !~ {}, false)").format(text, Literal(TOMBSTONE))
-
-
-def is_keyed(mask: Mask) -> bool:
-    """Whether the mask's value depends on the value it replaces."""
-    return mask.kind in {MaskKind.PSEUDONYM, MaskKind.TOMBSTONE}
+            return f"{pseudonym}@erased.invalid"
+        case _:
+            return mask.generalised(value)
 
 
 def assignments(table: Table, rule: Rule) -> Composable:
-    """SET clauses that put the rule's masks in place; keyed values come from `pg_temp.dsr_mask`."""
+    """SET clauses that put the masks in place; computed values come from `pg_temp.dsr_mask`."""
     columns: dict[str, Composable] = {}
     for number, (name, mask) in enumerate(rule.masks.items()):
         place = table.place(name)
@@ -239,23 +248,18 @@ def _new_value(place: Place, mask: Mask, number: int, before: Composable) -> Com
     new: Composable = SQL("NULL")
     if mask.kind is MaskKind.CONSTANT:
         new = Literal(mask.constant)
-    elif is_keyed(mask):
+    elif is_computed(mask):
         new = SQL(
             "(SELECT m.new FROM pg_temp.dsr_mask m WHERE m.f = {} AND m.s = d.s AND m.v = {})"
         )
         new = new.format(Literal(number), place.text("t"))
     if not place.path:
-        return SQL("({})::{}").format(new, SQL(place.column.type))
+        return SQL("({})::{}").format(new, SQL(place.column.bare))
     path = SQL("ARRAY[{}]::text[]").format(SQL(", ").join(map(Literal, place.path)))
     if mask.kind is MaskKind.NULL:
         document = SQL("({})::jsonb #- {}").format(before, path)
     else:
-        document = SQL("jsonb_set(({})::jsonb, {}, to_jsonb(({})::text), false)").format(
-            before, path, new
-        )
+        document = SQL(
+            "jsonb_set(({})::jsonb, {}, coalesce(to_jsonb(({})::text), 'null'), false)"
+        ).format(before, path, new)
     return SQL("({})::{}").format(document, SQL(place.column.type))
-
-
-def mapped(children: Sequence[Collection]) -> tuple[str, ...]:
-    """The names of collections."""
-    return tuple(c.name for c in children)

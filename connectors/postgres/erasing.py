@@ -2,10 +2,11 @@
 
 In: located keys, the guard's tables. Out: receipts that add up to the keys. The keys go into a
 temporary table; the rows still there are locked; within the guard each row's first matching rule
-is written beside it, children first, so that a parent knows which children stay; then rows go or
-are masked, the intent is recorded, and the transaction commits.
+is written beside it, children first, so that a parent knows which children stay; what a staying row
+refers to is spared as well; then rows go or are masked, the intent is recorded, and the transaction
+commits.
 
-What would reach beyond the plan (a cascade into rows that stay, a trigger that keeps a row) rolls
+What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row) rolls
 everything back.
 """
 
@@ -18,10 +19,12 @@ from dataclasses import dataclass, field
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres import sparing
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, goes
-from connectors.postgres.deciding import FALSE, Rules, by_rule, clock
+from connectors.postgres.deciding import FALSE, Rules, any_of, by_rule, clock
 from connectors.postgres.session import Contended, Session, typed_cells
+from connectors.postgres.sparing import PROTECTING
 from dsr_worker.contract import (
     Context,
     DecisionTable,
@@ -54,7 +57,7 @@ class Erasure:
     def __post_init__(self) -> None:
         self._numbers = {name: n for n, name in enumerate(self.catalogue.tables)}
         self._rules = Rules(self.session, self.catalogue, self.ctx, self._stays, self._held)
-        self.changes = Changes(self.session, self.catalogue, self._pseudonym)
+        self.changes = Changes(self.session, self.catalogue, self._pseudonym, self._protected)
 
     def _pseudonym(self, number: int, value: str) -> str:
         return self.ctx.pseudonym(self.subjects[number].ref, value)
@@ -90,6 +93,11 @@ class Erasure:
             table = self.catalogue.table(key.collection)
             if len(key.key) != len(table.keys) or key.subject_ref not in numbers:
                 raise Permanent(f"a located key does not fit collection {key.collection}")
+            if None in key.key:
+                raise Permanent(
+                    f"{key.collection}: the key of a located row is null, so that it names no row;"
+                    " map a key of NOT NULL columns"
+                )
             cells = map(typed_cells, (*key.key, *(None,) * (parts - len(key.key))))
             place = f"{self._numbers[key.collection]}\t{numbers[key.subject_ref]}"
             yield "\t".join((place, *cells)).encode() + b"\n"
@@ -135,11 +143,14 @@ class Erasure:
 
     def decide(self, tables: Callable[[str], DecisionTable]) -> list[Receipt]:
         """Write beside each row the first rule that matches, children first; the receipts."""
-        self.tables = {t.collection.name: tables(t.collection.name) for t in self.touched}
+        changed = (r for t in self.touched for r in self.catalogue.pointing_at(t) if r.changes)
+        names = {t.collection.name for t in self.touched}.union(*(r.sources for r in changed))
+        self.tables = {name: tables(name) for name in self.catalogue.tables if name in names}
         self._rules.load(self.tables)
         for table in self.touched:
             self._decide(table)
             self.changes.rules[table.collection.name] = self.tables[table.collection.name].rules
+        sparing.spare(self.changes)
         return self._receipts()
 
     def _decide(self, table: Table) -> None:
@@ -176,11 +187,19 @@ class Erasure:
     def _held(self, table: Table, when: HeldSubjects, alias: str) -> Composable:
         """A row that several subjects share is held when one of them is."""
         held = [n for n, subject in enumerate(self.subjects) if subject.ref in when.refs]
-        if not held:
+        if not held or table not in self.touched:
             return FALSE
         return SQL("EXISTS (SELECT FROM pg_temp.{} h WHERE {} AND h.s = ANY ({}::int4[]))").format(
             self._row(table), table.same_key(alias, "h"), Literal(held)
         )
+
+    def _protected(self, table: Table, alias: str) -> Composable | None:
+        """Whether a hold or a minimum protects a row, located or not; None where none can."""
+        rules = self.tables[table.collection.name].rules
+        protecting = [r for r in rules if r.code in PROTECTING]
+        if not protecting:
+            return None
+        return any_of([self._rules.matches(table, rule, alias) for rule in protecting])
 
     # ---- counting
 

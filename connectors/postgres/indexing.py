@@ -148,7 +148,7 @@ def _all(about: int) -> str:
 def _expressed(table: Table, place: Place, form: Form) -> bool:
     """Whether some index is on the expression that our statements compare, as far as is seen."""
     signs = {
-        Form.EXACT: "->>" if place.path else "::text",
+        Form.EXACT: "->>" if place.path else _cast(place),
         Form.ASCII_CASE: "translate(",
         Form.DIGITS: "regexp_replace(",
     }
@@ -156,12 +156,19 @@ def _expressed(table: Table, place: Place, form: Form) -> bool:
     return any(all(sign in i.expressions for sign in wanted) for i in table.indexes)
 
 
+def _cast(place: Place) -> str:
+    return "abbrev(" if place.column.base == "inet" else "::text"
+
+
 def _expression(place: Place, form: Form) -> str:
     """The expression that our statements compare, as DDL."""
     value = ddl.quoted(place.column.name)
     for step in place.path[:-1]:
         value = f"{value} -> {ddl.literal(step)}"
-    value = f"({value} ->> {ddl.literal(place.path[-1])})" if place.path else f"{value}::text"
+    if place.path:
+        value = f"({value} ->> {ddl.literal(place.path[-1])})"
+    else:
+        value = f"{_cast(place)}{value})" if place.column.base == "inet" else f"{value}::text"
     if form is Form.ASCII_CASE:
         return f"translate({value}, '{ASCII_UPPER}', '{ASCII_LOWER}')"
     if form is Form.DIGITS:

@@ -37,7 +37,8 @@ CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LARGEST = 2**63 - 1
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _DIGITS = len(str(_LARGEST))
 _NULLS = "\\N\t\\N\t\\N"
 
@@ -48,12 +49,16 @@ class Contended(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait: for a connection, a statement, a lock, and idle within a transaction."""
+    """How long to wait: for a connection, a statement, a lock, and idle within a transaction.
+
+    Where row security would hide rows, a statement fails, unless policies are to be obeyed.
+    """
 
     connect_s: int
     statement_s: float
     lock_s: float
     idle_s: float
+    obey_row_security: bool = False
 
 
 def consequence(error: psycopg2.Error) -> ConnectorError:
@@ -68,7 +73,18 @@ def consequence(error: psycopg2.Error) -> ConnectorError:
         return Configuration(f"Postgres: {what}: grants, map and catalogue disagree; run the check")
     if not state and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Transient(f"Postgres: {what}: the connection failed")
+    if state[:2] == "23":
+        return Permanent(
+            f"Postgres: {what}{_constraint(error)}: nothing was changed. Map what refers to the"
+            " rows, or give the masked fields masks that the constraint lets through"
+        )
     return Permanent(f"Postgres: {what}: nothing was changed")
+
+
+def _constraint(error: psycopg2.Error) -> str:
+    """The violated constraint, where its name can be no subject's value."""
+    name = error.diag.constraint_name or error.diag.column_name or ""
+    return f" of {name}" if _PLAIN_NAME.fullmatch(name) else ""
 
 
 @contextmanager
@@ -81,18 +97,24 @@ def errors() -> Iterator[None]:
         raise translated from None
 
 
-def sendable(value: str) -> bool:
-    """Whether a text column could hold `value` and it names anything at all."""
+def storable(value: str) -> bool:
+    """Whether a text column could hold `value`."""
     try:
         value.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in value and bool(value.strip())
+    return "\0" not in value
+
+
+def sendable(value: str) -> bool:
+    """Whether a text column could hold `value` and it names anything at all."""
+    return bool(value.strip()) and storable(value)
 
 
 def typed(value: str) -> tuple[str, str | None, str | None]:
     """`value` as text, whole number and UUID, as far as it is exactly the text of one."""
-    number = value if _WHOLE_NUMBER.fullmatch(value) and abs(int(value)) <= _LARGEST else None
+    whole = _WHOLE_NUMBER.fullmatch(value) and _SMALLEST <= int(value) <= _LARGEST
+    number = value if whole else None
     return value, number, value if _UUID.fullmatch(value) else None
 
 
@@ -379,10 +401,11 @@ def _opening(limits: Limits, *, snapshot: bool) -> Composable:
         "BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {statement};"
         " SET LOCAL lock_timeout = {lock}; SET LOCAL idle_in_transaction_session_timeout = {idle};"
         " SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL bytea_output = 'hex';"
-        " SET LOCAL standard_conforming_strings = on"
+        " SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = {policies}"
     ).format(
         level=SQL("REPEATABLE READ" if snapshot else "READ COMMITTED"),
         statement=Literal(int(limits.statement_s * 1000)),
         lock=Literal(int(limits.lock_s * 1000)),
         idle=Literal(int(limits.idle_s * 1000)),
+        policies=SQL("on" if limits.obey_row_security else "off"),
     )

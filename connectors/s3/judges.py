@@ -102,6 +102,8 @@ def _masked(mask: Mask, value: str, ctx: Context, ref: str) -> str | None:
             return ctx.pseudonym(ref, value)
         case MaskKind.TOMBSTONE:
             return f"{ctx.pseudonym(ref, value)}@erased.invalid"
+        case MaskKind.YEAR | MaskKind.NETWORK:
+            return mask.generalised(value)
 
 
 def judged(

@@ -84,7 +84,9 @@ _address = st.builds(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(_address, min_size=2, max_size=12))
 def test_found_is_exactly_what_is_equal(shop: str, stored: list[str]) -> None:
     """For whatever is on file, the rows found are those whose canonical address is the person's."""

@@ -183,6 +183,8 @@ class Judge:
                 return self.ctx.pseudonym(ref, str(value))
             case MaskKind.TOMBSTONE:
                 return f"{self.ctx.pseudonym(ref, str(value))}@erased.invalid"
+            case MaskKind.YEAR | MaskKind.NETWORK:
+                return mask.generalised(str(value))
 
     def _note(
         self, tally: _Tally, collection: Collection, key: RowKey, row: Row, rule: Rule, changed: int

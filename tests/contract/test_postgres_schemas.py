@@ -1,0 +1,207 @@
+"""Random schemas: what an erasure leaves is what the brute-force model says, or it changes nothing.
+
+Each seed makes a schema, fills it, maps it and erases some people under random decision tables. A
+failing test names its seed. `--schemas N` tries N of them, `--first-seed` says from which on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
+from psycopg2.sql import SQL, Identifier
+from pydantic import SecretStr
+
+from connectors.postgres import Postgres, PostgresConfig
+from dsr_worker.contract import ConnectorError, Key, Outcome, Permanent, Receipt
+from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_model import Expected, RefusedError, expected
+from tests.contract.postgres_schemas import SCHEMA, Row, Table, World, drawn
+from tests.contract.postgres_shop import database_of_a_module
+
+_PER_TEST = 5
+State = dict[tuple[str, tuple[str | None, ...]], tuple[Row, str]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for a few seeds, so that each stays within its time."""
+    if "seeds" in metafunc.fixturenames:
+        first = metafunc.config.getoption("first_seed")
+        last = first + metafunc.config.getoption("schemas")
+        parts = [range(n, min(n + _PER_TEST, last)) for n in range(first, last, _PER_TEST)]
+        metafunc.parametrize("seeds", parts, ids=[f"{p.start}-{p.stop - 1}" for p in parts])
+
+
+@dataclass
+class Ground:
+    """A database in which worlds are made one after the other."""
+
+    dsn: str
+    connection: Connection
+    icu: bool
+
+    def make(self, world: World) -> None:
+        """Make the schema and fill it."""
+        with self.connection.cursor() as cursor:
+            statements = SQL("; ").join(world.statements(icu=self.icu))
+            cursor.execute(SQL("BEGIN; {}; COMMIT").format(statements))
+
+    def state(self, world: World) -> State:
+        """Every row as texts, with the transaction that wrote it."""
+        found: State = {}
+        with self.connection.cursor() as cursor:
+            for table in world.tables.values():
+                columns = SQL(", ").join(
+                    SQL("abbrev({})" if column.type == "inet" else "{}::text").format(
+                        Identifier(column.name)
+                    )
+                    for column in table.columns.values()
+                )
+                cursor.execute(
+                    SQL("SELECT xmin::text, {} FROM {}").format(
+                        columns, Identifier(SCHEMA, table.name)
+                    )
+                )
+                for written, *values in cursor.fetchall():
+                    row = dict(zip(table.columns, values, strict=True))
+                    found[table.name, table.key_of(row)] = (row, written)
+        return found
+
+
+@pytest.fixture(scope="module")
+def ground(postgres_dsn: str) -> Iterator[Ground]:
+    """One database for all of them."""
+    with database_of_a_module(postgres_dsn) as dsn:
+        connection = psycopg2.connect(dsn)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET timezone = 'UTC'; SET synchronous_commit = off")
+            cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'")
+            there = cursor.fetchone() == (1,)
+            cursor.execute("CREATE EXTENSION citext" if there else "CREATE DOMAIN citext AS text")
+            cursor.execute("SELECT count(*) > 0 FROM pg_collation WHERE collname = 'de-x-icu'")
+            icu = cursor.fetchone() == (True,)
+        yield Ground(dsn, connection, icu)
+        connection.close()
+
+
+def test_random_schemas_are_left_as_the_model_says(ground: Ground, seeds: range) -> None:
+    """What stays, what goes, what is masked, what is refused: all as rules by brute force say."""
+    for seed in seeds:
+        try:
+            _try(ground, drawn(seed))
+        except (AssertionError, ConnectorError, psycopg2.Error) as fault:
+            fault.add_note(f"seed {seed}")
+            raise
+
+
+def _try(ground: Ground, world: World) -> None:
+    ground.make(world)
+    before = ground.state(world)
+    assert {at: row for at, (row, _) in before.items()} == _rows(world)
+    ctx = TrialContext(tables=world.decisions)
+    postgres = Postgres(world.system(), PostgresConfig(dsn=SecretStr(ground.dsn)))
+    try:
+        _erase(ground, world, postgres, ctx, before)
+    finally:
+        postgres.close()
+
+
+def _erase(
+    ground: Ground, world: World, postgres: Postgres, ctx: TrialContext, before: State
+) -> None:
+    keys = list(postgres.locate(world.people, ctx))
+    try:
+        model = expected(world, ctx.pseudonym)
+    except RefusedError as refusal:
+        with pytest.raises(Permanent):
+            _unrefused(postgres.erase(world.people, keys, ctx), refusal)
+        assert ground.state(world) == before
+        return
+    located = Counter((k.subject_ref, k.collection, k.key) for k in keys)
+    assert located == Counter(
+        (world.people[n].ref, place[0], world.tables[place[0]].key_of(model.row(place)))
+        for place, owners in model.owners.items()
+        for n in owners
+    )
+    said: list[Receipt] = []
+    if world.seed % 5 == 0:
+        dry = TrialContext(tables=world.decisions, dry_run=True)
+        said = list(postgres.erase(world.people, keys, dry))
+    receipts = list(postgres.erase(world.people, keys, ctx))
+    assert said in ([], receipts), "a dry run says what an erasure does"
+    after = ground.state(world)
+    _left(world, model, before, after)
+    _accounted(world, model, receipts, ctx)
+    if world.seed % 5 == 1:
+        _again(world, model, postgres, keys)
+        assert ground.state(world) == after
+
+
+def _unrefused(receipts: Iterator[Receipt], refusal: RefusedError) -> None:
+    list(receipts)
+    message = f"must be refused: {refusal}"
+    raise AssertionError(message)
+
+
+def _rows(world: World) -> dict[tuple[str, tuple[str | None, ...]], Row]:
+    return {(t.name, t.key_of(row)): row for t in world.tables.values() for row in t.rows}
+
+
+def _left(world: World, model: Expected, before: State, after: State) -> None:
+    """Every row is as it must be; those that nothing was to change were not even written."""
+    wanted = {
+        (name, _key(world, name, number)): row
+        for (name, number), row in model.after.items()
+        if row is not None
+    }
+    assert {at: row for at, (row, _) in after.items()} == wanted
+    unwritten = {at for at, row in wanted.items() if row == before[at][0]}
+    assert [at for at in unwritten if after[at][1] != before[at][1]] == []
+
+
+def _key(world: World, name: str, number: int) -> tuple[str | None, ...]:
+    table: Table = world.tables[name]
+    return table.key_of(table.rows[number])
+
+
+def _accounted(world: World, model: Expected, receipts: list[Receipt], ctx: TrialContext) -> None:
+    """One receipt for every person and collection, which counts what happened and no more."""
+    assert [(r.subject_ref, r.collection) for r in receipts] == [
+        (p.ref, t.name) for p in world.people for t in world.mapped
+    ]
+    counts, clocks = model.counts(), model.clocks()
+    for receipt in receipts:
+        at = (receipt.subject_ref or "", receipt.collection)
+        told = {(o.outcome, o.ground): [o.rows, o.fields] for o in receipt.outcomes if o.rows}
+        assert told == dict(counts.get(at, {}))
+        for one in receipt.outcomes:
+            days = clocks.get((*at, one.ground), [])
+            assert (one.latest_at, one.earliest_at) == (
+                max(days, default=None),
+                min(days, default=None),
+            )
+        kept = {
+            ctx.digest(place[0], [str(v) for v in _key(world, *place)])
+            for place, owners in model.owners.items()
+            if place[0] == receipt.collection
+            and at[0] in {world.people[n].ref for n in owners}
+            and place not in model.going()
+        }
+        assert receipt.kept == kept
+
+
+def _again(world: World, model: Expected, postgres: Postgres, keys: list[Key]) -> None:
+    """A second look finds what stays and nothing else; a repeat changes nothing."""
+    going = {(place[0], _key(world, *place)) for place in model.going()}
+    ctx = TrialContext(tables=world.decisions, second_path=True)
+    found = Counter(postgres.recheck(world.people, keys, ctx))
+    assert found == Counter(k for k in keys if (k.collection, k.key) not in going)
+    repeated = list(postgres.erase(world.people, keys, TrialContext(tables=world.decisions)))
+    gone = sum(o.rows for r in repeated for o in r.outcomes if o.outcome is Outcome.ALREADY_GONE)
+    assert gone == sum((k.collection, k.key) in going for k in keys)
+    assert not sum(o.fields for r in repeated for o in r.outcomes)
