@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-_WAITING = 4
+_WAITING = 2
 
 
 class Press:
