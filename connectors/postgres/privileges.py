@@ -132,9 +132,10 @@ def _few_of(session: Session, need: Need, role: str) -> Iterator[Finding]:
 
 
 def _hidden(session: Session, need: Need, role: str) -> Iterator[Finding]:
-    """Row security without a policy for the role: nothing is found, and nothing says so."""
+    """Row security that is obeyed, without a policy for the role: nothing is found in silence."""
     table = Literal(need.relation)
-    active = session.rows(SQL("SELECT row_security_active({})").format(table))[0][0]
+    query = SQL("SELECT current_setting('row_security') = 'on' AND row_security_active({})")
+    active = session.rows(query.format(table))[0][0]
     query = SQL(
         "SELECT EXISTS (SELECT FROM pg_policies p WHERE p.schemaname = {} AND p.tablename = {}"
         " AND p.permissive = 'PERMISSIVE' AND p.cmd IN ('ALL', 'SELECT') AND p.qual = 'true'"

@@ -126,22 +126,15 @@ def _want(session: Session, system: System) -> None:
 
 
 def _security(session: Session, *, obeying: bool) -> Iterator[Finding]:
-    for (collection,) in session.rows(_SECURED):
-        if obeying:
-            yield _warning(
-                collection,
-                "row security hides rows from the role: what its policies hide is neither found nor"
-                " erased nor looked for again",
-                "make sure that the policies are the border of what is yours",
-            )
-        else:
-            yield Finding(
-                Severity.ERROR,
-                collection,
-                "row security hides rows from the role; every statement will fail",
-                "ALTER ROLE … BYPASSRLS, or obey_row_security: true where the policies are the"
-                " border of what is yours",
-            )
+    """Where policies are obeyed, `privileges` says whether they may hide rows."""
+    for (collection,) in () if obeying else session.rows(_SECURED):
+        yield Finding(
+            Severity.ERROR,
+            collection,
+            "row security binds the role; every statement will fail rather than miss rows",
+            "obey_row_security: true, where the policies are the border of what is yours (those"
+            " that `dsr connectors grants` prints hide nothing), or ALTER ROLE … BYPASSRLS",
+        )
 
 
 def _heirs(session: Session) -> Iterator[Finding]:
