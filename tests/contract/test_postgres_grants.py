@@ -246,8 +246,7 @@ def test_row_security_gets_a_policy_and_nothing_hides(peopled: Shop) -> None:
     execute(peopled.by(OWNER), "ALTER TABLE reviews ENABLE ROW LEVEL SECURITY")
     (refused,) = peopled.checked()
     assert (refused.subject, refused.severity) == ("reviews", Severity.ERROR)
-    obeying = {"reader_dsn": peopled.by(READER), "obey_row_security": True}
-    made = connector(peopled.by(ERASER), **obeying)
+    made = connector(peopled.by(ERASER), reader_dsn=peopled.by(READER), obey_row_security=True)
     found = [f for f in made.check() if f.severity is not Severity.OK]
     assert {(f.subject, f.severity) for f in found} == {("reviews", Severity.WARNING)}
     assert all("row security" in f.message for f in found)
