@@ -7,12 +7,12 @@ on the way: where all rows are one subject's and nothing is withheld, a parcel o
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from dataclasses import field as attribute
 
+import orjson
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import TEXTS, WHOLE_NUMBERS, Place, Table, fold
@@ -64,7 +64,7 @@ def _records(own: Ownership, table: Table) -> Iterator[Record]:
         flags = zip(others, present.decode()[1:], strict=True)
         withheld = tuple(Withheld(field, _OF_OTHERS) for field, flag in flags if flag == "1")
         ref = own.subjects[int(number)].ref
-        yield Record(ref, name, tuple(json.loads(key)), body, withheld=withheld)
+        yield Record(ref, name, tuple(orjson.loads(key)), body, withheld=withheld)
 
 
 def _blocks(own: Ownership, table: Table) -> Iterator[RecordBlock]:
@@ -144,9 +144,9 @@ def keys(
                 known, table.same_key_columns("r", "d")
             )
         query = SQL("SELECT s, key FROM ({}) r WHERE {}").format(own.rows(table, columns), left)
+        name = table.collection.name
         for number, key in own.session.stream(query):
-            ref = own.subjects[int(number)].ref
-            yield Key(ref, table.collection.name, tuple(json.loads(key)))
+            yield Key(own.subjects[int(number)].ref, name, tuple(orjson.loads(key)))
 
 
 def contact_points(own: Ownership) -> Iterator[ContactPoint]:

@@ -148,6 +148,8 @@ def test_the_reader_finds_everything_and_can_change_nothing(peopled: Shop) -> No
     mine, ctx = connector(peopled.by(READER)), TrialContext()
     whole = connector(peopled.dsn)
     assert sorted(mine.find([ANNA], ctx), key=repr) == sorted(whole.find([ANNA], ctx), key=repr)
+    blocks = list(mine.find_blocks([ANNA], ctx))
+    assert sorted(blocks, key=repr) == sorted(whole.find_blocks([ANNA], ctx), key=repr) != []
     keys = list(mine.locate([ANNA], ctx))
     assert keys == list(whole.locate([ANNA], ctx))
     assert list(mine.contacts([ANNA], ctx)) == list(whole.contacts([ANNA], ctx)) != []
