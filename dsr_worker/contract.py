@@ -78,6 +78,9 @@ class Form(StrEnum):
     DIGITS = "digits"  # any punctuation between the digits
 
 
+_NO_MAILBOX = "@erased.invalid"  # RFC 2606, section 2: `.invalid` never resolves
+
+
 class MaskKind(StrEnum):
     """What replaces a value whose row has to stay."""
 
@@ -87,6 +90,18 @@ class MaskKind(StrEnum):
     TOMBSTONE = "tombstone"  # unique and undeliverable: erased-…@erased.invalid
     YEAR = "year"  # of a date: the first day of its year
     NETWORK = "network"  # of an IP address: its /24, of IPv6 its /48
+
+    @property
+    def characters(self) -> int | None:
+        """How long what it puts in place is, where that does not depend on the value."""
+        pseudonym = len("erased-") + 16
+        match self:
+            case MaskKind.PSEUDONYM:
+                return pseudonym
+            case MaskKind.TOMBSTONE:
+                return pseudonym + len(_NO_MAILBOX)
+            case _:
+                return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +127,23 @@ class Mask:
             case MaskKind.PSEUDONYM:
                 return isinstance(value, str) and value.startswith("erased-")
             case MaskKind.TOMBSTONE:
-                return isinstance(value, str) and value.endswith("@erased.invalid")
+                return isinstance(value, str) and value.endswith(_NO_MAILBOX)
             case MaskKind.YEAR | MaskKind.NETWORK:
                 return isinstance(value, str) and value == self.generalised(value)
+
+    def replaced(self, value: str, pseudonym: Callable[[str], str]) -> str | None:
+        """What the mask puts in place of a stored value; `pseudonym` makes the value's."""
+        match self.kind:
+            case MaskKind.NULL:
+                return None
+            case MaskKind.CONSTANT:
+                return self.constant
+            case MaskKind.PSEUDONYM:
+                return pseudonym(value)
+            case MaskKind.TOMBSTONE:
+                return pseudonym(value) + _NO_MAILBOX
+            case MaskKind.YEAR | MaskKind.NETWORK:
+                return self.generalised(value)
 
     def generalised(self, value: str) -> str | None:
         """What `year` or `network` leaves of a stored text; None where it is no date, no address.
@@ -380,16 +409,11 @@ class OutcomeCount:
     earliest_at: datetime | None = None
 
     @classmethod
-    def at(
-        cls,
-        outcome: Outcome,
-        rows: int = 1,
-        fields: int = 0,
-        ground: str = "",
-        clock: datetime | None = None,
+    def one(
+        cls, outcome: Outcome, *, fields: int = 0, ground: str = "", clock: datetime | None = None
     ) -> Self:
-        """Rows of which all have the same clock value."""
-        return cls(outcome, rows, fields, ground, clock, clock)
+        """A single row, with its clock value."""
+        return cls(outcome, 1, fields, ground, clock, clock)
 
     def plus(self, other: OutcomeCount) -> OutcomeCount:
         """Both together, as rows of this outcome and ground."""

@@ -7,11 +7,11 @@ found the same way as anybody's; nothing here imports a connector by path.
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from dsr_worker.contract import Configuration, Connector, System
+from dsr_worker.contract import Configuration, Connector
+from dsr_worker.datamap import MappedSystem, connector_config
 
 GROUP = "dsr_worker.connectors"
 
@@ -48,10 +48,14 @@ class Registry:
         loaded: type[Any] = self._entries[name].load()
         return loaded
 
-    def make(self, system: System, config: BaseModel) -> Connector:
-        """A connector for a system. Raises Configuration."""
-        made = self.connector_class(system.connector)(system, config)
+    def make(self, mapped: MappedSystem, base: Path | None = None) -> Connector:
+        """The connector of a mapped system; its secrets are read now, files of them from `base`.
+
+        Raises Configuration; SecretMissing and DocumentError as `connector_config` does.
+        """
+        cls = self.connector_class(mapped.connector)
+        made = cls(mapped.system, connector_config(mapped, cls.Config, base=base))
         if not isinstance(made, Connector):
-            message = f"{system.connector!r} is no connector: it lacks `check` or `find`"
+            message = f"{mapped.connector!r} is no connector: it lacks `check` or `find`"
             raise Configuration(message)
         return made

@@ -22,8 +22,6 @@ from dsr_worker.contract import (
     HeldSubjects,
     Identity,
     Key,
-    Mask,
-    MaskKind,
     NeededByKept,
     Outcome,
     OutcomeCount,
@@ -109,21 +107,6 @@ def latest(rule: Rule, row: Row) -> datetime | None:
     return instant(value(row, rule.clock)) if rule.clock else None
 
 
-def masked(mask: Mask, stored: object, pseudonym: Callable[[str], str]) -> str | None:
-    """What a mask puts in place of a stored value."""
-    match mask.kind:
-        case MaskKind.NULL:
-            return None
-        case MaskKind.CONSTANT:
-            return mask.constant or ""
-        case MaskKind.PSEUDONYM:
-            return pseudonym(str(stored))
-        case MaskKind.TOMBSTONE:
-            return f"{pseudonym(str(stored))}@erased.invalid"
-        case MaskKind.YEAR | MaskKind.NETWORK:
-            return mask.generalised(str(stored))
-
-
 @dataclass
 class Tally:
     """Outcomes of located keys, counted once each, per subject and collection."""
@@ -149,7 +132,8 @@ class Tally:
             self.done.add(key)
             place = (key.subject_ref, key.collection)
             counts = self._counts.setdefault(place, {})
-            count(counts, OutcomeCount.at(outcome, 1, fields, ground, clock))
+            one = OutcomeCount.one(outcome, fields=fields, ground=ground, clock=clock)
+            count(counts, one)
             if outcome in (Outcome.RETAINED, Outcome.MASKED, Outcome.REDACTED):
                 digest = self.digest(key.collection, key.key)
                 self._kept.setdefault(place, set()).add(digest)

@@ -15,7 +15,7 @@ from typing import Any
 
 from connectors.helpdesk.api import Api
 from connectors.helpdesk.bundle import Bundle, Verdict
-from connectors.helpdesk.decide import NEEDED, Tally, latest, masked
+from connectors.helpdesk.decide import NEEDED, Tally, latest
 from connectors.helpdesk.layout import Layout, Row, files_of
 from dsr_worker.contract import (
     Action,
@@ -31,6 +31,7 @@ from dsr_worker.contract import (
 
 CLOSED = "closed_ticket"
 _BLOCK = "▇"
+_TOMBSTONE = Mask(MaskKind.TOMBSTONE)
 _TEXT_FIELDS = frozenset({"body", "plain_body", "html_body"})
 _TICKET_FIELDS = frozenset({"subject", "tags", "custom_fields", "external_id"})
 _MARKED_TAG = re.compile(r"^<(a|img)\b(.*?)(\s*/?)>$", re.DOTALL)
@@ -177,7 +178,7 @@ def _blank(name: str, stored: Any, mask: Mask, pseudonym: Callable[[str], str]) 
         return []
     if name == "custom_fields":
         return [{"id": f["id"], "value": None} for f in stored or ()]
-    return masked(mask, stored, pseudonym)
+    return mask.replaced(str(stored), pseudonym)
 
 
 def _same(name: str, stored: Any, new: Any, mask: Mask) -> bool:
@@ -221,7 +222,8 @@ class UserChanges:
         for identity in self._going(masks):
             self.api.delete(f"users/{self.user['id']}/identities/{identity['id']}")
         plain = {
-            name: masked(masks[name], self.user.get(name), pseudonym) for name in self._plain(masks)
+            name: masks[name].replaced(str(self.user.get(name)), pseudonym)
+            for name in self._plain(masks)
         }
         if plain:
             self.api.put(f"users/{self.user['id']}", {"user": plain})
@@ -230,8 +232,8 @@ class UserChanges:
         place = f"users/{self.user['id']}/identities"
         buried = next((i for i in self.identities if _is_tombstone(i)), None)
         if buried is None:
-            mask = Mask(MaskKind.TOMBSTONE)
-            text = masked(mask, self.user.get("email") or self.user["id"], pseudonym)
+            before = str(self.user.get("email") or self.user["id"])
+            text = _TOMBSTONE.replaced(before, pseudonym)
             answer = self.api.post(
                 place, {"identity": {"type": "email", "value": text, "verified": True}}
             )
@@ -247,4 +249,4 @@ def user_changes(api: Api, user: Row) -> UserChanges:
 
 
 def _is_tombstone(identity: Row) -> bool:
-    return str(identity["value"]).endswith("@erased.invalid")
+    return _TOMBSTONE.holds(str(identity["value"]))

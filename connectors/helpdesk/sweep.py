@@ -221,4 +221,4 @@ def _erased(part: Sequence[_Old]) -> OutcomeCount:
 
 def _one(outcome: Outcome, old: _Old) -> OutcomeCount:
     clock = latest(old.rule, old.case.row)
-    return OutcomeCount.at(outcome, 1, ground=old.rule.ground, clock=clock)
+    return OutcomeCount.one(outcome, ground=old.rule.ground, clock=clock)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -23,7 +24,6 @@ from connectors.postgres.deciding import (
     assignments,
     changed_fields,
     is_computed,
-    put_in_place,
 )
 from connectors.postgres.references import Reference
 from connectors.postgres.session import Session, line
@@ -179,7 +179,7 @@ class Changes:
         self, masks: Sequence[tuple[str, Mask]], values: Iterable[tuple[int, int, str]]
     ) -> Iterator[bytes]:
         for f, number, value in values:
-            new = put_in_place(masks[f][1], value, self.pseudonym(number, value))
+            new = masks[f][1].replaced(value, partial(self.pseudonym, number))
             yield line(f, number, value, new)
 
     def _erase(self, group: Sequence[Table]) -> None:

@@ -17,6 +17,7 @@ from connectors.postgres import (
     indexing,
     orphans,
     privileges,
+    surroundings,
 )
 from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Table
 from connectors.postgres.granting import needs
@@ -38,12 +39,15 @@ _GENERALISED = {
     MaskKind.YEAR: frozenset(INSTANTS),
     MaskKind.NETWORK: frozenset({"inet", "cidr"}),
 }
-_PSEUDONYM_LENGTH = len("erased-") + 16
-_TOMBSTONE_LENGTH = _PSEUDONYM_LENGTH + len("@erased.invalid")
 
 
-def findings(system: System, servers: Servers, limits: Limits) -> Iterator[Finding]:
-    """Every finding; an error of reachability or names ends the list."""
+def findings(
+    system: System, servers: Servers, limits: Limits, *, refreshing: bool
+) -> Iterator[Finding]:
+    """Every finding; an error of reachability or names ends the list.
+
+    `refreshing`: erasures refresh the materialised views.
+    """
     try:
         with servers.primary.transaction(limits) as session:
             yield from encryption(session.connection, system.name, "dsn")
@@ -59,9 +63,14 @@ def findings(system: System, servers: Servers, limits: Limits) -> Iterator[Findi
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
             yield from orphans.findings(session, tables)
-            yield from _performance(session, tables)
-            yield from _rights(session, tables, changing=True)
-        yield from _reader(system, servers, limits)
+            rows = indexing.sizes(session)
+            yield from indexing.findings(session, tables, rows)
+            yield from _rights(session, tables, rows, changing=True)
+            obeying = limits.obey_row_security
+            yield from surroundings.findings(
+                session, tables, obeying=obeying, refreshing=refreshing
+            )
+        yield from _reader(system, servers, limits, rows)
         yield from replica_findings(servers, limits)
     except ConnectorError as error:
         remedy = "correct the data map, the grants or the DSN"
@@ -108,11 +117,9 @@ def _table(session: Session, tables: Catalogue, table: Table) -> Iterator[Findin
         yield from _reference(table, reference)
 
 
-def _performance(session: Session, tables: Catalogue) -> Iterator[Finding]:
-    yield from indexing.findings(session, tables, indexing.sizes(session))
-
-
-def _rights(session: Session, tables: Catalogue, *, changing: bool) -> Iterator[Finding]:
+def _rights(
+    session: Session, tables: Catalogue, rows: indexing.Sizes, *, changing: bool
+) -> Iterator[Finding]:
     """Too few rights, too many, and, where the rights suffice, how the statements would run."""
     wanted = needs(session, tables, changing=changing)
     lacking = list(privileges.too_few(session, wanted))
@@ -122,11 +129,12 @@ def _rights(session: Session, tables: Catalogue, *, changing: bool) -> Iterator[
         message = "how the server would carry out the statements is told once the role may run them"
         yield _ok(tables.system.name, message)
         return
-    rows = indexing.sizes(session)
     yield from explaining.findings(session.connection, tables, rows, changing=changing)
 
 
-def _reader(system: System, servers: Servers, limits: Limits) -> Iterator[Finding]:
+def _reader(
+    system: System, servers: Servers, limits: Limits, rows: indexing.Sizes
+) -> Iterator[Finding]:
     """The lesser role by which is read: the same table by table, and it may change nothing."""
     if servers.reader is None:
         return
@@ -136,7 +144,7 @@ def _reader(system: System, servers: Servers, limits: Limits) -> Iterator[Findin
             yield _no_tables(session, system)
             return
         tables = catalogue.read(session, system)
-        yield from _rights(session, tables, changing=False)
+        yield from _rights(session, tables, rows, changing=False)
 
 
 def _names(table: Table) -> None:
@@ -206,8 +214,7 @@ def _mask(table: Table, name: str, mask: Mask) -> Iterator[Finding]:
         yield _error(where, "the column is NOT NULL", "mask by constant, pseudonym or tombstone")
     if mask.kind is MaskKind.CONSTANT and table.unique((name,)):
         yield _error(where, "the column is unique, a constant is not", "mask by tombstone")
-    if mask.kind in {MaskKind.PSEUDONYM, MaskKind.TOMBSTONE}:
-        longest = _PSEUDONYM_LENGTH if mask.kind is MaskKind.PSEUDONYM else _TOMBSTONE_LENGTH
+    if (longest := mask.kind.characters) is not None:
         if column.base not in TEXTS | {"citext"}:
             yield _error(
                 where, f"a {mask.kind} is text, the column is {column.type}", "mask by null"

@@ -108,10 +108,8 @@ class Postgres:
     def check(self) -> Iterable[Finding]:
         """Reachability, names, keys, rights, indexes, cascades and masks. Changes nothing."""
         limits = self._limits(self.config.read_timeout_s)
-        yield from checking.findings(self.system, self._servers, limits)
-        yield from surroundings.findings(
-            self.system, self._server, limits, refreshing=self.config.refresh_views
-        )
+        refreshing = self.config.refresh_views
+        yield from checking.findings(self.system, self._servers, limits, refreshing=refreshing)
 
     def grants(self) -> Iterable[Role]:
         """A reader and an eraser that may do what the data map needs, and nothing else."""

@@ -213,17 +213,6 @@ def is_computed(mask: Mask) -> bool:
     return mask.kind in IN_PLACE
 
 
-def put_in_place(mask: Mask, value: str, pseudonym: str) -> str | None:
-    """What a computed mask leaves of a value; `pseudonym` is the value's."""
-    match mask.kind:
-        case MaskKind.PSEUDONYM:
-            return pseudonym
-        case MaskKind.TOMBSTONE:
-            return f"{pseudonym}@erased.invalid"
-        case _:
-            return mask.generalised(value)
-
-
 def assignments(table: Table, rule: Rule) -> Composable:
     """SET clauses that put the masks in place; computed values come from `pg_temp.dsr_mask`."""
     columns: dict[str, Composable] = {}

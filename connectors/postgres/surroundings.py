@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier
 
-from connectors.postgres import catalogue
 from connectors.postgres.catalogue import Catalogue, Table, table_name
-from connectors.postgres.session import Limits, Server, Session, line
-from dsr_worker.contract import ConnectorError, Finding, MaskKind, Severity, System
+from connectors.postgres.session import Session, line
+from dsr_worker.contract import Finding, MaskKind, Severity, System
 
 _WANTED = SQL("""
 WITH RECURSIVE wanted AS (
@@ -99,22 +98,17 @@ def _copies(session: Session) -> tuple[Copy, ...]:
 
 
 def findings(
-    system: System, server: Server, limits: Limits, *, refreshing: bool
+    session: Session, tables: Catalogue, *, obeying: bool, refreshing: bool
 ) -> Iterator[Finding]:
-    """Every finding; nothing where the database or its tables cannot be reached at all."""
-    try:
-        with server.transaction(limits) as session:
-            tables = catalogue.read(session, system)
-            _want(session, system)
-            yield from _security(session, obeying=limits.obey_row_security)
-            yield from _heirs(session)
-            yield from _triggers(session, tables)
-            yield from _excluding(session, tables)
-            yield from _copied(system, session, refreshing=refreshing)
-            for table in tables.tables.values():
-                yield from _large_objects(table)
-    except ConnectorError:
-        return  # the check of tables and grants, which comes first, has said so
+    """Every finding; `obeying` row security, `refreshing` the materialised views after erasures."""
+    _want(session, tables.system)
+    yield from _security(session, obeying=obeying)
+    yield from _heirs(session)
+    yield from _triggers(session, tables)
+    yield from _excluding(session, tables)
+    yield from _copied(tables.system, session, refreshing=refreshing)
+    for table in tables.tables.values():
+        yield from _large_objects(table)
 
 
 def _want(session: Session, system: System) -> None:

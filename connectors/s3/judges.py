@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from dsr_worker.contract import (
@@ -16,8 +17,6 @@ from dsr_worker.contract import (
     DecisionTable,
     HeldPeople,
     HeldRows,
-    Mask,
-    MaskKind,
     Outcome,
     Rule,
     Subject,
@@ -88,22 +87,8 @@ def masks_of(rule: Rule, entry: Entry, ctx: Context, ref: str) -> dict[str, str 
     for name, mask in rule.masks.items():
         value = entry.value(name)
         if not mask.holds(value):
-            changes[name] = _masked(mask, str(value), ctx, ref)
+            changes[name] = mask.replaced(str(value), partial(ctx.pseudonym, ref))
     return changes
-
-
-def _masked(mask: Mask, value: str, ctx: Context, ref: str) -> str | None:
-    match mask.kind:
-        case MaskKind.NULL:
-            return None
-        case MaskKind.CONSTANT:
-            return mask.constant
-        case MaskKind.PSEUDONYM:
-            return ctx.pseudonym(ref, value)
-        case MaskKind.TOMBSTONE:
-            return f"{ctx.pseudonym(ref, value)}@erased.invalid"
-        case MaskKind.YEAR | MaskKind.NETWORK:
-            return mask.generalised(value)
 
 
 def judged(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -17,7 +18,7 @@ from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.names import place
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.contract import Finding, Severity
-from dsr_worker.datamap import MappedSystem, connector_config
+from dsr_worker.datamap import MappedSystem
 from dsr_worker.documents import DocumentError, read_file
 from dsr_worker.documents import Path as Place
 from dsr_worker.fulfil.texts import Texts
@@ -37,6 +38,11 @@ class Line:
     subject: str
     message: str
     remedy: str = ""
+
+    @classmethod
+    def of(cls, system: str, found: Finding) -> Self:
+        """A finding of a system's connector."""
+        return cls(system, found.severity.value, found.subject, found.message, found.remedy)
 
 
 @click.command("check")
@@ -143,9 +149,7 @@ def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[Line]:
 def of_system(folder: Path, registry: Registry, name: str, mapped: MappedSystem) -> Iterator[Line]:
     """What a system's own connector finds; `folder` is where references to files start."""
     try:
-        config_class = registry.connector_class(mapped.connector).Config
-        config = connector_config(mapped, config_class, base=folder)
-        findings = list(registry.make(mapped.system, config).check())
+        findings = list(registry.make(mapped, folder).check())
     except Exception as error:  # noqa: BLE001 - an ill system is a line, the others are checked too
         code, message, _ = faults.described(error)
         if code == "unexpected":
@@ -156,4 +160,4 @@ def of_system(folder: Path, registry: Registry, name: str, mapped: MappedSystem)
         message = "is marked `review`: nothing is erased by this map"
         yield Line(name, "warning", marked, message, "look at it, then take the mark out")
     for found in findings or [Finding(Severity.OK, name, "answers")]:
-        yield Line(name, found.severity.value, found.subject, found.message, found.remedy)
+        yield Line.of(name, found)

@@ -6,6 +6,7 @@ Read the systems' files alone: neither ledger nor key, organisation nor policies
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dsr_worker.cli.faults import NOT_READY, Fault
 from dsr_worker.cli.names import place
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.contract import Configuration, ConnectorError, Grants, Role
-from dsr_worker.datamap import MappedSystem, connector_config, load_systems
+from dsr_worker.datamap import MappedSystem, load_systems
 from dsr_worker.registry import Registry
 
 
@@ -68,16 +69,22 @@ def _systems(folder: Path, only: str | None) -> dict[str, MappedSystem]:
 
 
 def _roles(mapped: MappedSystem, registry: Registry, folder: Path) -> list[Role]:
-    cls = registry.connector_class(mapped.connector)
-    connector = registry.make(mapped.system, connector_config(mapped, cls.Config, base=folder))
+    connector = registry.make(mapped, folder)
     if not isinstance(connector, Grants):
         message = (
             f"the connector {mapped.connector} prints no grants; its page in docs/connectors names"
             " the rights that it needs"
         )
         raise Fault("no_grants", message)
-    try:
+    with reached():
         return list(connector.grants())
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Ask a system's own server; one that does not answer ends the command."""
+    try:
+        yield
     except Configuration:
         raise
     except ConnectorError as error:

@@ -5,22 +5,22 @@ Needs no ledger, key or service: only the file of one system, which may have no 
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dsr_worker.cli import faults
 from dsr_worker.cli.answers import reachable
-from dsr_worker.cli.connector_checks import check_command, grants_command
+from dsr_worker.cli.checking import Line, told
+from dsr_worker.cli.connector_checks import check_command, grants_command, reached
 from dsr_worker.cli.desk import Opening, pass_opening
-from dsr_worker.cli.faults import NOT_READY, Fault, usage
+from dsr_worker.cli.faults import Fault, usage
 from dsr_worker.cli.names import near
-from dsr_worker.cli.output import json_option, show, table
-from dsr_worker.contract import Configuration, ConnectorError, Proposal, Proposes, Severity
-from dsr_worker.datamap import MappedSystem, connector_config, load_draft
+from dsr_worker.cli.output import json_option, show
+from dsr_worker.contract import Proposal, Proposes
+from dsr_worker.datamap import MappedSystem, load_draft
 from dsr_worker.map_text import as_data, review_marks, written
+from dsr_worker.package.handover import write_together
 from dsr_worker.registry import Registry
 
 _NEW_FILE = click.Path(path_type=Path, dir_okay=False)
@@ -64,44 +64,24 @@ def _propose(
         raise usage(f"no file in {folder / 'systems'} is of such a system; {near(system, known)}")
     proposal = _proposal(mapped, opening.registry or Registry(), folder)
     if checking:
-        ctx.exit(_compared(mapped, proposal, as_json=as_json))
+        ctx.exit(told([Line.of(system, found) for found in proposal.drift], as_json=as_json))
     text = written(mapped.system, mapped.config, proposal)
     marks = review_marks(proposal)
     lines = text.splitlines()
     if target is not None:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_together({target: text.encode()})
         counted = f"{len(proposal.collections)} collection(s), {len(marks)} mark(s) `review`"
         lines = [f"{target}: {counted}; nothing is erased by it while a mark stands."]
     show({**_data(mapped, proposal), "file": target and str(target)}, lines, as_json=as_json)
 
 
 def _proposal(mapped: MappedSystem, registry: Registry, folder: Path) -> Proposal:
-    cls = registry.connector_class(mapped.connector)
-    connector = registry.make(mapped.system, connector_config(mapped, cls.Config, base=folder))
+    connector = registry.make(mapped, folder)
     if not isinstance(connector, Proposes):
         message = f"the connector {mapped.connector} cannot propose a map; write it by hand"
         raise Fault("cannot_propose", message)
-    try:
+    with reached():
         return connector.propose()
-    except Configuration:
-        raise
-    except ConnectorError as error:
-        raise Fault("system_unreachable", str(error), NOT_READY) from None
-
-
-def _compared(mapped: MappedSystem, proposal: Proposal, *, as_json: bool) -> int:
-    found = proposal.drift
-    errors = sum(f.severity is Severity.ERROR for f in found)
-    warnings = sum(f.severity is Severity.WARNING for f in found)
-    data = {"errors": errors, "warnings": warnings, "findings": [asdict(f) for f in found]}
-    shown = table(
-        ("", "what", "says"),
-        ((f.severity.value, f.subject, f"{f.message}; {f.remedy}") for f in found),
-    )
-    summary = f"{mapped.system.name}: {errors} error(s), {warnings} warning(s)."
-    show(data, [*shown, summary] if found else [summary], as_json=as_json)
-    return faults.REFUSED if errors else faults.OK
 
 
 def _data(mapped: MappedSystem, proposal: Proposal) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from dsr_worker.datamap import (
     MappedSystem,
     Maps,
     SecretMissing,
-    connector_config,
     parse_maps,
 )
 from dsr_worker.documents import DocumentError
@@ -108,12 +107,10 @@ class Materials:
             return self._connectors[key]
 
     def _make(self, mapped: MappedSystem) -> Connector:
-        cls = self._registry.connector_class(mapped.connector)
         try:
-            config = connector_config(mapped, cls.Config, base=self._base)
+            return self._registry.make(mapped, self._base)
         except (SecretMissing, DocumentError) as error:
             raise Configuration(str(error)) from None
-        return self._registry.make(mapped.system, config)
 
     def can(self, frozen_set: Frozen, system: str, capability: type[Any]) -> bool:
         """Whether a system's connector declares a capability, told from its class alone."""

@@ -10,6 +10,7 @@ import json
 
 from dsr_worker.engine.tick import Duty
 from dsr_worker.evidence import Checkpoint, sign_checkpoint
+from dsr_worker.evidence.checkpoints import copy_name
 from dsr_worker.ledger import Ledger, checkpoints
 from dsr_worker.store import Store, StoreError
 from dsr_worker.vault import KeyRing
@@ -53,7 +54,7 @@ def seal_events(ledger: Ledger, keys: KeyRing, store: Store, every_s: float = EV
 
 def _publish(store: Store, number: int, body: str) -> None:
     """Put a committed checkpoint into the store, where another has not done it by now."""
-    name = f"checkpoints/{number:08}.json"
+    name = copy_name(number)
     if store.exists(name):
         return
     try:

@@ -52,6 +52,8 @@ class Planner:
         law = job.law
         frozen_id = self._materials.freeze(law, job.now)
         frozen = self._materials.frozen(frozen_id)
+        if unreviewed(job, frozen):  # a mark may have come since it was resolved
+            return stopped(job)
         kinds = {i.kind for i in found if i.standing != "contested"}
         systems = [n for n, s in sorted(frozen.systems.items()) if reached(s, kinds)]
         contested = sorted({i.kind for i in found if i.standing == "contested"})
@@ -67,8 +69,6 @@ class Planner:
         events = [Event("resolved", {"identity_kinds": kinds_found, "systems": systems})]
         if contested:
             events.append(Event("contested", {"identity_kinds": dict.fromkeys(contested, 1)}))
-        if unreviewed(job, frozen):
-            return stopped(job)
         if job.kind == "access" and self._is_automatic(job) and not contested:
             unread = _places_of_free_text(frozen, systems)
             plan = {**sketch, "outcomes": [], "cutoffs": {}, "free_texts": unread}

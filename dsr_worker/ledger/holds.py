@@ -22,7 +22,8 @@ _KEPT = """(h.system IS NULL OR h.system = p.system) AND (h.scope <> 'subject' O
 
 _FREE = f"""
 WITH freed AS (
-    UPDATE promises p SET due_on = h.released_at::date + %s FROM holds h
+    UPDATE promises p SET due_on = h.released_at::date + %s,
+        last_due_on = h.released_at::date + %s FROM holds h
     WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL AND {_KEPT}
     RETURNING p.job_id, p.due_on, p.row_count)
 SELECT f.due_on, array_agg(DISTINCT j.ref ORDER BY j.ref) AS refs, sum(f.row_count)::bigint AS rows
@@ -158,7 +159,7 @@ def release(cursor: Cursor, ref: str, actor: str) -> GoesOn | None:
         "UPDATE holds SET released_at = business_now(), released_by = %s WHERE ref = %s",
         (actor, ref),
     )
-    cursor.execute(_FREE, (GRACE_DAYS, ref))
+    cursor.execute(_FREE, (GRACE_DAYS, GRACE_DAYS, ref))
     row = cursor.fetchone()
     return None if row is None else GoesOn(ref, row.due_on, row.refs, row.rows)
 

@@ -160,7 +160,7 @@ def test_bare_dates_are_exact_in_every_zone(zone: str, issued: date, code: str) 
     for value in (issued, issued.isoformat(), datetime.combine(issued, time.min, UTC)):
         assert evaluate(table, {"issued_on": value}).code == code
         if isinstance(value, datetime):
-            part = OutcomeCount.at(Outcome.RETAINED, 1, ground=TAX.ground, clock=value)
+            part = OutcomeCount.one(Outcome.RETAINED, ground=TAX.ground, clock=value)
             ends = date(issued.year + 8, 12, 31)
             assert decisions.ends("invoices", part) == (ends, ends)
 

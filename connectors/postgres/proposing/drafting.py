@@ -32,8 +32,6 @@ from dsr_worker.contract import (
 _NAME = re.compile(r"[^a-z0-9_-]+")
 _LONGEST_NAME = 60
 _LONGEST_FIELD = 200
-_PSEUDONYM_LENGTH = len("erased-") + 16
-_TOMBSTONE_LENGTH = _PSEUDONYM_LENGTH + len("@erased.invalid")
 _ERASED = "erased"
 _BEGUN = (
     *("created", "inserted", "added", "registered", "signed", "joined", "ordered", "placed"),
@@ -322,12 +320,13 @@ def mask_for(table: Table, column: Column, category: str) -> Mask | None:
         return Mask(MaskKind.NULL)
     if column.base not in {"text", "varchar", "citext"}:
         return None
-    room = column.length or _TOMBSTONE_LENGTH
+    mask = Mask(MaskKind.CONSTANT, _ERASED)
     if category == "user.contact.email":
-        return Mask(MaskKind.TOMBSTONE) if room >= _TOMBSTONE_LENGTH else None
-    if any(column.name in unique for unique in (table.primary, *table.uniques)):
-        return Mask(MaskKind.PSEUDONYM) if room >= _PSEUDONYM_LENGTH else None
-    return Mask(MaskKind.CONSTANT, _ERASED) if room >= len(_ERASED) else None
+        mask = Mask(MaskKind.TOMBSTONE)
+    elif any(column.name in unique for unique in (table.primary, *table.uniques)):
+        mask = Mask(MaskKind.PSEUDONYM)
+    needed = mask.kind.characters or len(_ERASED)
+    return mask if column.length is None or column.length >= needed else None
 
 
 def _key(table: Table) -> tuple[str, ...]:

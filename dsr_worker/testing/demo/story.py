@@ -19,7 +19,7 @@ from typing import Any, Final
 import psycopg2
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli.output import local
+from dsr_worker.cli.output import going, local
 from dsr_worker.ledger import reports
 from dsr_worker.testing.demo.desk import Desk
 from dsr_worker.testing.demo.stage import Stage
@@ -232,9 +232,7 @@ class Story:
             by = local(act_by and datetime.fromisoformat(act_by), clock["zone"])
             self._tell_due(f"{by}  {clock['case']}  {clock['clock']}")
         for promise in due["promises"]:
-            when = promise["due_on"] or "once its hold is released"
-            if promise["last_due_on"] != promise["due_on"]:
-                when = f"{when} to {promise['last_due_on']}"
+            when = going(promise["due_on"], promise["last_due_on"])
             self._tell_due(f"{when}  {promise['case']}  erases the {promise['rows']} rows kept")
 
     def _tell_due(self, line: str) -> None:

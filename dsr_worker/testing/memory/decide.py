@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 from dsr_worker.contract import (
     Action,
@@ -23,8 +23,6 @@ from dsr_worker.contract import (
     HeldRows,
     HeldSubjects,
     Key,
-    Mask,
-    MaskKind,
     NeededByKept,
     NeedsHuman,
     Outcome,
@@ -58,7 +56,8 @@ class _Tally:
         self, outcome: Outcome, ground: str = "", fields: int = 0, at: datetime | None = None
     ) -> None:
         before = self.counts.get((outcome, ground), OutcomeCount(outcome, 0, 0, ground))
-        self.counts[outcome, ground] = before.plus(OutcomeCount.at(outcome, 1, fields, ground, at))
+        one = OutcomeCount.one(outcome, fields=fields, ground=ground, clock=at)
+        self.counts[outcome, ground] = before.plus(one)
 
     @property
     def changed(self) -> int:
@@ -165,26 +164,13 @@ class Judge:
             self.changes.append((collection.name, key, None))
             return len(row)
         masked = {
-            name: self._masked(mask, ref, row[name])
+            name: mask.replaced(str(row[name]), partial(self.ctx.pseudonym, ref))
             for name, mask in rule.masks.items()
             if not mask.holds(row.get(name))
         }
         if masked:
             self.changes.append((collection.name, key, row | masked))
         return len(masked)
-
-    def _masked(self, mask: Mask, ref: str, value: Any) -> str | None:
-        match mask.kind:
-            case MaskKind.NULL:
-                return None
-            case MaskKind.CONSTANT:
-                return mask.constant
-            case MaskKind.PSEUDONYM:
-                return self.ctx.pseudonym(ref, str(value))
-            case MaskKind.TOMBSTONE:
-                return f"{self.ctx.pseudonym(ref, str(value))}@erased.invalid"
-            case MaskKind.YEAR | MaskKind.NETWORK:
-                return mask.generalised(str(value))
 
     def _note(
         self, tally: _Tally, collection: Collection, key: RowKey, row: Row, rule: Rule, changed: int
