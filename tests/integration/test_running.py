@@ -34,7 +34,8 @@ collections:
     takes: {email: email}
     fields: {id: user.unique_id, email: user.contact.email}
 """
-_PATIENCE_S = 60.0
+_PATIENCE_S = 180.0
+"""How long a start may take here, under whatever else the machine does: no promise."""
 
 
 class Installation:
@@ -117,7 +118,7 @@ def installation() -> Iterator[Installation]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_up_starts_what_is_needed_once_and_down_leaves_nothing(installation: Installation) -> None:
     """`up` gives a healthy installation, a second changes nothing, `down` ends every process."""
     code, said = installation.ask("status")
@@ -142,7 +143,7 @@ def test_up_starts_what_is_needed_once_and_down_leaves_nothing(installation: Ins
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_worker_in_the_foreground_ends_when_it_is_told(
     installation: Installation, database: Callable[[], str], redis_url: str
 ) -> None:
