@@ -924,11 +924,11 @@ class Rectifies(Protocol):
 
         The receipts are those of `Erases.erase`, every row among `kept`. A row decided by RECTIFY
         is `rectified`, its `fields` the values that differ: 0 once all are in place, so that a
-        repeat and a dry run by the second path say whether it has taken effect. It is `retained` on
-        the rule's ground where `kept_fields` leave nothing to change, and on the ground
-        `stated_otherwise` where no field says what `was` says, or says it already. A value that the
-        store refuses raises NeedsHuman("correction_refused", collection and field), changing
-        nothing.
+        repeat and a dry run by the second path say whether it has taken effect; it carries the
+        rule's ground only where `kept_fields` hold one of its corrections back. It is `retained` on
+        that ground where they leave nothing to change, and on the ground `stated_otherwise` where
+        no field says what `was` says, or says it already. A value that the store refuses raises
+        NeedsHuman("correction_refused", collection and field), changing nothing.
         """
         ...
 

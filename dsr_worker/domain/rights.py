@@ -1,0 +1,97 @@
+"""What is done to a person's rows, and by which tables: erasing, putting right, restricting, lifting.
+
+Why this room exists: every effect goes the same way from plan to certificate and differs in its
+verb alone. A verb, compiled decisions, subjects and holds enter; one decision table per collection
+leaves.
+
+Rectify:  hold > what a statutory minimum keeps unaltered > put right.
+Restrict: restrict, whatever else protects the row: nothing is lost.
+Lift:     free what has means of restriction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+
+from dsr_worker.contract import Action, Always, Collection, DecisionTable, Rule, Subject
+from dsr_worker.domain.decision import Decisions
+from dsr_worker.domain.hold import Hold, rules_for
+
+NO_MEANS = "no_means"
+"""The ground of a row whose collection maps no means of restriction: it stays as it is."""
+STATED_OTHERWISE = "stated_otherwise"
+"""The ground of a row that does not say what the request says it says."""
+RESTRICTED = "RESTRICTION"
+"""The reason of the hold by which a restriction protects rows from erasure (Art. 18(2) GDPR)."""
+
+
+class Verb(StrEnum):
+    """What is done to located or swept rows."""
+
+    ERASE = "erase"
+    RECTIFY = "rectify"
+    RESTRICT = "restrict"
+    LIFT = "lift"
+    SWEEP = "sweep"
+
+
+def tables(
+    verb: Verb, decisions: Decisions, subjects: Sequence[Subject] = (), holds: Iterable[Hold] = ()
+) -> Mapping[str, DecisionTable]:
+    """Return the decision tables of one system for a verb; `subjects` are the batch's."""
+    match verb:
+        case Verb.ERASE:
+            return decisions.erasure(subjects, holds)
+        case Verb.SWEEP:
+            return decisions.sweep(holds)
+        case Verb.RECTIFY:
+            return _rectification(decisions, subjects, tuple(holds))
+        case Verb.RESTRICT:
+            return _by_means(decisions, Action.RESTRICT)
+        case Verb.LIFT:
+            return _by_means(decisions, Action.LIFT)
+
+
+def _rectification(
+    decisions: Decisions, subjects: Sequence[Subject], holds: Sequence[Hold]
+) -> dict[str, DecisionTable]:
+    """Return the tables for putting right.
+
+    A restriction does not stand in the way of the person whose data it protects: contested
+    accuracy is a reason for one (Art. 18(1)(a) GDPR), and its end is that the data is put right.
+    What the law has kept may not be altered so that the original can no longer be told (AO s.146(4)
+    for books and vouchers): its kept fields stay, or the whole row where none are named.
+    """
+    standing = [hold for hold in holds if hold.reason != RESTRICTED]
+    return {
+        collection.name: DecisionTable(
+            collection.name,
+            (
+                *rules_for(decisions.system.name, collection, standing, subjects),
+                *(_outside_kept(collection, rule) for rule in decisions.kept_by_minimum(collection)),
+                Rule("default", Always(), Action.RECTIFY),
+            ),
+        )
+        for collection in decisions.system.children_first()
+    }
+
+
+def _outside_kept(collection: Collection, rule: Rule) -> Rule:
+    if collection.kept_fields is None:
+        return rule
+    return replace(rule, action=Action.RECTIFY, kept_fields=collection.kept_fields)
+
+
+def _by_means(decisions: Decisions, action: Action) -> dict[str, DecisionTable]:
+    return {
+        collection.name: DecisionTable(collection.name, (_with_means(collection, action),))
+        for collection in decisions.system.children_first()
+    }
+
+
+def _with_means(collection: Collection, action: Action) -> Rule:
+    if collection.restriction is None:
+        return Rule("default", Always(), Action.KEEP, NO_MEANS)
+    return Rule("default", Always(), action)
