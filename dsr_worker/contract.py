@@ -75,7 +75,7 @@ class Subject:
     ref: str
     identities: tuple[Identity, ...]
     corrections: Mapping[str, tuple[Correction, ...]] = attribute(
-        default=NOTHING, repr=False, hash=False
+        default_factory=lambda: NOTHING, repr=False, hash=False
     )
 
     def values(self, kind: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is done to a person's rows, and by which tables: erasing, putting right, restricting, lifting.
+"""What is done to a person's rows, and by which tables: erase, put right, restrict, lift.
 
 Why this room exists: every effect goes the same way from plan to certificate and differs in its
 verb alone. A verb, compiled decisions, subjects and holds enter; one decision table per collection
@@ -15,7 +15,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from dsr_worker.contract import Action, Always, Collection, DecisionTable, Rule, Subject
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Collection,
+    DecisionTable,
+    RestrictionKind,
+    Rule,
+    Subject,
+    System,
+)
 from dsr_worker.domain.decision import Decisions
 from dsr_worker.domain.hold import Hold, rules_for
 
@@ -54,6 +63,24 @@ def tables(
             return _by_means(decisions, Action.LIFT)
 
 
+def moved_from(system: System) -> Mapping[str, str]:
+    """Return by which collection rows in a collection of moved ones are named: where they were."""
+    return {
+        c.restriction.collection: c.name
+        for c in system.collections.values()
+        if c.restriction is not None and c.restriction.kind is RestrictionKind.MOVE
+    }
+
+
+def lists(system: System) -> frozenset[str]:
+    """Return the collections whose rows say which others are restricted: means, and no more."""
+    return frozenset(
+        c.restriction.collection
+        for c in system.collections.values()
+        if c.restriction is not None and c.restriction.kind is RestrictionKind.LIST
+    )
+
+
 def _rectification(
     decisions: Decisions, subjects: Sequence[Subject], holds: Sequence[Hold]
 ) -> dict[str, DecisionTable]:
@@ -64,18 +91,18 @@ def _rectification(
     What the law has kept may not be altered so that the original can no longer be told (AO s.146(4)
     for books and vouchers): its kept fields stay, or the whole row where none are named.
     """
+    system = decisions.system
     standing = [hold for hold in holds if hold.reason != RESTRICTED]
-    return {
-        collection.name: DecisionTable(
-            collection.name,
-            (
-                *rules_for(decisions.system.name, collection, standing, subjects),
-                *(_outside_kept(collection, rule) for rule in decisions.kept_by_minimum(collection)),
-                Rule("default", Always(), Action.RECTIFY),
-            ),
+    found: dict[str, DecisionTable] = {}
+    for collection in system.children_first():
+        minimums = decisions.kept_by_minimum(collection)
+        rules = (
+            *rules_for(system.name, collection, standing, subjects),
+            *(_outside_kept(collection, rule) for rule in minimums),
+            Rule("default", Always(), Action.RECTIFY),
         )
-        for collection in decisions.system.children_first()
-    }
+        found[collection.name] = DecisionTable(collection.name, rules)
+    return found
 
 
 def _outside_kept(collection: Collection, rule: Rule) -> Rule:

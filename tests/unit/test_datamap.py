@@ -9,7 +9,6 @@ from pydantic import BaseModel, SecretStr
 
 from dsr_worker.contract import Form, Mask, MaskKind
 from dsr_worker.datamap import (
-    CollectionFile,
     SecretMissing,
     connector_config,
     load_systems,
@@ -17,6 +16,7 @@ from dsr_worker.datamap import (
     read_system,
 )
 from dsr_worker.documents import DocumentError
+from dsr_worker.map_file import CollectionFile
 
 GOOD = """\
 system: shop
