@@ -24,7 +24,7 @@ from dsr_worker.fulfil.planning import AUTOMATIC, free_text_notice
 from dsr_worker.ledger.reports import JobRow
 from dsr_worker.people import digest_of
 
-CASES = ("access", "erasure", "deferred")
+CASES = ("access", "erasure", "rectification", "restriction", "deferred", "lifting")
 _GROUND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 Decision = Callable[[Office, Caller, str], Decided]
