@@ -148,6 +148,9 @@ def _restriction_faults(
             yield path, f"the key of {target.name} is not {', '.join(collection.key)}; make it so"
         if missing := sorted(set(collection.fields) ^ set(target.fields)):
             yield path, f"{target.name} has not the same fields; see {', '.join(missing)}"
+        if (target.takes, target.parent) != (collection.takes, collection.parent):
+            message = f"give it the takes and parent of {collection.name}"
+            yield path, f"whose rows those in {target.name} are would not be known; {message}"
     elif target.parent is None or target.parent.collection != collection.name:
         yield path, f"the parent of {target.name} is not {collection.name}; say by which fields"
 

@@ -14,9 +14,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dsr_worker.domain.request import State
+from dsr_worker.domain.rights import LIFTS
 from dsr_worker.fulfil.composing import INFORMED_ON
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
-from dsr_worker.fulfil.locating import LIFTS, RESTRICTED_KEYS
+from dsr_worker.fulfil.locating import RESTRICTED_KEYS
 from dsr_worker.fulfil.promises import house_clock
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.verbs import LIFTING, RESTRICTION

@@ -443,6 +443,32 @@ def test_a_second_restriction_finds_everything_restricted(room: EngineRoom) -> N
     assert set(found) == {"crm.customers", "crm.carts", "crm.invoices", "files.documents"}
 
 
+def test_the_last_lifting_frees(room: EngineRoom) -> None:
+    """What another case of the same person restricts too stays restricted, on that ground."""
+    before = system_dump(room)
+    one, two = restricted(room), restricted(room)
+    restricts = system_dump(room)
+    first = room.lift(one)
+    room.settle()
+    assert system_dump(room) == restricts
+    stated = certificate(room, first)
+    assert stated["response"]["nature"] == "denied"
+    assert {g["code"] for g in stated["grounds"]} == {"RESTRICTION"}
+    room.lift(two)
+    room.settle()
+    assert system_dump(room) == before
+
+
+def test_liftings_of_two_people_share_a_batch(room: EngineRoom) -> None:
+    """Each ends its own; neither keeps the other's rows restricted."""
+    before = system_dump(room)
+    one, two = restricted(room), restricted(room, "p.zq0004zq@mail.example")
+    for ref in (one, two):
+        room.lift(ref)
+    room.settle()
+    assert system_dump(room) == before
+
+
 def test_who_may_lift_and_when(room: EngineRoom) -> None:
     """Answered, told beforehand, once, and never by who submitted it."""
     ref = room.submit("restriction", email=_MAIL)

@@ -159,6 +159,7 @@ def test_rows_without_children_may_be_moved() -> None:
         ("orders", "{move: listed}", "the key of listed"),
         ("orders", "{move: aside}", "would lose their owner"),
         ("customers", "{move: aside}", "same fields"),
+        ("customers", "{move: aside}", "takes and parent of customers"),
         ("customers", "{list: listed}", "parent of listed"),
     ],
 )
