@@ -116,9 +116,7 @@ class BatchContext:
     dry_run: bool = False
     second_path: bool = False
     verb: Verb = Verb.ERASE
-    lifts: Mapping[str, str] = field(
-        default_factory=lambda: NOTHING
-    )  # by subject, the case whose restriction ends
+    lifts: Mapping[str, str] = field(default_factory=dict)  # subject -> case whose restriction ends
     inspect: Callable[[Sequence[Receipt]], None] | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
     _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
