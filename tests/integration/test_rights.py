@@ -42,6 +42,8 @@ _MEANS = {
 _ASIDE = """  set_aside:
     key: [id]
     parent: {collection: customers, on: {customer_id: id}}
+    class: cart
+    clocks: {record_date: created_at}
     source: {}
     fields:
       id: user.unique_id
@@ -488,8 +490,10 @@ def test_a_restriction_protects_from_erasure_until_it_is_lifted(room: EngineRoom
 def test_restricted_data_may_still_be_put_right(room: EngineRoom) -> None:
     """Contested accuracy is a reason to restrict, so its hold hinders no correction."""
     restricted(room)
-    ref = rectified(room, right("name", _NEW_NAME))
-    assert results(certificate(room, ref))["crm.customers"]["rectified"] == 1
+    ref = rectified(room, right("name", _NEW_NAME), right("content", "lamps", at="carts"))
+    found = results(certificate(room, ref))
+    assert found["crm.customers"]["rectified"] == found["crm.set_aside"]["rectified"] == 1
+    assert rows_of(room, "crm", "set_aside")["cart-3"]["content"] == "lamps"
     assert rows_of(room, "crm", "customers")["3"]["blocked"] == "yes"
 
 

@@ -96,6 +96,7 @@ MEANS = (
     source: {table: aside}
     key: [id]
     parent: {collection: customers, on: {customer_id: id}}
+    keeps: [id, customer_id]
     fields:
       id: user.unique_id
       customer_id: user.unique_id
@@ -159,7 +160,7 @@ def test_rows_without_children_may_be_moved() -> None:
         ("orders", "{move: listed}", "the key of listed"),
         ("orders", "{move: aside}", "would lose their owner"),
         ("customers", "{move: aside}", "same fields"),
-        ("customers", "{move: aside}", "takes and parent of customers"),
+        ("customers", "{move: aside}", "give aside the takes of customers"),
         ("customers", "{list: listed}", "parent of listed"),
     ],
 )
