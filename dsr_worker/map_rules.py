@@ -31,6 +31,7 @@ def _collection_faults(system: System, collection: Collection) -> Iterator[Fault
         yield from _mask_faults(system, collection)
     if collection.restriction is not None:
         yield from _restriction_faults(system, collection, collection.restriction)
+        yield from _sharing_faults(system, collection, collection.restriction)
 
 
 def _field_faults(collection: Collection) -> Iterator[Fault]:
@@ -140,6 +141,19 @@ def _restriction_faults(
             yield path, message
     elif target.parent is None or target.parent.collection != collection.name:
         yield path, f"the parent of {target.name} is not {collection.name}; say by which fields"
+
+
+def _sharing_faults(system: System, collection: Collection, means: Restriction) -> Iterator[Fault]:
+    others = [
+        other.name
+        for other in system.collections.values()
+        if other.name != collection.name
+        and other.restriction is not None
+        and other.restriction.collection == means.collection != ""
+    ]
+    if others:
+        message = f"{means.collection} is for {', '.join(sorted(others))} too; give each its own"
+        yield ("restrict", means.kind.value), message
 
 
 def _move_faults(system: System, collection: Collection, target: Collection) -> Iterator[str]:

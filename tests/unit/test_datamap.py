@@ -172,6 +172,15 @@ def test_wrong_means_are_refused_at_their_line(collection: str, written: str, to
     assert all(fault.startswith("shop.yaml:") for fault in faults)
 
 
+def test_each_collection_has_its_own_place_for_what_is_restricted() -> None:
+    """Of a row in a shared one nobody could tell where it came from."""
+    one = MEANS.replace("{table: orders}\n", "{table: orders}\n    restrict: {list: listed}\n")
+    faults = _faults(
+        "{table: customers}\n", "{table: customers}\n    restrict: {list: listed}\n", one
+    )
+    assert any("give each its own" in fault for fault in faults), faults
+
+
 BAD = [
     ("parallel: 3", "paralel: 3", "did you mean parallel"),
     ("person: true", "persn: true", "did you mean person"),
