@@ -6,8 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
-`Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`. Everything is a stream: a connector holds no
-result in memory that grows with the data.
+`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`. Everything is a
+stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
 
@@ -53,11 +53,30 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What a field of a person's rows is to say instead (Art. 16 GDPR), as texts.
+
+    `value` None empties the field. With `was`, rows whose field says something else stay as they
+    are: a person may have several addresses, and only one of them is wrong.
+    """
+
+    field: str
+    value: str | None = attribute(repr=False)
+    was: str | None = attribute(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A person in a batch: an opaque `ref` and the closed set of identities resolved for them."""
+    """A person in a batch: an opaque `ref` and the closed set of identities resolved for them.
+
+    `corrections` are what they ask to have put right, by collection; each field once.
+    """
 
     ref: str
     identities: tuple[Identity, ...]
+    corrections: Mapping[str, tuple[Correction, ...]] = attribute(
+        default_factory=lambda: NOTHING, repr=False, hash=False
+    )
 
     def values(self, kind: str) -> tuple[str, ...]:
         """The canonical values of one identity kind, in order."""
@@ -204,6 +223,30 @@ class Parent:
     on: Mapping[str, str]
 
 
+class RestrictionKind(StrEnum):
+    """A means by which rows are stored on and no longer processed (recital 67 GDPR)."""
+
+    FLAG = "flag"  # a field says so, and whoever processes the rows reads it
+    MOVE = "move"  # the rows go to another collection, which others may not read
+    LIST = "list"  # a row in another collection names them, and a view leaves those out
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """How a collection's rows are restricted, and free again.
+
+    `flag`: `field` gets `value`, and `free` when the restriction ends, both as texts (None: null).
+    `move`: the rows go to `collection` of the same system, which has the same key and fields.
+    `list`: `collection`, whose parent is this one, gets a row of the joined fields for each.
+    """
+
+    kind: RestrictionKind
+    field: str = ""
+    value: str | None = "true"
+    free: str | None = "false"
+    collection: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Collection:
     """A table, a layout of objects, or a resource of an API, as the data map describes it.
@@ -230,6 +273,7 @@ class Collection:
     legal_basis: str = ""
     recipients: tuple[str, ...] = ()  # Art. 15(1)(c) GDPR
     origin: str = ""  # Art. 15(1)(g) GDPR: where the data came from
+    restriction: Restriction | None = None  # None: no means, restricting leaves the rows as is
     review: bool = False  # whose rows these are was proposed, and nobody has looked yet
     source: Mapping[str, Any] = field(
         default_factory=dict
@@ -293,6 +337,9 @@ class Action(StrEnum):
     KEEP = "keep"
     MASK = "mask"  # the row stays, the masked fields go
     ERASE = "erase"
+    RECTIFY = "rectify"  # the subject's corrections are put in place
+    RESTRICT = "restrict"  # by the means that the collection maps
+    LIFT = "lift"  # the restriction ends: the same means, backwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +410,7 @@ class Rule:
     ground: str = ""
     masks: Mapping[str, Mask] = field(default_factory=dict)  # for MASK: field -> mask
     clock: str | None = None  # the clock field whose newest value dates the end of the keeping
+    kept_fields: frozenset[str] = frozenset()  # for RECTIFY: these stay as they are, by `ground`
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +433,9 @@ class Outcome(StrEnum):
     ERASED = "erased"
     MASKED = "masked"
     REDACTED = "redacted"
+    RECTIFIED = "rectified"
     RESTRICTED = "restricted"
+    LIFTED = "lifted"
     RETAINED = "retained"
     ALREADY_GONE = "already_gone"
     PENDING_REMOTE = "pending_remote"
@@ -859,6 +909,43 @@ class Erases(Protocol):
         `keys` were sealed before this call, so that a repeat after any crash works from the same
         ones: what is no longer there is `already_gone`. With `ctx.dry_run`, counts only. One
         receipt for every subject and collection, `absent` where nothing was located.
+        """
+        ...
+
+
+@runtime_checkable
+class Rectifies(Protocol):
+    """Puts right what a person says is wrong."""
+
+    def rectify(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Put the subjects' corrections into the located rows that the tables let be changed.
+
+        The receipts are those of `Erases.erase`, every row among `kept`. A row decided by RECTIFY
+        is `rectified`, its `fields` the values that differ: 0 once all are in place, so that a
+        repeat and a dry run by the second path say whether it has taken effect; it carries the
+        rule's ground only where `kept_fields` hold one of its corrections back. It is `retained` on
+        that ground where they leave nothing to change, and on the ground `stated_otherwise` where
+        no field says what `was` says, or says it already. A value that the store refuses raises
+        NeedsHuman("correction_refused", collection and field), changing nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Restricts(Protocol):
+    """Stores rows on without processing them, and frees them again."""
+
+    def restrict(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Restrict the located rows that the tables say RESTRICT of, free those they say LIFT of.
+
+        The receipts are those of `Erases.erase`, every row among `kept`. `restricted` and `lifted`
+        count in `fields` the values changed, or one a row that is moved or listed: 0 where it was
+        so already. Rows whose collection maps no means are decided KEEP by the core; a moved row
+        is looked for where it went as well, under the key it had.
         """
         ...
 

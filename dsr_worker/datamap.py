@@ -18,118 +18,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from dsr_worker import contract
-from dsr_worker.contract import Form, MaskKind
-from dsr_worker.documents import Document, DocumentError, Strict, parse, read, read_file
+from dsr_worker.documents import Document, DocumentError, parse, read, read_file
+from dsr_worker.map_file import CollectionFile, DraftFile, FieldFile, RestrictFile, SystemFile
 from dsr_worker.map_rules import faults_of
 
-CATEGORY_TOPS = ("user", "system")
-"""The two top keys of Fideslang's data categories."""
-
-_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-_KIND = r"^[a-z][a-z0-9_]{0,39}$"
-_CATEGORY = rf"^({'|'.join(CATEGORY_TOPS)})(\.[a-z][a-z0-9_]*)*$"
 _SECRET_KEY = re.compile(
     r"dsn|passw|secret|token|private|credential|api_?key|access_key", re.IGNORECASE
 )
 _USERINFO = re.compile(r"://[^/@\s]*:[^/@\s]+@")
-
-Name = Annotated[str, Field(pattern=_NAME)]
-Kind = Annotated[str, Field(pattern=_KIND)]
-FieldName = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-def _mask(value: Any) -> Any:
-    if value is None:
-        raise ValueError('an empty mask is none: write mask: "null" in quotes, or leave it out')
-    if isinstance(value, str):
-        if value not in set(MaskKind) - {MaskKind.CONSTANT}:
-            raise ValueError(
-                'a mask is "null", pseudonym, tombstone, year, network or {constant: text}'
-            )
-        return {"kind": value}
-    return value
-
-
-class MaskFile(Strict):
-    """A mask in its long form; files write the short ones."""
-
-    kind: MaskKind = MaskKind.CONSTANT
-    constant: str | None = None
-
-
-class FieldFile(Strict):
-    """A field: its category and how it goes when its row must stay."""
-
-    category: Annotated[str, Field(pattern=_CATEGORY)]
-    mask: Annotated[MaskFile | None, BeforeValidator(_mask)] = None
-    third_party: bool = False
-    free_text: bool = False
-    null_values: list[str] = Field(default_factory=list)
-    review: bool = False
-
-
-class TakenFile(Strict):
-    """By which field a collection takes an identity."""
-
-    field: FieldName
-    form: Form = Form.EXACT
-
-
-class ParentFile(Strict):
-    """The collection whose rows own these."""
-
-    collection: Name
-    on: Annotated[dict[FieldName, FieldName], Field(min_length=1)]
-
-
-def _short(key: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
-
-
-class CollectionFile(Strict):
-    """One collection of a system's file."""
-
-    source: dict[str, Any]
-    key: Annotated[tuple[FieldName, ...], Field(min_length=1)]
-    fields: Annotated[
-        dict[FieldName, Annotated[FieldFile, _short("category")]], Field(min_length=1)
-    ]
-    takes: dict[Kind, Annotated[TakenFile, _short("field")]] = Field(default_factory=dict)
-    yields: dict[Kind, FieldName] = Field(default_factory=dict)
-    person: bool = False
-    parent: ParentFile | None = None
-    contact: dict[Kind, FieldName] = Field(default_factory=dict)
-    residence: FieldName | None = None
-    clocks: dict[Kind, FieldName] = Field(default_factory=dict)
-    record_class: Annotated[Name | None, Field(alias="class")] = None
-    keeps: tuple[FieldName, ...] | None = None
-    purpose: str = ""
-    legal_basis: str = ""
-    recipients: tuple[str, ...] = ()
-    origin: str = ""
-    review: bool = False
-
-
-class SystemFile(Strict):
-    """One file: a system, its connector and its collections."""
-
-    system: Name
-    connector: Name
-    parallel: Annotated[int, Field(ge=1, le=64)] = 2
-    config: dict[str, Any] = Field(default_factory=dict)
-    left_out: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
-    collections: Annotated[dict[Name, CollectionFile], Field(min_length=1)]
-
-
-class DraftFile(SystemFile):
-    """A file that may have no collections yet: enough to ask its connector for a proposal."""
-
-    collections: dict[Name, CollectionFile] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +189,19 @@ def _collection(name: str, part: CollectionFile) -> contract.Collection:
         legal_basis=part.legal_basis,
         recipients=part.recipients,
         origin=part.origin,
+        restriction=None if part.restrict is None else _restriction(part.restrict),
         review=part.review,
         source=part.source,
     )
+
+
+def _restriction(part: RestrictFile) -> contract.Restriction:
+    kinds = contract.RestrictionKind
+    if part.flag is not None:
+        return contract.Restriction(kinds.FLAG, part.flag, part.value, part.free)
+    if part.move is not None:
+        return contract.Restriction(kinds.MOVE, collection=part.move)
+    return contract.Restriction(kinds.LIST, collection=part.listed_in or "")
 
 
 def _field(name: str, part: FieldFile) -> contract.Field:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dsr_worker.contract import Collection, MaskKind, System
+from dsr_worker.contract import Collection, MaskKind, Restriction, RestrictionKind, System
 
 Fault = tuple[tuple[str | int, ...], str]
 
@@ -29,6 +29,9 @@ def _collection_faults(system: System, collection: Collection) -> Iterator[Fault
     yield from parents
     if not parents:
         yield from _mask_faults(system, collection)
+    if collection.restriction is not None:
+        yield from _restriction_faults(system, collection, collection.restriction)
+        yield from _sharing_faults(system, collection, collection.restriction)
 
 
 def _field_faults(collection: Collection) -> Iterator[Fault]:
@@ -118,3 +121,77 @@ def _mask_faults(system: System, collection: Collection) -> Iterator[Fault]:
             yield path, "a tombstone is an e-mail address; use it for user.contact.email alone"
         if (field.mask.kind is MaskKind.CONSTANT) != (field.mask.constant is not None):
             yield path, "a constant mask is written {constant: text}"
+
+
+def _restriction_faults(
+    system: System, collection: Collection, means: Restriction
+) -> Iterator[Fault]:
+    if means.kind is RestrictionKind.FLAG:
+        yield from _flag_faults(collection, means)
+        return
+    path = ("restrict", means.kind.value)
+    target = system.collections.get(means.collection)
+    if target is None or target.name == collection.name:
+        known = ", ".join(sorted(set(system.collections) - {collection.name})) or "none"
+        yield path, f"no other collection {means.collection}; known: {known}"
+    elif target.restriction is not None:
+        yield path, f"{target.name} is restricted by means of its own; take those out"
+    elif means.kind is RestrictionKind.MOVE:
+        for message in _move_faults(system, collection, target):
+            yield path, message
+    elif target.parent is None or target.parent.collection != collection.name:
+        yield path, f"the parent of {target.name} is not {collection.name}; say by which fields"
+
+
+def _sharing_faults(system: System, collection: Collection, means: Restriction) -> Iterator[Fault]:
+    others = [
+        other.name
+        for other in system.collections.values()
+        if other.name != collection.name
+        and other.restriction is not None
+        and other.restriction.collection == means.collection != ""
+    ]
+    if others:
+        message = f"{means.collection} is for {', '.join(sorted(others))} too; give each its own"
+        yield ("restrict", means.kind.value), message
+
+
+def _move_faults(system: System, collection: Collection, target: Collection) -> Iterator[str]:
+    children = sorted(
+        c.name
+        for c in system.collections.values()
+        if c.parent is not None and c.parent.collection == collection.name
+    )
+    if children:
+        message = "would lose their owner where these rows go; use flag or list"
+        yield f"rows of {', '.join(children)} {message}"
+    if target.key != collection.key:
+        yield f"the key of {target.name} is not {', '.join(collection.key)}; make it so"
+    if missing := sorted(set(collection.fields) ^ set(target.fields)):
+        yield f"{target.name} has not the same fields; see {', '.join(missing)}"
+    for key, name in _SAME.items():
+        if getattr(target, name) != getattr(collection, name):
+            message = "rows there would not be found and kept as here"
+            yield f"{message}: give {target.name} the {key} of {collection.name}"
+
+
+_SAME = {
+    "takes": "takes",
+    "parent": "parent",
+    "class": "record_class",
+    "clocks": "clocks",
+    "keeps": "kept_fields",
+}
+"""What a collection of moved rows has in common with theirs, beside key and fields."""
+
+
+def _flag_faults(collection: Collection, means: Restriction) -> Iterator[Fault]:
+    if means.field not in collection.fields:
+        yield ("restrict", "flag"), f"{means.field} is not among the fields; add it there"
+        return
+    if means.value == means.free:
+        yield ("restrict", "value"), "restricted and free read the same; let value and free differ"
+    if means.field in collection.key:
+        yield ("restrict", "flag"), "the key finds the row again; name another field"
+    if collection.fields[means.field].mask is not None:
+        yield ("fields", means.field, "mask"), "it says what is restricted; take the mask out"

@@ -11,7 +11,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dsr_worker.contract import Collection, Field, Form, Ground, Mask, MaskKind, Proposal, System
+from dsr_worker.contract import (
+    Collection,
+    Field,
+    Form,
+    Ground,
+    Mask,
+    MaskKind,
+    Proposal,
+    Restriction,
+    RestrictionKind,
+    System,
+)
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf"})
@@ -80,6 +91,7 @@ def _parts(collection: Collection) -> Iterator[tuple[str, Any]]:
         "clocks": dict(collection.clocks),
         **{name: getattr(collection, name) for name in _TEXTS},
         "recipients": list(collection.recipients),
+        "restrict": collection.restriction and _means(collection.restriction),
     }
     yield from ((name, value) for name, value in optional.items() if value)
 
@@ -103,6 +115,12 @@ def _field(field: Field) -> Any:
 
 def _mask(mask: Mask) -> Any:
     return {"constant": mask.constant} if mask.kind is MaskKind.CONSTANT else str(mask.kind)
+
+
+def _means(means: Restriction) -> dict[str, Any]:
+    if means.kind is RestrictionKind.FLAG:
+        return {"flag": means.field, "value": means.value, "free": means.free}
+    return {str(means.kind): means.collection}
 
 
 def _why(ground: Ground | None) -> str:

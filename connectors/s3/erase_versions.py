@@ -152,6 +152,8 @@ class VersionEraser:
                 return Fate(Outcome.RETAINED, 0, rule.ground or CANNOT_MASK, newest)
             case Action.KEEP:
                 return Fate(Outcome.RETAINED, 0, rule.ground, newest, quiet=rule.code == "default")
+            case Action.RECTIFY | Action.RESTRICT | Action.LIFT:
+                raise NotImplementedError(f"object versions are not changed by {rule.action}")
 
     def _identity(self, version: Version) -> Identity | None:
         kind = self._prefixes.layout.kind

@@ -106,6 +106,8 @@ def judged(
             masks = masks_of(rule, entry, ctx, refs[0] or ctx.operation_id)
             fate = Fate(Outcome.MASKED, len(masks), rule.ground, newest, quiet=not masks)
             return Judgement(rule.action, fate, refs, masks)
+        case Action.RECTIFY | Action.RESTRICT | Action.LIFT:
+            raise NotImplementedError(f"objects are not changed by {rule.action}")
 
 
 # ---- erasure: located records of subjects

@@ -160,13 +160,21 @@ class Decisions:
             children = self._staying_children(collection, tables)
             rules = (
                 *rules_for(self.system.name, collection, standing, ()),
-                *(self._kept(collection, term) for term in self._minimums(collection)),
+                *self.kept_by_minimum(collection),
                 *self._needed_in_sweep(collection, children),
                 *(self._limit(collection, term) for term in limits),
                 Rule("default", Always(), Action.KEEP, ground=NOT_DUE),
             )
             tables[collection.name] = DecisionTable(collection.name, rules)
         return tables
+
+    def kept_by_minimum(self, collection: Collection) -> tuple[Rule, ...]:
+        """Return the rules by which statutory minimums keep rows just as they are."""
+        whens = [(t, self._since(collection, t)) for t in self._minimums(collection)]
+        return tuple(
+            Rule("minimum", when, Action.KEEP, term.ground, clock=when.field)
+            for term, when in whens
+        )
 
     def ends(self, collection: str, part: OutcomeCount) -> Ends:
         """Return until when rows of a collection have to be kept; no days where no period says."""
@@ -211,10 +219,6 @@ class Decisions:
         when = self._since(collection, term)
         action = Action.MASK if masks else Action.KEEP
         return Rule("minimum", when, action, term.ground, masks, when.field)
-
-    def _kept(self, collection: Collection, term: Term) -> Rule:
-        when = self._since(collection, term)
-        return Rule("minimum", when, Action.KEEP, term.ground, clock=when.field)
 
     def _limit(self, collection: Collection, term: Term) -> Rule:
         clock = _clock_field(collection, term)

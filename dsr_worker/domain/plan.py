@@ -22,14 +22,16 @@ SLACK_PERCENT = 5
 
 _SEVERITY: Mapping[Outcome, int] = {
     Outcome.RETAINED: 0,
+    Outcome.LIFTED: 1,
     Outcome.RESTRICTED: 1,
-    Outcome.MASKED: 1,
-    Outcome.REDACTED: 1,
-    Outcome.ERASED: 2,
-    Outcome.PENDING_REMOTE: 2,
+    Outcome.RECTIFIED: 2,
+    Outcome.MASKED: 3,
+    Outcome.REDACTED: 3,
+    Outcome.ERASED: 4,
+    Outcome.PENDING_REMOTE: 4,
 }
 """How far an outcome reaches; outcomes that are absent here touch nothing."""
-_CHANGES, _ERASES = 1, 2
+_REACHES = sorted(set(_SEVERITY.values()) - {0})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -128,8 +130,9 @@ def plan_hash(plan: Plan) -> str:
 def approval_voided(approved: Plan, now: Plan) -> tuple[Voided, ...]:
     """Return why `now` is not covered by the approval of `approved`; empty where it stands.
 
-    Counts are compared as "rows that change" and "rows that go", so that a row which now stays for
-    a new hold, or is masked where it was to be erased, never counts against the approval.
+    Counts are compared as "rows that something happens to", "rows that are put right or worse" and
+    so on to "rows that go", so that a row which now stays for a new hold, or is masked where it was
+    to be erased, never counts against the approval.
     """
     found = [Voided(VoidCode.NEW_IDENTITY)] * bool(now.identities - approved.identities)
     places = {(part.system, part.collection) for part in now.outcomes} | now.collections
@@ -144,34 +147,23 @@ def approval_voided(approved: Plan, now: Plan) -> tuple[Voided, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """Rows of one collection by how far their outcome reaches at least."""
-
-    located: int
-    changed: int
-    erased: int
-
-    def at_least(self, severity: int) -> int:
-        return self.erased if severity == _ERASES else self.changed
+def _reach(plan: Plan, place: tuple[str, str]) -> Mapping[int, int]:
+    """Return how many rows of one collection reach at least as far as each severity."""
+    parts = [
+        (_SEVERITY[part.outcome], part.rows)
+        for part in plan.outcomes
+        if (part.system, part.collection) == place and part.outcome in _SEVERITY
+    ]
+    return {least: sum(rows for at, rows in parts if at >= least) for least in (0, *_REACHES)}
 
 
-def _reach(plan: Plan, place: tuple[str, str]) -> _Reach:
-    rows = [0, 0, 0]
-    for part in plan.outcomes:
-        severity = _SEVERITY.get(part.outcome)
-        if (part.system, part.collection) == place and severity is not None:
-            rows[severity] += part.rows
-    return _Reach(sum(rows), rows[1] + rows[2], rows[2])
-
-
-def _further(place: str, approved: _Reach, now: _Reach) -> list[Voided]:
+def _further(place: str, approved: Mapping[int, int], now: Mapping[int, int]) -> list[Voided]:
     """Return at most one reason of each code, rows that change before rows that go."""
     found: dict[VoidCode, Voided] = {}
-    for severity in (_CHANGES, _ERASES):
-        before, after = approved.at_least(severity), now.at_least(severity)
-        spared_before, spared_after = approved.located - before, now.located - after
-        unknown_here = approved.located > 0 and before == 0
+    for severity in _REACHES:
+        before, after = approved[severity], now[severity]
+        spared_before, spared_after = approved[0] - before, now[0] - after
+        unknown_here = approved[0] > 0 and before == 0
         if after > before and (unknown_here or spared_after < spared_before):
             code = VoidCode.HARSHER_DISPOSITION
         elif after > upper_bound(before):

@@ -74,6 +74,8 @@ class Event(StrEnum):
 ANSWER_STATE: Mapping[Kind, State] = {
     Kind.ACCESS: State.PACKAGING,
     Kind.ERASURE: State.CERTIFYING,
+    Kind.RECTIFICATION: State.CERTIFYING,
+    Kind.RESTRICTION: State.CERTIFYING,
 }
 """The state in which the answer of each kind that is carried out is made."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg2.errors
 
 from dsr_worker.contract import (
+    NOTHING,
     DecisionTable,
     LeaseLost,
     NeedsHuman,
@@ -27,6 +28,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.domain.decision import Decisions
 from dsr_worker.domain.identity import canonical_stored
+from dsr_worker.domain.rights import Verb, tables
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.holds import HoldReader
 from dsr_worker.engine.leases import Lease
@@ -113,7 +115,8 @@ class BatchContext:
     now: datetime
     dry_run: bool = False
     second_path: bool = False
-    sweeping: bool = False
+    verb: Verb = Verb.ERASE
+    lifts: Mapping[str, str] = field(default_factory=dict)  # subject -> case whose restriction ends
     inspect: Callable[[Sequence[Receipt]], None] | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
     _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
@@ -171,24 +174,22 @@ class BatchContext:
         """The same context; `inspect` sees every intent first and may raise to prevent it."""
         return replace(self, inspect=inspect)
 
-    def for_sweep(self) -> BatchContext:
-        """The same context with the tables of a sweep."""
-        return replace(self, sweeping=True)
+    def doing(self, verb: Verb, lifts: Mapping[str, str] = NOTHING) -> BatchContext:
+        """The same context with the tables of a verb."""
+        return replace(self, verb=verb, lifts=lifts)
 
     def table(self, collection: str) -> DecisionTable:
         """The table for planning, under the holds of this moment."""
         with self.bench.ledger.transaction() as cursor:
             return self.tables(cursor)[collection]
 
-    def tables(self, cursor: Cursor) -> dict[str, DecisionTable]:
+    def tables(self, cursor: Cursor) -> Mapping[str, DecisionTable]:
         """Every table of the system under the holds that this transaction sees."""
         if self.decisions is None:
             message = f"nothing was decided for system {self.system.name}"
             raise LookupError(message)
         holds = self.bench.holds.read(cursor, self.system.name)
-        if self.sweeping:
-            return self.decisions.sweep(holds)
-        return self.decisions.erasure(self.subjects, holds)
+        return tables(self.verb, self.decisions, self.subjects, holds, self.lifts)
 
     def _keep_holds_out(self, cursor: Cursor) -> None:
         try:

@@ -22,6 +22,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.domain.decision import Decisions, Ends
 from dsr_worker.domain.plan import upper_bound
+from dsr_worker.domain.rights import Verb
 from dsr_worker.engine.batch import Batch, Member, work_off
 from dsr_worker.engine.context import BatchContext, refuse_unreviewed
 from dsr_worker.ledger.rows import Event, ReceiptRow, StepResult
@@ -47,7 +48,7 @@ class _Sweep:
     @classmethod
     def of(cls, batch: Batch, member: Member) -> _Sweep:
         """The context sees this sweep's limits alone; masks take the sweep's own key."""
-        ctx = batch.ctx.for_members((member,)).for_sweep()
+        ctx = batch.ctx.for_members((member,)).doing(Verb.SWEEP)
         if ctx.decisions is None:
             raise LookupError(f"nothing was decided for system {ctx.system.name}")
         decisions = scope.narrowed(ctx.decisions, member.job.facts["limits"])

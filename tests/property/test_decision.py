@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from dsr_worker.contract import (
     MaskKind,
     Outcome,
     Parent,
+    Restriction,
+    RestrictionKind,
     Subject,
     System,
     Taken,
@@ -28,6 +31,7 @@ from dsr_worker.domain.explain import Surroundings, evaluate
 from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld, Scope
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod
+from dsr_worker.domain.rights import NO_MEANS, RESTRICTED, Verb, tables
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ZONES = ("Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati")
@@ -177,12 +181,86 @@ def test_erasure_agrees_with_the_plain_order(
 
 @settings(max_examples=200, deadline=None)
 @given(
+    row=_rows(0),
+    minimums=st.lists(_terms, max_size=2),
+    holds=_holds,
+    names_kept=st.booleans(),
+    restricted=st.booleans(),
+)
+def test_rectification_agrees_with_the_plain_order(
+    *, row: Row, minimums: list[Term], holds: list[Hold], names_kept: bool, restricted: bool
+) -> None:
+    """Hold, then what a minimum keeps unaltered, then put right; a restriction hinders none."""
+    if restricted:
+        person = PeopleHeld(row.owner.identities)
+        holds = [*holds, Hold("r", "C-1", RESTRICTED, person, date(2027, 1, 1))]
+    kept = frozenset({"id", "up", "at", "net"}) if names_kept else None
+    collection = replace(SYSTEM.collections["bottom"], kept_fields=kept)
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "bottom": collection})
+    decisions = compile_decisions(system, {"bottom": Bound(tuple(minimums))}, NOW)
+    table = tables(Verb.RECTIFY, decisions, PEOPLE, holds)["bottom"]
+    rule = evaluate(table, {"id": row.id, "at": row.at}, Surroundings(row.owner.ref))
+    holding = [hold for hold in holds if hold.reason != RESTRICTED]
+    if _is_held(row, "bottom", holding):
+        assert (rule.code, rule.action) == ("hold", Action.KEEP)
+    elif _inside(row, tuple(minimums)):
+        action = Action.RECTIFY if names_kept else Action.KEEP
+        assert (rule.code, rule.action, rule.kept_fields) == (
+            "minimum",
+            action,
+            kept or frozenset(),
+        )
+        assert rule.ground in {term.ground for term in minimums}
+    else:
+        assert (rule.action, rule.ground, rule.kept_fields) == (Action.RECTIFY, "", frozenset())
+
+
+@given(
+    row=_rows(0),
+    bound=_bounds,
+    holds=_holds,
+    means=st.booleans(),
+    verb=st.sampled_from([Verb.RESTRICT, Verb.LIFT]),
+)
+def test_means_alone_decide_a_restriction(
+    *, row: Row, bound: dict[str, Bound], holds: list[Hold], means: bool, verb: Verb
+) -> None:
+    """Neither holds nor periods hinder storing on; without means a row is kept and said so."""
+    flag = Restriction(RestrictionKind.FLAG, "net") if means else None
+    top = replace(SYSTEM.collections["top"], restriction=flag)
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "top": top})
+    person = PeopleHeld(row.owner.identities)
+    own = Hold("r", "C-1", RESTRICTED, person, date(2027, 1, 1))
+    lifts = {row.owner.ref: "C-1"}
+    table = tables(verb, compile_decisions(system, bound, NOW), PEOPLE, [*holds, own], lifts)["top"]
+    rule = evaluate(table, {"id": row.id, "at": row.at}, Surroundings(row.owner.ref))
+    done = Action.RESTRICT if verb is Verb.RESTRICT else Action.LIFT
+    assert (rule.action, rule.ground) == ((done, "") if means else (Action.KEEP, NO_MEANS))
+
+
+@pytest.mark.parametrize("others", ["subjects", "strangers"])
+def test_what_another_restricts_is_not_freed(others: str) -> None:
+    """A second case of the same person, or of another owner of the row, keeps it restricted."""
+    owner = PEOPLE[0]
+    second = Hold("r", "C-2", RESTRICTED, PeopleHeld(owner.identities), date(2027, 1, 1))
+    batch = [owner] if others == "subjects" else PEOPLE[1:]
+    lifts = {subject.ref: "C-1" for subject in batch}
+    decisions = compile_decisions(SYSTEM, {}, NOW)
+    table = tables(Verb.LIFT, decisions, batch, [second], lifts)["top"]
+    around = Surroundings(owner.ref, owners=frozenset(owner.identities))
+    rule = evaluate(table, {"id": "a", "at": None}, around)
+    assert (rule.code, rule.action, rule.ground) == ("hold", Action.KEEP, RESTRICTED)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
     st.sampled_from("abcdef"),
     st.sampled_from(PEOPLE),
     _instants,
     st.lists(_terms, max_size=2),
     st.lists(
-        st.builds(_term, _periods, _anchors, _zones, st.sampled_from(list(Action)[1:])), max_size=2
+        st.builds(_term, _periods, _anchors, _zones, st.sampled_from([Action.MASK, Action.ERASE])),
+        max_size=2,
     ),
     _holds,
 )

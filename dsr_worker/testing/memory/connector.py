@@ -13,7 +13,7 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -52,9 +52,11 @@ from dsr_worker.testing.memory.owners import (
     taken,
     top,
 )
+from dsr_worker.testing.memory.rights import RightsJudge
 from dsr_worker.testing.memory.rows import RowKey, Store, Tables
 
 _SHORTEST_MENTION: Final = 5  # a shorter number stands in too many texts by chance
+_Judged = Callable[[RightsJudge, Sequence[Subject], Iterable[Key]], tuple[Receipt, ...]]
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
 
@@ -174,19 +176,42 @@ class Memory:
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
     ) -> Iterator[Receipt]:
         """Apply the decision tables in one transaction; a repeat works from the same keys."""
-        self._called("erase", subjects)
+        return self._apply("erase", RightsJudge.erase, subjects, keys, ctx)
+
+    def rectify(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Put the corrections in place in one transaction."""
+        return self._apply("rectify", RightsJudge.rectify, subjects, keys, ctx)
+
+    def restrict(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Restrict or free in one transaction."""
+        return self._apply("restrict", RightsJudge.restrict, subjects, keys, ctx)
+
+    def _apply(
+        self,
+        method: str,
+        judged: _Judged,
+        subjects: Sequence[Subject],
+        keys: Iterable[Key],
+        ctx: Context,
+    ) -> Iterator[Receipt]:
+        self._called(method, subjects)
         located = dict.fromkeys(keys)
         ctx.check()
         if ctx.dry_run:
             with self.store.reading() as tables:
-                receipts = Judge(self._system, tables, ctx, ctx.table).erase(subjects, located)
+                judge = RightsJudge(self._system, tables, ctx, ctx.table)
+                receipts = judged(judge, subjects, located)
         else:
             with ctx.guard() as guard, self.store.transaction() as (tables, changes):
-                judge = Judge(self._system, tables, ctx, guard.table)
-                receipts = judge.erase(subjects, located)
+                judge = RightsJudge(self._system, tables, ctx, guard.table)
+                receipts = judged(judge, subjects, located)
                 changes.extend(judge.changes)
                 guard.intend(receipts)
-        self._fails("after", "erase", subjects)
+        self._fails("after", method, subjects)
         yield from receipts
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:

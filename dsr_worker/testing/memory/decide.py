@@ -46,7 +46,7 @@ _OUTCOMES = {
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """What becomes of the rows of one subject in one collection."""
 
     counts: dict[tuple[Outcome, str], OutcomeCount] = field(default_factory=dict)
@@ -55,6 +55,7 @@ class _Tally:
     def add(
         self, outcome: Outcome, ground: str = "", fields: int = 0, at: datetime | None = None
     ) -> None:
+        """Count one more row."""
         before = self.counts.get((outcome, ground), OutcomeCount(outcome, 0, 0, ground))
         one = OutcomeCount.one(outcome, fields=fields, ground=ground, clock=at)
         self.counts[outcome, ground] = before.plus(one)
@@ -65,8 +66,13 @@ class _Tally:
         return sum(c.rows for c in self.counts.values() if c.outcome is not Outcome.RETAINED)
 
     def receipt(self, ref: str | None, collection: str) -> Receipt:
+        """What was counted, or that nothing was."""
         outcomes = tuple(self.counts.values()) or (OutcomeCount(Outcome.ABSENT, 0),)
         return Receipt(ref, collection, outcomes, frozenset(self.kept))
+
+
+RowDecision = Callable[[Collection, DecisionTable, RowKey, list[Tally], list[str]], None]
+"""Decides one row: its key, and the tallies and refs of those whose row it is."""
 
 
 @dataclass
@@ -82,18 +88,24 @@ class Judge:
     _held: dict[tuple[str, tuple[object, ...]], frozenset[RowKey]] = field(default_factory=dict)
 
     def erase(self, subjects: Sequence[Subject], keys: Iterable[Key]) -> tuple[Receipt, ...]:
+        """Erase, mask and keep."""
+        return self.each_located(subjects, keys, self._erase_row)
+
+    def each_located(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], decide: RowDecision
+    ) -> tuple[Receipt, ...]:
         """Decide every located row once, for all the subjects whose row it is."""
         located: dict[str, dict[RowKey, list[str]]] = {}
         for each in keys:
             rows = located.setdefault(each.collection, {})
             rows.setdefault(each.key, []).append(each.subject_ref)
-        tallies: dict[tuple[str, str], _Tally] = {}
+        tallies: dict[tuple[str, str], Tally] = {}
         for collection in self.system.children_first():
-            tallies |= {(subject.ref, collection.name): _Tally() for subject in subjects}
+            tallies |= {(subject.ref, collection.name): Tally() for subject in subjects}
             table = self.table(collection.name)
             for key, refs in located.get(collection.name, {}).items():
                 told = [tallies[ref, collection.name] for ref in refs]
-                self._erase_row(collection, table, key, told, refs)
+                decide(collection, table, key, told, refs)
         return tuple(tally.receipt(*place) for place, tally in tallies.items())
 
     def sweep(self, order: SweepOrder, table: DecisionTable) -> tuple[Receipt, ...]:
@@ -104,12 +116,12 @@ class Judge:
 
         """
         collection = self.system.collections[order.collection]
-        tallies: dict[str, _Tally] = {collection.name: _Tally()}
+        tallies: dict[str, Tally] = {collection.name: Tally()}
         for key, row in self.tables.rows[collection.name].items():
-            rule = self._rule(collection, table, key, row, frozenset())
+            rule = self.rule(collection, table, key, row, frozenset())
             if rule.action is Action.KEEP:
                 if self._past_limit(collection, table, key, row, rule):
-                    self._note(tallies[collection.name], collection, key, row, rule, 0)
+                    self.note(tallies[collection.name], collection, key, row, rule, 0)
             else:
                 self._sweep_row(collection, key, row, rule, tallies)
         swept = tallies[collection.name].changed
@@ -122,7 +134,7 @@ class Judge:
         collection: Collection,
         table: DecisionTable,
         key: RowKey,
-        tallies: list[_Tally],
+        tallies: list[Tally],
         refs: list[str],
     ) -> None:
         row = self.tables.rows[collection.name].get(key)
@@ -130,13 +142,13 @@ class Judge:
             for tally in tallies:
                 tally.add(Outcome.ALREADY_GONE)
             return
-        rule = self._rule(collection, table, key, row, frozenset(refs))
+        rule = self.rule(collection, table, key, row, frozenset(refs))
         changed = self._change(collection, key, row, rule, refs[0])
         for tally in tallies:
-            self._note(tally, collection, key, row, rule, changed)
+            self.note(tally, collection, key, row, rule, changed)
 
     def _sweep_row(
-        self, collection: Collection, key: RowKey, row: Row, rule: Rule, tallies: dict[str, _Tally]
+        self, collection: Collection, key: RowKey, row: Row, rule: Rule, tallies: dict[str, Tally]
     ) -> None:
         if rule.action is Action.ERASE:
             for below, child in self._below(collection, row):
@@ -146,8 +158,8 @@ class Judge:
                     )
         changed = self._change(collection, key, row, rule, "")
         if rule.action is Action.ERASE or changed:
-            tally = tallies.setdefault(collection.name, _Tally())
-            self._note(tally, collection, key, row, rule, changed)
+            tally = tallies.setdefault(collection.name, Tally())
+            self.note(tally, collection, key, row, rule, changed)
 
     def _below(self, collection: Collection, row: Row) -> Iterator[tuple[Collection, RowKey]]:
         for child in self.system.collections.values():
@@ -172,15 +184,20 @@ class Judge:
             self.changes.append((collection.name, key, row | masked))
         return len(masked)
 
-    def _note(
-        self, tally: _Tally, collection: Collection, key: RowKey, row: Row, rule: Rule, changed: int
+    def note(
+        self, tally: Tally, collection: Collection, key: RowKey, row: Row, rule: Rule, changed: int
     ) -> None:
-        at = clock(row.get(rule.clock)) if rule.clock else None
-        tally.add(_OUTCOMES[rule.action], rule.ground, changed, at)
+        """Count a row as its rule has decided, with the clock value that the rule goes by."""
+        tally.add(_OUTCOMES[rule.action], rule.ground, changed, self.kept_by(rule, row))
         if rule.action is not Action.ERASE:
             tally.kept.add(self.ctx.digest(collection.name, key))
 
-    def _rule(
+    @staticmethod
+    def kept_by(rule: Rule, row: Row) -> datetime | None:
+        """The row's value of the clock by which the rule keeps."""
+        return clock(row.get(rule.clock)) if rule.clock else None
+
+    def rule(
         self,
         collection: Collection,
         table: DecisionTable,
@@ -188,6 +205,7 @@ class Judge:
         row: Row,
         refs: frozenset[str],
     ) -> Rule:
+        """The first rule of the table that matches the row."""
         return next(r for r in table.rules if self._matches(r.when, collection, key, row, refs))
 
     def _past_limit(

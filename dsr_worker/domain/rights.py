@@ -1,0 +1,162 @@
+"""What is done to a person's rows, and by which tables: erase, put right, restrict, lift.
+
+Why this room exists: every effect goes the same way from plan to certificate and differs in its
+verb alone. A verb, compiled decisions, subjects and holds enter; one decision table per collection
+leaves.
+
+Rectify:  hold > what a statutory minimum keeps unaltered > put right.
+Restrict: restrict, whatever else protects the row: nothing is lost.
+Lift:     what another restriction still protects > free what has means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+
+from dsr_worker.contract import (
+    NOTHING,
+    Action,
+    Always,
+    Collection,
+    DecisionTable,
+    HeldPeople,
+    HeldSubjects,
+    Predicate,
+    RestrictionKind,
+    Rule,
+    Subject,
+    System,
+)
+from dsr_worker.domain.decision import Decisions
+from dsr_worker.domain.hold import Hold, PeopleHeld, active, held_refs, rules_for
+
+NO_MEANS = "no_means"
+"""The ground of a row whose collection maps no means of restriction: it stays as it is."""
+STATED_OTHERWISE = "stated_otherwise"
+"""The ground of a row that does not say what the request says it says."""
+RESTRICTED = "RESTRICTION"
+"""The reason of the hold by which a restriction protects rows from erasure (Art. 18(2) GDPR)."""
+
+
+LIFTS = "lifts"
+"""The fact of a lifting job: the case whose restriction it ends."""
+
+
+class Verb(StrEnum):
+    """What is done to located or swept rows."""
+
+    ERASE = "erase"
+    RECTIFY = "rectify"
+    RESTRICT = "restrict"
+    LIFT = "lift"
+    SWEEP = "sweep"
+
+
+def tables(
+    verb: Verb,
+    decisions: Decisions,
+    subjects: Sequence[Subject] = (),
+    holds: Iterable[Hold] = (),
+    lifts: Mapping[str, str] = NOTHING,
+) -> Mapping[str, DecisionTable]:
+    """Return the decision tables of one system for a verb.
+
+    `subjects` are the batch's; `lifts` says, by their refs, whose restrictions are to end.
+    """
+    match verb:
+        case Verb.ERASE:
+            return decisions.erasure(subjects, holds)
+        case Verb.SWEEP:
+            return decisions.sweep(holds)
+        case Verb.RECTIFY:
+            return _rectification(decisions, subjects, tuple(holds))
+        case Verb.RESTRICT:
+            return _by_means(decisions, Action.RESTRICT)
+        case Verb.LIFT:
+            return _by_means(decisions, Action.LIFT, _still(tuple(holds), subjects, lifts))
+
+
+def moved_from(system: System) -> Mapping[str, str]:
+    """Return by which collection rows in a collection of moved ones are named: where they were."""
+    return {
+        c.restriction.collection: c.name
+        for c in system.collections.values()
+        if c.restriction is not None and c.restriction.kind is RestrictionKind.MOVE
+    }
+
+
+def lists(system: System) -> frozenset[str]:
+    """Return the collections whose rows say which others are restricted: means, and no more."""
+    return frozenset(
+        c.restriction.collection
+        for c in system.collections.values()
+        if c.restriction is not None and c.restriction.kind is RestrictionKind.LIST
+    )
+
+
+def _rectification(
+    decisions: Decisions, subjects: Sequence[Subject], holds: Sequence[Hold]
+) -> dict[str, DecisionTable]:
+    """Return the tables for putting right.
+
+    A restriction does not stand in the way of the person whose data it protects: contested
+    accuracy is a reason for one (Art. 18(1)(a) GDPR), and its end is that the data is put right.
+    What the law has kept may not be altered so that the original can no longer be told (AO s.146(4)
+    for books and vouchers): its kept fields stay, or the whole row where none are named.
+    """
+    system = decisions.system
+    standing = [hold for hold in holds if hold.reason != RESTRICTED]
+    found: dict[str, DecisionTable] = {}
+    for collection in system.children_first():
+        minimums = decisions.kept_by_minimum(collection)
+        rules = (
+            *rules_for(system.name, collection, standing, subjects),
+            *(_outside_kept(collection, rule) for rule in minimums),
+            Rule("default", Always(), Action.RECTIFY),
+        )
+        found[collection.name] = DecisionTable(collection.name, rules)
+    return found
+
+
+def _outside_kept(collection: Collection, rule: Rule) -> Rule:
+    if collection.kept_fields is None:
+        return rule
+    return replace(rule, action=Action.RECTIFY, kept_fields=collection.kept_fields)
+
+
+def _by_means(
+    decisions: Decisions, action: Action, before: Sequence[Rule] = ()
+) -> dict[str, DecisionTable]:
+    return {
+        collection.name: DecisionTable(collection.name, (*before, _with_means(collection, action)))
+        for collection in decisions.system.children_first()
+    }
+
+
+def _still(
+    holds: Sequence[Hold], subjects: Sequence[Subject], lifts: Mapping[str, str]
+) -> list[Rule]:
+    """Return the rules that keep restricted what another case restricts: the last lifting frees."""
+    found: list[Rule] = []
+    ending = set(lifts.values())
+    for hold in active(holds):
+        if hold.reason != RESTRICTED or not isinstance(hold.scope, PeopleHeld):
+            continue
+        others = {ref for ref in held_refs(hold, subjects) if lifts.get(ref) != hold.matter}
+        if others:
+            found.append(_kept(HeldSubjects(frozenset(others))))
+        if hold.matter not in ending and not others:
+            found.append(_kept(HeldPeople(hold.scope.identities)))
+    return found
+
+
+def _kept(when: Predicate) -> Rule:
+    return Rule("hold", when, Action.KEEP, RESTRICTED)
+
+
+def _with_means(collection: Collection, action: Action) -> Rule:
+    if collection.restriction is None:
+        return Rule("default", Always(), Action.KEEP, NO_MEANS)
+    return Rule("default", Always(), action)
