@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
@@ -199,10 +198,12 @@ def test_a_value_that_the_store_refuses_stops_for_a_human_and_leaks_nowhere(
         assert str(refusal.value) == "correction_refused"
         assert refusal.value.__cause__ is None
     assert rows(dsn) == before
+    with pytest.raises(psycopg2.Error):
+        query(dsn, "SELECT 'told-zq'::int")
     told = services_log.read_bytes()[offset:].decode()
-    assert not [
-        word for word in (SECRET, "another-zq", "row-zq", "1.005", LONG[:9]) if word in told
-    ]
+    assert "told-zq" in told
+    hidden = (SECRET, "another-zq", "row-zq", "1.005", LONG[:9])
+    assert not [word for word in hidden if word in told]
 
 
 @pytest.fixture
