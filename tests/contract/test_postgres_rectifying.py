@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg2
 import pytest
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -36,6 +37,7 @@ from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import database_of_a_module, execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
 
+LOUD = "-c log_min_messages=warning -c log_error_verbosity=verbose -c log_statement=all"
 RECTIFY = Rule("default", Always(), Action.RECTIFY)
 SECRET = "zq-secret-zq"
 LONG = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000))  # no compression makes it short
@@ -188,7 +190,8 @@ def test_a_value_that_the_store_refuses_stops_for_a_human_and_leaks_nowhere(
     insert(dsn, (1, "anna", "row-zq", *stored), (2, "bert", "row-zq", *others))
     before = rows(dsn)
     fields = [f"v{n}" for n in range(len(stored))]
-    postgres = connected(dsn, collection("t", "name", *fields))
+    loud = make_dsn(dsn, options=LOUD)
+    postgres = connected(loud, collection("t", "name", *fields))
     offset = services_log.stat().st_size
     for name, (case, (_, _, text)) in zip(fields, REFUSED.items(), strict=True):
         with pytest.raises(NeedsHuman) as refusal:
@@ -199,7 +202,7 @@ def test_a_value_that_the_store_refuses_stops_for_a_human_and_leaks_nowhere(
         assert refusal.value.__cause__ is None
     assert rows(dsn) == before
     with pytest.raises(psycopg2.Error):
-        query(dsn, "SELECT 'told-zq'::int")
+        query(loud, "SELECT 'told-zq'::int")
     told = services_log.read_bytes()[offset:].decode()
     assert "told-zq" in told
     hidden = (SECRET, "another-zq", "row-zq", "1.005", LONG[:9])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psycopg2
 import pytest
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -34,6 +34,7 @@ from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import database_of_a_module, execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
 
+LOUD = "-c log_min_messages=warning -c log_error_verbosity=verbose -c log_statement=all"
 ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
 RESTRICT = Rule("default", Always(), Action.RESTRICT)
 LIFT = Rule("default", Always(), Action.LIFT)
@@ -79,7 +80,7 @@ def log_of(dsn: str, services: Services) -> Callable[[], str]:
 
     def told() -> str:
         with pytest.raises(psycopg2.Error):
-            query(dsn, "SELECT 'told-zq'::int")
+            query(make_dsn(dsn, options=LOUD), "SELECT 'told-zq'::int")
         reported = path.read_bytes()[offset:].decode()
         assert "told-zq" in reported
         return reported
@@ -498,7 +499,7 @@ def test_a_refused_restriction_tells_the_constraint_and_no_row(
         "INSERT INTO t VALUES (1, 'anna', 'row-zq')",
     )
     with pytest.raises(Permanent, match="23514 of never"):
-        done(mapped(dsn, FLAG), RESTRICT, ANNA)
+        done(mapped(make_dsn(dsn, options=LOUD), FLAG), RESTRICT, ANNA)
     assert "row-zq" not in log_of()
 
 
