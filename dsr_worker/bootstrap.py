@@ -30,16 +30,20 @@ from dsr_worker.engine.upkeep import upkeep
 from dsr_worker.fulfil import housekeeping
 from dsr_worker.fulfil.access import Accessing
 from dsr_worker.fulfil.certifying import Certifying
+from dsr_worker.fulfil.changing import Changing
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decisions import Decisions
 from dsr_worker.fulfil.delivery import Delivery
-from dsr_worker.fulfil.erasing import Erasing
 from dsr_worker.fulfil.holding import Holding
 from dsr_worker.fulfil.intake import Intake
+from dsr_worker.fulfil.lifting import Liftings
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.promises import Promises
+from dsr_worker.fulfil.rechecking import Rechecking
 from dsr_worker.fulfil.resolving import Resolving
+from dsr_worker.fulfil.restricting import Protecting
 from dsr_worker.fulfil.texts import Texts
+from dsr_worker.fulfil.verbs import DONE_BY
 from dsr_worker.fulfil.verifying import Verifying
 from dsr_worker.ledger import Ledger, instances, slots
 from dsr_worker.ledger.connection import Cursor
@@ -177,6 +181,11 @@ class Office:
         return Holding(self.ledger, self.keys, self.materials)
 
     @cached_property
+    def liftings(self) -> Liftings:
+        """What ends restrictions."""
+        return Liftings(self.ledger)
+
+    @cached_property
     def sweeps(self) -> SweepDecisions:
         """People's decisions on retention sweeps."""
         return SweepDecisions(self.ledger, self.keys, self.materials)
@@ -262,7 +271,7 @@ class Workshop:
     def _performers(self) -> Mapping[str, Performer]:
         office = self.office
         own = office.files.organisation
-        erasing = Erasing(office.store)
+        changing = Changing(office.store)
         accessing = Accessing(office.store, office.texts, _length(own.packages.expire_after))
         assessing = Assessing(office.ledger, office.store, own)
         verifying = Verifying(office.ledger, office.keys, office.mailer, own.verification)
@@ -271,12 +280,13 @@ class Workshop:
             "send_code": verifying.send_code,
             "resolve": Resolving(office.keys),
             "confirm": Resolving(office.keys),
-            "plan": erasing.plan,
+            "plan": changing.plan,
             "find": accessing.find,
             "package": accessing.package,
-            "locate": erasing.locate,
-            "apply": erasing.apply,
-            "recheck": erasing.recheck,
+            "locate": changing.locate,
+            "apply": changing.apply,
+            "protect": Protecting(office.ledger, office.holding),
+            "recheck": Rechecking(office.store),
             "certify": Certifying(office.ledger, office.keys, office.store, own),
             "affected": assessing.affected,
             "assess": assessing.assess,
@@ -291,8 +301,7 @@ class Workshop:
         courses: dict[str, CaseCourse | SweepCourse | BreachCourse] = {
             "breach": self.office.breach_course,
             "access": self.office.course,
-            "erasure": self.office.course,
-            "deferred": self.office.course,
+            **dict.fromkeys(DONE_BY, self.office.course),
             "sweep": self.office.sweep_course,
         }
         moves: list[Move] = []

@@ -20,11 +20,11 @@ from dsr_worker.cli.values import CODE, Word, canonical, pair, stdin_text
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.fulfil.decisions import EXTENSION_REASONS, Decided
 from dsr_worker.fulfil.delivery import Delivered
-from dsr_worker.fulfil.planning import AUTOMATIC, free_text_notice
+from dsr_worker.fulfil.planning import AUTOMATIC, CORRECTED, free_text_notice
 from dsr_worker.ledger.reports import JobRow
 from dsr_worker.people import digest_of
 
-CASES = ("access", "erasure", "deferred")
+CASES = ("access", "erasure", "rectification", "restriction", "deferred", "lifting")
 _GROUND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 Decision = Callable[[Office, Caller, str], Decided]
@@ -120,6 +120,7 @@ def plan_data(job: JobRow) -> dict[str, Any]:
         "systems": plan.get("systems", []),
         "not_applicable": plan.get("not_applicable", []),
         "contested": plan.get("contested", []),
+        "corrected": plan.get(CORRECTED, {}),
         "free_texts": plan.get("free_texts", {}),
         "cutoffs": plan.get("cutoffs", {}),
         "versions": plan.get("versions", {}),
@@ -143,6 +144,9 @@ def plan_lines(job: JobRow) -> Iterator[str]:
         yield "nothing was found of this person in the systems asked"
     if notice := free_text_notice(data):
         yield notice
+    if data["corrected"]:
+        fields = (f"{name}.{field}" for name, some in data["corrected"].items() for field in some)
+        yield f"to be put right: {', '.join(fields)}"
     if data["not_applicable"]:
         yield f"not applicable: {', '.join(map(_place, data['not_applicable']))}"
     if data["contested"]:

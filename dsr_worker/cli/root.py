@@ -37,6 +37,7 @@ _COMMANDS = {
     "package": "answers",
     "certificate": "answers",
     "hold": "holds",
+    "lift": "lifts",
     "status": "telling",
     "explain": "telling",
     "evidence": "telling",

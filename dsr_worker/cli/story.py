@@ -34,6 +34,8 @@ _SENTENCES: Mapping[str, str] = {
     "deferred_due": "the time of rows that had to stay is over",
     "hold_placed": "a legal hold was placed",
     "hold_released": "a legal hold was released",
+    "lift_ordered": "the end of the restriction was ordered, the person told on {informed_on}",
+    "restriction_lifted": "the restriction has ended",
     "clock_started": "the clock {clock} started, due {due_at}",
     "clock_met": "the clock {clock} was met",
     "clock_missed": "the clock {clock} was ended after it was due",

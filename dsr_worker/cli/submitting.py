@@ -20,6 +20,7 @@ from dsr_worker.cli.faults import Fault, usage
 from dsr_worker.cli.names import asking_the_law, kinds_of
 from dsr_worker.cli.output import json_option, local, note, progress, show
 from dsr_worker.cli.root import Options
+from dsr_worker.cli.stating import asked, from_text
 from dsr_worker.cli.values import (
     CODE,
     INSTANT,
@@ -30,20 +31,21 @@ from dsr_worker.cli.values import (
     identity_options,
     instant,
     key,
-    stated,
     utf8,
 )
 from dsr_worker.cli.values import pair as kind_and_value
 from dsr_worker.domain.request import CARRIED_OUT, kind_of
+from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.intake import SUBMIT, Accepted, Request
 from dsr_worker.ledger import LedgerUnreachable, instances
 from dsr_worker.statutes import ClockSpec, applicable, request_clocks
 
 COLUMNS = (
     *("kind", "email", "customer_number", "phone", "identity", "law", "country", "channel"),
-    *("received", "zone", "language", "idempotency_key", "attest"),
+    *("received", "zone", "language", "idempotency_key", "attest", "corrections"),
 )
-"""What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`."""
+"""What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`, and
+`corrections` the JSON list of a rectification."""
 
 _LANGUAGE = re.compile(r"[a-z]{2}")  # ISO 639-1
 _TELL_EVERY = 100
@@ -65,6 +67,12 @@ _MOST_CSV_BYTES = 64 * 1024 * 1024
 @click.option("--attest", type=CODE, metavar="METHOD", help="You know who asks, and how you know.")
 @click.option("--verify", type=Word("code"), help="Send a code to the contact on file (default).")
 @click.option(
+    "--corrections",
+    "correction_source",
+    metavar="FILE|-",
+    help="What a rectification puts right: a JSON list in a file or on stdin.",
+)
+@click.option(
     "--csv",
     "csv_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -83,19 +91,24 @@ def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> N
         if options["csv_file"] is not None:
             _warn(office, options["kind"] or "access")
             ctx.exit(_many(office, caller, options))
-        named = stated(options)
+        named, corrections = asked(options)
         if not options["kind"] or not named:
             raise usage(
                 f"name --kind ({', '.join(sorted(CARRIED_OUT))}) and who asks, such as --email"
             )
-        request = _request(office, options, named)
+        request = _request(office, options, named, corrections)
         _warn(office, request.kind, request.language)
         accepted = _submit(office, caller, request)
         desk.ring(office, accepted.ring)
     show(told(accepted), _lines(accepted), as_json=options["as_json"])
 
 
-def _request(office: Office, options: Mapping[str, Any], named: list[tuple[str, str]]) -> Request:
+def _request(
+    office: Office,
+    options: Mapping[str, Any],
+    named: list[tuple[str, str]],
+    corrections: tuple[Stated, ...],
+) -> Request:
     language = options.get("language") or None
     if language is not None and _LANGUAGE.fullmatch(language) is None:
         raise usage("--language has two small letters, such as de")
@@ -112,6 +125,7 @@ def _request(office: Office, options: Mapping[str, Any], named: list[tuple[str, 
         language=language,
         verification=f"attested:{attested}" if attested else "code",
         idempotency_key=options.get("idempotency_key") or None,
+        corrections=corrections,
     )
     _ask_the_law(request)
     return request
@@ -290,7 +304,8 @@ def _row_request(office: Office, options: Options, row: Mapping[str, str] | None
             checked(given[name], name)
     if not named:
         raise usage("the row names nobody: fill email, customer_number, phone or identity")
-    return _request(office, {**options, **given, "received": received}, named)
+    corrections = from_text(given["corrections"], "corrections") if "corrections" in given else ()
+    return _request(office, {**options, **given, "received": received}, named, corrections)
 
 
 def _row_line(row: Mapping[str, Any]) -> str:

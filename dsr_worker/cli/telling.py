@@ -23,8 +23,10 @@ from dsr_worker.evidence.checkpoints import (
     flaw_of_silence,
     read_checkpoint,
 )
+from dsr_worker.fulfil.lifting import LIFTING_FACT
+from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.ledger import checkpoints, reports
-from dsr_worker.ledger.reports import OpenJob
+from dsr_worker.ledger.reports import JobRow, OpenJob
 from dsr_worker.store import BlobMissing
 
 
@@ -179,10 +181,28 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "stuck": (),
         "questions": questions.put(job.ref, stops) if open_now else [],
         "next": None,
+        "restriction": _restriction(job),
     }
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _restriction(job: JobRow) -> dict[str, Any] | None:
+    """Whether what a case restricted is restricted still, and which job ends or ended it."""
+    if job.kind != "restriction":
+        return None
+    return {"lifting": job.facts.get(LIFTING_FACT), "lifted_at": job.facts.get(LIFTED_AT)}
+
+
+def _restriction_line(case: str, restriction: Mapping[str, Any], state: str) -> str | None:
+    if restriction["lifted_at"]:
+        return f"lifted      {restriction['lifted_at'][:10]}, by {restriction['lifting']}"
+    if restriction["lifting"]:
+        return f"being lifted by {restriction['lifting']}"
+    if state in {"ready", "delivered", "closed"}:
+        return f"stands until `dsr lift {case} --informed-on DATE`"
+    return None
 
 
 def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
@@ -194,6 +214,11 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"question    {question['text']}"
     if data["next"]:
         yield f"next        {data['next']}"
+    told = data["restriction"] and _restriction_line(
+        data["case"], data["restriction"], data["state"]
+    )
+    if told:
+        yield told
     for clock in data["clocks"]:
         mark = "" if clock["verified"] else "  NOT VERIFIED"
         due = local(clock["conservative_due_at"], clock["zone"])

@@ -245,17 +245,25 @@ def canonical(
 
 def _from_json(text: str) -> Iterator[tuple[str, str]]:
     try:
-        plain = json.loads(text, object_pairs_hook=_once)
+        plain = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        plain = None
+    return identities_of(plain)
+
+
+def identities_of(plain: Any) -> Iterator[tuple[str, str]]:
+    """Kind and value of identities as JSON states them. Raises Fault."""
+    try:
         for kind, values in plain.items():
             for value in values if isinstance(values, list) else [values]:
                 yield str(kind).replace("-", "_"), _text(value)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (TypeError, AttributeError):
         raise usage(
             'stdin holds no identities; write {"email": "…", "customer_number": "…"}'
         ) from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose names stand once; of two with one name, neither is guessed at."""
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError

@@ -26,6 +26,7 @@ from dsr_worker.contract import (
     Rule,
     Since,
 )
+from dsr_worker.domain.rights import NO_MEANS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,12 @@ _REASONS: Mapping[tuple[str, Action], str] = {
     ("limit", Action.MASK): "masked: its period is over",
     ("default", Action.ERASE): "erased: nothing asks for keeping it",
     ("default", Action.KEEP): "left alone: no limit is reached",
+    ("minimum", Action.RECTIFY): "put right but for its protected fields: a statutory period runs",
+    ("default", Action.RECTIFY): "put right: nothing asks for keeping it as it is",
+    ("default", Action.RESTRICT): "restricted by the means that the map names",
+    ("default", Action.LIFT): "freed by the means that the map names",
 }
+_NO_MEANS = "left as it is: the map names no means of restriction"
 
 
 def explain(table: DecisionTable, row: Mapping[str, object], around: Surroundings = ALONE) -> str:
@@ -118,7 +124,11 @@ def explain(table: DecisionTable, row: Mapping[str, object], around: Surrounding
     It names collection, grounds, clock fields and cut-offs, never a value of the row.
     """
     winner = evaluate(table, row, around)
-    reason = _REASONS.get((winner.code, winner.action), f"{winner.action}: {winner.code}")
+    reason = (
+        _NO_MEANS
+        if winner.ground == NO_MEANS
+        else _REASONS.get((winner.code, winner.action), f"{winner.action}: {winner.code}")
+    )
     lines = [f"{table.collection}: {reason}{_detail(winner)}"]
     position = table.rules.index(winner)
     lines += [
@@ -140,6 +150,8 @@ def _detail(rule: Rule) -> str:
             parts.append(f"by {', '.join(children)}")
         case _:
             pass
+    if rule.kept_fields:
+        parts.append(f"keeps {', '.join(sorted(rule.kept_fields))}")
     if rule.masks:
         parts.append(f"masks {', '.join(sorted(rule.masks))}")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 
 from dsr_worker.contract import Identity, Subject, System
+from dsr_worker.engine import corrections
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.context import BatchContext, Bench
 from dsr_worker.engine.holds import IDENTITY, HoldReader
@@ -40,7 +41,7 @@ class Assembly:
         """The batch of these claims. Raises LookupError, SealBroken, Configuration."""
         head = claimed.claims[0]
         frozen = self._materials.frozen(head.frozen)
-        members = self._members(claimed)
+        members = self._members(claimed, head.system)
         at_desk = head.system == DESK
         ctx = BatchContext(
             bench=self._bench,
@@ -55,7 +56,7 @@ class Assembly:
         connector = None if at_desk else self._materials.connector(frozen, head.system)
         return Batch(members, ctx, claimed.spools, claimed.results, frozen, connector)
 
-    def _members(self, claimed: Claimed) -> tuple[Member, ...]:
+    def _members(self, claimed: Claimed, system: str) -> tuple[Member, ...]:
         keys = {j.id: self._key(j.data_key) for j in claimed.jobs.values()}
         rounds = {c.job_id: c.round for c in claimed.claims}
         standings: dict[int, dict[Identity, str]] = defaultdict(dict)
@@ -68,7 +69,11 @@ class Assembly:
                 claim=c,
                 job=claimed.jobs[c.job_id],
                 key=keys[c.job_id],
-                subject=Subject(claimed.jobs[c.job_id].ref, _seeds(standings[c.job_id])),
+                subject=Subject(
+                    claimed.jobs[c.job_id].ref,
+                    _seeds(standings[c.job_id]),
+                    corrections.opened(keys[c.job_id], claimed.jobs[c.job_id].facts, system),
+                ),
                 standings=standings[c.job_id],
             )
             for c in claimed.claims

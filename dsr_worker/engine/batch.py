@@ -21,6 +21,7 @@ from dsr_worker.contract import (
     Subject,
     Transient,
 )
+from dsr_worker.domain.rights import Verb
 from dsr_worker.engine.context import BatchContext
 from dsr_worker.engine.materials import Frozen
 from dsr_worker.ledger import LedgerUnreachable
@@ -83,6 +84,12 @@ class Batch:
         """The same work for some of the members."""
         kept = tuple(members)
         return replace(self, members=kept, ctx=self.ctx.for_members(kept))
+
+    def among(self, members: Sequence[Member], verb: Verb) -> Batch:
+        """Some of the members, by a verb's tables, as a part of the same call."""
+        kept = tuple(members)
+        ctx = self.ctx.part(tuple(m.subject for m in kept)).doing(verb)
+        return replace(self, members=kept, ctx=ctx)
 
 
 Performer = Callable[[Batch], Sequence[StepResult]]

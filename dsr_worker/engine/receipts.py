@@ -1,7 +1,7 @@
 """Receipts as JSON for an intent, and what a repeat makes of intents whose end was not seen.
 
 In: a connector's receipts, the intents of earlier calls. Out: the receipts to record. A repeat that
-finds rows already gone, or masked, reports them as the earlier intent counted them.
+finds rows already gone, masked or put right, reports them as the earlier intent counted them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import Any
 
 from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 
-_IN_PLACE = {Outcome.REDACTED, Outcome.MASKED}
+IN_PLACE = {
+    Outcome.REDACTED,
+    Outcome.MASKED,
+    Outcome.RECTIFIED,
+    Outcome.RESTRICTED,
+    Outcome.LIFTED,
+}
+"""Outcomes of rows that stay, whose `fields` say how many values were not yet as decided."""
 
 
 def _plain(part: OutcomeCount) -> dict[str, Any]:
@@ -55,13 +62,15 @@ def with_intents(
 
     Rows that are `already_gone` now and that an earlier call was about to erase are reported as
     that call counted them, never more than are gone. Rows that stay and in which nothing was left
-    to mask are reported with the values that an earlier call was about to mask. Intents of
+    to change are reported with the values that an earlier call was about to change. Intents of
     `attempt` are this call's own and left out; with 0, none is.
     """
     others = [intent for intent in intents or () if intent["attempt"] != attempt]
     earlier = list(_intended(receipt.collection, others))
     gone = sum(o.rows for o in receipt.outcomes if o.outcome is Outcome.ALREADY_GONE)
-    told = [_masked(o, earlier) for o in receipt.outcomes if o.outcome is not Outcome.ALREADY_GONE]
+    told = [
+        _in_place(o, earlier) for o in receipt.outcomes if o.outcome is not Outcome.ALREADY_GONE
+    ]
     for erased in (o for o in earlier if o.outcome is Outcome.ERASED):
         counted = min(gone, erased.rows)
         if counted == 0:
@@ -73,9 +82,9 @@ def with_intents(
     return tuple(told)
 
 
-def _masked(part: OutcomeCount, earlier: Sequence[OutcomeCount]) -> tuple[OutcomeCount, bool]:
+def _in_place(part: OutcomeCount, earlier: Sequence[OutcomeCount]) -> tuple[OutcomeCount, bool]:
     same = [o.fields for o in earlier if (o.outcome, o.ground) == (part.outcome, part.ground)]
-    if part.outcome not in _IN_PLACE or part.fields or not any(same):
+    if part.outcome not in IN_PLACE or part.fields or not any(same):
         return part, False
     return replace(part, fields=max(same)), True
 

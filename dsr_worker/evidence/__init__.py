@@ -8,12 +8,14 @@ enters, so nothing here ever has to be erased.
 
 from dsr_worker.evidence.certificate import (
     Certificate,
+    CertificateKind,
     CertificateRefused,
     CollectionResult,
     Deferred,
     Ground,
     Kept,
     MentionsLeft,
+    Recipients,
     Requery,
     SystemResult,
     build_certificate,
@@ -37,12 +39,15 @@ from dsr_worker.evidence.chain import (
     verify_inclusion,
 )
 from dsr_worker.evidence.event import BODIES, Event, EventRefused, Kind
+from dsr_worker.evidence.statements import DRY_RUN
 from dsr_worker.evidence.wording import Words, words
 
 __all__ = [
     "BODIES",
+    "DRY_RUN",
     "GENESIS",
     "Certificate",
+    "CertificateKind",
     "CertificateRefused",
     "ChainedEvent",
     "Checkpoint",
@@ -54,6 +59,7 @@ __all__ = [
     "Kept",
     "Kind",
     "MentionsLeft",
+    "Recipients",
     "Requery",
     "Signer",
     "SystemResult",

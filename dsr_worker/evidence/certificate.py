@@ -1,4 +1,4 @@
-"""Certificates of erasure and of a sweep: what was done, checkable with a public key alone.
+"""Certificates of what was done to rows, for a person or by a sweep: checkable by a public key.
 
 In: counts, grounds, versions, instants; never an identifier of a person. Out: signed JSON with the
 codes. The wording is scoped: a certificate says what a named system no longer returned at a named
@@ -33,6 +33,16 @@ FORMAT = "dsr-certificate/1"
 _LABEL = b"dsr certificate\0"
 
 
+CertificateKind = Literal["erasure", "rectification", "restriction", "lifting", "sweep"]
+
+COUNTED = (
+    *("erased", "masked", "redacted", "rectified", "restricted", "lifted"),
+    *("already_gone", "pending"),
+)
+"""The counts of a collection's result beside what is kept, in the order in which pages show them.
+Certificates of before there were rectifications and liftings have no counts of these."""
+
+
 class CertificateRefused(ValueError):  # noqa: N818 - reads as what happened
     """The results do not add up, so nothing is certified."""
 
@@ -49,14 +59,15 @@ class Kept:
     until_on: date | None = None
     first_until_on: date | None = None
     masked: bool = False  # personal fields went, the rest of the row stays
+    rectified: bool = False  # some fields were put right, the rest of the row stays
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionResult:
     """One collection's counts of rows; they add up to `found`.
 
-    `masked` is without a ground to keep the row; `pending` was accepted by a remote system and is
-    not finished; each of `kept` has its ground.
+    `masked` and `rectified` are without a ground to keep anything; `pending` was accepted by a
+    remote system and is not finished; each of `kept` has its ground.
     """
 
     collection: str
@@ -64,7 +75,9 @@ class CollectionResult:
     erased: int = 0
     masked: int = 0
     redacted: int = 0
+    rectified: int = 0
     restricted: int = 0
+    lifted: int = 0
     already_gone: int = 0
     pending: int = 0
     kept: tuple[Kept, ...] = ()
@@ -72,15 +85,8 @@ class CollectionResult:
     @property
     def accounted(self) -> int:
         """The rows that have an outcome."""
-        return (
-            self.erased
-            + self.masked
-            + self.redacted
-            + self.restricted
-            + self.already_gone
-            + self.pending
-            + sum(k.rows for k in self.kept)
-        )
+        counts: list[int] = [getattr(self, name) for name in COUNTED]
+        return sum(counts) + sum(k.rows for k in self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,15 @@ class MentionsLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipients:
+    """To whom a collection's data was passed on, as the data map says: they are to be told."""
+
+    system: str
+    collection: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """All that a certificate says. `case` is the job's opaque id.
 
@@ -153,7 +168,7 @@ class Certificate:
     signs, the case's last events are not yet written, let alone sealed.
     """
 
-    kind: Literal["erasure", "sweep"]
+    kind: CertificateKind
     number: str
     case: str
     controller: str
@@ -168,12 +183,15 @@ class Certificate:
     systems: tuple[SystemResult, ...]
     deferred: tuple[Deferred, ...] = ()
     mentions: tuple[MentionsLeft, ...] = ()
+    recipients: tuple[Recipients, ...] = ()  # Art. 19 GDPR
     denial_grounds: tuple[str, ...] = ()
     packages_destroyed: int = 0  # earlier access packages of the person, destroyed by this erasure
     grounds: tuple[Ground, ...] = ()
     not_asked: tuple[str, ...] = ()
     contested: tuple[str, ...] = ()
     promised_by: str | None = None  # the case whose promise this carries out
+    lifts: str | None = None  # the case whose restriction this ends
+    informed_on: date | None = None  # when the person was told of that (Art. 18(3) GDPR)
     language: str = "en"
     backups: str = ""  # the organisation's own text: how long copies in backups last
     checkpoint: Checkpoint | None = None
@@ -235,7 +253,7 @@ def _check(system: SystemResult, kind: str) -> None:
                 f"{system.system}.{result.collection}: {result.found} rows were found and "
                 f"{result.accounted} have an outcome. Nothing is certified until they agree."
             )
-    if kind == "erasure" and system.requery is None:
+    if kind != "sweep" and system.requery is None:
         raise CertificateRefused(f"{system.system} was not looked at again: verify it first.")
 
 
@@ -255,6 +273,8 @@ def _stated(c: Certificate) -> dict[str, Any]:
         "language": c.language,
         "case": c.case,
         "promised_by": c.promised_by,
+        "lifts": c.lifts,
+        "informed_on": _day(c.informed_on),
         "controller": c.controller,
         "regime": c.regime,
         "country": c.country,
@@ -283,6 +303,10 @@ def _stated(c: Certificate) -> dict[str, Any]:
         ],
         "mentions_left_for_a_human": [
             {"system": m.system, "collection": m.collection, "places": m.places} for m in c.mentions
+        ],
+        "recipients_to_tell": [
+            {"system": r.system, "collection": r.collection, "names": list(r.names)}
+            for r in c.recipients
         ],
         "earlier_packages_destroyed": c.packages_destroyed,
         "grounds": [{"code": g.code, "words": g.words, "citation": g.citation} for g in c.grounds],
@@ -321,12 +345,7 @@ def _collection(r: CollectionResult) -> dict[str, Any]:
     return {
         "collection": r.collection,
         "found": r.found,
-        "erased": r.erased,
-        "masked": r.masked,
-        "redacted": r.redacted,
-        "restricted": r.restricted,
-        "already_gone": r.already_gone,
-        "pending": r.pending,
+        **{name: getattr(r, name) for name in COUNTED},
         "kept": [
             {
                 "rows": k.rows,
@@ -334,6 +353,7 @@ def _collection(r: CollectionResult) -> dict[str, Any]:
                 "first_until_on": _day(k.first_until_on or k.until_on),
                 "until_on": _day(k.until_on),
                 "masked": k.masked,
+                "rectified": k.rectified,
             }
             for k in r.kept
         ],
@@ -345,8 +365,7 @@ def _inner_problems(statement: Mapping[str, Any], public_key: bytes) -> list[str
     problems = []
     for system in statement["systems"]:
         for r in system["collections"]:
-            parts = ("erased", "masked", "redacted", "restricted", "already_gone", "pending")
-            accounted = sum(r[p] for p in parts) + sum(k["rows"] for k in r["kept"])
+            accounted = sum(r.get(p, 0) for p in COUNTED) + sum(k["rows"] for k in r["kept"])
             if r["found"] != accounted:
                 problems.append(f"{system['system']}.{r['collection']}: the counts do not add up.")
     if statement["checkpoint"] is not None:

@@ -15,10 +15,9 @@ from typing import Any
 import jinja2
 import orjson
 
+from dsr_worker.evidence.certificate import COUNTED
 from dsr_worker.evidence.statements import finding, not_covered
 from dsr_worker.evidence.wording import Words, words
-
-_COUNTED = ("erased", "masked", "redacted", "restricted", "already_gone", "pending")
 
 
 def render_certificate(file: bytes) -> str:
@@ -42,7 +41,7 @@ def render_certificate(file: bytes) -> str:
 def _occurring(stated: Mapping[str, Any]) -> list[str]:
     """The outcomes that any collection has: a column of noughts tells nobody anything."""
     results = [r for s in stated["systems"] for r in s["collections"]]
-    return [name for name in _COUNTED if any(r[name] for r in results)]
+    return [name for name in COUNTED if any(r.get(name) for r in results)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,10 @@ class _Spoken:
         """Until when the first and the last of some rows are kept."""
         text = self.words.table("certificate")["until" if first == last else "until_each"]
         return text.format(first=self._on(first), day=self._on(last))
+
+    def day(self, day: str) -> str:
+        """A civil day in words."""
+        return self._on(day)
 
     def due(self, first: str, last: str) -> str:
         """On which days the first and the last of some rows go."""

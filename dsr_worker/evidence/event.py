@@ -52,6 +52,8 @@ class Kind(StrEnum):
     DEFERRED_DUE = "deferred_due"
     HOLD_PLACED = "hold_placed"
     HOLD_RELEASED = "hold_released"
+    LIFT_ORDERED = "lift_ordered"
+    RESTRICTION_LIFTED = "restriction_lifted"
     CLOCK_STARTED = "clock_started"
     CLOCK_MET = "clock_met"
     CLOCK_MISSED = "clock_missed"
@@ -217,6 +219,7 @@ FIELDS: Mapping[str, Check] = {
     "hold": identifier,
     "identities": many(digest),
     "identity_kinds": each(count),
+    "informed_on": day,
     "key_version": count,
     "law_pack": version,
     "law_hash": digest,
@@ -316,6 +319,8 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.DEFERRED_DUE: _fields("deferred case system collection ground due_on due_at", _STATE),
     Kind.HOLD_PLACED: _fields("hold matter system collection note commitment signature", _STATE),
     Kind.HOLD_RELEASED: _fields("hold matter note commitment signature", _STATE),
+    Kind.LIFT_ORDERED: _fields("case informed_on signature", _STATE),
+    Kind.RESTRICTION_LIFTED: _fields("case", _STATE),
     Kind.CLOCK_STARTED: _fields("clock regime country since_at due_at due_on ground law_pack"),
     Kind.CLOCK_MET: _fields("clock due_at since_at manner"),
     Kind.CLOCK_MISSED: _fields("clock due_at since_at manner"),

@@ -13,6 +13,9 @@ from typing import Any
 
 from dsr_worker.evidence.wording import Table, Words
 
+DRY_RUN = "dry-run"
+"""The path of a second look that asks what is left to change, where rows are meant to stay."""
+
 
 def finding(system: Mapping[str, Any], words: Words, *, spelt: bool = False) -> str:
     """What the second look at one system gave; `spelt` writes instants in words."""
@@ -28,7 +31,10 @@ def finding(system: Mapping[str, Any], words: Words, *, spelt: bool = False) -> 
         "when": words.instant(datetime.fromisoformat(at)) if spelt else at,
         "beside": say["beside"].format(kept=kept) if kept else "",
     }
-    return say["returned" if requery["returned"] else "not_returned"].format(**values)
+    found = bool(requery["returned"])
+    if requery["path"] == DRY_RUN:
+        return say["left" if found else "nothing_left"].format(**values)
+    return say["returned" if found else "not_returned"].format(**values)
 
 
 def not_covered(stated: Mapping[str, Any], words: Words) -> list[str]:
@@ -36,7 +42,7 @@ def not_covered(stated: Mapping[str, Any], words: Words) -> list[str]:
     say = words.table("certificate")
     names = ", ".join(s["system"] for s in stated["systems"]) or say["no_system"]
     sentences = [say["scope"].format(systems=names), _backups(stated, words), say["not_logs"]]
-    if stated["kind"] != "erasure":
+    if stated["kind"] == "sweep":
         return sentences
     sentences += _not_asked(stated["not_asked"], say)
     if stated["contested"]:

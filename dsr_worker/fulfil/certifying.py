@@ -1,46 +1,35 @@
-"""Performs `certify`: what an erasure did, signed; what is left for later, promised.
+"""Performs `certify`: what was done, signed; what is left for later, promised.
 
-In: erased and rechecked cases. Out: a sealed certificate per case; a promise for each day on which
-kept rows come free; the suppression of the person's addresses as keyed digests.
+In: applied and rechecked cases. Out: a sealed certificate per case; of an erasure also a promise
+for each day on which kept rows come free, and the suppression of the person's addresses as keyed
+digests; of a lifting the end of the hold that protected what was restricted.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial
-from importlib.metadata import version
 
-from dsr_worker.contract import Outcome
-from dsr_worker.domain.resolution import reached
 from dsr_worker.engine.batch import Batch, Member
-from dsr_worker.evidence import (
-    Certificate,
-    CollectionResult,
-    Deferred,
-    Kept,
-    MentionsLeft,
-    Requery,
-    SystemResult,
-    build_certificate,
-    words,
-)
+from dsr_worker.evidence import build_certificate
+from dsr_worker.fulfil import protecting
+from dsr_worker.fulfil.composing import by_system, composed, nature
 from dsr_worker.fulfil.keeping import Days, Later, kept_for_now, kept_keys, without_day
 from dsr_worker.fulfil.promised import Promised, RowName, keep_promise
-from dsr_worker.fulfil.texts import language_of
+from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, ERASING, LIFTING
 from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer, Promise
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Move, StepResult
 from dsr_worker.organisation import Organisation
-from dsr_worker.package.grounds import certified
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import KeyRing
 
 CERTIFICATE = "certificate"  # the purpose under which certificates are sealed
-DEFERRED = "deferred"  # the kind of job that carries a promise out
 _UNDELIVERABLE = ("email", "phone")  # personal names: a promise goes by system keys
 
 
@@ -63,14 +52,17 @@ class Certifying:
         return [self._certify(batch, m, rows[m.job.id]) for m in batch.members]
 
     def _certify(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> StepResult:
+        erases = DONE_BY[member.job.kind] is ERASING
         later = {
             name: _after_today(
                 batch, member, kept_for_now(batch.frozen.systems.get(name), of_system)
             )
-            for name, of_system in _by_system(rows).items()
+            for name, of_system in (by_system(rows).items() if erases else ())
         }
-        promises = self._promises(batch, member, rows, later)
-        certificate = self._certificate(batch, member, rows, later)
+        promises = self._promises(batch, member, rows, later) if erases else []
+        destroys = self._earlier(member.job.id) if erases else 0
+        certificate = composed(batch, member, rows, later, self._organisation)
+        certificate = replace(certificate, packages_destroyed=destroys)
         content = build_certificate(certificate, self._keys)
         name = new_name("certificates", batch.ctx.now.date())
         with self._store.write(name) as blob:
@@ -79,7 +71,7 @@ class Certifying:
         suppressed = [
             self._keys.index_digest(i.kind, i.value)
             for i in member.subject.identities
-            if i.kind == "email"
+            if i.kind == "email" and erases
         ]
         counts: dict[str, int] = defaultdict(int)
         for row in rows:
@@ -87,7 +79,7 @@ class Certifying:
         events = [
             Event(
                 "certificate_made",
-                {"file_sha256": answer.sha256, "counts": dict(counts), "response": _nature(rows)},
+                {"file_sha256": answer.sha256, "counts": dict(counts), "response": nature(rows)},
             ),
             *(
                 Event(
@@ -97,9 +89,9 @@ class Certifying:
                 for p in promises
             ),
         ]
+        keep = partial(self._keep, answer, promises, suppressed, member.job.id)
         return member.done(
-            events=events,
-            also=partial(self._keep, answer, promises, suppressed, member.job.id),
+            events=events, also=keep if erases else partial(self._keep_alone, answer, member)
         )
 
     # ---- what is kept for now
@@ -118,7 +110,7 @@ class Certifying:
                 place = (system, days.due_on)
                 by_day[place].append(row)
                 last[place] = max(filter(None, (last.get(place), days.last_due_on)), default=None)
-        for system, of_system in _by_system(rows).items():
+        for system, of_system in by_system(rows).items():
             decisions = batch.frozen.decisions.get(system)
             if decisions is not None and (look_at := without_day(decisions, of_system)):
                 tomorrow = _tomorrow(batch)
@@ -176,6 +168,16 @@ class Certifying:
             digests=[self._keys.index_digest(i.kind, i.value) for i in member.subject.identities],
         )
 
+    def _earlier(self, job_id: int) -> int:
+        """How many packages the finish of this step destroys."""
+        with self._ledger.transaction() as cursor:
+            return len(answers.earlier(cursor, job_id))
+
+    def _keep_alone(self, answer: Answer, member: Member, cursor: Cursor) -> None:
+        answers.keep(cursor, [answer])
+        if member.job.kind == LIFTING:
+            protecting.lifted(cursor, member.job)
+
     def _keep(
         self,
         answer: Answer,
@@ -189,93 +191,6 @@ class Certifying:
         for made in promises:
             keep_promise(cursor, self._keys, made)
         answers.suppress(cursor, job_id, suppressed)
-
-    # ---- what was done
-
-    def _certificate(
-        self,
-        batch: Batch,
-        member: Member,
-        rows: Sequence[Accounted],
-        later: Mapping[str, Sequence[Later]],
-    ) -> Certificate:
-        job = member.job
-        plan = job.plan or {}
-        systems = plan["systems"]
-        used = words(language_of(self._organisation, job.facts.get("language")))
-        grounds = sorted({r.ground for r in rows if r.ground})
-        of_system = _by_system(rows)
-        results = {name: batch.results.get((job.id, "recheck", name), {}) for name in systems}
-        return Certificate(
-            kind="erasure",
-            number=f"{job.ref}-{member.claim.round}",
-            case=job.ref,
-            promised_by=job.facts.get("promised_by"),
-            controller=self._organisation.controller.name,
-            regime=job.law or "",
-            country=job.country or "",
-            request_kind=job.kind,
-            received_at=job.received_at,
-            manner=str(job.facts.get("channel", "")),
-            responded_at=batch.ctx.now,
-            response=_nature(rows),
-            issued_at=batch.ctx.now,
-            systems=tuple(
-                self._system(batch, member, name, of_system[name], results[name])
-                for name in systems
-            ),
-            deferred=tuple(
-                Deferred(name, row.collection, row.row_count, row.ground, *days)
-                for name, parts in sorted(later.items())
-                for row, days in parts
-            ),
-            mentions=_mentions(results),
-            packages_destroyed=self._earlier(job.id),
-            denial_grounds=tuple(grounds),
-            grounds=tuple(
-                certified(code, used, job.law, batch.frozen.decisions.values()) for code in grounds
-            ),
-            not_asked=_not_asked(batch, member),
-            contested=tuple(plan.get("contested", ())),
-            language=used.language,
-            backups=self._organisation.backups_in(used.language),
-        )
-
-    def _earlier(self, job_id: int) -> int:
-        """How many packages the finish of this step destroys."""
-        with self._ledger.transaction() as cursor:
-            return len(answers.earlier(cursor, job_id))
-
-    def _system(
-        self,
-        batch: Batch,
-        member: Member,
-        name: str,
-        rows: Sequence[Accounted],
-        recheck: Mapping[str, object],
-    ) -> SystemResult:
-        frozen = batch.frozen
-        looked_in = reached(frozen.systems[name], _kinds(member))
-        by_collection: dict[str, list[Accounted]] = {c.name: [] for c in looked_in}
-        for row in rows:
-            by_collection.setdefault(row.collection, []).append(row)
-        return SystemResult(
-            system=name,
-            connector=frozen.mapped[name].connector,
-            connector_version=version("dsr-worker"),
-            map_hash=frozen.versions["map"],
-            policy_hash=frozen.versions["policy"],
-            law_pack=frozen.versions["law"],
-            collections=tuple(
-                _collection(collection, found)
-                for collection, found in sorted(by_collection.items())
-            ),
-            requery=Requery(
-                at=datetime.fromisoformat(str(recheck["at"])),
-                path=str(recheck["path"]),
-                returned=int(str(recheck["remaining"])),
-            ),
-        )
 
 
 def _after_today(batch: Batch, member: Member, parts: Sequence[Later]) -> list[Later]:
@@ -292,82 +207,6 @@ def _after_today(batch: Batch, member: Member, parts: Sequence[Later]) -> list[L
 
 def _tomorrow(batch: Batch) -> date:
     return batch.ctx.now.date() + timedelta(days=1)
-
-
-def _by_system(rows: Iterable[Accounted]) -> defaultdict[str, list[Accounted]]:
-    found: defaultdict[str, list[Accounted]] = defaultdict(list)
-    for row in rows:
-        found[row.system].append(row)
-    return found
-
-
-def _kinds(member: Member) -> frozenset[str]:
-    return frozenset(i.kind for i in member.subject.identities)
-
-
-def _not_asked(batch: Batch, member: Member) -> tuple[str, ...]:
-    """Systems, and collections of those asked, that know the person by nothing we know."""
-    plan, kinds = member.job.plan or {}, _kinds(member)
-    if member.job.kind == DEFERRED:  # one system alone was promised; the scope says so
-        return ()
-    unreached = [
-        f"{name}.{collection}"
-        for name in plan["systems"]
-        for system in [batch.frozen.systems[name]]
-        for collection in system.collections.keys() - {c.name for c in reached(system, kinds)}
-    ]
-    return (*plan["not_applicable"], *sorted(unreached))
-
-
-def _collection(name: str, rows: Sequence[Accounted]) -> CollectionResult:
-    def total(outcome: Outcome, *, grounded: bool | None = None) -> int:
-        return sum(
-            r.row_count
-            for r in rows
-            if r.outcome == outcome and (grounded is None or bool(r.ground) is grounded)
-        )
-
-    kept = tuple(
-        Kept(
-            r.row_count,
-            r.ground,
-            r.until_on,
-            r.first_until_on,
-            masked=r.outcome == Outcome.MASKED,
-        )
-        for r in rows
-        if r.outcome == Outcome.RETAINED or (r.outcome == Outcome.MASKED and r.ground)
-    )
-    return CollectionResult(
-        collection=name,
-        found=sum(r.row_count for r in rows),
-        erased=total(Outcome.ERASED),
-        masked=total(Outcome.MASKED, grounded=False),
-        redacted=total(Outcome.REDACTED),
-        restricted=total(Outcome.RESTRICTED),
-        already_gone=total(Outcome.ALREADY_GONE),
-        pending=total(Outcome.PENDING_REMOTE),
-        kept=kept,
-    )
-
-
-def _mentions(results: Mapping[str, Mapping[str, object]]) -> tuple[MentionsLeft, ...]:
-    places: dict[tuple[str, str], int] = defaultdict(int)
-    for system, found in results.items():
-        listed = found.get("mentions")
-        for mention in listed if isinstance(listed, list) else ():
-            places[system, mention["collection"]] += 1
-    return tuple(MentionsLeft(s, c, n) for (s, c), n in sorted(places.items()))
-
-
-def _nature(rows: Sequence[Accounted]) -> str:
-    """The answer as a whole: rows that are kept as they are stand against all others."""
-    stays = [r for r in rows if r.outcome == Outcome.RETAINED and r.row_count]
-    if not any(r.row_count for r in rows):
-        return "nothing_found"
-    if len(stays) == sum(r.row_count > 0 for r in rows):
-        return "denied"
-    return "partly_granted" if any(r.ground for r in rows) else "granted"
 
 
 def _sha256(content: bytes) -> str:

@@ -5,7 +5,8 @@ finished the step, for many cases at once, with a fixed number of statements.
 
     contact -> send_code   (a person verifies)   -> resolve, round by round -> plan
     (a person approves)   access:  find -> package
-                          erasure: confirm -> locate -> apply -> recheck -> certify
+                          others: confirm -> locate -> apply -> recheck -> certify
+                          (a restriction: protect before apply)
     ready (a person delivers) -> closed
 """
 
@@ -21,18 +22,19 @@ from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.fulfil import planning
+from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
 from dsr_worker.ledger import cases
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 
 _MOST_RECHECKS = 3
 PROMISE_EXCEEDED = "promise_exceeded"  # a due promise would change more rows than it promised
-_ANSWERED = ("access", "erasure")
+_ANSWERED = REQUESTED | {"access"}
 """Kinds of job whose answer is delivered to a person."""
 
 
 class CaseCourse:
-    """The course of access and erasure cases."""
+    """The course of cases, and of the jobs that promises and liftings are."""
 
     def __init__(self, materials: Materials, planner: planning.Planner) -> None:
         self._materials = materials
@@ -47,6 +49,7 @@ class CaseCourse:
             "package": self._after_answer,
             "confirm": self._after_confirm,
             "locate": self._after_locate,
+            "protect": self._after_protect,
             "apply": self._after_apply,
             "recheck": self._after_recheck,
             "certify": self._after_answer,
@@ -170,12 +173,12 @@ class CaseCourse:
         ]
 
     def _closed(self, cursor: Cursor, job: Job) -> Move:
-        """A deferred erasure answers nobody: its certificate is its end."""
+        """A deferred erasure or a lifting answers nobody: its certificate is its end."""
         cases.settle_clocks(cursor, job.id, "met")
         event = Event("closed", {"response": "carried_out"})
         return Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(event,))
 
-    # ---- erasure
+    # ---- what changes rows
 
     def _after_confirm(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         found = _identities(cursor, jobs)
@@ -192,15 +195,26 @@ class CaseCourse:
         )
 
     def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
-        void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind == "erasure"])
-        over = self._planner.exceeding_promises(cursor, [j for j in jobs if j.kind == "deferred"])
+        void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind in REQUESTED])
+        over = self._planner.exceeding_promises(cursor, [j for j in jobs if j.kind == DEFERRED])
         moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
         moves += [_exceeding(job, over[job.id]) for job in jobs if job.id in over]
+        free = [job for job in jobs if job.id not in void and job.id not in over]
         return moves + [
-            Move(job, phase="apply", steps=self._everywhere(job, "apply", "probe"))
-            for job in jobs
-            if job.id not in void and job.id not in over
+            self._protecting(job) if job.kind == RESTRICTION else self._applying(job)
+            for job in free
         ]
+
+    def _after_protect(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        return [self._applying(job) for job in jobs]
+
+    def _protecting(self, job: Job) -> Move:
+        """Before anything is restricted, a hold keeps others from erasing it."""
+        step = NewStep("protect", DESK, effect="idempotent", round=job.round)
+        return Move(job, phase="protect", steps=(step,))
+
+    def _applying(self, job: Job) -> Move:
+        return Move(job, phase="apply", steps=self._everywhere(job, "apply", "probe"))
 
     def _after_apply(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_in_effect(cursor, jobs)

@@ -13,10 +13,12 @@ from typing import Any
 from dsr_worker.domain.request import State
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.fulfil import protecting
 from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.promises import SYSTEM_UNMAPPED, UNOPENABLE
+from dsr_worker.fulfil.verbs import REQUESTED
 from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, answers, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
@@ -36,13 +38,12 @@ _OPEN_BEFORE_WORK = {
 }
 
 
-_PEOPLES = frozenset({"access", "erasure"})
+_PEOPLES = REQUESTED | {"access"}
 """Kinds of job that are a person's request; any job's stopped steps may be retried."""
 _RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
 """Stops of a whole case after its approval, from which a person lets it go on."""
 _NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED, MAP_UNREVIEWED})
 """Stops of a promise that could not be started."""
-_UNREVIEWED = ("erasure", MAP_UNREVIEWED)
 _SHOWN_MARKS = 5
 
 EXTENSION_REASONS = ("complex", "many_requests")
@@ -222,7 +223,7 @@ class Decisions:
         An erasure that waited in vain for the person's access case goes on without it; one whose
         rows were found again is located and carried out once more. A promise that met more rows
         than were promised is located again, and goes on once a fresh erasure has taken the others;
-        one that could not be started comes due again, as a job of its own. An erasure that stopped
+        one that could not be started comes due again, as a job of its own. A case that stopped
         at an unreviewed map is resolved anew, by today's.
         """
         with self._ledger.transaction() as cursor:
@@ -235,7 +236,7 @@ class Decisions:
                     cursor,
                     self._planner.approved(job, plan, (event,), frozen=job.frozen, facts=facts),
                 )
-            if job.state == State.NEEDS_HUMAN and (job.kind, job.phase) == _UNREVIEWED:
+            if _awaits_review(job):
                 move = self._course.resolved_anew(cursor, job, event)
                 if isinstance(move, list):
                     raise DecisionRefused(_still_marked(move))
@@ -312,12 +313,13 @@ class Decisions:
             _require(job, *_OPEN_BEFORE_WORK)
             if cases.took_effect(cursor, job.id):
                 message = (
-                    f"{ref} has erased or masked rows already, which a certificate has to account"
+                    f"{ref} has changed rows already, which a certificate has to account"
                     " for: let it finish, by `dsr approve` if it awaits that, else by `dsr retry`"
                 )
                 raise DecisionRefused(message)
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
+            protecting.release(cursor, ref, signed.actor)
             ended = state is State.WITHDRAWN
             if ended:
                 cases.settle_clocks(cursor, job.id, "void")
@@ -348,6 +350,10 @@ class Decisions:
     def _change(self, cursor: Cursor, move: Move) -> Decided:
         ring = jobs.change(cursor, [move])
         return Decided(move.job.ref, str(moved(move.state, move.job.state)), tuple(ring))
+
+
+def _awaits_review(job: Job) -> bool:
+    return job.state == State.NEEDS_HUMAN and job.kind in REQUESTED and job.phase == MAP_UNREVIEWED
 
 
 def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:

@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
+from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import IDENTITY, ROWS
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.ledger import Ledger, holds, intake, jobs
+from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewJob
-from dsr_worker.ledger.rows import Event, Move, SealedIdentity
+from dsr_worker.ledger.rows import Event, Job, Move, SealedIdentity
 from dsr_worker.people import SignedAction, accept, digest_of
 from dsr_worker.statutes import Right, UnknownNameError, load_pack, packs
 from dsr_worker.vault import KeyRing
@@ -54,59 +56,67 @@ class Holding:
         if reason not in hold_reasons():
             raise UnknownNameError("reason for a hold", reason, hold_reasons())
         digest = hold_digest(scope, reason, matter, review_on)
-        key, wrapped = self._keys.new_case_key()
         with self._ledger.transaction() as cursor:
             accept(cursor, signed, "place-hold", "new", digest)
-            holds.exclude_effects(cursor, self._systems(scope))
-            cursor.execute("SELECT business_now() AS now")
-            now: datetime = cursor.fetchone().now
-            if review_on < now.date():
-                raise ValueError("the review lies in the past; name a day that is still to come")
-            inserted = intake.insert(
-                cursor,
-                NewJob(
-                    prefix="H",
-                    kind="hold",
-                    state="holding",
-                    phase="holding",
-                    frozen=self._materials.freeze(None, now),
-                    urgency_at=now + timedelta(days=3650),
-                    data_key=wrapped,
-                    submitted_by=signed.actor,
-                ),
-            )
-            people = scope.identities if isinstance(scope, PeopleHeld) else ()
-            intake.add_identities(
-                cursor,
-                inserted.id,
-                [
-                    SealedIdentity(
-                        i.kind,
-                        self._keys.index_digest(i.kind, i.value),
-                        key.seal(i.value.encode(), IDENTITY),
-                        "verified",
-                        "hold",
-                    )
-                    for i in people
-                ],
-            )
-            rows = scope.values if isinstance(scope, RowsHeld) else ()
-            sealed = key.seal(json.dumps(list(rows)).encode(), ROWS) if rows else None
-            holds.insert(
-                cursor,
-                inserted.ref,
-                inserted.id,
-                _columns(scope),
-                sealed,
-                reason,
-                matter,
-                review_on,
-                signed.actor,
-            )
-            job = jobs.lock(cursor, [inserted.id])[inserted.id]
+            self.exclude_effects(cursor, scope)
             event = Event("hold_placed", {"signature": signed.signature_hex}, signed.actor)
-            jobs.change(cursor, [Move(job, events=(event,))])
-        return Placed(inserted.ref)
+            job = self.stand(cursor, scope, reason, matter, review_on, signed.actor, event)
+            if review_on < job.now.date():
+                raise ValueError("the review lies in the past; name a day that is still to come")
+        return Placed(job.ref)
+
+    def exclude_effects(self, cursor: Cursor, scope: Scope) -> None:
+        """Wait for what is under way where a hold will stand, and hold off more until commit."""
+        holds.exclude_effects(cursor, self._systems(scope))
+
+    def stand(
+        self,
+        cursor: Cursor,
+        scope: Scope,
+        reason: str,
+        matter: str,
+        review_on: date,
+        actor: str,
+        event: Event,
+    ) -> Job:
+        """Let a hold stand from this transaction on, whose caller has excluded effects."""
+        key, wrapped = self._keys.new_case_key()
+        cursor.execute("SELECT business_now() AS now")
+        now: datetime = cursor.fetchone().now
+        inserted = intake.insert(
+            cursor,
+            NewJob(
+                prefix="H",
+                kind="hold",
+                state="holding",
+                phase="holding",
+                frozen=self._materials.freeze(None, now),
+                urgency_at=now + timedelta(days=3650),
+                data_key=wrapped,
+                submitted_by=actor,
+            ),
+        )
+        people = scope.identities if isinstance(scope, PeopleHeld) else ()
+        sealed = [
+            SealedIdentity(
+                i.kind,
+                self._keys.index_digest(i.kind, i.value),
+                key.seal(i.value.encode(), IDENTITY),
+                "verified",
+                "hold",
+            )
+            for i in people
+        ]
+        intake.add_identities(cursor, inserted.id, sealed)
+        rows = scope.values if isinstance(scope, RowsHeld) else ()
+        values = key.seal(json.dumps(list(rows)).encode(), ROWS) if rows else None
+        where = _columns(scope)
+        holds.insert(
+            cursor, inserted.ref, inserted.id, where, values, reason, matter, review_on, actor
+        )
+        job = jobs.lock(cursor, [inserted.id])[inserted.id]
+        jobs.change(cursor, [Move(job, events=(event,))])
+        return job
 
     def release(self, ref: str, signed: SignedAction) -> holds.GoesOn | None:
         """Release a hold. What it kept goes later, by a promise or a sweep.
@@ -117,6 +127,10 @@ class Holding:
             job = jobs.lock_ref(cursor, ref)
             if job is None or job.kind != "hold" or job.closed_at is not None:
                 message = f"{ref} is no hold that stands; `dsr hold list` shows them"
+                raise DecisionRefused(message)
+            reason, matter = holds.reason_and_matter(cursor, ref)
+            if reason == RESTRICTED:
+                message = f"{ref} protects what {matter} restricts: `dsr lift {matter}` ends both"
                 raise DecisionRefused(message)
             accept(cursor, signed, "release-hold", ref)
             goes_on = holds.release(cursor, ref, signed.actor)

@@ -20,6 +20,7 @@ from dsr_worker.contract import Outcome, Receipt
 from dsr_worker.engine.batch import Batch
 from dsr_worker.engine.context import BatchContext, BatchGuard
 from dsr_worker.fulfil.planning import CHANGES, reasons_void
+from dsr_worker.fulfil.verbs import REQUESTED
 
 
 class ApprovalExceeded(Exception):  # noqa: N818 - reads as what happened
@@ -43,7 +44,7 @@ class Inspection:
     def __init__(self, batch: Batch) -> None:
         self._system = batch.ctx.system.name
         self._plans = {
-            m.subject.ref: m.job.plan or {} for m in batch.members if m.job.kind == "erasure"
+            m.subject.ref: m.job.plan or {} for m in batch.members if m.job.kind in REQUESTED
         }
         self._seen: dict[str, Counter[_Place]] = defaultdict(Counter)
         self._lock = threading.Lock()

@@ -8,16 +8,22 @@ same case again, or a refusal where it says something else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from dsr_worker.contract import Contacts, Identity
 from dsr_worker.domain.decision import canonical_json
 from dsr_worker.domain.request import CARRIED_OUT, Kind, State
+from dsr_worker.engine.corrections import OfSystem
+from dsr_worker.engine.corrections import sealed as sealed_corrections
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.engine.materials import Materials
+from dsr_worker.fulfil import correcting
+from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.fulfil.planning import CORRECTED, CORRECTIONS_DIGEST
 from dsr_worker.ledger import Ledger, intake, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob
@@ -51,6 +57,7 @@ class Request:
     language: str | None = None
     verification: str = CODE
     idempotency_key: str | None = None
+    corrections: tuple[Stated, ...] = ()
 
     def digest(self) -> str:
         """The SHA-256 (hex) of what is asked and when it came in, for the submitter to sign."""
@@ -69,6 +76,7 @@ class Request:
             "law": self.law,
             "country": self.country,
             "verification": self.verification,
+            **({"corrections": correcting.digest(self.corrections)} if self.corrections else {}),
         }
 
 
@@ -100,15 +108,20 @@ class Intake:
         self._course = course
 
     def submit(self, request: Request, signed: SignedAction) -> Accepted:
-        """Take one request in. Raises RequestRefused, ActorRefused, LedgerUnreachable."""
+        """Take one request in.
+
+        Raises RequestRefused, CorrectionRefused, UnknownNameError (a place that the data map does
+        not have), ActorRefused, LedgerUnreachable.
+        """
         pack = self._law(request)
         clocks = self._clocks(request, pack)
+        corrections = self._corrections(request)
         with self._ledger.transaction() as cursor:
             accept(cursor, signed, SUBMIT, "new", request.digest())
             earlier = self._earlier(cursor, request)
             if earlier is not None:
                 return Accepted(earlier, tuple(clocks), repeated=True)
-            job = self._insert(cursor, request, pack, clocks, signed)
+            job = self._insert(cursor, request, pack, clocks, signed, corrections)
             ring = jobs.change(cursor, [self._first_move(cursor, request, clocks, signed, job)])
         return Accepted(job.ref, tuple(clocks), repeated=False, ring=tuple(ring))
 
@@ -133,6 +146,16 @@ class Intake:
             return applicable(request.country, request.law)
         except (LookupError, ValueError) as error:
             raise RequestRefused(str(error)) from None
+
+    def _corrections(self, request: Request) -> Mapping[str, OfSystem]:
+        if (request.kind is Kind.RECTIFICATION) != bool(request.corrections):
+            message = (
+                "a rectification says what is to be put right: give corrections"
+                if request.kind is Kind.RECTIFICATION
+                else f"corrections belong to a rectification, this is of kind {request.kind}"
+            )
+            raise RequestRefused(message)
+        return correcting.by_place(request.corrections, self._materials.maps.by_name)
 
     def _clocks(self, request: Request, pack: LawPack) -> list[ClockSpec]:
         zone, subject_zone = request.zone, None
@@ -178,6 +201,7 @@ class Intake:
         pack: LawPack,
         clocks: Sequence[ClockSpec],
         signed: SignedAction,
+        corrections: Mapping[str, OfSystem],
     ) -> Job:
         key, wrapped = self._keys.new_case_key()
         frozen = self._materials.freeze(pack.name, datetime.now(UTC))
@@ -199,13 +223,28 @@ class Intake:
                 channel=request.channel,
                 received_at=request.received_at,
                 zone=clocks[0].due.zone,
-                facts={"channel": request.channel, "language": request.language},
+                facts={
+                    "channel": request.channel,
+                    "language": request.language,
+                    **sealed_corrections(key, corrections),
+                    **self._corrected(request),
+                },
             ),
         )
         standing = "claimed" if request.verification == CODE else "verified"
         sealed = [self._sealed(key, i, standing) for i in request.identities]
         intake.furnish(cursor, job.id, sealed, [_new_clock(c, request) for c in clocks])
         return job
+
+    def _corrected(self, request: Request) -> dict[str, Any]:
+        """Which fields are to be put right, and a keyed digest of what they are to say."""
+        if not request.corrections:
+            return {}
+        text = correcting.as_text(request.corrections)
+        return {
+            CORRECTED: correcting.places(request.corrections),
+            CORRECTIONS_DIGEST: self._keys.index_digest("corrections", text).hex(),
+        }
 
     def _sealed(self, key: CaseKey, identity: Identity, standing: str) -> SealedIdentity:
         return SealedIdentity(

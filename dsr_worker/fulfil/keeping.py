@@ -7,7 +7,7 @@ here; the keys of the rows that stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -117,6 +117,19 @@ def located(batch: Batch, member: Member, system: str) -> Frame | None:
     """The keys that were located last in a system; None where nothing was located yet."""
     frames = [frame for frame in batch.frames(member, "keys") if frame["system"] == system]
     return Frame.from_json(frames[-1]) if frames else None
+
+
+def sealed_frames(batch: Batch) -> dict[str, Frame]:
+    """Where the keys of each subject of a batch were sealed last, by its ref."""
+    frames = {m.subject.ref: located(batch, m, batch.ctx.system.name) for m in batch.members}
+    return {ref: frame for ref, frame in frames.items() if frame is not None}
+
+
+def sealed_keys(batch: Batch, frames: Mapping[str, Frame], store: Store) -> Iterator[Key]:
+    """The keys in these frames, for every member of a batch. Streams."""
+    for member in batch.members:
+        ref = member.subject.ref
+        yield from read_keys(store, frames[ref], member.key, ref)
 
 
 def versions_of(names: Collection[str]) -> set[int]:

@@ -21,17 +21,33 @@ from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import not_applicable, reached
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.materials import Frozen, Materials
+from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, REQUESTED
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 
 AUTOMATIC = "automatic"
+CORRECTED = "corrected"  # fact and part of a plan: which fields are to be put right, by place
+CORRECTIONS_DIGEST = "corrections_digest"  # the same: a keyed digest of what they are to say
 FOUND = "found"  # what an access plan says of rows: nothing happens to them
-CHANGES = frozenset({Outcome.ERASED, Outcome.MASKED, Outcome.REDACTED, Outcome.RETAINED})
+CHANGES = frozenset(
+    {
+        Outcome.ERASED,
+        Outcome.MASKED,
+        Outcome.REDACTED,
+        Outcome.RECTIFIED,
+        Outcome.RESTRICTED,
+        Outcome.LIFTED,
+        Outcome.RETAINED,
+    }
+)
 """Outcomes that an approval speaks of; what is absent or already gone needs none."""
 
 
-_ANSWERS = {"access": ("package", State.PACKAGING), "erasure": ("certify", State.CERTIFYING)}
+_ANSWERS = {
+    "access": ("package", State.PACKAGING),
+    **dict.fromkeys(REQUESTED, ("certify", State.CERTIFYING)),
+}
 """What makes the answer of each kind, at once where no system can be asked."""
 
 
@@ -55,15 +71,18 @@ class Planner:
         if unreviewed(job, frozen):  # a mark may have come since it was resolved
             return stopped(job)
         kinds = {i.kind for i in found if i.standing != "contested"}
-        systems = [n for n, s in sorted(frozen.systems.items()) if reached(s, kinds)]
+        known_in = {n for n, s in frozen.systems.items() if reached(s, kinds)}
+        about = _about(job, frozen)
+        systems = sorted(known_in & about)
         contested = sorted({i.kind for i in found if i.standing == "contested"})
         sketch = {
             "identities": sorted(bytes(i.digest).hex() for i in found if i.standing != "contested"),
             "systems": systems,
-            "not_applicable": list(not_applicable(frozen.systems, kinds)),
+            "not_applicable": [n for n in not_applicable(frozen.systems, kinds) if n in about],
             "contested": contested,
             "versions": dict(frozen.versions),
             "decided_at": frozen.decided_at.isoformat(),
+            **_corrected(job),
         }
         kinds_found = _count_kinds(found)
         events = [Event("resolved", {"identity_kinds": kinds_found, "systems": systems})]
@@ -140,9 +159,9 @@ class Planner:
         if not names:
             action, state = _ANSWERS[job.kind]
             names, effect = [DESK], "idempotent"
-        elif job.kind == "deferred":
+        elif job.kind in {DEFERRED, LIFTING}:
             action = "locate"
-        elif job.kind == "erasure":
+        elif job.kind in REQUESTED:
             asked = self._materials.frozen(frozen)
             able = [n for n in names if self._materials.can(asked, n, Resolves)]
             action, names = ("confirm", able) if able else ("locate", names)
@@ -214,6 +233,7 @@ class Planner:
         sketch = {k: plan[k] for k in ("identities", "systems", "not_applicable", "contested")} | {
             "versions": dict(frozen.versions),
             "decided_at": frozen.decided_at.isoformat(),
+            **_corrected(job),
         }
         event = Event("approval_voided", {"plan_hash": job.plan_hash, "reason": reasons[0]})
         return Move(
@@ -232,8 +252,18 @@ class Planner:
 
 
 def unreviewed(job: Job, frozen: Frozen) -> bool:
-    """Whether a case would erase by a map that nobody has reviewed. Reading goes on under one."""
-    return job.kind == "erasure" and bool(frozen.unreviewed)
+    """Whether a case would change rows by a map that nobody reviewed. Reading goes on under one."""
+    return job.kind in REQUESTED and bool(frozen.unreviewed)
+
+
+def _about(job: Job, frozen: Frozen) -> set[str]:
+    """The systems that a case is about: a rectification those with corrections, others all."""
+    return set(job.facts.get(CORRECTED, frozen.systems))
+
+
+def _corrected(job: Job) -> dict[str, Any]:
+    """What an approver of a rectification reads and signs: the fields, and a digest of the rest."""
+    return {name: job.facts[name] for name in (CORRECTED, CORRECTIONS_DIGEST) if name in job.facts}
 
 
 def stopped(job: Job, events: Sequence[Event] = (), **changes: Any) -> Move:

@@ -19,8 +19,8 @@ from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.holds import IDENTITY
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
-from dsr_worker.fulfil.certifying import DEFERRED
 from dsr_worker.fulfil.promised import Promised
+from dsr_worker.fulfil.verbs import DEFERRED
 from dsr_worker.ledger import Ledger, answers, intake, jobs
 from dsr_worker.ledger.answers import DuePromise
 from dsr_worker.ledger.connection import Cursor
@@ -85,7 +85,7 @@ class Promises:
                 },
             ),
         )
-        intake.start_clocks(cursor, inserted.id, [_house_clock(now)])
+        intake.start_clocks(cursor, inserted.id, [house_clock(now)])
         job = jobs.lock(cursor, [inserted.id])[inserted.id]
         if promise.system not in self._materials.frozen(frozen_id).systems:
             self._ask(cursor, job, promise, SYSTEM_UNMAPPED)
@@ -150,7 +150,8 @@ class Promises:
         )
 
 
-def _house_clock(now: datetime) -> NewClock:
+def house_clock(now: datetime) -> NewClock:
+    """Our own clock for work that nobody has asked for at a time."""
     due_at = now + timedelta(days=_HOUSE_DAYS)
     return NewClock(
         name="carry-out",

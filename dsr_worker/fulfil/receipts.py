@@ -13,6 +13,7 @@ from typing import Any
 from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 from dsr_worker.domain.decision import Decisions
 from dsr_worker.engine.batch import Batch
+from dsr_worker.engine.receipts import IN_PLACE
 from dsr_worker.ledger.rows import ReceiptRow
 
 
@@ -69,10 +70,10 @@ def planned(system: str, receipts: Sequence[Receipt], decisions: Decisions) -> l
 
 
 def changes(receipts: Sequence[Receipt]) -> int:
-    """How many rows would go or change; one that is masked already would not."""
+    """How many rows would go or change; one in which all is in place already would not."""
     parts = [part for receipt in receipts for part in receipt.outcomes]
     erased = sum(p.rows for p in parts if p.outcome is Outcome.ERASED)
-    in_place = (p for p in parts if p.outcome in {Outcome.MASKED, Outcome.REDACTED})
+    in_place = (p for p in parts if p.outcome in IN_PLACE)
     return erased + sum(min(p.rows, p.fields) for p in in_place)
 
 

@@ -224,7 +224,8 @@ def destroy(cursor: Cursor, job_ids: Sequence[int]) -> list[int]:
 def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
     """Blobs that nothing needs any more, forgotten by the ledger here: the caller destroys them.
 
-    Packages marked as destroyed, and segments of spools whose cases all have their answer.
+    Packages marked as destroyed, and segments of spools whose cases all have their answer. What a
+    restriction had located stays until it is lifted: a moved row is found by no name.
     """
     cursor.execute(
         "UPDATE packages SET blob = '' WHERE job_id IN (SELECT job_id FROM packages"
@@ -245,7 +246,9 @@ def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
         "SELECT p.frame->>'segment' AS segment FROM spools p JOIN jobs j ON j.id = p.job_id"
         " WHERE p.frame->>'segment' IN"
         " (SELECT frame->>'segment' FROM spools WHERE job_id = ANY(%s)) GROUP BY 1"
-        " HAVING bool_and(j.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn'))",
+        " HAVING bool_and(j.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn')"
+        " AND (j.kind <> 'restriction' OR j.facts ? 'lifted_at'"
+        " OR j.state IN ('refused', 'withdrawn')))",
         (answered,),
     )
     segments = [row.segment for row in cursor.fetchall()]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.ledger.connection import Cursor, values
 
 _VERIFIED_AND_OPEN = (
@@ -249,11 +250,17 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
 
 
 def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
-    """Cases closed for longer than `after` whose key still stands."""
+    """Cases closed for longer than `after` whose key still stands.
+
+    One whose restriction stands is left: who is to be freed has to be known until the lifting.
+    """
     cursor.execute(
         "SELECT id FROM jobs WHERE closed_at < business_now() - %s AND shredded_at IS NULL"
-        " AND kind IN ('access', 'erasure', 'deferred', 'hold') ORDER BY closed_at LIMIT %s",
-        (after, limit),
+        " AND kind IN ('access', 'erasure', 'rectification', 'restriction', 'lifting', 'deferred',"
+        " 'hold') AND NOT (kind = 'restriction' AND EXISTS (SELECT FROM holds h"
+        " WHERE h.matter = jobs.ref AND h.reason_code = %s AND h.released_at IS NULL))"
+        " ORDER BY closed_at LIMIT %s",
+        (after, RESTRICTED, limit),
     )
     return [row.id for row in cursor.fetchall()]
 
@@ -262,7 +269,9 @@ def shred(cursor: Cursor, job_ids: Sequence[int]) -> None:
     """Destroy the keys of these cases, and all that only those could open."""
     ids = (list(job_ids),)
     cursor.execute(
-        "UPDATE jobs SET data_key = NULL, shredded_at = business_now() WHERE id = ANY(%s)", ids
+        "UPDATE jobs SET data_key = NULL, shredded_at = business_now(),"
+        " facts = facts - 'corrections' WHERE id = ANY(%s)",
+        ids,
     )
     cursor.execute("UPDATE identities SET sealed = NULL WHERE job_id = ANY(%s)", ids)
     cursor.execute("UPDATE notes SET sealed = NULL WHERE job_id = ANY(%s)", ids)

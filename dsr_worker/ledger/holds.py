@@ -170,6 +170,30 @@ def going_on(cursor: Cursor) -> list[GoesOn]:
     return [GoesOn(*row) for row in cursor.fetchall()]
 
 
+class OfMatter(NamedTuple):
+    """A hold that stands, and the job of its chain."""
+
+    ref: str
+    job_id: int
+
+
+def of_matter(cursor: Cursor, matter: str, reason: str) -> list[OfMatter]:
+    """The holds of a matter that stand for one reason."""
+    cursor.execute(
+        "SELECT ref, job_id FROM holds WHERE matter = %s AND reason_code = %s"
+        " AND released_at IS NULL ORDER BY ref",
+        (matter, reason),
+    )
+    return [OfMatter(*row) for row in cursor.fetchall()]
+
+
+def reason_and_matter(cursor: Cursor, ref: str) -> tuple[str, str]:
+    """Why a hold stands, and the matter that it belongs to."""
+    cursor.execute("SELECT reason_code, matter FROM holds WHERE ref = %s", (ref,))
+    row = cursor.fetchone()
+    return row.reason_code, row.matter
+
+
 def listed(cursor: Cursor) -> list[tuple[object, ...]]:
     """Every hold that stands, oldest first."""
     cursor.execute(

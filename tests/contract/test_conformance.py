@@ -33,6 +33,8 @@ from dsr_worker.testing.conformance import (
     BlocksPart,
     Conformance,
     ContactsPart,
+    RectifiesPart,
+    RestrictsPart,
     Where,
     World,
 )
@@ -45,7 +47,7 @@ DROP SCHEMA public CASCADE;
 CREATE SCHEMA public;
 CREATE TABLE people (
     id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text, phone text, country text,
-    created_at timestamptz);
+    created_at timestamptz, blocked text NOT NULL DEFAULT 'no');
 CREATE TABLE orders (
     id bigint PRIMARY KEY, person_id bigint NOT NULL REFERENCES people, ordered_at timestamptz,
     ship_to text);
@@ -58,6 +60,8 @@ CREATE TABLE remarks (
     id bigint PRIMARY KEY, author text, written_at timestamptz, body text, agent text);
 CREATE TABLE logins (id bigint PRIMARY KEY, person_id bigint REFERENCES people, address text);
 CREATE INDEX ON logins (person_id);
+CREATE TABLE remarks_aside (LIKE remarks INCLUDING ALL);
+CREATE TABLE login_blocks (login_id bigint PRIMARY KEY REFERENCES logins);
 """
 
 
@@ -97,7 +101,7 @@ class MemoryAdapter:
         return store(self.name, self.path)
 
 
-class TestMemory(Conformance):
+class TestMemory(Conformance, RectifiesPart, RestrictsPart):
     """The in-memory connector with rows in this process."""
 
     def make(self, world: World) -> Adapter:
@@ -105,7 +109,7 @@ class TestMemory(Conformance):
         return MemoryAdapter(world)
 
 
-class TestMemoryInFile(Conformance):
+class TestMemoryInFile(Conformance, RectifiesPart, RestrictsPart):
     """The in-memory connector with rows in a file."""
 
     folder: Path
@@ -131,6 +135,8 @@ class PostgresAdapter:
         with closing(psycopg2.connect(self.dsn)) as connection, connection.cursor() as cursor:
             cursor.execute(_SCHEMA)
             for table, rows in self.world.rows.items():
+                if not rows:
+                    continue
                 names = SQL(", ").join(map(Identifier, rows[0]))
                 insert = SQL("INSERT INTO {} ({}) VALUES %s").format(Identifier(table), names)
                 execute_values(cursor, insert, [tuple(row.values()) for row in rows])
@@ -149,9 +155,10 @@ class PostgresAdapter:
         found: dict[Where, bytes] = {}
         with closing(psycopg2.connect(self.dsn)) as connection, connection.cursor() as cursor:
             for table in self.world.rows:
-                whole = SQL("SELECT t.id::text, t::text FROM {} AS t").format(Identifier(table))
-                cursor.execute(whole)
-                found |= {(table, (key,)): row.encode() for key, row in cursor}
+                (key,) = self.world.system.collections[table].key
+                whole = SQL("SELECT t.{}::text, t::text FROM {} AS t")
+                cursor.execute(whole.format(Identifier(key), Identifier(table)))
+                found |= {(table, (name,)): row.encode() for name, row in cursor}
         return found
 
     def close(self) -> None:
@@ -264,6 +271,47 @@ class _Shortsighted(Memory):
         return (link for link in links if (link.subject_ref, link.identity) not in known)
 
 
+class _Rash(Memory):
+    """Puts right whatever stands there, without asking whether it was what was stated."""
+
+    def rectify(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        rash = [
+            replace(
+                s,
+                corrections={
+                    name: tuple(replace(c, was=None) for c in some)
+                    for name, some in s.corrections.items()
+                },
+            )
+            for s in subjects
+        ]
+        return super().rectify(rash, keys, ctx)
+
+
+class _Optimistic(Memory):
+    """Says of every second look that nothing is left to change."""
+
+    def rectify(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        for receipt in super().rectify(subjects, keys, ctx):
+            done = tuple(replace(o, fields=0) for o in receipt.outcomes)
+            yield replace(receipt, outcomes=done) if ctx.second_path else receipt
+
+
+class _Stuck(Memory):
+    """Restricts, and never finds what it has moved again."""
+
+    def restrict(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        stands = self.store.dump()["remarks"]
+        there = [key for key in keys if key.collection != "remarks" or key.key in stands]
+        return super().restrict(subjects, there, ctx)
+
+
 class _Unbraked(Memory):
     """Sweeps without looking at the limit."""
 
@@ -285,6 +333,10 @@ class _Unbraked(Memory):
         (_Shortsighted, "test_a_name_of_several_people_is_told_so"),
         (_Shortsighted, "test_every_row_of_a_person_shows"),
         (_Unbraked, "test_the_brake_stops_before_the_first_change"),
+        (_Rash, "test_what_was_stated_is_put_right_and_nothing_else"),
+        (_Optimistic, "test_the_second_path_sees_what_is_not_yet_right"),
+        (_Stuck, "test_lifting_restores_exactly_the_state_before"),
+        (_Stuck, "test_a_repeated_restriction_changes_nothing_more"),
     ],
 )
 def test_the_suite_sees_a_broken_connector(
@@ -292,7 +344,7 @@ def test_the_suite_sees_a_broken_connector(
 ) -> None:
     """Each of these faults makes the test fail that is meant to see it."""
 
-    class Suite(Conformance):
+    class Suite(Conformance, RectifiesPart, RestrictsPart):
         def make(self, world: World) -> Adapter:
             return MemoryAdapter(world, kind=kind)
 

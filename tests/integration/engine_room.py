@@ -7,7 +7,7 @@ a test is over as soon as its work is.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from dsr_worker.domain.hold import PeopleHeld, Scope
 from dsr_worker.domain.identity import claimed
 from dsr_worker.domain.request import Kind
 from dsr_worker.embedded import Endpoints
+from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.holding import hold_digest
 from dsr_worker.fulfil.intake import Request
+from dsr_worker.fulfil.lifting import LIFT, lift_digest
 from dsr_worker.ledger import instances, people
 from dsr_worker.people import SignedAction
 from dsr_worker.registry import Registry
@@ -195,6 +197,8 @@ class EngineRoom:
     def submit(
         self,
         kind: str = "access",
+        corrections: Sequence[Stated] = (),
+        /,
         *,
         verification: str = "attested:trial",
         actor: str = "anna",
@@ -210,6 +214,7 @@ class EngineRoom:
             country="DE",
             verification=verification,
             idempotency_key=key,
+            corrections=tuple(corrections),
         )
         signed = self.sign(actor, "submit", "new", request.digest())
         return self.office.intake.submit(request, signed).ref
@@ -218,6 +223,12 @@ class EngineRoom:
         """Approve a case's plan as it stands."""
         plan_hash = self.job(ref)["plan_hash"]
         self.office.decisions.approve(ref, plan_hash, self.sign(actor, "approve", ref, plan_hash))
+
+    def lift(self, ref: str, informed_on: date | None = None, actor: str = "berta") -> str:
+        """Lift a case's restriction, the person told today; the job that does it."""
+        told_on = informed_on or datetime.now(UTC).date()
+        signed = self.sign(actor, LIFT, ref, lift_digest(ref, told_on))
+        return self.office.liftings.lift(ref, told_on, signed).ref
 
     def hold_person(self, *identities: Identity) -> str:
         """Place a hold on a person."""

@@ -110,7 +110,7 @@ def test_an_erasure_that_has_begun_is_neither_withdrawn_nor_refused(
     refused = digest_of("refuse", ref, ground="ANY_UNFOUNDED")
     signed = room.sign("anna", way, ref, refused if way == "refuse" else "")
     grounds = ("ANY_UNFOUNDED",) if way == "refuse" else ()
-    with pytest.raises(DecisionRefused, match="erased or masked rows already"):
+    with pytest.raises(DecisionRefused, match="changed rows already"):
         getattr(room.office.decisions, way)(ref, *grounds, signed)
     assert room.job(ref)["phase"] == "found_again"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,8 @@ from dsr_worker.contract import (
     MaskKind,
     Outcome,
     Parent,
+    Restriction,
+    RestrictionKind,
     Subject,
     System,
     Taken,
@@ -28,6 +30,7 @@ from dsr_worker.domain.explain import Surroundings, evaluate
 from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld, Scope
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod
+from dsr_worker.domain.rights import NO_MEANS, RESTRICTED, Verb, tables
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ZONES = ("Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati")
@@ -177,12 +180,69 @@ def test_erasure_agrees_with_the_plain_order(
 
 @settings(max_examples=200, deadline=None)
 @given(
+    row=_rows(0),
+    minimums=st.lists(_terms, max_size=2),
+    holds=_holds,
+    names_kept=st.booleans(),
+    restricted=st.booleans(),
+)
+def test_rectification_agrees_with_the_plain_order(
+    *, row: Row, minimums: list[Term], holds: list[Hold], names_kept: bool, restricted: bool
+) -> None:
+    """Hold, then what a minimum keeps unaltered, then put right; a restriction hinders none."""
+    if restricted:
+        person = PeopleHeld(row.owner.identities)
+        holds = [*holds, Hold("r", "C-1", RESTRICTED, person, date(2027, 1, 1))]
+    kept = frozenset({"id", "up", "at", "net"}) if names_kept else None
+    collection = replace(SYSTEM.collections["bottom"], kept_fields=kept)
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "bottom": collection})
+    decisions = compile_decisions(system, {"bottom": Bound(tuple(minimums))}, NOW)
+    table = tables(Verb.RECTIFY, decisions, PEOPLE, holds)["bottom"]
+    rule = evaluate(table, {"id": row.id, "at": row.at}, Surroundings(row.owner.ref))
+    holding = [hold for hold in holds if hold.reason != RESTRICTED]
+    if _is_held(row, "bottom", holding):
+        assert (rule.code, rule.action) == ("hold", Action.KEEP)
+    elif _inside(row, tuple(minimums)):
+        action = Action.RECTIFY if names_kept else Action.KEEP
+        assert (rule.code, rule.action, rule.kept_fields) == (
+            "minimum",
+            action,
+            kept or frozenset(),
+        )
+        assert rule.ground in {term.ground for term in minimums}
+    else:
+        assert (rule.action, rule.ground, rule.kept_fields) == (Action.RECTIFY, "", frozenset())
+
+
+@given(
+    row=_rows(0),
+    bound=_bounds,
+    holds=_holds,
+    means=st.booleans(),
+    verb=st.sampled_from([Verb.RESTRICT, Verb.LIFT]),
+)
+def test_means_alone_decide_a_restriction(
+    *, row: Row, bound: dict[str, Bound], holds: list[Hold], means: bool, verb: Verb
+) -> None:
+    """Neither holds nor periods hinder storing on; without means a row is kept and said so."""
+    flag = Restriction(RestrictionKind.FLAG, "net") if means else None
+    top = replace(SYSTEM.collections["top"], restriction=flag)
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "top": top})
+    table = tables(verb, compile_decisions(system, bound, NOW), PEOPLE, holds)["top"]
+    rule = evaluate(table, {"id": row.id, "at": row.at}, Surroundings(row.owner.ref))
+    done = Action.RESTRICT if verb is Verb.RESTRICT else Action.LIFT
+    assert (rule.action, rule.ground) == ((done, "") if means else (Action.KEEP, NO_MEANS))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
     st.sampled_from("abcdef"),
     st.sampled_from(PEOPLE),
     _instants,
     st.lists(_terms, max_size=2),
     st.lists(
-        st.builds(_term, _periods, _anchors, _zones, st.sampled_from(list(Action)[1:])), max_size=2
+        st.builds(_term, _periods, _anchors, _zones, st.sampled_from([Action.MASK, Action.ERASE])),
+        max_size=2,
     ),
     _holds,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from dsr_worker.contract import Form, Mask, MaskKind
+from dsr_worker.contract import Form, Mask, MaskKind, Restriction, RestrictionKind
 from dsr_worker.datamap import (
     SecretMissing,
     connector_config,
@@ -87,6 +87,87 @@ def test_a_map_becomes_what_connectors_know() -> None:
     assert orders.kept_fields == frozenset({"id", "customer_id"})
     assert orders.parent is not None
     assert dict(orders.parent.on) == {"customer_id": "id"}
+
+
+MEANS = (
+    GOOD
+    + """\
+  aside:
+    source: {table: aside}
+    key: [id]
+    parent: {collection: customers, on: {customer_id: id}}
+    fields:
+      id: user.unique_id
+      customer_id: user.unique_id
+      note: user.content
+  listed:
+    source: {table: listed}
+    key: [order_id]
+    parent: {collection: orders, on: {order_id: id}}
+    fields: {order_id: user.unique_id}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("collection", "written", "means"),
+    [
+        (
+            "customers",
+            "{flag: agent}",
+            Restriction(RestrictionKind.FLAG, "agent", "true", "false"),
+        ),
+        (
+            "customers",
+            '{flag: agent, value: "1", free: null}',
+            Restriction(RestrictionKind.FLAG, "agent", "1", None),
+        ),
+        ("orders", "{list: listed}", Restriction(RestrictionKind.LIST, collection="listed")),
+    ],
+)
+def test_means_of_restriction_are_read(collection: str, written: str, means: Restriction) -> None:
+    """Each kind in its short form; the frozen text gives the same again, under another hash."""
+    place = f"{{table: {collection}}}\n"
+    mapped = read_system(MEANS.replace(place, f"{place}    restrict: {written}\n"))
+    assert mapped.system.collections[collection].restriction == means
+    assert read_system(mapped.text).system == mapped.system
+    assert mapped.hash != read_system(MEANS).hash
+
+
+def test_rows_without_children_may_be_moved() -> None:
+    """A collection of moved rows has the same key and fields."""
+    text = GOOD.replace("{table: orders}\n", "{table: orders}\n    restrict: {move: aside}\n")
+    aside = MEANS[len(GOOD) : MEANS.index("  listed:")]
+    moved = Restriction(RestrictionKind.MOVE, collection="aside")
+    assert read_system(text + aside).system.collections["orders"].restriction == moved
+
+
+@pytest.mark.parametrize(
+    ("collection", "written", "told"),
+    [
+        ("customers", "{}", "one of flag, move and list"),
+        ("customers", "{flag: agent, list: listed}", "one of flag, move and list"),
+        ("customers", "agent", "{flag: field}"),
+        ("customers", "{flag: blocked}", "not among the fields"),
+        ("customers", "{flag: id}", "key finds"),
+        ("customers", "{flag: name}", "take the mask out"),
+        ("customers", '{flag: agent, value: "1", free: "1"}', "let value and free differ"),
+        ("customers", "{flag: agent, column: x}", "column"),
+        ("orders", '{list: listed, value: "1"}', "belong to a flag"),
+        ("orders", "{move: nowhere}", "known: aside, customers, listed"),
+        ("orders", "{move: orders}", "no other collection"),
+        ("orders", "{move: listed}", "the key of listed"),
+        ("orders", "{move: aside}", "would lose their owner"),
+        ("customers", "{move: aside}", "same fields"),
+        ("customers", "{list: listed}", "parent of listed"),
+    ],
+)
+def test_wrong_means_are_refused_at_their_line(collection: str, written: str, told: str) -> None:
+    """A means that would restrict nothing, or lose rows, is refused with file, line and remedy."""
+    place = f"{{table: {collection}}}\n"
+    faults = _faults(place, f"{place}    restrict: {written}\n", MEANS)
+    assert any(told in fault for fault in faults), faults
+    assert all(fault.startswith("shop.yaml:") for fault in faults)
 
 
 BAD = [

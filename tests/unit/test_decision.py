@@ -368,6 +368,10 @@ def test_an_approval_covers_ten_more_or_five_percent(planned: int, bound: int) -
         ({}, {"erased": 10}),
         ({"erased": 9}, {"already_gone": 9}),
         ({"erased": 9}, {"pending_remote": 9}),
+        ({"rectified": 9}, {"restricted": 9}),
+        ({"masked": 9}, {"rectified": 9}),
+        ({"restricted": 9}, {"lifted": 9}),
+        ({"rectified": 9}, {"retained": 4, "rectified": 5}),
     ],
 )
 def test_less_and_new_keeps_stand(approved: dict[str, int], now: dict[str, int]) -> None:
@@ -382,6 +386,11 @@ def test_less_and_new_keeps_stand(approved: dict[str, int], now: dict[str, int])
         ({"masked": 100}, {"masked": 111}, VoidCode.OVER_BOUND),
         ({}, {"erased": 11}, VoidCode.OVER_BOUND),
         ({"masked": 5}, {"erased": 5}, VoidCode.HARSHER_DISPOSITION),
+        ({"retained": 5}, {"restricted": 1, "retained": 4}, VoidCode.HARSHER_DISPOSITION),
+        ({"restricted": 5}, {"rectified": 5}, VoidCode.HARSHER_DISPOSITION),
+        ({"rectified": 5}, {"masked": 5}, VoidCode.HARSHER_DISPOSITION),
+        ({"rectified": 100}, {"rectified": 111}, VoidCode.OVER_BOUND),
+        ({"restricted": 100}, {"restricted": 111}, VoidCode.OVER_BOUND),
         ({"masked": 5}, {"masked": 5, "erased": 1}, VoidCode.HARSHER_DISPOSITION),
         ({"retained": 5}, {"masked": 1, "retained": 4}, VoidCode.HARSHER_DISPOSITION),
         ({"erased": 5, "retained": 9}, {"erased": 6, "retained": 8}, VoidCode.HARSHER_DISPOSITION),

@@ -16,6 +16,8 @@ from dsr_worker.contract import (
     MaskKind,
     Parent,
     Proposal,
+    Restriction,
+    RestrictionKind,
     System,
     Taken,
 )
@@ -38,6 +40,9 @@ masks = st.one_of(
 )
 
 
+means = st.none() | st.just(Restriction(RestrictionKind.LIST, collection="below"))
+
+
 @st.composite
 def proposals(draw: st.DrawFn) -> Proposal:
     """Two collections with any names, the second below the first."""
@@ -55,6 +60,7 @@ def proposals(draw: st.DrawFn) -> Proposal:
         takes={"email": Taken(key, Form.ASCII_CASE), "number": Taken(key)},
         yields={"number": key}, person=True, contact={"email": key}, residence=key,
         clocks={"record_date": key}, review=draw(st.booleans()), source=source,
+        restriction=draw(means),
     )  # fmt: skip
     below = Collection("below", (key,), fields, parent=Parent("above", {key: key}), source=source)
     evidence = (Evidence("form.email", 3, 4), Evidence("name.email"))

@@ -117,14 +117,20 @@ def test_work_that_began_is_not_withdrawn_in_passing() -> None:
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("access", Kind.ACCESS), (" Erasure ", Kind.ERASURE), ("deletion", Kind.ERASURE)],
+    [
+        ("access", Kind.ACCESS),
+        (" Erasure ", Kind.ERASURE),
+        ("deletion", Kind.ERASURE),
+        ("rectification", Kind.RECTIFICATION),
+        ("restriction", Kind.RESTRICTION),
+    ],
 )
 def test_kinds_by_name(text: str, kind: Kind) -> None:
     """Kinds are taken by name, and `deletion` means erasure."""
     assert kind_of(text) is kind
 
 
-@pytest.mark.parametrize("text", ["rectification", "complaint", "delete all", ""])
+@pytest.mark.parametrize("text", ["objection", "complaint", "delete all", ""])
 def test_kinds_not_carried_out_name_those_that_are(text: str) -> None:
     """A kind that is unknown or not carried out yet is refused with the list of those that are."""
     with pytest.raises(KindRefusedError, match="access, erasure"):

@@ -15,7 +15,7 @@ from dsr_worker.domain.request import CARRIED_OUT
 from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
 from dsr_worker.evidence.wording import languages, readable, words
 from dsr_worker.fulfil.access import NOT_ASKED
-from dsr_worker.fulfil.erasing import LOCATED_AGAIN, SECOND_PATH
+from dsr_worker.fulfil.rechecking import LOCATED_AGAIN, SECOND_PATH
 from dsr_worker.package import texts as frames
 from dsr_worker.package.grounds import explained
 from dsr_worker.statutes import load_pack, packs, retention_rules

@@ -22,12 +22,14 @@ from dsr_worker.testing.conformance.reading import (
     MentionsPart,
     ResolvesPart,
 )
+from dsr_worker.testing.conformance.rights import RectifiesPart, RestrictsPart
+from dsr_worker.testing.conformance.rights_world import RightsWorld, rights_world
 from dsr_worker.testing.conformance.trial import Adapter, Crash, DyingContext, HeldSinceContext
 from dsr_worker.testing.conformance.world import Where, World, large_world, standard_world
 
 
 class Conformance(ContactsPart, ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart):
-    """All parts but blocks, which only a store has that writes rows as JSON by itself."""
+    """All parts but blocks, for stores that write JSON, and rights, for those that have means."""
 
 
 __all__ = [
@@ -43,10 +45,14 @@ __all__ = [
     "HeldSinceContext",
     "MentionsPart",
     "RechecksPart",
+    "RectifiesPart",
     "ResolvesPart",
+    "RestrictsPart",
+    "RightsWorld",
     "SweepsPart",
     "Where",
     "World",
     "large_world",
+    "rights_world",
     "standard_world",
 ]

@@ -1,0 +1,30 @@
+"""What a lifting takes over from the restriction that it ends, on a given cursor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsr_worker.ledger.connection import Cursor
+
+
+def restricted_keys(cursor: Cursor, job_id: int) -> dict[str, dict[str, Any]]:
+    """Where the keys of what a case restricted are sealed, by system: the last that were located.
+
+    They are kept until the lifting: `answers.spent_blobs` leaves them.
+    """
+    cursor.execute(
+        "SELECT DISTINCT ON (s.system) s.system, p.frame FROM spools p"
+        " JOIN steps s ON s.id = p.step_id WHERE p.job_id = %s AND p.name = 'keys'"
+        " ORDER BY s.system, p.step_id DESC",
+        (job_id,),
+    )
+    return {row.system: row.frame for row in cursor.fetchall()}
+
+
+def copy_identities(cursor: Cursor, from_job: int, to_job: int) -> None:
+    """Let a job know whom another is about; both have the same key, so the seals open."""
+    cursor.execute(
+        "INSERT INTO identities (job_id, kind, digest, sealed, standing, ground, round)"
+        " SELECT %s, kind, digest, sealed, standing, ground, 0 FROM identities WHERE job_id = %s",
+        (to_job, from_job),
+    )

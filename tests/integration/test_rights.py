@@ -1,0 +1,527 @@
+"""Rectification and restriction from the request to the certificate, in the engine room."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Record, Subject, System
+from dsr_worker.domain.identity import claimed
+from dsr_worker.evidence import render_certificate, verify_certificate
+from dsr_worker.fulfil.correcting import CorrectionRefused, Stated
+from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.intake import RequestRefused
+from dsr_worker.ledger import answers, holds
+from dsr_worker.people import ActorRefused
+from dsr_worker.statutes import UnknownNameError
+from dsr_worker.testing.memory import MemoryConfig
+from tests.integration.engine_room import CRM, FILES, EngineRoom
+
+_MAIL = "p.zq0003zq@mail.example"
+_NEW_MAIL = "new.zqnewzq@mail.example"
+_NEW_NAME = "Zqnewzq Name"
+
+_MEANS = {
+    "    class: customer-account\n": (
+        "    class: customer-account\n    restrict: {flag: blocked, value: 'yes', free: 'no'}\n"
+    ),
+    "      country: user.contact.address.country\n": (
+        "      country: user.contact.address.country\n      blocked: system.operations\n"
+    ),
+    "    class: cart\n": "    class: cart\n    restrict: {move: set_aside}\n",
+}
+_ASIDE = """  set_aside:
+    key: [id]
+    parent: {collection: customers, on: {customer_id: id}}
+    source: {}
+    fields:
+      id: user.unique_id
+      customer_id: user.unique_id
+      content: {category: user.content, free_text: true}
+      created_at: user.content
+"""
+_LISTED = """
+  listed:
+    key: [document]
+    parent: {collection: documents, on: {document: id}}
+    source: {}
+    fields:
+      document: user.unique_id
+"""
+
+
+def restrictable() -> dict[str, str]:
+    """The room's systems with each kind of means: flag, move and list; invoices have none."""
+    crm = CRM
+    for before, after in _MEANS.items():
+        assert before in crm
+        crm = crm.replace(before, after, 1)
+    files = FILES.replace(
+        "class: attachment\n", "class: attachment\n    restrict: {list: listed}\n"
+    )
+    return {"crm": crm + _ASIDE, "files": files + _LISTED}
+
+
+@pytest.fixture
+def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+    """An installation with six people, whose customers, carts and documents can be restricted."""
+    made = EngineRoom(tmp_path, database(), systems=restrictable())
+    made.load_people(6)
+    with made.system("crm").transaction() as (tables, changes):
+        rows = tables.rows["customers"].items()
+        changes.extend(("customers", key, {**row, "blocked": "no"}) for key, row in rows)
+    return made
+
+
+def system_dump(room: EngineRoom) -> list[dict[str, Any]]:
+    """Both systems' rows; a collection without rows is as good as none."""
+    dumps = (room.system(name).dump() for name in ("crm", "files"))
+    return [{name: rows for name, rows in dump.items() if rows} for dump in dumps]
+
+
+def ledger_dump(room: EngineRoom) -> str:
+    """Every row of every table of the ledger, as text."""
+    tables = room.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    queries = (f"SELECT t::text AS whole FROM {t.tablename} t" for t in tables)  # noqa: S608 - names of our own tables
+    return "".join(str(row.whole) for query in queries for row in room.rows(query))
+
+
+def right(field: str, value: str | None, was: str | None = None, at: str = "customers") -> Stated:
+    """A correction in the customers' system."""
+    return Stated("crm", at, Correction(field, value, was))
+
+
+def rows_of(room: EngineRoom, system: str, collection: str) -> dict[str, dict[str, Any]]:
+    """Rows of a collection by the first field of their key."""
+    return {
+        key[0]: json.loads(body)
+        for key, body in room.system(system).dump().get(collection, {}).items()
+    }
+
+
+def carried_out(room: EngineRoom, ref: str) -> str:
+    """Approve a case and let it be answered."""
+    room.settle()
+    assert room.job(ref)["state"] == "awaiting_approval", (room.steps(ref), room.events(ref))
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+    return ref
+
+
+def rectified(room: EngineRoom, *corrections: Stated, mail: str = _MAIL) -> str:
+    """A rectification, carried out."""
+    return carried_out(room, room.submit("rectification", corrections, email=mail))
+
+
+def restricted(room: EngineRoom, mail: str = _MAIL) -> str:
+    """A restriction, carried out."""
+    return carried_out(room, room.submit("restriction", email=mail))
+
+
+def certificate(room: EngineRoom, ref: str) -> dict[str, Any]:
+    """What a case's certificate states; it bears our signature and becomes a page."""
+    with room.office.ledger.transaction() as cursor:
+        made = answers.of(cursor, room.job(ref)["id"])
+    assert made is not None, room.steps(ref)
+    content = room.office.delivery.read_certificate(made)
+    assert verify_certificate(content, room.office.keys.public_key) == []
+    assert "<h1>" in render_certificate(content)
+    stated: dict[str, Any] = json.loads(content)["certificate"]
+    return stated
+
+
+def results(stated: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Results by `system.collection`, noughts left out."""
+    return {
+        f"{s['system']}.{r['collection']}": {k: v for k, v in r.items() if v and k != "collection"}
+        for s in stated["systems"]
+        for r in s["collections"]
+    }
+
+
+# ---- rectification
+
+
+def test_a_rectification_puts_right_what_was_asked_and_nothing_else(room: EngineRoom) -> None:
+    """The stated fields of the person's rows change; all else stays byte for byte."""
+    before = rows_of(room, "crm", "customers")
+    untouched = room.system("files").dump(), rows_of(room, "crm", "carts")
+    ref = rectified(room, right("name", _NEW_NAME), right("email", _NEW_MAIL, was=_MAIL))
+    wanted = {**before, "3": {**before["3"], "name": _NEW_NAME, "email": _NEW_MAIL}}
+    assert rows_of(room, "crm", "customers") == wanted
+    assert (room.system("files").dump(), rows_of(room, "crm", "carts")) == untouched
+    stated = certificate(room, ref)
+    assert (stated["kind"], stated["response"]["nature"]) == ("rectification", "granted")
+    assert results(stated) == {"crm.customers": {"found": 1, "rectified": 1}}
+    assert [s["requery"]["path"] for s in stated["systems"]] == ["dry-run"]
+    assert stated["recipients_to_tell"] == [
+        {"system": "crm", "collection": "customers", "names": ["nobody"]}
+    ]
+
+
+def test_what_the_law_keeps_is_not_altered(room: EngineRoom) -> None:
+    """Of a voucher inside its minimum the kept fields stay; past it everything may be put right."""
+    before = rows_of(room, "crm", "invoices")
+    ref = rectified(
+        room, right("total", "11.00", at="invoices"), right("name", _NEW_NAME, at="invoices")
+    )
+    after = rows_of(room, "crm", "invoices")
+    assert after["3-new"] == {**before["3-new"], "name": _NEW_NAME}
+    assert after["3-old"] == {**before["3-old"], "name": _NEW_NAME, "total": "11.00"}
+    stated = certificate(room, ref)
+    found = results(stated)["crm.invoices"]
+    assert (found["found"], found["rectified"]) == (2, 1)
+    (kept,) = found["kept"]
+    assert (kept["rows"], kept["ground"], kept["rectified"]) == (1, "de-ao-147-voucher", True)
+    assert stated["response"]["nature"] == "partly_granted"
+
+
+def test_a_held_row_is_not_put_right(room: EngineRoom) -> None:
+    """A legal hold keeps rows as they are from rectification too, and the answer names it."""
+    room.hold_person(claimed("customer_number", "3"))
+    before = system_dump(room)
+    stated = certificate(room, rectified(room, right("name", _NEW_NAME)))
+    assert system_dump(room) == before
+    assert stated["response"]["nature"] == "denied"
+    assert results(stated)["crm.customers"]["kept"][0]["ground"] == "ER_LEGAL_CLAIMS"
+
+
+def test_a_row_that_says_something_else_stays(room: EngineRoom) -> None:
+    """With `was`, a row that says neither that nor the right value is left, on a ground."""
+    before = system_dump(room)
+    stated = certificate(room, rectified(room, right("phone", "+49 30 7", was="+49 30 8")))
+    assert system_dump(room) == before
+    assert results(stated)["crm.customers"]["kept"][0]["ground"] == "stated_otherwise"
+
+
+def test_a_rectification_asks_only_where_something_is_to_be_put_right(room: EngineRoom) -> None:
+    """No other system is planned or touched, and none other is said to have been left out."""
+    ref = rectified(room, right("name", _NEW_NAME))
+    assert {s for action, s, *_ in room.steps(ref) if action in {"plan", "apply"}} == {"crm"}
+    assert certificate(room, ref)["not_asked"] == []
+
+
+@pytest.mark.parametrize(
+    ("corrections", "error", "hint"),
+    [
+        ([], RequestRefused, "give corrections"),
+        ([Stated("krm", "customers", Correction("name", "x"))], UnknownNameError, "crm"),
+        ([right("name", "x", at="customer")], UnknownNameError, "customers"),
+        ([right("nmae", "x")], UnknownNameError, "name"),
+        ([right("id", "x")], CorrectionRefused, "key"),
+        ([right("customer_id", "4", at="carts")], CorrectionRefused, "whose row"),
+        ([right("blocked", "yes")], CorrectionRefused, "restricted"),
+        ([right("name", "x"), right("name", "y")], CorrectionRefused, "twice"),
+        ([right("name", "x", was="x")], CorrectionRefused, "the same"),
+        ([right("name", "a\0b")], CorrectionRefused, "NUL"),
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused_at_once(
+    room: EngineRoom, corrections: list[Stated], error: type[Exception], hint: str
+) -> None:
+    """A place that is not there, one that may not change, or nothing new: no case is made."""
+    with pytest.raises(error, match=hint):
+        room.submit("rectification", corrections, email=_MAIL)
+    assert not room.rows("SELECT 1 FROM jobs")
+
+
+def test_corrections_belong_to_rectifications_alone(room: EngineRoom) -> None:
+    """On another kind of request they would be forgotten in silence."""
+    with pytest.raises(RequestRefused, match="rectification"):
+        room.submit("erasure", [right("name", "x")], email=_MAIL)
+
+
+def test_old_and_new_values_are_nowhere_in_the_clear(
+    room: EngineRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither ledger, logs nor certificate hold what was wrong or is right now."""
+    with caplog.at_level(logging.DEBUG):
+        ref = rectified(room, right("name", _NEW_NAME, was="Name zq0003zq"))
+    dump = ledger_dump(room)
+    assert "certificate_made" in dump
+    for text in (dump, caplog.text, json.dumps(certificate(room, ref))):
+        assert "zq0003zq" not in text
+        assert "qnewzq" not in text
+
+
+def test_shredding_takes_the_corrections_along(room: EngineRoom, tmp_path: Path) -> None:
+    """With the case's key goes what was asked for; the fields' names stay as evidence."""
+    ref = rectified(room, right("name", _NEW_NAME))
+    signed = room.sign("anna", "hand-over", ref)
+    room.office.delivery.certificate(ref, tmp_path / "certificate.json", signed)
+    assert "corrections" in room.job(ref)["facts"]
+    room.move_clock(days=181)
+    room.tick()
+    job = room.job(ref)
+    assert (job["data_key"], "corrections" in job["facts"]) == (None, False)
+    assert job["facts"]["corrected"] == {"crm": ["customers.name"]}
+
+
+def test_more_rows_than_approved_void_a_rectification(room: EngineRoom) -> None:
+    """An approval covers so many rows put right; with many more it is asked for again."""
+    ref = room.submit("rectification", [right("content", "x", at="carts")], email=_MAIL)
+    room.settle()
+    cart = {"customer_id": "3", "content": "y", "created_at": "2026-11-01T00:00:00"}
+    more = [{"id": f"more-{n}", **cart} for n in range(12)]
+    room.system("crm").load({"carts": more}, {"carts": ("id",)})
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "awaiting_approval", room.events(ref)
+    assert "approval_voided" in room.events(ref)
+    assert rows_of(room, "crm", "carts")["more-0"]["content"] == "y"
+    room.approve(ref)
+    room.settle()
+    assert results(certificate(room, ref))["crm.carts"] == {"found": 13, "rectified": 13}
+
+
+def test_a_rectification_that_dies_after_its_effect_is_told_as_done(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """A repeat finds everything in place and reports the values that the intent counted."""
+    crm = restrictable()["crm"].replace(
+        "config: {name: NAME-crm}",
+        "config: {name: NAME-crm, fault: {kind: transient, when: after, method: rectify,"
+        " after_calls: 2, times: 1}}",
+    )
+    room = EngineRoom(tmp_path, database(), systems={"crm": crm})
+    room.load_people(6)
+    ref = room.submit("rectification", [right("name", _NEW_NAME)], email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    (waiting,) = [s for s in room.steps(ref) if s[3] == "waiting"]
+    assert waiting[0] == "apply"
+    room.rows("UPDATE steps SET run_at = now() WHERE state = 'waiting' RETURNING id")
+    room.settle()
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+    (told,) = room.rows("SELECT fields, before_commit FROM receipts WHERE outcome = 'rectified'")
+    assert tuple(told) == (1, True)
+
+
+class Reader:
+    """Finds nothing and can do nothing else."""
+
+    Config: ClassVar[type[BaseModel]] = MemoryConfig
+
+    def __init__(self, system: System, config: BaseModel) -> None:
+        del system, config
+
+    def check(self) -> Iterator[Finding]:
+        """Nothing to say."""
+        return iter(())
+
+    def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """Nothing."""
+        del subjects, ctx
+        return iter(())
+
+
+class Eraser(Reader):
+    """Erases, and neither puts right nor restricts."""
+
+    def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
+        """Nothing."""
+        del subjects, ctx
+        return iter(())
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Nothing."""
+        del subjects, keys, ctx
+        return iter(())
+
+
+@pytest.mark.parametrize("connector", [Reader, Eraser])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("rectification", "cannot_rectify"), ("restriction", "cannot_restrict")]
+)
+def test_a_connector_that_cannot_asks_a_human(
+    tmp_path: Path, database: Callable[[], str], connector: type[Any], kind: str, code: str
+) -> None:
+    """A system whose connector lacks the protocol stops the case and says which it lacks."""
+    files = FILES.replace("connector: memory", "connector: lesser")
+    room = EngineRoom(
+        tmp_path, database(), systems={"files": files}, connectors={"lesser": connector}
+    )
+    corrections = [Stated("files", "documents", Correction("text", "x"))]
+    asked = corrections if kind == "rectification" else []
+    ref = room.submit(kind, asked, customer_number="3")
+    room.settle()
+    assert [(s[0], s[4]) for s in room.steps(ref) if s[3] == "needs_human"] == [("plan", code)]
+
+
+# ---- restriction
+
+
+def test_a_restriction_uses_each_means_and_tells_what_has_none(room: EngineRoom) -> None:
+    """Flagged, moved and listed rows are restricted; rows without means are kept and said so."""
+    customers, carts = rows_of(room, "crm", "customers"), rows_of(room, "crm", "carts")
+    ref = restricted(room)
+    assert rows_of(room, "crm", "customers") == {
+        **customers,
+        "3": {**customers["3"], "blocked": "yes"},
+    }
+    assert rows_of(room, "crm", "set_aside") == {"cart-3": carts.pop("cart-3")}
+    assert rows_of(room, "crm", "carts") == carts
+    assert rows_of(room, "files", "listed") == {"doc-3": {"document": "doc-3"}}
+    stated = certificate(room, ref)
+    found = results(stated)
+    assert stated["kind"] == "restriction"
+    assert stated["response"]["nature"] == "partly_granted"
+    for place in ("crm.customers", "crm.carts", "files.documents"):
+        assert found[place] == {"found": 1, "restricted": 1}
+    assert [(k["rows"], k["ground"]) for k in found["crm.invoices"]["kept"]] == [(2, "no_means")]
+    assert set(found) == {"crm.customers", "crm.carts", "crm.invoices", "files.documents"}
+
+
+def test_a_restriction_is_lifted_to_the_state_before(room: EngineRoom) -> None:
+    """The lifting is a job of its own with a certificate, and leaves the systems as they were."""
+    before = system_dump(room)
+    ref = restricted(room)
+    job = room.lift(ref)
+    room.settle()
+    assert room.job(job)["state"] == "closed", (room.steps(job), room.events(job))
+    assert system_dump(room) == before
+    stated = certificate(room, job)
+    assert (stated["kind"], stated["lifts"]) == ("lifting", ref)
+    assert stated["informed_on"] == datetime.now(UTC).date().isoformat()
+    assert results(stated)["crm.carts"] == {"found": 1, "lifted": 1}
+    assert results(stated)["files.documents"] == {"found": 1, "lifted": 1}
+    assert stated["recipients_to_tell"] == []
+    assert room.events(ref)[-2:] == ["lift_ordered", "restriction_lifted"]
+
+
+def test_a_restriction_protects_from_erasure_until_it_is_lifted(room: EngineRoom) -> None:
+    """The case holds the person by itself, shown in the list and released by the lifting alone."""
+    ref = restricted(room)
+    with room.office.ledger.transaction() as cursor:
+        (hold,) = holds.of_matter(cursor, ref, "RESTRICTION")
+        assert [row[0] for row in holds.listed(cursor)] == [hold.ref]
+    with pytest.raises(DecisionRefused, match=f"dsr lift {ref}"):
+        room.office.holding.release(hold.ref, room.sign("anna", "release-hold", hold.ref))
+    customers = rows_of(room, "crm", "customers")
+    erasure = carried_out(room, room.submit("erasure", email=_MAIL))
+    assert rows_of(room, "crm", "customers") == customers
+    assert set(room.outcomes(erasure)) == {
+        (system, name, "retained")
+        for system, name in (
+            ("crm", "customers"), ("crm", "invoices"), ("crm", "set_aside"),
+            ("files", "documents"), ("files", "listed"),
+        )
+    }  # fmt: skip
+    room.lift(ref)
+    room.settle()
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
+        assert [g.hold for g in holds.going_on(cursor)] == [hold.ref]
+
+
+def test_restricted_data_may_still_be_put_right(room: EngineRoom) -> None:
+    """Contested accuracy is a reason to restrict, so its hold hinders no correction."""
+    restricted(room)
+    ref = rectified(room, right("name", _NEW_NAME))
+    assert results(certificate(room, ref))["crm.customers"]["rectified"] == 1
+    assert rows_of(room, "crm", "customers")["3"]["blocked"] == "yes"
+
+
+def test_a_second_restriction_finds_everything_restricted(room: EngineRoom) -> None:
+    """Moved rows are named by where they were, and lists are no data of the person's own."""
+    restricted(room)
+    before = system_dump(room)
+    found = results(certificate(room, restricted(room)))
+    assert system_dump(room) == before
+    assert found["crm.carts"] == {"found": 1, "restricted": 1}
+    assert set(found) == {"crm.customers", "crm.carts", "crm.invoices", "files.documents"}
+
+
+def test_who_may_lift_and_when(room: EngineRoom) -> None:
+    """Answered, told beforehand, once, and never by who submitted it."""
+    ref = room.submit("restriction", email=_MAIL)
+    room.settle()
+    with pytest.raises(DecisionRefused, match="once it is answered"):
+        room.lift(ref)
+    room.approve(ref)
+    room.settle()
+    tomorrow = (datetime.now(UTC) + timedelta(days=2)).date()
+    with pytest.raises(DecisionRefused, match="before a restriction is lifted"):
+        room.lift(ref, tomorrow)
+    with pytest.raises(ActorRefused, match="second person"):
+        room.lift(ref, actor="anna")
+    erasure = room.submit("erasure", email="p.zq0001zq@mail.example")
+    with pytest.raises(DecisionRefused, match="no restriction"):
+        room.lift(erasure)
+    job = room.lift(ref)
+    with pytest.raises(DecisionRefused, match=job):
+        room.lift(ref)
+
+
+def test_a_standing_restriction_is_not_shredded(room: EngineRoom, tmp_path: Path) -> None:
+    """Whom to free has to be known until the lifting; afterwards the case's key goes as any."""
+    ref = restricted(room)
+    signed = room.sign("anna", "hand-over", ref)
+    room.office.delivery.certificate(ref, tmp_path / "certificate.json", signed)
+    room.move_clock(days=400)
+    room.settle()
+    assert room.job(ref)["data_key"] is not None
+    job = room.lift(ref, date(2026, 11, 22))
+    room.settle()
+    assert room.job(job)["state"] == "closed", room.steps(job)
+    room.settle()
+    assert room.job(ref)["data_key"] is None
+    room.move_clock(days=181)
+    room.settle()
+    assert room.job(job)["data_key"] is None
+    assert not room.rows("SELECT 1 FROM spools")
+
+
+def test_a_shredded_restriction_cannot_be_lifted(room: EngineRoom) -> None:
+    """Nobody knows any more whom to free, and the refusal says what to do instead."""
+    ref = restricted(room)
+    room.rows("UPDATE jobs SET data_key = NULL WHERE ref = %s RETURNING id", ref)
+    with pytest.raises(DecisionRefused, match="submit a new restriction"):
+        room.lift(ref)
+
+
+def test_a_withdrawn_restriction_leaves_no_hold(room: EngineRoom) -> None:
+    """Where the approval was voided after the hold was placed, withdrawing releases it."""
+    ref = room.submit("restriction", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    job = room.job(ref)
+    room.rows(
+        "UPDATE jobs SET state = 'needs_human', phase = 'found_again' WHERE id = %s RETURNING id",
+        job["id"],
+    )
+    room.rows(
+        "UPDATE steps SET intent = NULL, result = '{\"voided\": []}' WHERE job_id = %s"
+        " AND action = 'apply' RETURNING id",
+        job["id"],
+    )
+    room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
+
+
+def test_kinds_share_a_batch_and_keep_their_tables(room: EngineRoom) -> None:
+    """What is claimed together is decided by the tables of each case's own kind."""
+    one = room.submit("erasure", email="p.zq0001zq@mail.example")
+    two = room.submit("rectification", [right("name", _NEW_NAME)], email="p.zq0002zq@mail.example")
+    three = room.submit("restriction", email=_MAIL)
+    room.settle()
+    for ref in (one, two, three):
+        room.approve(ref)
+    room.settle()
+    assert [room.job(ref)["state"] for ref in (one, two, three)] == ["ready"] * 3
+    customers = rows_of(room, "crm", "customers")
+    assert customers["1"]["name"] == "erased"  # its vouchers stay
+    assert (customers["2"]["name"], customers["3"]["blocked"]) == (_NEW_NAME, "yes")
