@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres import ddl
 from connectors.postgres.attempting import Refusal, attempt
 from connectors.postgres.catalogue import Catalogue, Column, Place, Table
 from connectors.postgres.session import Session, line, storable
@@ -86,30 +87,49 @@ def given(tables: Catalogue, subjects: Sequence[Subject]) -> Mapping[str, tuple[
     return {collection: asked for collection, asked in found.items() if asked}
 
 
+def refuse_without_rights(
+    session: Session, tables: Catalogue, asked: Mapping[str, tuple[Asked, ...]]
+) -> None:
+    """Raises NeedsHuman with the GRANT where the role may not change a corrected column."""
+    for collection, fields in asked.items():
+        table = tables.table(collection)
+        relation = ddl.relation(table.schema, table.name)
+        query = SQL("SELECT has_column_privilege({}, {}, 'UPDATE'), current_user::text")
+        for one in fields:
+            column = one.place.column.name
+            ((may, role),) = session.rows(query.format(Literal(relation), Literal(column)))
+            if not may:
+                grant = f"GRANT UPDATE ({ddl.quoted(column)}) ON {relation} TO {ddl.quoted(role)};"
+                places = {"collection": collection, "field": one.field, "remedy": grant}
+                raise NeedsHuman("correction_not_granted", places)
+
+
 def _correctable(tables: Catalogue, table: Table, name: str) -> Place:
-    where = f"{table.collection.name}.{name}"
+    reason = fixed(tables, table, name)
+    if reason is not None:
+        raise Permanent(f"{table.collection.name}.{name}: {reason}. Nothing was changed")
+    return table.place(name)
+
+
+def fixed(tables: Catalogue, table: Table, name: str) -> str | None:
+    """Why a field is never corrected; None where it may be."""
     if name not in table.collection.fields:
-        raise Permanent(f"{where}: not a field of the data map; nothing was changed")
+        return "not a field of the data map"
     place = table.place(name)
     column = place.column.name
     if place.column.generated:
-        raise Permanent(
-            f"{where}: the server makes this value itself; correct the columns it is made of."
-            " Nothing was changed"
-        )
+        return "the server makes this value itself; correct the columns it is made of"
     if column in {p.column.name for p in table.keys}:
-        raise Permanent(f"{where}: a key names its row and is not corrected; nothing was changed")
+        return "a key names its row and is not corrected"
     parent = table.collection.parent
     if parent is not None and column in {table.place(ours).column.name for ours in parent.on}:
-        raise Permanent(
-            f"{where}: it says whose row this is and is not corrected; nothing was changed"
+        return "it says whose row this is and is not corrected"
+    if children := ", ".join(_cut_off(tables, table, column)):
+        return (
+            f"rows of {children} are found by it and would be lost; make their reference a"
+            " foreign key with ON UPDATE CASCADE"
         )
-    for child in _cut_off(tables, table, column):
-        raise Permanent(
-            f"{where}: rows of {child} are found by it and would be lost; make their reference a"
-            " foreign key with ON UPDATE CASCADE. Nothing was changed"
-        )
-    return place
+    return None
 
 
 def _cut_off(tables: Catalogue, table: Table, column: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.attempting import Refusal, attempt
 from connectors.postgres.catalogue import Table
-from connectors.postgres.corrections import Asked, given, prepared, refused
+from connectors.postgres.corrections import Asked, given, prepared, refuse_without_rights, refused
 from connectors.postgres.deciding import any_of
 from connectors.postgres.erasing import Erasure
 from connectors.postgres.references import Reference
@@ -41,6 +41,8 @@ class Rectification(Erasure):
         """Take the keys and the corrections. Raises NeedsHuman for values that no column takes."""
         super().receive(keys)
         self.asked = given(self.catalogue, self.subjects)
+        if not self.ctx.second_path:  # by which nothing is changed, and which may be a reader's
+            refuse_without_rights(self.session, self.catalogue, self.asked)
         prepared(self.session, self.catalogue, self.subjects, self.asked)
 
     def carry_out(self) -> None:

@@ -10,15 +10,23 @@ A move that would lose a column, or leave a row behind that refers to a moved on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.attempting import Refusal, attempt
-from connectors.postgres.catalogue import Catalogue, Column, Table
+from connectors.postgres.catalogue import Table
 from connectors.postgres.deciding import any_of, refers
 from connectors.postgres.erasing import Erasure
 from connectors.postgres.references import Reference
+from connectors.postgres.restrictions import (
+    destination,
+    flag,
+    joined,
+    kept_columns,
+    losing,
+    unlinking,
+)
 from dsr_worker.contract import (
     Action,
     Configuration,
@@ -30,13 +38,6 @@ from dsr_worker.contract import (
 )
 
 _CHANGING = frozenset({Action.RESTRICT, Action.LIFT})
-
-_UNLINKING = SQL("""
-SELECT t.tgname::text FROM pg_trigger t
-JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE p.proname = 'lo_manage' AND t.tgenabled <> 'D' AND n.nspname = {} AND c.relname = {}
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Restricting(Erasure):
         )
 
     def _list(self, table: Table, listing: Table) -> Composable:
-        on = _joined(listing)
+        on = joined(listing)
         return SQL("INSERT INTO {} ({}) SELECT {} FROM {} t JOIN {} d ON {}").format(
             listing.sql,
             SQL(", ").join(Identifier(listing.place(ours).column.name) for ours, _ in on),
@@ -246,8 +247,7 @@ class Restricting(Erasure):
             )
 
     def _refuse_unlinking(self, way: _Way) -> None:
-        query = _UNLINKING.format(Literal(way.source.schema), Literal(way.source.name))
-        for (trigger,) in self.session.rows(query):
+        for trigger in unlinking(self.session, way.source):
             raise Permanent(
                 f"{way.table.collection.name}: trigger {trigger} (lo_manage) would unlink the large"
                 " objects of rows that only move; nothing was moved. Restrict by a flag or a list"
@@ -357,45 +357,6 @@ class Restricting(Erasure):
     def _rows(self, table: Table, action: Action) -> int:
         condition = SQL("fields > 0 AND {}").format(self._by(table, action))
         return self.changes.count(table, condition)
-
-
-def flag(table: Table, means: Restriction | None) -> Column:
-    """The column that says so. Raises Configuration where it is none."""
-    place = table.place(means.field if means else "")
-    if place.path:
-        raise Configuration(
-            f"{table.collection.name}: a flag is a column, {place.column.name} holds documents"
-        )
-    return place.column
-
-
-def destination(tables: Catalogue, table: Table) -> Table | None:
-    """Where a collection's rows move to, as if that table were the collection's own."""
-    means = table.collection.restriction
-    if means is None or means.kind is not RestrictionKind.MOVE:
-        return None
-    return replace(tables.table(means.collection), collection=table.collection)
-
-
-def kept_columns(table: Table) -> list[str]:
-    """What a row is made of: every column that is not made of the others."""
-    return [column.name for column in table.columns.values() if not column.computed]
-
-
-def losing(table: Table, moved: Table) -> list[str]:
-    """The columns that the other table cannot hold as they are."""
-    return [
-        name
-        for name in kept_columns(table)
-        if (other := moved.columns.get(name)) is None
-        or other.computed
-        or other.type not in {table.columns[name].type, table.columns[name].bare}
-    ]
-
-
-def _joined(listing: Table) -> list[tuple[str, str]]:
-    parent = listing.collection.parent
-    return list(parent.on.items()) if parent else []
 
 
 def _of(alias: str, columns: Sequence[str]) -> Composable:
