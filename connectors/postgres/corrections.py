@@ -87,21 +87,17 @@ def given(tables: Catalogue, subjects: Sequence[Subject]) -> Mapping[str, tuple[
     return {collection: asked for collection, asked in found.items() if asked}
 
 
-def refuse_without_rights(
-    session: Session, tables: Catalogue, asked: Mapping[str, tuple[Asked, ...]]
-) -> None:
+def refuse_without_rights(session: Session, table: Table, asked: Iterable[Asked]) -> None:
     """Raises NeedsHuman with the GRANT where the role may not change a corrected column."""
-    for collection, fields in asked.items():
-        table = tables.table(collection)
-        relation = ddl.relation(table.schema, table.name)
-        query = SQL("SELECT has_column_privilege({}, {}, 'UPDATE'), current_user::text")
-        for one in fields:
-            column = one.place.column.name
-            ((may, role),) = session.rows(query.format(Literal(relation), Literal(column)))
-            if not may:
-                grant = f"GRANT UPDATE ({ddl.quoted(column)}) ON {relation} TO {ddl.quoted(role)};"
-                places = {"collection": collection, "field": one.field, "remedy": grant}
-                raise NeedsHuman("correction_not_granted", places)
+    relation = ddl.relation(table.schema, table.name)
+    query = SQL("SELECT has_column_privilege({}, {}, 'UPDATE'), current_user::text")
+    for one in asked:
+        column = one.place.column.name
+        ((may, role),) = session.rows(query.format(Literal(relation), Literal(column)))
+        if not may:
+            grant = f"GRANT UPDATE ({ddl.quoted(column)}) ON {relation} TO {ddl.quoted(role)};"
+            places = {"collection": table.collection.name, "field": one.field, "remedy": grant}
+            raise NeedsHuman("correction_not_granted", places)
 
 
 def _correctable(tables: Catalogue, table: Table, name: str) -> Place:

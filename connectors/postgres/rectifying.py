@@ -41,8 +41,9 @@ class Rectification(Erasure):
         """Take the keys and the corrections. Raises NeedsHuman for values that no column takes."""
         super().receive(keys)
         self.asked = given(self.catalogue, self.subjects)
-        if not self.ctx.second_path:  # by which nothing is changed, and which may be a reader's
-            refuse_without_rights(self.session, self.catalogue, self.asked)
+        for table in self._correcting():
+            if not self.ctx.second_path:  # by which nothing changes: it may be a reader's
+                refuse_without_rights(self.session, table, self.asked[table.collection.name])
         prepared(self.session, self.catalogue, self.subjects, self.asked)
 
     def carry_out(self) -> None:
