@@ -31,6 +31,7 @@ def _collection_faults(system: System, collection: Collection) -> Iterator[Fault
         yield from _mask_faults(system, collection)
     if collection.restriction is not None:
         yield from _restriction_faults(system, collection, collection.restriction)
+        yield from _sharing_faults(system, collection, collection.restriction)
 
 
 def _field_faults(collection: Collection) -> Iterator[Fault]:
@@ -136,20 +137,52 @@ def _restriction_faults(
     elif target.restriction is not None:
         yield path, f"{target.name} is restricted by means of its own; take those out"
     elif means.kind is RestrictionKind.MOVE:
-        children = sorted(
-            c.name
-            for c in system.collections.values()
-            if c.parent is not None and c.parent.collection == collection.name
-        )
-        if children:
-            message = "would lose their owner where these rows go; use flag or list"
-            yield path, f"rows of {', '.join(children)} {message}"
-        if target.key != collection.key:
-            yield path, f"the key of {target.name} is not {', '.join(collection.key)}; make it so"
-        if missing := sorted(set(collection.fields) ^ set(target.fields)):
-            yield path, f"{target.name} has not the same fields; see {', '.join(missing)}"
+        for message in _move_faults(system, collection, target):
+            yield path, message
     elif target.parent is None or target.parent.collection != collection.name:
         yield path, f"the parent of {target.name} is not {collection.name}; say by which fields"
+
+
+def _sharing_faults(system: System, collection: Collection, means: Restriction) -> Iterator[Fault]:
+    others = [
+        other.name
+        for other in system.collections.values()
+        if other.name != collection.name
+        and other.restriction is not None
+        and other.restriction.collection == means.collection != ""
+    ]
+    if others:
+        message = f"{means.collection} is for {', '.join(sorted(others))} too; give each its own"
+        yield ("restrict", means.kind.value), message
+
+
+def _move_faults(system: System, collection: Collection, target: Collection) -> Iterator[str]:
+    children = sorted(
+        c.name
+        for c in system.collections.values()
+        if c.parent is not None and c.parent.collection == collection.name
+    )
+    if children:
+        message = "would lose their owner where these rows go; use flag or list"
+        yield f"rows of {', '.join(children)} {message}"
+    if target.key != collection.key:
+        yield f"the key of {target.name} is not {', '.join(collection.key)}; make it so"
+    if missing := sorted(set(collection.fields) ^ set(target.fields)):
+        yield f"{target.name} has not the same fields; see {', '.join(missing)}"
+    for key, name in _SAME.items():
+        if getattr(target, name) != getattr(collection, name):
+            message = "rows there would not be found and kept as here"
+            yield f"{message}: give {target.name} the {key} of {collection.name}"
+
+
+_SAME = {
+    "takes": "takes",
+    "parent": "parent",
+    "class": "record_class",
+    "clocks": "clocks",
+    "keeps": "kept_fields",
+}
+"""What a collection of moved rows has in common with theirs, beside key and fields."""
 
 
 def _flag_faults(collection: Collection, means: Restriction) -> Iterator[Fault]:

@@ -24,6 +24,11 @@ _QUESTIONS: Mapping[str, str] = {
         " shared phone or address in the mapped `yields`, correct data or map, then"
         " `dsr retry {case}`."
     ),
+    "correction_refused": (
+        "what is to stand in {places}? The store refuses the value asked for: its type, its length"
+        " or a rule there forbids it. Where the store is wrong, mend it, then `dsr retry {case}`;"
+        " where the request is, `dsr withdraw {case}` and submit it anew with another value."
+    ),
     "unmapped_rows_left": (
         "whose are these {rows} row(s)? In {places}, outside the data map, a column still holds the"
         " key of what was erased. Erase them there and `dsr retry {case}`; then map the table, so"
@@ -38,7 +43,7 @@ def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
 
 
 def _put(case: str, stop: Stop) -> dict[str, Any]:
-    places = stop.details.get("collections") or stop.details.get("places") or [stop.system]
+    places = _places(stop)
     text = _QUESTIONS[stop.code].format(
         case=case,
         system=stop.system,
@@ -47,3 +52,10 @@ def _put(case: str, stop: Stop) -> dict[str, Any]:
     )
     asked = {"system": stop.system, "action": stop.action, "code": stop.code, "places": places}
     return {**asked, "text": text}
+
+
+def _places(stop: Stop) -> list[str]:
+    details = stop.details
+    if "field" in details:
+        return [f"{stop.system}.{details['collection']}.{details['field']}"]
+    return details.get("collections") or details.get("places") or [stop.system]

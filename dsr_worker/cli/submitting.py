@@ -89,6 +89,8 @@ def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> N
     with opening.office() as office:
         caller = desk.caller(office, options["actor"], options["key_file"])
         if options["csv_file"] is not None:
+            if options["correction_source"] is not None:
+                raise usage("with --csv each row has its own: fill the column corrections")
             _warn(office, options["kind"] or "access")
             ctx.exit(_many(office, caller, options))
         named, corrections = asked(options)

@@ -6,7 +6,7 @@ leaves.
 
 Rectify:  hold > what a statutory minimum keeps unaltered > put right.
 Restrict: restrict, whatever else protects the row: nothing is lost.
-Lift:     free what has means of restriction.
+Lift:     what another restriction still protects > free what has means.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from dataclasses import replace
 from enum import StrEnum
 
 from dsr_worker.contract import (
+    NOTHING,
     Action,
     Always,
     Collection,
     DecisionTable,
+    HeldPeople,
+    HeldSubjects,
+    Predicate,
     RestrictionKind,
     Rule,
     Subject,
     System,
 )
 from dsr_worker.domain.decision import Decisions
-from dsr_worker.domain.hold import Hold, rules_for
+from dsr_worker.domain.hold import Hold, PeopleHeld, active, held_refs, rules_for
 
 NO_MEANS = "no_means"
 """The ground of a row whose collection maps no means of restriction: it stays as it is."""
@@ -34,6 +38,10 @@ STATED_OTHERWISE = "stated_otherwise"
 """The ground of a row that does not say what the request says it says."""
 RESTRICTED = "RESTRICTION"
 """The reason of the hold by which a restriction protects rows from erasure (Art. 18(2) GDPR)."""
+
+
+LIFTS = "lifts"
+"""The fact of a lifting job: the case whose restriction it ends."""
 
 
 class Verb(StrEnum):
@@ -47,9 +55,16 @@ class Verb(StrEnum):
 
 
 def tables(
-    verb: Verb, decisions: Decisions, subjects: Sequence[Subject] = (), holds: Iterable[Hold] = ()
+    verb: Verb,
+    decisions: Decisions,
+    subjects: Sequence[Subject] = (),
+    holds: Iterable[Hold] = (),
+    lifts: Mapping[str, str] = NOTHING,
 ) -> Mapping[str, DecisionTable]:
-    """Return the decision tables of one system for a verb; `subjects` are the batch's."""
+    """Return the decision tables of one system for a verb.
+
+    `subjects` are the batch's; `lifts` says, by their refs, whose restrictions are to end.
+    """
     match verb:
         case Verb.ERASE:
             return decisions.erasure(subjects, holds)
@@ -60,7 +75,7 @@ def tables(
         case Verb.RESTRICT:
             return _by_means(decisions, Action.RESTRICT)
         case Verb.LIFT:
-            return _by_means(decisions, Action.LIFT)
+            return _by_means(decisions, Action.LIFT, _still(tuple(holds), subjects, lifts))
 
 
 def moved_from(system: System) -> Mapping[str, str]:
@@ -111,11 +126,34 @@ def _outside_kept(collection: Collection, rule: Rule) -> Rule:
     return replace(rule, action=Action.RECTIFY, kept_fields=collection.kept_fields)
 
 
-def _by_means(decisions: Decisions, action: Action) -> dict[str, DecisionTable]:
+def _by_means(
+    decisions: Decisions, action: Action, before: Sequence[Rule] = ()
+) -> dict[str, DecisionTable]:
     return {
-        collection.name: DecisionTable(collection.name, (_with_means(collection, action),))
+        collection.name: DecisionTable(collection.name, (*before, _with_means(collection, action)))
         for collection in decisions.system.children_first()
     }
+
+
+def _still(
+    holds: Sequence[Hold], subjects: Sequence[Subject], lifts: Mapping[str, str]
+) -> list[Rule]:
+    """Return the rules that keep restricted what another case restricts: the last lifting frees."""
+    found: list[Rule] = []
+    ending = set(lifts.values())
+    for hold in active(holds):
+        if hold.reason != RESTRICTED or not isinstance(hold.scope, PeopleHeld):
+            continue
+        others = {ref for ref in held_refs(hold, subjects) if lifts.get(ref) != hold.matter}
+        if others:
+            found.append(_kept(HeldSubjects(frozenset(others))))
+        if hold.matter not in ending and not others:
+            found.append(_kept(HeldPeople(hold.scope.identities)))
+    return found
+
+
+def _kept(when: Predicate) -> Rule:
+    return Rule("hold", when, Action.KEEP, RESTRICTED)
 
 
 def _with_means(collection: Collection, action: Action) -> Rule:

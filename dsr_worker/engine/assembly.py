@@ -41,11 +41,12 @@ class Assembly:
         """The batch of these claims. Raises LookupError, SealBroken, Configuration."""
         head = claimed.claims[0]
         frozen = self._materials.frozen(head.frozen)
-        members = self._members(claimed, head.system)
         at_desk = head.system == DESK
+        system = _DESK_SYSTEM if at_desk else frozen.systems[head.system]
+        members = self._members(claimed, system)
         ctx = BatchContext(
             bench=self._bench,
-            system=_DESK_SYSTEM if at_desk else frozen.systems[head.system],
+            system=system,
             decisions=None if at_desk else frozen.decisions[head.system],
             subjects=tuple(m.subject for m in members),
             claims=claimed.claims,
@@ -56,7 +57,7 @@ class Assembly:
         connector = None if at_desk else self._materials.connector(frozen, head.system)
         return Batch(members, ctx, claimed.spools, claimed.results, frozen, connector)
 
-    def _members(self, claimed: Claimed, system: str) -> tuple[Member, ...]:
+    def _members(self, claimed: Claimed, system: System) -> tuple[Member, ...]:
         keys = {j.id: self._key(j.data_key) for j in claimed.jobs.values()}
         rounds = {c.job_id: c.round for c in claimed.claims}
         standings: dict[int, dict[Identity, str]] = defaultdict(dict)

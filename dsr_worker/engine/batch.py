@@ -21,7 +21,7 @@ from dsr_worker.contract import (
     Subject,
     Transient,
 )
-from dsr_worker.domain.rights import Verb
+from dsr_worker.domain.rights import LIFTS, Verb
 from dsr_worker.engine.context import BatchContext
 from dsr_worker.engine.materials import Frozen
 from dsr_worker.ledger import LedgerUnreachable
@@ -88,7 +88,8 @@ class Batch:
     def among(self, members: Sequence[Member], verb: Verb) -> Batch:
         """Some of the members, by a verb's tables, as a part of the same call."""
         kept = tuple(members)
-        ctx = self.ctx.part(tuple(m.subject for m in kept)).doing(verb)
+        lifts = {m.subject.ref: m.job.facts[LIFTS] for m in kept if LIFTS in m.job.facts}
+        ctx = self.ctx.part(tuple(m.subject for m in kept)).doing(verb, lifts)
         return replace(self, members=kept, ctx=ctx)
 
 

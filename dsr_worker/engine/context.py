@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg2.errors
 
 from dsr_worker.contract import (
+    NOTHING,
     DecisionTable,
     LeaseLost,
     NeedsHuman,
@@ -115,6 +116,7 @@ class BatchContext:
     dry_run: bool = False
     second_path: bool = False
     verb: Verb = Verb.ERASE
+    lifts: Mapping[str, str] = field(default_factory=dict)  # subject -> case whose restriction ends
     inspect: Callable[[Sequence[Receipt]], None] | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
     _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
@@ -172,9 +174,9 @@ class BatchContext:
         """The same context; `inspect` sees every intent first and may raise to prevent it."""
         return replace(self, inspect=inspect)
 
-    def doing(self, verb: Verb) -> BatchContext:
+    def doing(self, verb: Verb, lifts: Mapping[str, str] = NOTHING) -> BatchContext:
         """The same context with the tables of a verb."""
-        return replace(self, verb=verb)
+        return replace(self, verb=verb, lifts=lifts)
 
     def table(self, collection: str) -> DecisionTable:
         """The table for planning, under the holds of this moment."""
@@ -187,7 +189,7 @@ class BatchContext:
             message = f"nothing was decided for system {self.system.name}"
             raise LookupError(message)
         holds = self.bench.holds.read(cursor, self.system.name)
-        return tables(self.verb, self.decisions, self.subjects, holds)
+        return tables(self.verb, self.decisions, self.subjects, holds, self.lifts)
 
     def _keep_holds_out(self, cursor: Cursor) -> None:
         try:

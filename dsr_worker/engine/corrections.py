@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dsr_worker.contract import NOTHING, Correction
+from dsr_worker.contract import NOTHING, Correction, System
+from dsr_worker.domain.rights import moved_from
 from dsr_worker.vault import CaseKey
 
 CORRECTIONS = "corrections"  # the fact they stand in, and the purpose under which they are sealed
@@ -34,12 +35,22 @@ def sealed(key: CaseKey, by_system: Mapping[str, OfSystem]) -> dict[str, str]:
     }
 
 
-def opened(key: CaseKey, facts: Mapping[str, Any], system: str) -> OfSystem:
-    """The corrections of one system that a job's facts hold. Raises SealBroken."""
+def opened(key: CaseKey, facts: Mapping[str, Any], system: System) -> OfSystem:
+    """The corrections of one system that a job's facts hold. Raises SealBroken.
+
+    Rows that a restriction has moved are put right where they are.
+    """
     if CORRECTIONS not in facts:
         return NOTHING
     plain = json.loads(key.open(base64.b64decode(facts[CORRECTIONS]), CORRECTIONS))
-    return {
+    found = {
         name: tuple(Correction(*parts) for parts in some)
-        for name, some in plain.get(system, {}).items()
+        for name, some in plain.get(system.name, {}).items()
     }
+    for aside, origin in moved_from(system).items():
+        own = found.get(aside, ())
+        stated = {correction.field for correction in own}
+        more = tuple(c for c in found.get(origin, ()) if c.field not in stated)
+        if own or more:
+            found[aside] = (*own, *more)
+    return found

@@ -29,7 +29,6 @@ from dsr_worker.evidence import (
     words,
 )
 from dsr_worker.fulfil.keeping import Later
-from dsr_worker.fulfil.locating import LIFTS
 from dsr_worker.fulfil.planning import CORRECTED
 from dsr_worker.fulfil.texts import language_of
 from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, RESTRICTION
@@ -70,7 +69,7 @@ def composed(
         number=f"{job.ref}-{member.claim.round}",
         case=job.ref,
         promised_by=job.facts.get("promised_by"),
-        lifts=job.facts.get(LIFTS),
+        lifts=job.facts.get(rights.LIFTS),
         informed_on=date.fromisoformat(informed_on) if informed_on else None,
         controller=organisation.controller.name,
         regime=job.law or "",

@@ -14,16 +14,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dsr_worker.domain.request import State
+from dsr_worker.domain.rights import LIFTS
 from dsr_worker.fulfil.composing import INFORMED_ON
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
-from dsr_worker.fulfil.locating import LIFTS, RESTRICTED_KEYS
+from dsr_worker.fulfil.locating import RESTRICTED_KEYS
 from dsr_worker.fulfil.promises import house_clock
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.verbs import LIFTING, RESTRICTION
 from dsr_worker.ledger import Ledger, intake, jobs, liftings
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewJob
-from dsr_worker.ledger.rows import Event, Job, Move, NewStep
+from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
 
 LIFT = "lift"
@@ -129,14 +130,15 @@ def _first_move(job: Job, case: Job, event: Event, actor: str) -> Move:
     kept = ("identities", "systems", "not_applicable", "contested", "versions", "decided_at")
     systems = plan["systems"]
     number = job.round + 1
-    action, names = ("locate", systems) if systems else ("certify", ["desk"])
+    first = [NewStep("locate", name, round=number) for name in systems]
+    alone = NewStep("certify", DESK, effect="idempotent", round=number)  # nobody can be asked
     return Move(
         job,
         state=State.WORKING if systems else State.CERTIFYING,
-        phase=action,
+        phase="locate" if systems else "certify",
         round=number,
         plan={**{name: plan[name] for name in kept}, "outcomes": [], "cutoffs": {}},
         approved_by=actor,
-        steps=tuple(NewStep(action, name, round=number) for name in names),
+        steps=tuple(first or [alone]),
         events=(event,),
     )

@@ -22,7 +22,6 @@ from dsr_worker.spool import Frame, read_keys
 from dsr_worker.store import Store
 
 RESTRICTED_KEYS = "restricted_keys"  # the fact of a lifting: frames of what was restricted
-LIFTS = "lifts"  # the fact of a lifting: the case whose restriction it ends
 _COLLECTION_UNMAPPED = "collection_unmapped"  # a row or correction lies where the map names nothing
 
 

@@ -18,7 +18,7 @@ from dsr_worker.contract import Collection, Outcome, Resolves, System
 from dsr_worker.domain.decision import canonical_json
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.request import State
-from dsr_worker.domain.resolution import not_applicable, reached
+from dsr_worker.domain.resolution import not_applicable
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, REQUESTED
@@ -71,14 +71,14 @@ class Planner:
         if unreviewed(job, frozen):  # a mark may have come since it was resolved
             return stopped(job)
         kinds = {i.kind for i in found if i.standing != "contested"}
-        known_in = {n for n, s in frozen.systems.items() if reached(s, kinds)}
+        known_in = set(frozen.systems) - set(not_applicable(frozen.systems, kinds))
         about = _about(job, frozen)
         systems = sorted(known_in & about)
         contested = sorted({i.kind for i in found if i.standing == "contested"})
         sketch = {
             "identities": sorted(bytes(i.digest).hex() for i in found if i.standing != "contested"),
             "systems": systems,
-            "not_applicable": [n for n in not_applicable(frozen.systems, kinds) if n in about],
+            "not_applicable": sorted(about - known_in),
             "contested": contested,
             "versions": dict(frozen.versions),
             "decided_at": frozen.decided_at.isoformat(),

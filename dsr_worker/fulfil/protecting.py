@@ -6,8 +6,7 @@ to go. Erasures that the hold kept go on after the time of grace, as after any h
 
 from __future__ import annotations
 
-from dsr_worker.domain.rights import RESTRICTED
-from dsr_worker.fulfil.locating import LIFTS
+from dsr_worker.domain.rights import LIFTS, RESTRICTED
 from dsr_worker.ledger import holds, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Move

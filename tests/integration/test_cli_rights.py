@@ -129,8 +129,8 @@ def test_corrections_belong_to_a_rectification(desk: Desk, *, kind: str, given: 
 
 def test_a_reused_key_stands_for_the_same_corrections(desk: Desk) -> None:
     """The same request again is the same case; with another value it is refused."""
-    args = ("submit", "--kind", "rectification", *desk.named, "--country", "DE")
-    args += ("--idempotency-key", f"k-{desk.person}", "--corrections", "-")
+    request = ("--kind", "rectification", *desk.named, "--country", "DE", "--corrections", "-")
+    args = ("submit", *request, "--idempotency-key", f"k-{desk.person}")
     first = desk.ok(*args, actor="anna", stdin=json.dumps([correction()]))
     again = desk.ok(*args, actor="anna", stdin=json.dumps([correction()]))
     assert (again["case"], again["repeated"]) == (first["case"], True)

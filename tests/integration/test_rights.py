@@ -12,17 +12,19 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
+from dsr_worker.cli import questions
 from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Record, Subject, System
 from dsr_worker.domain.identity import claimed
 from dsr_worker.evidence import render_certificate, verify_certificate
 from dsr_worker.fulfil.correcting import CorrectionRefused, Stated
 from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.fulfil.intake import RequestRefused
-from dsr_worker.ledger import answers, holds
+from dsr_worker.ledger import answers, holds, reports
 from dsr_worker.people import ActorRefused
 from dsr_worker.statutes import UnknownNameError
 from dsr_worker.testing.memory import MemoryConfig
 from tests.integration.engine_room import CRM, FILES, EngineRoom
+from tests.integration.test_sweep import SweepRoom
 
 _MAIL = "p.zq0003zq@mail.example"
 _NEW_MAIL = "new.zqnewzq@mail.example"
@@ -40,6 +42,8 @@ _MEANS = {
 _ASIDE = """  set_aside:
     key: [id]
     parent: {collection: customers, on: {customer_id: id}}
+    class: cart
+    clocks: {record_date: created_at}
     source: {}
     fields:
       id: user.unique_id
@@ -306,6 +310,64 @@ def test_a_rectification_that_dies_after_its_effect_is_told_as_done(
     assert tuple(told) == (1, True)
 
 
+def test_a_value_that_the_store_refuses_asks_a_human_and_changes_nothing(
+    room: EngineRoom,
+) -> None:
+    """The stop names the field and not the value, and is put as a question."""
+    with room.system("crm").transaction() as (tables, changes):
+        row = tables.rows["customers"]["3",]
+        changes.append(("customers", ("3",), {**row, "country": 49}))
+    before = system_dump(room)
+    ref = room.submit("rectification", [right("country", _NEW_NAME)], email=_MAIL)
+    room.settle()
+    (stopped,) = room.rows("SELECT code, details FROM steps WHERE state = 'needs_human'")
+    assert (stopped.code, stopped.details) == (
+        "correction_refused",
+        {"collection": "customers", "field": "country"},
+    )
+    assert system_dump(room) == before
+    with room.office.ledger.transaction() as cursor:
+        (question,) = questions.put(ref, reports.stops(cursor, room.job(ref)["id"]))
+    assert "crm.customers.country" in question["text"]
+    room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
+
+
+def test_a_restriction_of_somebody_unknown_is_answered_and_lifted(room: EngineRoom) -> None:
+    """Where nothing is known of the person the answer says so, and nothing stands afterwards."""
+    ref = restricted(room, "someone.else@mail.example")
+    assert certificate(room, ref)["response"]["nature"] == "nothing_found"
+    job = room.lift(ref)
+    room.settle()
+    assert room.job(job)["state"] == "closed", room.steps(job)
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
+
+
+def test_a_system_gone_from_the_map_is_named_as_not_asked(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """What was to be put right there is not forgotten in silence."""
+    room = SweepRoom(tmp_path, database(), systems=restrictable())
+    room.load_people(6)
+    gone = Stated("files", "documents", Correction("text", "x"))
+    ref = room.submit("rectification", [right("name", _NEW_NAME), gone], email=_MAIL)
+    (room.settings.config_dir / "systems" / "files.yaml").unlink()
+    room.reopen()
+    room.settle()
+    plan = room.job(ref)["plan"]
+    assert (plan["systems"], plan["not_applicable"]) == (["crm"], ["files"])
+
+
+def test_a_sweep_leaves_what_is_restricted(tmp_path: Path, database: Callable[[], str]) -> None:
+    """Rows past their limit stay for as long as their person's restriction stands."""
+    room = SweepRoom(tmp_path, database(), systems={"crm": CRM})
+    room.load_people(6)
+    room.carts(old=6, young=20, first=100)
+    restricted(room)
+    room.approve_sweep(room.start())
+    assert {name for name in room.left() if name.startswith("old")} == {"old-103"}
+
+
 class Reader:
     """Finds nothing and can do nothing else."""
 
@@ -428,8 +490,10 @@ def test_a_restriction_protects_from_erasure_until_it_is_lifted(room: EngineRoom
 def test_restricted_data_may_still_be_put_right(room: EngineRoom) -> None:
     """Contested accuracy is a reason to restrict, so its hold hinders no correction."""
     restricted(room)
-    ref = rectified(room, right("name", _NEW_NAME))
-    assert results(certificate(room, ref))["crm.customers"]["rectified"] == 1
+    ref = rectified(room, right("name", _NEW_NAME), right("content", "lamps", at="carts"))
+    found = results(certificate(room, ref))
+    assert found["crm.customers"]["rectified"] == found["crm.set_aside"]["rectified"] == 1
+    assert rows_of(room, "crm", "set_aside")["cart-3"]["content"] == "lamps"
     assert rows_of(room, "crm", "customers")["3"]["blocked"] == "yes"
 
 
@@ -441,6 +505,32 @@ def test_a_second_restriction_finds_everything_restricted(room: EngineRoom) -> N
     assert system_dump(room) == before
     assert found["crm.carts"] == {"found": 1, "restricted": 1}
     assert set(found) == {"crm.customers", "crm.carts", "crm.invoices", "files.documents"}
+
+
+def test_the_last_lifting_frees(room: EngineRoom) -> None:
+    """What another case of the same person restricts too stays restricted, on that ground."""
+    before = system_dump(room)
+    one, two = restricted(room), restricted(room)
+    restricts = system_dump(room)
+    first = room.lift(one)
+    room.settle()
+    assert system_dump(room) == restricts
+    stated = certificate(room, first)
+    assert stated["response"]["nature"] == "denied"
+    assert {g["code"] for g in stated["grounds"]} == {"RESTRICTION"}
+    room.lift(two)
+    room.settle()
+    assert system_dump(room) == before
+
+
+def test_liftings_of_two_people_share_a_batch(room: EngineRoom) -> None:
+    """Each ends its own; neither keeps the other's rows restricted."""
+    before = system_dump(room)
+    one, two = restricted(room), restricted(room, "p.zq0004zq@mail.example")
+    for ref in (one, two):
+        room.lift(ref)
+    room.settle()
+    assert system_dump(room) == before
 
 
 def test_who_may_lift_and_when(room: EngineRoom) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dsr_worker.contract import NeedsHuman, System
+from dsr_worker.contract import Correction, NeedsHuman, System
 from dsr_worker.datamap import read_system
 from dsr_worker.engine.context import MAP_UNREVIEWED, refuse_unreviewed
+from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.decisions import DecisionRefused
 from tests.integration.engine_room import CRM, FILES
 from tests.integration.test_sweep import SweepRoom
@@ -57,6 +58,20 @@ def test_an_erasure_waits_for_the_review_and_then_goes_its_way(room: SweepRoom) 
     room.settle()
     assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
     assert room.outcomes(ref)["crm", "carts", "erased"] == 1
+
+
+@pytest.mark.parametrize("kind", ["rectification", "restriction"])
+def test_other_rights_wait_for_the_review_too(room: SweepRoom, kind: str) -> None:
+    """Nothing is put right or restricted by a map that nobody has looked at."""
+    name = Stated("crm", "customers", Correction("name", "Right"))
+    ref = room.submit(kind, [name] if kind == "rectification" else (), email=_MAIL)
+    room.settle()
+    assert (room.job(ref)["state"], room.job(ref)["phase"]) == ("needs_human", MAP_UNREVIEWED)
+    assert room.steps(ref) == []
+    _map(room, CRM)
+    _retry(room, ref)
+    room.settle()
+    assert room.job(ref)["state"] == "awaiting_approval", (room.steps(ref), room.events(ref))
 
 
 def test_an_access_runs_under_an_unreviewed_map(room: SweepRoom) -> None:

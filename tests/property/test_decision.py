@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -228,10 +229,27 @@ def test_means_alone_decide_a_restriction(
     flag = Restriction(RestrictionKind.FLAG, "net") if means else None
     top = replace(SYSTEM.collections["top"], restriction=flag)
     system = replace(SYSTEM, collections={**SYSTEM.collections, "top": top})
-    table = tables(verb, compile_decisions(system, bound, NOW), PEOPLE, holds)["top"]
+    person = PeopleHeld(row.owner.identities)
+    own = Hold("r", "C-1", RESTRICTED, person, date(2027, 1, 1))
+    lifts = {row.owner.ref: "C-1"}
+    table = tables(verb, compile_decisions(system, bound, NOW), PEOPLE, [*holds, own], lifts)["top"]
     rule = evaluate(table, {"id": row.id, "at": row.at}, Surroundings(row.owner.ref))
     done = Action.RESTRICT if verb is Verb.RESTRICT else Action.LIFT
     assert (rule.action, rule.ground) == ((done, "") if means else (Action.KEEP, NO_MEANS))
+
+
+@pytest.mark.parametrize("others", ["subjects", "strangers"])
+def test_what_another_restricts_is_not_freed(others: str) -> None:
+    """A second case of the same person, or of another owner of the row, keeps it restricted."""
+    owner = PEOPLE[0]
+    second = Hold("r", "C-2", RESTRICTED, PeopleHeld(owner.identities), date(2027, 1, 1))
+    batch = [owner] if others == "subjects" else PEOPLE[1:]
+    lifts = {subject.ref: "C-1" for subject in batch}
+    decisions = compile_decisions(SYSTEM, {}, NOW)
+    table = tables(Verb.LIFT, decisions, batch, [second], lifts)["top"]
+    around = Surroundings(owner.ref, owners=frozenset(owner.identities))
+    rule = evaluate(table, {"id": "a", "at": None}, around)
+    assert (rule.code, rule.action, rule.ground) == ("hold", Action.KEEP, RESTRICTED)
 
 
 @settings(max_examples=200, deadline=None)

@@ -96,6 +96,7 @@ MEANS = (
     source: {table: aside}
     key: [id]
     parent: {collection: customers, on: {customer_id: id}}
+    keeps: [id, customer_id]
     fields:
       id: user.unique_id
       customer_id: user.unique_id
@@ -159,6 +160,7 @@ def test_rows_without_children_may_be_moved() -> None:
         ("orders", "{move: listed}", "the key of listed"),
         ("orders", "{move: aside}", "would lose their owner"),
         ("customers", "{move: aside}", "same fields"),
+        ("customers", "{move: aside}", "give aside the takes of customers"),
         ("customers", "{list: listed}", "parent of listed"),
     ],
 )
@@ -168,6 +170,15 @@ def test_wrong_means_are_refused_at_their_line(collection: str, written: str, to
     faults = _faults(place, f"{place}    restrict: {written}\n", MEANS)
     assert any(told in fault for fault in faults), faults
     assert all(fault.startswith("shop.yaml:") for fault in faults)
+
+
+def test_each_collection_has_its_own_place_for_what_is_restricted() -> None:
+    """Of a row in a shared one nobody could tell where it came from."""
+    one = MEANS.replace("{table: orders}\n", "{table: orders}\n    restrict: {list: listed}\n")
+    faults = _faults(
+        "{table: customers}\n", "{table: customers}\n    restrict: {list: listed}\n", one
+    )
+    assert any("give each its own" in fault for fault in faults), faults
 
 
 BAD = [
