@@ -31,9 +31,11 @@ from dsr_worker.contract import (
     Since,
     Subject,
     Taken,
+    Transient,
 )
 from dsr_worker.embedded import Services
 from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_shop import connected as connected_plainly
 from tests.contract.postgres_shop import database_of_a_module, execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
 
@@ -605,3 +607,74 @@ def test_a_table_that_says_something_else_is_refused(dsn: str) -> None:
     with pytest.raises(Permanent, match="does not speak of putting right"):
         list(postgres.rectify([anna], keys, TrialContext()))
     assert query(dsn, "SELECT v FROM t") == [("x",)]
+
+
+ONCE = """
+CREATE SEQUENCE attempts;
+CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  IF nextval('attempts') = 1 THEN RAISE 'another was first' USING ERRCODE = '{state}'; END IF;
+  RETURN NEW; END$$;
+CREATE TRIGGER once BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION once();
+"""
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+def test_a_deadlock_is_no_refusal_and_begins_again(dsn: str, state: str) -> None:
+    """What another transaction stood in the way of goes through at the second try."""
+    execute(dsn, "CREATE TABLE t (id int PRIMARY KEY, owner text, v text)" + ";" + _once(state))
+    execute(dsn, "INSERT INTO t VALUES (1, 'anna', 'x')")
+    right = rectified(connected(dsn, collection("t", "v")), person("anna", Correction("v", "y")))
+    assert counted(right) == {("anna", "rectified", ""): (1, 1)}
+    assert query(dsn, "SELECT v, nextval('attempts') FROM t") == [("y", 3)]
+
+
+def test_a_lock_that_does_not_come_is_no_refusal(dsn: str) -> None:
+    """The step is tried later: nobody is asked about a value that is in order."""
+    execute(dsn, "CREATE TABLE t (id int PRIMARY KEY, owner text, v text)" + ";" + _once("55P03"))
+    execute(dsn, "INSERT INTO t VALUES (1, 'anna', 'x')")
+    postgres, anna = connected(dsn, collection("t", "v")), person("anna", Correction("v", "y"))
+    with pytest.raises(Transient, match="55P03"):
+        rectified(postgres, anna)
+    assert query(dsn, "SELECT v FROM t") == [("x",)]
+
+
+def _once(state: str) -> str:
+    return ONCE.replace("{state}", state)
+
+
+def test_odd_names_are_quoted(dsn: str) -> None:
+    """Names with quotes, dollars, percents and capitals in every place of a statement."""
+    odd = "it's \"$$ %s\\; --"
+    quoted = '"' + odd.replace('"', '""') + '"'
+    execute(
+        dsn,
+        f"CREATE TABLE {quoted} (id int PRIMARY KEY, owner text, {quoted} text);"
+        f" ALTER TABLE {quoted} ADD CHECK ({quoted} <> 'no')",
+    )
+    with connected_plainly(dsn) as connection, connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {quoted} VALUES (1, 'anna', 'x')")  # noqa: S608 - our own names
+    postgres = connected(dsn, collection("t", odd, source={"table": odd}))
+    rectified(postgres, person("anna", Correction(odd, "y'\\")))
+    assert query(dsn, f"SELECT {quoted} FROM {quoted}") == [("y'\\",)]  # noqa: S608 - our own names
+    with pytest.raises(NeedsHuman, match="correction_refused"):
+        rectified(postgres, person("anna", Correction(odd, "no")))
+
+
+def test_the_rows_of_row_security_are_never_passed_over(dsn: str) -> None:
+    """Where policies would hide rows the correction fails, and says what to look at."""
+    execute(
+        dsn,
+        "DROP ROLE IF EXISTS zq_bound; CREATE ROLE zq_bound LOGIN;"
+        "GRANT USAGE ON SCHEMA public TO zq_bound;"
+        "CREATE TABLE t (id int PRIMARY KEY, owner text, v text);"
+        "INSERT INTO t VALUES (1, 'anna', 'x');"
+        "GRANT SELECT, UPDATE ON t TO zq_bound; ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+    )
+    anna = person("anna", Correction("v", "y"))
+    keys = list(connected(dsn, collection("t", "v")).locate([anna], TrialContext()))
+    bound = connected(dsn.replace("//dsr@", "//zq_bound@"), collection("t", "v"))
+    ctx = TrialContext(tables={"t": DecisionTable("t", (RECTIFY,))})
+    with pytest.raises(Configuration, match="42501"):
+        list(bound.rectify([anna], keys, ctx))
+    assert query(dsn, "SELECT v FROM t") == [("x",)]
+    execute(dsn, "DROP OWNED BY zq_bound; DROP ROLE zq_bound")
