@@ -41,6 +41,7 @@ class Column:
     collation: tuple[str, str] | None  # schema and name
     deterministic: bool
     bare: str  # the base type without a length: what is too long is refused then, not cut
+    computed: bool = False  # generated from the row's other columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,8 @@ SELECT w.collection, w.split OR w.relkind = 'p', a.attname, format_type(a.atttyp
   k.typname, CASE WHEN k.typname = 'varchar' AND greatest(a.atttypmod, k.typtypmod) > 4
     THEN greatest(a.atttypmod, k.typtypmod) - 4 END,
   a.attnotnull OR k.typnotnull, a.attgenerated <> '' OR a.attidentity = 'a', cn.nspname,
-  co.collname, coalesce(co.collisdeterministic, true), format_type(k.oid, -1)
+  co.collname, coalesce(co.collisdeterministic, true), format_type(k.oid, -1),
+  a.attgenerated <> ''
 FROM wanted w
 JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN kind k ON k.declared = a.atttypid AND k.typtype <> 'd'
@@ -342,9 +344,9 @@ def read(session: Session, system: System) -> Catalogue:
 
 
 def _column(row: Sequence[Any]) -> Column:
-    name, declared, base, length, not_null, generated, schema, collation, exact, bare = row
+    name, declared, base, length, not_null, generated, schema, collation, *rest = row
     named = (schema, collation) if collation else None
-    return Column(name, declared, base, length, not_null, generated, named, exact, bare)
+    return Column(name, declared, base, length, not_null, generated, named, *rest)
 
 
 def _children(system: System) -> dict[str, tuple[Collection, ...]]:

@@ -37,6 +37,14 @@ from dsr_worker.contract import (
 )
 
 _VALUES_AT_ONCE = 5000
+_OUTCOMES = {
+    Action.KEEP: Outcome.RETAINED,
+    Action.MASK: Outcome.MASKED,
+    Action.ERASE: Outcome.ERASED,
+    Action.RECTIFY: Outcome.RECTIFIED,
+    Action.RESTRICT: Outcome.RESTRICTED,
+    Action.LIFT: Outcome.LIFTED,
+}
 
 
 @dataclass
@@ -121,7 +129,7 @@ class Changes:
             )
         )
         expected = SQL("rule = {} AND fields > 0").format(Literal(number))
-        self._agree(table, changed, self._count(table, expected))
+        self.agree(table, changed, self.count(table, expected))
 
     def _confirm(self, table: Table) -> None:
         """A trigger may put back, in silence, what a mask replaced."""
@@ -188,11 +196,11 @@ class Changes:
         References are tested when a statement ends, so that those between rows that it erases
         itself, in a circle too, are no obstacle.
         """
-        expected = [(t, self._count(t, self.with_rule(t, "", goes))) for t in group]
+        expected = [(t, self.count(t, self.with_rule(t, "", goes))) for t in group]
         going = [(table, rows) for table, rows in expected if rows]
         if len(going) == 1:
             table, rows = going[0]
-            self._agree(table, self.session.run(self._deletion(table)), rows)
+            self.agree(table, self.session.run(self._deletion(table)), rows)
         elif going:
             parts = SQL(", ").join(
                 SQL("{} AS ({} RETURNING 1)").format(self.done(table), self._deletion(table))
@@ -203,7 +211,7 @@ class Changes:
             )
             erased = self.session.rows(SQL("WITH {} SELECT {}").format(parts, counts))[0]
             for (table, rows), changed in zip(going, erased, strict=True):
-                self._agree(table, changed, rows)
+                self.agree(table, changed, rows)
 
     def _deletion(self, table: Table) -> Composable:
         going = self.with_rule(table, "d", goes)
@@ -272,7 +280,8 @@ class Changes:
         )
         return bool(self.session.rows(query)[0][0])
 
-    def _agree(self, table: Table, changed: int, expected: int) -> None:
+    def agree(self, table: Table, changed: int, expected: int) -> None:
+        """Raise Permanent where a statement touched more rows or fewer than were decided."""
         if changed < expected:
             raise Permanent(
                 f"{table.collection.name}: {expected - changed} of {expected} rows resisted (row"
@@ -284,7 +293,8 @@ class Changes:
                 " from one another share no unique key); nothing was changed"
             )
 
-    def _count(self, table: Table, condition: Composable) -> int:
+    def count(self, table: Table, condition: Composable) -> int:
+        """How many distinct rows were decided so."""
         keys = SQL(", ".join(f"k{n}" for n in range(len(table.keys))))
         query = SQL("SELECT count(*) FROM (SELECT DISTINCT {} FROM pg_temp.{} WHERE {}) k").format(
             keys, self.done(table), condition
@@ -341,10 +351,8 @@ def outcome_count(
     rule: Rule, rows: int, fields: int, latest: str | None, earliest: str | None
 ) -> OutcomeCount:
     """What a rule did to so many rows; the ends of `clock_range`."""
-    masked = rule.action is Action.MASK and bool(rule.masks)
-    outcome = Outcome.MASKED if masked else Outcome.RETAINED
-    if goes(rule):
-        outcome = Outcome.ERASED
+    masked = rule.action is not Action.MASK or bool(rule.masks)
+    outcome = _OUTCOMES[rule.action] if masked else Outcome.RETAINED
     return OutcomeCount(outcome, rows, fields, rule.ground, _instant(latest), _instant(earliest))
 
 

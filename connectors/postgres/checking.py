@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from psycopg2.sql import SQL, Literal
+from psycopg2.sql import SQL
 
 from connectors.postgres import (
     catalogue,
     ddl,
     explaining,
     indexing,
+    means,
     orphans,
     privileges,
     surroundings,
@@ -30,7 +31,6 @@ from dsr_worker.contract import (
     Finding,
     Mask,
     MaskKind,
-    Permanent,
     Severity,
     System,
 )
@@ -62,6 +62,7 @@ def findings(
                 return
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
+            yield from means.findings(session, tables)
             yield from orphans.findings(session, tables)
             rows = indexing.sizes(session)
             yield from indexing.findings(session, tables, rows)
@@ -158,8 +159,9 @@ def _names(table: Table) -> None:
         *collection.contact.values(),
         *collection.clocks.values(),
         *([collection.residence] if collection.residence else []),
+        *([collection.restriction.field] if collection.restriction else []),
     ]
-    for name in names:
+    for name in filter(None, names):
         table.place(name)
 
 
@@ -228,15 +230,7 @@ def _constant(session: Session, table: Table, name: str, mask: Mask) -> Iterator
     place = table.place(name)
     if mask.kind is not MaskKind.CONSTANT or place.path:
         return
-    session.run(SQL("SAVEPOINT constant"))
-    try:
-        cast = SQL("SELECT {}::{}").format(Literal(mask.constant), SQL(place.column.type))
-        session.rows(cast)
-        fits = place.column.length is None or len(mask.constant or "") <= place.column.length
-    except Permanent:
-        session.run(SQL("ROLLBACK TO SAVEPOINT constant"))
-        fits = False
-    if not fits:
+    if not means.fits(session, place.column, mask.constant):
         yield _error(
             f"{table.collection.name}.{name}",
             f"the constant does not fit the type {place.column.type}",

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from psycopg2.sql import SQL, Composable, Identifier
 
 from connectors.postgres.catalogue import Catalogue, Table
+from connectors.postgres.corrections import fixed
+from connectors.postgres.restrictions import flag, joined, kept_columns
+from dsr_worker.contract import RestrictionKind
 
 
 def named(tables: Catalogue, table: Table) -> tuple[str, ...]:
@@ -23,10 +26,38 @@ def named_columns(tables: Catalogue, table: Table, alias: str) -> Composable:
     return SQL(", ").join(Identifier(alias, name) for name in named(tables, table))
 
 
-def masked(table: Table) -> tuple[str, ...]:
-    """Every column that a mask may change."""
-    fields = table.collection.fields.values()
-    found = {table.place(f.name).column.name for f in fields if f.mask is not None}
+def changed(tables: Catalogue, table: Table) -> tuple[str, ...]:
+    """Every column that a mask, a correction or a flag may change.
+
+    What the law keeps unaltered (`kept_fields`) is put right by hand, with rights given for it.
+    """
+    collection = table.collection
+    found = {
+        table.place(f.name).column.name
+        for f in collection.fields.values()
+        if f.mask is not None
+        or (f.name not in (collection.kept_fields or ()) and fixed(tables, table, f.name) is None)
+    }
+    means = collection.restriction
+    if means is not None and means.kind is RestrictionKind.FLAG:
+        found.add(flag(table, means).name)
+    return tuple(name for name in table.columns if name in found)
+
+
+def inserted(tables: Catalogue, table: Table) -> tuple[str, ...]:
+    """Every column that is written when rows are moved here, move back, or are listed here."""
+    means = table.collection.restriction
+    found: set[str] = set()
+    if means is not None and means.kind is RestrictionKind.MOVE:
+        found.update(kept_columns(table))
+    for other in tables.tables.values():
+        theirs = other.collection.restriction
+        if theirs is None or theirs.collection != table.collection.name:
+            continue
+        if theirs.kind is RestrictionKind.MOVE:
+            found.update(kept_columns(other))
+        else:
+            found.update(table.place(ours).column.name for ours, _ in joined(table))
     return tuple(name for name in table.columns if name in found)
 
 
@@ -43,6 +74,8 @@ def _named(tables: Catalogue, table: Table) -> Iterator[str]:
         *([collection.residence] if collection.residence else []),
         *(above.on if above else ()),
     ]
+    if collection.restriction is not None and collection.restriction.field:
+        fields.append(collection.restriction.field)
     for child in tables.children.get(collection.name, ()):
         fields += child.parent.on.values() if child.parent else ()
     for name in fields:

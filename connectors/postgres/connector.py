@@ -1,7 +1,8 @@
 """The connector itself: opens transactions and hands them to the rooms that read and change.
 
 In: subjects, keys and orders of the core. Out: records, links, keys and receipts, streamed. Reads
-see one snapshot over all collections; an erasure is one transaction; a sweep is many short ones.
+see one snapshot over all collections; changes are transactions of a few people each, a sweep is
+many short ones.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from connectors.postgres import (
     granting,
     orphans,
     proposing,
+    rectifying,
     resolving,
+    restricting,
     surroundings,
     sweeping,
 )
 from connectors.postgres.catalogue import Catalogue
+from connectors.postgres.erasing import Erasure
 from connectors.postgres.ownership import Ownership
 from connectors.postgres.pace import Pace
 from connectors.postgres.portions import portions
@@ -158,7 +162,7 @@ class Postgres:
         Rows outside the map that refer to what is gone stop for a human.
         """
         with self._reading(second_path=True) as (session, tables):
-            located = erasing.Erasure(session, tables, subjects, ctx)
+            located = Erasure(session, tables, subjects, ctx)
             located.receive(keys)
             located.gather(lock=False)
             yield from located.still_there()
@@ -175,9 +179,28 @@ class Postgres:
 
         The keys of one subject come together where there are more than one transaction takes.
         """
+        yield from self._changed(Erasure, subjects, keys, ctx)
+
+    def rectify(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Put the corrections in place, a few people at once; a repeat finds nothing to change."""
+        yield from self._changed(rectifying.Rectification, subjects, keys, ctx)
+
+    def restrict(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """Restrict or free by the mapped means, a few people at once; a repeat finds it done."""
+        yield from self._changed(restricting.Restricting, subjects, keys, ctx)
+
+    def _changed(
+        self, kind: type[Erasure], subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
         ctx.check()
         if ctx.dry_run:
-            with self._erasing(subjects, keys, ctx) as erasure:
+            with self._trying(ctx) as (session, tables):
+                erasure = kind(session, tables, subjects, ctx)
+                erasure.receive(keys)
                 erasure.gather(lock=False)
                 yield from erasure.decide(ctx.table)
             return
@@ -185,7 +208,9 @@ class Postgres:
         for portion in portions(subjects, keys, pace):
             begun = time.monotonic()
             part = ctx.part(portion.subjects)
-            with self._erasing(portion.subjects, portion.keys, part) as erasure:
+            with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
+                erasure = kind(session, self._fresh(session), portion.subjects, part)
+                erasure.receive(portion.keys)
                 receipts = erasing.carried_out(erasure)
             if 2 * portion.rows >= pace.rows:
                 pace.took((time.monotonic() - begun) * pace.rows / portion.rows)
@@ -193,13 +218,14 @@ class Postgres:
         self._refresh()
 
     @contextmanager
-    def _erasing(
-        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
-    ) -> Iterator[erasing.Erasure]:
+    def _trying(self, ctx: Context) -> Iterator[tuple[Session, Catalogue]]:
+        """Where a dry run reads: as the change would, or by the second path."""
+        if ctx.second_path:
+            with self._reading(second_path=True) as read:
+                yield read
+            return
         with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
-            erasure = erasing.Erasure(session, self._fresh(session), subjects, ctx)
-            erasure.receive(keys)
-            yield erasure
+            yield session, self._fresh(session)
 
     def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
         """Apply the orders part by part, children first; brakes before the first change."""

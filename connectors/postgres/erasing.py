@@ -4,7 +4,7 @@ In: located keys, the guard's tables. Out: receipts that add up to the keys. The
 temporary table; the rows still there are locked; within the guard each row's first matching rule
 is written beside it, children first, so that a parent knows which children stay; what a staying row
 refers to is spared as well; then rows go or are masked, the intent is recorded, and the transaction
-commits.
+commits. Putting right (`rectifying`) and restricting (`restricting`) differ in what is done then.
 
 What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row) rolls
 everything back.
@@ -35,6 +35,7 @@ from dsr_worker.contract import (
     OutcomeCount,
     Permanent,
     Receipt,
+    Rule,
     Subject,
 )
 
@@ -105,26 +106,33 @@ class Erasure:
     def gather(self, *, lock: bool) -> None:
         """Find the rows that are still there, and lock them unless this is a dry run."""
         for table in self.touched:
-            parts = range(len(table.keys))
-            wanted = SQL("(SELECT DISTINCT s, {} FROM pg_temp.dsr_key WHERE c = {})").format(
-                SQL(", ".join(f"v{n}, n{n}, u{n}" for n in parts)),
-                Literal(self._numbers[table.collection.name]),
-            )
-            match = SQL(" AND ").join(p.equals_part("t", "k", n) for n, p in enumerate(table.keys))
+            row = self._row(table)
             self.session.run(
-                SQL(
-                    "CREATE TEMP TABLE {row} ON COMMIT DROP AS SELECT k.s, {keys}"
-                    " FROM {wanted} k JOIN {table} t ON {match} {lock}"
-                ).format(
-                    row=self._row(table),
-                    keys=table.key_columns("t"),
-                    wanted=wanted,
-                    table=table.sql,
-                    match=match,
-                    lock=SQL("FOR UPDATE OF t" if lock else ""),
+                SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS {}").format(
+                    row, self._there(table, lock=lock)
                 )
             )
-            self._ready(table, self._row(table), "s")
+            if (moved := self._moved(table)) is not None:
+                self.session.run(
+                    SQL("INSERT INTO pg_temp.{} {}").format(row, self._there(moved, lock=lock))
+                )
+            self._ready(table, row, "s")
+
+    def _there(self, table: Table, *, lock: bool) -> Composable:
+        """The keys of the located rows that are still in a table, with their subjects."""
+        parts = range(len(table.keys))
+        wanted = SQL("(SELECT DISTINCT s, {} FROM pg_temp.dsr_key WHERE c = {})").format(
+            SQL(", ".join(f"v{n}, n{n}, u{n}" for n in parts)),
+            Literal(self._numbers[table.collection.name]),
+        )
+        match = SQL(" AND ").join(p.equals_part("t", "k", n) for n, p in enumerate(table.keys))
+        return SQL("SELECT k.s, {keys} FROM {wanted} k JOIN {table} t ON {match} {lock}").format(
+            keys=table.key_columns("t"),
+            wanted=wanted,
+            table=table.sql,
+            match=match,
+            lock=SQL("FOR UPDATE OF t" if lock else ""),
+        )
 
     def rows_of(self, table: Table) -> Identifier | None:
         """The temporary table of located rows that are still there."""
@@ -150,27 +158,51 @@ class Erasure:
         for table in self.touched:
             self._decide(table)
             self.changes.rules[table.collection.name] = self.tables[table.collection.name].rules
-        sparing.spare(self.changes)
+        self._settle()
         return self._receipts()
 
+    # ---- where putting right and restricting go other ways
+
+    def carry_out(self) -> None:
+        """Change the rows as decided. Raises Permanent when a row resists."""
+        self.changes.apply()
+
+    def _settle(self) -> None:
+        """What follows for the other rows of the batch from each row's rule."""
+        sparing.spare(self.changes)
+
+    def _changed(self, table: Table, rule: Rule) -> Composable | None:
+        """How many values the rule changes in a row `t`."""
+        return changes(table, rule)
+
+    def _moved(self, _table: Table) -> Table | None:
+        """Where a table's rows may have been moved to."""
+        return None
+
+    # ---- deciding
+
     def _decide(self, table: Table) -> None:
-        rules = self.tables[table.collection.name].rules
+        done = self.changes.done(table)
         self.session.run(
-            SQL(
-                "CREATE TEMP TABLE {done} ON COMMIT DROP AS SELECT r.*, d.rule,"
-                " {fields} AS fields, {clock} AS clock FROM pg_temp.{row} r"
-                " JOIN {table} t ON {same} CROSS JOIN LATERAL (SELECT {rule} AS rule) d"
-            ).format(
-                done=self.changes.done(table),
-                fields=by_rule(rules, lambda rule: changes(table, rule), SQL("0")),
-                clock=by_rule(rules, lambda rule: clock(table, rule), SQL("NULL::timestamptz")),
-                row=self._row(table),
-                table=table.sql,
-                same=table.same_key("t", "r"),
-                rule=self._rules.deciding(table, rules, "t"),
-            )
+            SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS {}").format(done, self._decided(table))
         )
-        self._ready(table, self.changes.done(table), "s, rule")
+        if (moved := self._moved(table)) is not None:
+            self.session.run(SQL("INSERT INTO pg_temp.{} {}").format(done, self._decided(moved)))
+        self._ready(table, done, "s, rule")
+
+    def _decided(self, table: Table) -> Composable:
+        rules = self.tables[table.collection.name].rules
+        return SQL(
+            "SELECT r.*, d.rule, {fields} AS fields, {clock} AS clock FROM pg_temp.{row} r"
+            " JOIN {table} t ON {same} CROSS JOIN LATERAL (SELECT {rule} AS rule) d"
+        ).format(
+            fields=by_rule(rules, lambda rule: self._changed(table, rule), SQL("0")),
+            clock=by_rule(rules, lambda rule: clock(table, rule), SQL("NULL::timestamptz")),
+            row=self._row(table),
+            table=table.sql,
+            same=table.same_key("t", "r"),
+            rule=self._rules.deciding(table, rules, "t"),
+        )
 
     def _ready(self, table: Table, rows: Identifier, numbers: str) -> None:
         """An index to ask for single rows, and statistics of numbers (never of keys)."""
@@ -187,7 +219,7 @@ class Erasure:
     def _held(self, table: Table, when: HeldSubjects, alias: str) -> Composable:
         """A row that several subjects share is held when one of them is."""
         held = [n for n, subject in enumerate(self.subjects) if subject.ref in when.refs]
-        if not held or table not in self.touched:
+        if not held or all(t.collection is not table.collection for t in self.touched):
             return FALSE
         return SQL("EXISTS (SELECT FROM pg_temp.{} h WHERE {} AND h.s = ANY ({}::int4[]))").format(
             self._row(table), table.same_key(alias, "h"), Literal(held)
@@ -264,7 +296,7 @@ def _once(erasure: Erasure) -> list[Receipt]:
     erasure.ctx.check()
     with erasure.ctx.guard() as guard:
         receipts = erasure.decide(guard.table)
-        erasure.changes.apply()
+        erasure.carry_out()
         _commit(erasure.session, guard, receipts)
     return receipts
 

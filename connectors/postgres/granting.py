@@ -1,7 +1,8 @@
 """The rights that a data map needs: as a list to compare with, and as statements to run.
 
 In: a catalogue. Out: `Need`s per table, and two `Role`s: a reader, which can change nothing, and an
-eraser, which can change no more than the map may erase or mask. Nothing is changed here.
+eraser, which can change no more than the map may erase, mask, put right or restrict. Nothing is
+changed here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from psycopg2.sql import SQL, Literal
 
 from connectors.postgres import ddl
 from connectors.postgres.catalogue import Catalogue, Table
-from connectors.postgres.columns import masked, named
+from connectors.postgres.columns import changed, inserted, named
 from connectors.postgres.session import Limits, Session
 from dsr_worker.contract import Role
 
@@ -32,6 +33,19 @@ WHERE f.contype = 'f' AND f.conparentid = 0
 """)
 
 
+_DEFAULTS = SQL("""
+SELECT DISTINCT sn.nspname::text, s.relname::text
+FROM pg_attrdef a
+JOIN pg_class c ON c.oid = a.adrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute t ON t.attrelid = c.oid AND t.attnum = a.adnum
+JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = a.oid
+  AND p.refclassid = 'pg_class'::regclass
+JOIN pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+JOIN pg_namespace sn ON sn.oid = s.relnamespace
+WHERE n.nspname = {} AND c.relname = {} AND t.attname <> ALL ({}::text[]) ORDER BY 1, 2
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What statements on one table need. `locks`: `changes` is there to lock rows alone."""
@@ -43,6 +57,8 @@ class Need:
     changes: tuple[str, ...] = ()
     locks: bool = False
     erases: bool = False
+    inserts: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()  # that give what an insert leaves to its defaults
 
     @property
     def relation(self) -> str:
@@ -60,6 +76,8 @@ def needs(session: Session, tables: Catalogue, *, changing: bool) -> list[Need]:
     for table in tables.tables.values():
         at = (table.schema, table.name)
         need = _need(tables, table, referring.get(at, set()), changing=changing)
+        if need.inserts:
+            need = replace(need, sequences=_sequences(session, need))
         found[at] = _both(found[at], need) if at in found else need
     return list(found.values())
 
@@ -71,10 +89,12 @@ def _need(tables: Catalogue, table: Table, referring: set[str], *, changing: boo
     if not changing:
         return need
     address = ("ctid", "tableoid") if table.split else ("ctid",)  # a sweep takes rows by address
-    changes = masked(table)
+    changes, inserts = changed(tables, table), inserted(tables, table)
+    wanted.update(inserts)  # what moves is read as well
     return replace(
         need,
-        reads=(*reads, *address),
+        reads=(*(name for name in table.columns if name in wanted), *address),
+        inserts=inserts,
         changes=changes or (_lockable(table),),
         locks=not changes,
         erases=True,
@@ -94,7 +114,15 @@ def _both(one: Need, other: Need) -> Need:
         reads=tuple(dict.fromkeys([*one.reads, *other.reads])),
         changes=tuple(dict.fromkeys(name for part in changes for name in part)),
         locks=one.locks and other.locks,
+        inserts=tuple(dict.fromkeys([*one.inserts, *other.inserts])),
+        sequences=tuple(dict.fromkeys([*one.sequences, *other.sequences])),
     )
+
+
+def _sequences(session: Session, need: Need) -> tuple[str, ...]:
+    """The sequences that defaults of the other columns take from; identities need no right."""
+    query = _DEFAULTS.format(Literal(need.schema), Literal(need.name), Literal(list(need.inserts)))
+    return tuple(ddl.relation(*at) for at in session.rows(query))
 
 
 def roles(session: Session, tables: Catalogue, limits: Limits) -> Iterator[Role]:
@@ -102,7 +130,7 @@ def roles(session: Session, tables: Catalogue, limits: Limits) -> Iterator[Role]
     system = tables.system.name
     for kind, changing, purpose in (
         ("reader", False, "finds and verifies; can change nothing (`reader_dsn`)"),
-        ("eraser", True, "erases, masks and sweeps what the map names (`dsn`)"),
+        ("eraser", True, "erases, masks, sweeps, puts right and restricts (`dsn`)"),
     ):
         name = f"dsr_{system}_{kind}"
         if len(name) > _LONGEST_NAME:
@@ -144,6 +172,11 @@ def granted(need: Need, role: str) -> Iterator[str]:
         told = " -- without UPDATE on some column no row can be locked" if need.locks else ""
         columns = ddl.listed(need.changes)
         yield f"GRANT UPDATE ({columns}) ON {need.relation} TO {role};{told}"
+    if need.inserts:
+        columns = ddl.listed(need.inserts)
+        yield f"GRANT INSERT ({columns}) ON {need.relation} TO {role};"
+    for sequence in need.sequences:
+        yield f"GRANT USAGE ON SEQUENCE {sequence} TO {role};"
     if need.erases:
         yield f"GRANT DELETE ON {need.relation} TO {role};"
 

@@ -114,13 +114,30 @@ def _few_of(session: Session, need: Need, role: str) -> Iterator[Finding]:
     if need.locks and _is_true(session, "has_any_column_privilege", need.relation, "UPDATE"):
         lacking = []
     if lacking:
-        why = "locked, which takes UPDATE on a column" if need.locks else "masked"
+        why = "locked, which takes UPDATE on a column" if need.locks else "masked or put right"
         yield Finding(
             Severity.WARNING,
             need.collection,
             f"the role has no UPDATE on {_some(lacking)} of {table}: its rows cannot be {why}",
             f"GRANT UPDATE ({ddl.listed(lacking)}) ON {need.relation} TO {role};",
         )
+    lacking = _lacking(session, need, "INSERT", need.inserts)
+    if lacking:
+        yield Finding(
+            Severity.WARNING,
+            need.collection,
+            f"the role has no INSERT on {_some(lacking)} of {table}: rows cannot be restricted or"
+            " freed",
+            f"GRANT INSERT ({ddl.listed(lacking)}) ON {need.relation} TO {role};",
+        )
+    for sequence in need.sequences:
+        if not _is_true(session, "has_sequence_privilege", sequence, "USAGE"):
+            yield Finding(
+                Severity.WARNING,
+                need.collection,
+                f"the role has no USAGE on {sequence}: rows cannot be restricted",
+                f"GRANT USAGE ON SEQUENCE {sequence} TO {role};",
+            )
     if need.erases and not _is_true(session, "has_table_privilege", need.relation, "DELETE"):
         yield Finding(
             Severity.WARNING,
@@ -235,7 +252,8 @@ def _may_create(
 def _beyond(session: Session, need: Need, role: str) -> Iterator[Finding]:
     """What a role may do to a mapped table beyond what the map needs."""
     table = f"{need.schema}.{need.name}"
-    unneeded = [*_SURPLUS, *([] if need.erases else ["DELETE"])]
+    needed = {*(["DELETE"] if need.erases else []), *(["INSERT"] if need.inserts else [])}
+    unneeded = [privilege for privilege in (*_SURPLUS, "DELETE") if privilege not in needed]
     extra = [privilege for privilege in unneeded if _has(session, need, privilege)]
     if extra:
         yield _surplus(
@@ -243,15 +261,24 @@ def _beyond(session: Session, need: Need, role: str) -> Iterator[Finding]:
             f"the role has {', '.join(extra)} on {table}, which nothing needs",
             f"REVOKE {', '.join(extra)} ON {need.relation} FROM {role}, PUBLIC;",
         )
+    yield from _beyond_columns(session, need, "UPDATE", need.changes, role)
+    if need.inserts:
+        yield from _beyond_columns(session, need, "INSERT", need.inserts, role)
+
+
+def _beyond_columns(
+    session: Session, need: Need, privilege: str, needed: Sequence[str], role: str
+) -> Iterator[Finding]:
     known = session.rows(_COLUMNS.format(Literal(need.schema), Literal(need.name)))
-    unmasked = [name for (name,) in known if name not in need.changes]
-    columns = _held(session, need, "UPDATE", unmasked)
+    others = [name for (name,) in known if name not in needed]
+    columns = _held(session, need, privilege, others)
     if columns:
-        kept = f" GRANT UPDATE ({ddl.listed(need.changes)}) ON {need.relation} TO {role};"
+        kept = f" GRANT {privilege} ({ddl.listed(needed)}) ON {need.relation} TO {role};"
         yield _surplus(
             need.collection,
-            f"the role may UPDATE {_some(columns)} of {table}, which no mask changes",
-            f"REVOKE UPDATE ON {need.relation} FROM {role}, PUBLIC;{kept if need.changes else ''}",
+            f"the role may {privilege} {_some(columns)} of {need.schema}.{need.name}, which"
+            " nothing needs",
+            f"REVOKE {privilege} ON {need.relation} FROM {role}, PUBLIC;{kept if needed else ''}",
         )
 
 

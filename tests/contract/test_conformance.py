@@ -172,7 +172,7 @@ class PostgresAdapter:
         return connector
 
 
-class TestPostgres(Conformance, BlocksPart):
+class TestPostgres(Conformance, BlocksPart, RectifiesPart, RestrictsPart):
     """The Postgres connector on a real server."""
 
     dsn: str

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
-from pydantic import SecretStr
 
-from connectors.postgres import Postgres, PostgresConfig
+from connectors.postgres import Postgres
 from dsr_worker.contract import (
     Action,
     Always,
-    Collection,
     Configuration,
     ConnectorError,
     DecisionTable,
-    Field,
     Finding,
     HeldRows,
     HeldSubjects,
@@ -36,11 +32,10 @@ from dsr_worker.contract import (
     Severity,
     Since,
     Subject,
-    System,
-    Taken,
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import ERASE, database_of_a_module, execute, outcomes, query
+from tests.contract.postgres_tables import collection, connected, rows
 
 NULL, YEAR, NETWORK = Mask(MaskKind.NULL), Mask(MaskKind.YEAR), Mask(MaskKind.NETWORK)
 PSEUDONYM, TOMBSTONE = Mask(MaskKind.PSEUDONYM), Mask(MaskKind.TOMBSTONE)
@@ -67,26 +62,6 @@ def dsn(module_database: str) -> str:
     return module_database
 
 
-def collection(
-    name: str, *plain: str, key: tuple[str, ...] = ("id",), owner: str | None = "owner", **rest: Any
-) -> Collection:
-    """A collection; `masks` says which fields have one, `source` what it needs beside its table."""
-    masks: dict[str, Mask] = rest.pop("masks", {})
-    source = {"table": name, **rest.pop("source", {})}
-    taken = {"owner": Taken(owner)} if owner else {}
-    names = [*key, *plain, *([owner] if owner else [])]
-    fields = {n: Field(n, "user") for n in names} | {
-        n: Field(n, "user", mask) for n, mask in masks.items()
-    }
-    return Collection(name, key, fields, takes=taken, source=source, **rest)
-
-
-def connected(dsn: str, *collections: Collection, **config: Any) -> Postgres:
-    """A connector to these collections."""
-    system = System("awkward", "postgres", {c.name: c for c in collections})
-    return Postgres(system, PostgresConfig(dsn=SecretStr(dsn), **config))
-
-
 def erased(postgres: Postgres, *rules: Rule, at: str = "t", **others: Rule) -> list[Receipt]:
     """Locate Anna's rows and erase them under these rules."""
     tables = {at: DecisionTable(at, (*rules, ERASE))}
@@ -105,11 +80,6 @@ def found(postgres: Postgres, word: str) -> Finding:
     (finding,) = [f for f in postgres.check() if word in f.message]
     assert finding.remedy
     return finding
-
-
-def rows(dsn: str, table: str = "t") -> list[tuple[Any, ...]]:
-    """The rows of a table as text, in order."""
-    return query(dsn, f"SELECT t::text FROM {table} t ORDER BY 1")  # noqa: S608 - our own names
 
 
 # ---- falsy keys

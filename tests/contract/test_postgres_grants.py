@@ -15,12 +15,19 @@ from psycopg2 import errors
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
     Action,
+    Always,
     Before,
     Configuration,
+    Correction,
     DecisionTable,
+    Field,
     Finding,
     Form,
     Grants,
+    NeedsHuman,
+    Parent,
+    Restriction,
+    RestrictionKind,
     Rule,
     Severity,
     SweepOrder,
@@ -98,7 +105,8 @@ def drop_roles(dsn: str) -> None:
 def shop(module_database: str) -> Shop:
     """The shop's tables as somebody's own, whole roles dropped, nobody else with any right."""
     dsn = module_database
-    execute(dsn, f"DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION {OWNER}")
+    execute(dsn, "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS aside CASCADE")
+    execute(dsn, f"CREATE SCHEMA public AUTHORIZATION {OWNER}")
     drop_roles(dsn)
     found = Shop(dsn)
     execute(found.by(OWNER), SCHEMA + CASCADING)
@@ -215,7 +223,8 @@ def test_the_eraser_sweeps(peopled: Shop) -> None:
 def test_the_eraser_can_change_nothing_outside_the_map(granted: Shop) -> None:
     """Other tables, other columns, other statements: the server refuses each."""
     for statement in (
-        "UPDATE customers SET country = 'FR'",
+        "UPDATE customers SET id = 9",
+        "UPDATE orders SET customer_id = 2",
         "UPDATE customers SET scoring = 1",
         "SELECT scoring FROM customers",
         "SELECT * FROM customers",
@@ -261,7 +270,7 @@ def test_row_security_gets_a_policy_and_nothing_hides(peopled: Shop) -> None:
 TOO_FEW = (
     ("REVOKE SELECT (email) ON customers FROM dsr_shop_eraser", "error", "no SELECT on email"),
     ("REVOKE UPDATE (phone) ON customers FROM dsr_shop_eraser", "warning", "no UPDATE on phone"),
-    ("REVOKE UPDATE ON loyalty FROM dsr_shop_eraser", "warning", "cannot be locked"),
+    ("REVOKE UPDATE ON loyalty FROM dsr_shop_eraser", "warning", "masked or put right"),
     ("REVOKE DELETE ON carts FROM dsr_shop_eraser", "warning", "cannot be erased"),
     ("REVOKE SELECT (body) ON reviews FROM dsr_shop_reader", "error", "no SELECT on body"),
     ("REVOKE USAGE ON SCHEMA public FROM dsr_shop_reader", "error", "no USAGE on schema public"),
@@ -277,6 +286,105 @@ def test_too_few_rights_are_told_with_the_grant_that_mends_them(granted: Shop) -
         assert found[0].remedy.startswith("GRANT "), statement
         execute(granted.by(OWNER), found[0].remedy)
         assert granted.checked() == [], statement
+
+
+def test_a_table_of_which_nothing_changes_needs_a_right_to_be_locked(granted: Shop) -> None:
+    """Where no field is masked or put right, one column's UPDATE locks the rows."""
+    base = system()
+    loyalty = base.collections["loyalty"]
+    fields = {"card": loyalty.fields["card"]}
+    mapped = replace(base, collections={"loyalty": replace(loyalty, fields=fields)})
+    granted.granted(mapped)
+    execute(granted.by(OWNER), f"REVOKE UPDATE ON loyalty FROM {ERASER}")
+    found = [f for f in granted.checked(mapped) if "cannot be locked" in f.message]
+    assert [f.severity for f in found] == [Severity.WARNING]
+    execute(granted.by(OWNER), found[0].remedy)
+    assert not [f for f in granted.checked(mapped) if "no UPDATE" in f.message]
+
+
+MEANS = """
+CREATE SCHEMA aside;
+CREATE TABLE aside.loyalty (LIKE loyalty INCLUDING ALL);
+CREATE TABLE blocks (id serial PRIMARY KEY, review_id bigint UNIQUE REFERENCES reviews);
+CREATE VIEW free_reviews AS SELECT * FROM reviews r
+  WHERE NOT EXISTS (SELECT FROM blocks b WHERE b.review_id = r.id);
+"""
+
+
+def restricting() -> System:
+    """The shop with a means of each kind."""
+    collections = dict(system().collections)
+    for name, means in (
+        ("customers", Restriction(RestrictionKind.FLAG, "scoring", "-1", None)),
+        ("loyalty", Restriction(RestrictionKind.MOVE, collection="aside")),
+        ("reviews", Restriction(RestrictionKind.LIST, collection="blocks")),
+    ):
+        collections[name] = replace(collections[name], restriction=means)
+    collections["aside"] = replace(
+        system().collections["loyalty"],
+        name="aside",
+        source={"schema": "aside", "table": "loyalty"},
+    )
+    collections["blocks"] = replace(
+        system().collections["reviews"],
+        name="blocks",
+        fields={name: Field(name, "system") for name in ("id", "review_id")},
+        parent=Parent("reviews", {"review_id": "id"}),
+        source={"table": "blocks"},
+    )
+    return replace(system(), collections=collections)
+
+
+def test_the_eraser_restricts_and_puts_right_by_the_printed_grants(peopled: Shop) -> None:
+    """A means of each kind and a correction: enough rights, none too many, all of it comes back."""
+    execute(peopled.by(OWNER), MEANS)
+    mapped = restricting()
+    told = {f.message.split(":")[0] for f in peopled.checked(mapped)}
+    assert any("no INSERT on" in message for message in told)
+    assert any("no USAGE on schema aside" in message for message in told)
+    peopled.granted(mapped)
+    assert peopled.checked(mapped) == []
+    made = connector(peopled.by(ERASER), mapped, reader_dsn=peopled.by(READER))
+    before = dump(peopled.dsn)
+    keys = list(made.locate([ANNA], TrialContext()))
+    kept = Rule("default", Always(), Action.KEEP, "no_means")
+    for action in (Action.RESTRICT, Action.LIFT):
+        rule = Rule("default", Always(), action)
+        tables = {
+            name: DecisionTable(name, (rule if c.restriction else kept,))
+            for name, c in mapped.collections.items()
+        }
+        looking = TrialContext(tables=tables, dry_run=True, second_path=True)
+        assert sum(o.fields for r in made.restrict([ANNA], keys, looking) for o in r.outcomes) == 4
+        list(made.restrict([ANNA], keys, TrialContext(tables=tables)))
+        assert sum(o.fields for r in made.restrict([ANNA], keys, looking) for o in r.outcomes) == 0
+        assert (dump(peopled.dsn) == before) is (action is Action.LIFT)
+    for statement in ("INSERT INTO blocks (id) VALUES (1)", "INSERT INTO orders (id) VALUES (1)"):
+        assert _denied(peopled.by(ERASER), statement), statement
+    execute(peopled.by(OWNER), f"REVOKE USAGE ON SEQUENCE blocks_id_seq FROM {ERASER}")
+    (finding,) = peopled.checked(mapped)
+    execute(peopled.by(OWNER), finding.remedy)
+    assert peopled.checked(mapped) == []
+
+
+def test_a_correction_without_the_right_says_which_is_missing(peopled: Shop) -> None:
+    """A kept field is not among the eraser's rights; whoever is asked gets the GRANT."""
+    right = {"invoices": (Correction("amount", "7"), Correction("name", "Anna"))}
+    anna = replace(ANNA, corrections=right)
+    made = connector(peopled.by(ERASER))
+    rule = Rule("default", Always(), Action.RECTIFY)
+    tables = {name: DecisionTable(name, (rule,)) for name in system().collections}
+    ctx, keys = TrialContext(tables=tables), list(made.locate([anna], TrialContext()))
+    before = dump(peopled.dsn)
+    with pytest.raises(NeedsHuman) as stopped:
+        list(made.rectify([anna], keys, ctx))
+    assert stopped.value.code == "correction_not_granted"
+    assert dump(peopled.dsn) == before
+    execute(peopled.by(OWNER), stopped.value.fields["remedy"])
+    list(made.rectify([anna], keys, ctx))
+    assert query(peopled.dsn, "SELECT amount::text, name FROM invoices WHERE order_id = 100") == [
+        ("7", "Anna")
+    ]
 
 
 def test_no_temporary_tables_is_an_error_with_its_grant(granted: Shop) -> None:
@@ -304,7 +412,7 @@ TOO_MANY = (
     (f"GRANT UPDATE (name) ON suppliers TO {ERASER}", "may write public.suppliers"),
     (f"GRANT DELETE ON suppliers TO {READER}", "may write public.suppliers"),
     (f"GRANT INSERT, TRUNCATE ON carts TO {ERASER}", "has INSERT, TRUNCATE on public.carts"),
-    (f"GRANT UPDATE ON customers TO {ERASER}", "may UPDATE id, country"),
+    (f"GRANT UPDATE ON customers TO {ERASER}", "may UPDATE id, scoring"),
     (f"GRANT UPDATE (email) ON customers TO {READER}", "may UPDATE email of public.customers"),
     (f"GRANT DELETE ON carts TO {READER}", "has DELETE on public.carts"),
 )
