@@ -55,6 +55,7 @@ from dsr_worker.contract import (
 )
 
 _Value = TypeVar("_Value")
+_LOCATED_AT_ONCE = 1000
 _SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
 
 
@@ -143,8 +144,10 @@ class Postgres:
         yield from self._owned(subjects, ctx, resolving.links)
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
-        """The key of every owned row."""
-        yield from self._owned(subjects, ctx, finding.keys)
+        """The key of every owned row; so many people at once that indexes serve to reach them."""
+        for first in range(0, max(1, len(subjects)), _LOCATED_AT_ONCE):
+            some = subjects[first : first + _LOCATED_AT_ONCE]
+            yield from self._owned(some, ctx, finding.keys)
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Other people's free text that holds a name of a subject."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
@@ -26,6 +26,8 @@ from connectors.postgres.deciding import FALSE, Rules, any_of, by_rule, clock
 from connectors.postgres.session import Contended, Session, typed_cells
 from connectors.postgres.sparing import PROTECTING
 from dsr_worker.contract import (
+    Action,
+    Always,
     Context,
     DecisionTable,
     Guard,
@@ -35,10 +37,12 @@ from dsr_worker.contract import (
     OutcomeCount,
     Permanent,
     Receipt,
+    Rule,
     Subject,
 )
 
 _TRIES = 4
+_FORBIDDING = frozenset({"a", "r"})  # NO ACTION, RESTRICT
 _KEYS_BETWEEN_CHECKS = 5000
 
 
@@ -86,45 +90,53 @@ class Erasure:
         )
 
     def _lines(self, keys: Iterable[Key], parts: int) -> Iterator[bytes]:
-        numbers = {subject.ref: n for n, subject in enumerate(self.subjects)}
+        subjects = {subject.ref: n for n, subject in enumerate(self.subjects)}
+        lengths = {name: len(table.keys) for name, table in self.catalogue.tables.items()}
+        rests = {name: "\t\\N" * (parts - length) * 3 for name, length in lengths.items()}
         for count, key in enumerate(keys, 1):
             if count % _KEYS_BETWEEN_CHECKS == 0:
                 self.ctx.check()
-            table = self.catalogue.table(key.collection)
-            if len(key.key) != len(table.keys) or key.subject_ref not in numbers:
-                raise Permanent(f"a located key does not fit collection {key.collection}")
+            name, subject = key.collection, subjects.get(key.subject_ref)
+            if subject is None or len(key.key) != lengths.get(name):
+                raise Permanent(f"a located key does not fit collection {name}")
             if None in key.key:
                 raise Permanent(
-                    f"{key.collection}: the key of a located row is null, so that it names no row;"
+                    f"{name}: the key of a located row is null, so that it names no row;"
                     " map a key of NOT NULL columns"
                 )
-            cells = map(typed_cells, (*key.key, *(None,) * (parts - len(key.key))))
-            place = f"{self._numbers[key.collection]}\t{numbers[key.subject_ref]}"
-            yield "\t".join((place, *cells)).encode() + b"\n"
+            cells = "\t".join(map(typed_cells, key.key))
+            yield f"{self._numbers[name]}\t{subject}\t{cells}{rests[name]}\n".encode()
 
     def gather(self, *, lock: bool) -> None:
-        """Find the rows that are still there, and lock them unless this is a dry run."""
+        """Find the rows that are still there, and lock them unless this is a dry run.
+
+        Beside each stands what a rule that is the only one says of it, and, where the row is locked
+        and an address names one row, its address.
+        """
         for table in self.touched:
-            parts = range(len(table.keys))
+            parts = ", ".join(f"{place.compared}{n}" for n, place in enumerate(table.keys))
             wanted = SQL("(SELECT DISTINCT s, {} FROM pg_temp.dsr_key WHERE c = {})").format(
-                SQL(", ".join(f"v{n}, n{n}, u{n}" for n in parts)),
-                Literal(self._numbers[table.collection.name]),
+                SQL(parts), Literal(self._numbers[table.collection.name])
             )
             match = SQL(" AND ").join(p.equals_part("t", "k", n) for n, p in enumerate(table.keys))
+            addressed = lock and not table.split
             self.session.run(
                 SQL(
-                    "CREATE TEMP TABLE {row} ON COMMIT DROP AS SELECT k.s, {keys}"
+                    "CREATE TEMP TABLE {row} ON COMMIT DROP AS SELECT k.s, {keys}{address},"
+                    " 0 AS rule, 0 AS fields, NULL::timestamptz AS clock"
                     " FROM {wanted} k JOIN {table} t ON {match} {lock}"
                 ).format(
                     row=self._row(table),
                     keys=table.key_columns("t"),
+                    address=SQL(", t.ctid AS address" if addressed else ""),
                     wanted=wanted,
                     table=table.sql,
                     match=match,
                     lock=SQL("FOR UPDATE OF t" if lock else ""),
                 )
             )
-            self._ready(table, self._row(table), "s")
+            if addressed:
+                self.changes.addressed.add(table.collection.name)
 
     def rows_of(self, table: Table) -> Identifier | None:
         """The temporary table of located rows that are still there."""
@@ -155,13 +167,29 @@ class Erasure:
 
     def _decide(self, table: Table) -> None:
         rules = self.tables[table.collection.name].rules
+        row, done = self._row(table), self.changes.done(table)
+        if _is_settled(rules):
+            self.session.run(SQL("ALTER TABLE pg_temp.{} RENAME TO {}").format(row, done))
+        else:
+            self._ready(table, row, "s")
+            self._judge(table, rules)
+        if not self._goes_alone():
+            self._ready(table, done, "s, rule")
+
+    def _judge(self, table: Table, rules: Sequence[Rule]) -> None:
+        keys = SQL(", ").join(
+            SQL("r.{}").format(Identifier(f"k{n}")) for n in range(len(table.keys))
+        )
+        addressed = table.collection.name in self.changes.addressed
         self.session.run(
             SQL(
-                "CREATE TEMP TABLE {done} ON COMMIT DROP AS SELECT r.*, d.rule,"
+                "CREATE TEMP TABLE {done} ON COMMIT DROP AS SELECT r.s, {keys}{address}, d.rule,"
                 " {fields} AS fields, {clock} AS clock FROM pg_temp.{row} r"
                 " JOIN {table} t ON {same} CROSS JOIN LATERAL (SELECT {rule} AS rule) d"
             ).format(
                 done=self.changes.done(table),
+                keys=keys,
+                address=SQL(", r.address" if addressed else ""),
                 fields=by_rule(rules, lambda rule: changes(table, rule), SQL("0")),
                 clock=by_rule(rules, lambda rule: clock(table, rule), SQL("NULL::timestamptz")),
                 row=self._row(table),
@@ -170,7 +198,14 @@ class Erasure:
                 rule=self._rules.deciding(table, rules, "t"),
             )
         )
-        self._ready(table, self.changes.done(table), "s, rule")
+
+    def _goes_alone(self) -> bool:
+        """Whether all rows go and the schema takes none along: nobody asks for a single one."""
+        return all(
+            _is_settled(self.tables[table.collection.name].rules)
+            and all(r.on_delete in _FORBIDDING for r in self.catalogue.pointing_at(table))
+            for table in self.touched
+        )
 
     def _ready(self, table: Table, rows: Identifier, numbers: str) -> None:
         """An index to ask for single rows, and statistics of numbers (never of keys)."""
@@ -207,32 +242,25 @@ class Erasure:
         counts: dict[tuple[str, int], list[OutcomeCount]] = {}
         kept: dict[tuple[str, int], set[str]] = {}
         for table in self.touched:
+            name = table.collection.name
             for number, count in self.changes.counts(table):
-                counts.setdefault((table.collection.name, number), []).append(count)
+                counts.setdefault((name, number), []).append(count)
             for number, digest in self._kept(table):
-                kept.setdefault((table.collection.name, number), set()).add(digest)
+                kept.setdefault((name, number), set()).add(digest)
         return [
-            self._receipt(subject, name, (name, number), counts, kept)
+            Receipt(
+                subject.ref,
+                name,
+                _outcomes(counts.get((name, number), []), self.located.get((name, number), 0)),
+                frozenset(kept.get((name, number), ())),
+            )
             for number, subject in enumerate(self.subjects)
             for name in self.catalogue.tables
         ]
 
-    def _receipt(
-        self,
-        subject: Subject,
-        collection: str,
-        at: tuple[str, int],
-        counts: Mapping[tuple[str, int], list[OutcomeCount]],
-        kept: Mapping[tuple[str, int], set[str]],
-    ) -> Receipt:
-        outcomes = list(counts.get(at, ()))
-        gone = self.located.get(at, 0) - sum(o.rows for o in outcomes)
-        if gone:
-            outcomes.append(OutcomeCount(Outcome.ALREADY_GONE, gone))
-        outcomes = outcomes or [OutcomeCount(Outcome.ABSENT, 0)]
-        return Receipt(subject.ref, collection, tuple(outcomes), frozenset(kept.get(at, ())))
-
     def _kept(self, table: Table) -> Iterator[tuple[int, str]]:
+        if all(map(goes, self.changes.rules[table.collection.name])):
+            return
         staying = self.changes.with_rule(table, "d", lambda rule: not goes(rule))
         parts = SQL(", ".join(f"d.k{n}::text" for n in range(len(table.keys))))
         query = SQL("SELECT json_build_array(d.s, {})::text FROM pg_temp.{} d WHERE {}").format(
@@ -243,6 +271,19 @@ class Erasure:
 
     def _row(self, table: Table) -> Identifier:
         return Identifier(f"dsr_row_{self._numbers[table.collection.name]}")
+
+
+def _outcomes(counted: list[OutcomeCount], located: int) -> tuple[OutcomeCount, ...]:
+    """The outcomes of a receipt, which add up to the rows located."""
+    gone = located - sum(outcome.rows for outcome in counted)
+    if gone:
+        counted.append(OutcomeCount(Outcome.ALREADY_GONE, gone))
+    return tuple(counted) or (OutcomeCount(Outcome.ABSENT, 0),)
+
+
+def _is_settled(rules: Sequence[Rule]) -> bool:
+    """Whether every row goes, whatever is in it."""
+    return [(rule.when, rule.action) for rule in rules] == [(Always(), Action.ERASE)]
 
 
 def carried_out(erasure: Erasure) -> list[Receipt]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
+from operator import attrgetter
 
 from connectors.postgres.pace import Pace
 from dsr_worker.contract import Key, Permanent, Subject
@@ -42,7 +43,7 @@ def portions(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) -> It
 def _by_subject(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) -> Iterator[Portion]:
     waiting = {subject.ref: subject for subject in subjects}
     some, held = list[Subject](), list[Key]()
-    for ref, of_subject in groupby(keys, key=lambda key: key.subject_ref):
+    for ref, of_subject in groupby(keys, key=attrgetter("subject_ref")):
         subject = waiting.pop(ref, None)
         if subject is None:
             raise Permanent("located keys are a stranger's, or one subject's do not come together")

@@ -12,7 +12,6 @@ pooler in transaction mode in between does no harm.
 from __future__ import annotations
 
 import io
-import json
 import os
 import queue
 import re
@@ -20,8 +19,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
 from psycopg2.sql import SQL, Composable, Literal
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _PARCEL_BYTES = 256 * 1024
 _PARCELS_AHEAD = 2
+_LINES_AHEAD = 200
 CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -157,7 +159,7 @@ class _Lines:
         parts, held = [self._rest], len(self._rest)
         try:
             while held < size:
-                part = next(self._lines, b"")
+                part = b"".join(islice(self._lines, _LINES_AHEAD))
                 if not part:
                     break
                 parts.append(part)
@@ -299,8 +301,8 @@ class Session:
 
     def arrays(self, query: Composable) -> Iterator[list[Any]]:
         """The rows of a query whose one column is a JSON array."""
-        for (cell,) in self.stream(query):
-            yield json.loads(cell)
+        for parcel in self.parcels(query):
+            yield from map(orjson.loads, parcel.split(b"\n"))
 
     def commit(self) -> None:
         """Commit, or raise: a server that rolled back instead says so only in its status."""
