@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import ClassVar, TypeVar
 
 from psycopg2.sql import SQL
@@ -23,6 +24,7 @@ from connectors.postgres import (
     finding,
     granting,
     orphans,
+    portions,
     proposing,
     resolving,
     surroundings,
@@ -31,7 +33,6 @@ from connectors.postgres import (
 from connectors.postgres.catalogue import Catalogue
 from connectors.postgres.ownership import Ownership
 from connectors.postgres.pace import Pace
-from connectors.postgres.portions import portions
 from connectors.postgres.reaching import Servers
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import (
@@ -179,13 +180,19 @@ class Postgres:
         The keys of one subject come together where there are more than one transaction takes.
         """
         ctx.check()
+        coming = iter(keys)
+        first = next(coming, None)
+        if first is None:
+            yield from portions.without_keys(subjects, self.system)
+            return
+        keys = chain((first,), coming)
         if ctx.dry_run:
             with self._erasing(subjects, keys, ctx) as erasure:
                 erasure.gather(lock=False)
                 yield from erasure.decide(ctx.table)
             return
         pace = Pace()
-        for portion in portions(subjects, keys, pace):
+        for portion in portions.portions(subjects, keys, pace):
             begun = time.monotonic()
             part = ctx.part(portion.subjects)
             with self._erasing(portion.subjects, portion.keys, part) as erasure:

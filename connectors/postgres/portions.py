@@ -14,7 +14,15 @@ from itertools import chain, groupby, islice
 from operator import attrgetter
 
 from connectors.postgres.pace import Pace
-from dsr_worker.contract import Key, Permanent, Subject
+from dsr_worker.contract import (
+    Key,
+    Outcome,
+    OutcomeCount,
+    Permanent,
+    Receipt,
+    Subject,
+    System,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,13 @@ def portions(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) -> It
         yield Portion(list(subjects), first, len(first))
         return
     yield from _by_subject(subjects, chain(first, coming), pace)
+
+
+def without_keys(subjects: Sequence[Subject], system: System) -> Iterator[Receipt]:
+    """The receipts of a call in which nothing was located: no transaction is needed for them."""
+    for subject in subjects:
+        for name in system.collections:
+            yield Receipt(subject.ref, name, (OutcomeCount(Outcome.ABSENT, 0),))
 
 
 def _by_subject(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) -> Iterator[Portion]:
