@@ -38,6 +38,7 @@ from tests.contract.postgres_shop import (
     emptied,
     execute,
     keep_vouchers,
+    others,
     outcomes,
     query,
     subject,
@@ -181,15 +182,46 @@ def test_a_locked_row_is_a_matter_of_time(shop: str) -> None:
     assert dump(shop) == before
 
 
+def test_a_row_that_is_rewritten_while_it_is_waited_for_goes_as_it_is_then(shop: str) -> None:
+    """Another transaction moves rows under the waiting erasure: theirs go, nobody else's."""
+    add_customer(shop, 1, "anna@shop.example")
+    add_customer(shop, 2, "bert@shop.example")
+    before = others(dump(shop), 1)
+    person = [subject("a", email="anna@shop.example", number="1")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    with connected(shop) as rival, rival.cursor() as cursor:
+        cursor.execute("BEGIN; UPDATE order_lines SET order_id = order_id WHERE order_id = 100")
+        cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
+        receipts = list[Receipt]()
+        erasing = threading.Thread(
+            target=lambda: receipts.extend(connector(shop).erase(person, keys, TrialContext()))
+        )
+        erasing.start()
+        _await_a_lock(shop)
+        cursor.execute("COMMIT")
+        erasing.join(20)
+    assert {outcome for _, _, outcome in outcomes(receipts)} == {"erased"}
+    assert sum(outcomes(receipts).values()) == len(keys)
+    assert dump(shop) == before
+
+
+def _await_a_lock(shop: str) -> None:
+    """Until a connection of ours waits for a row."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until = time.monotonic() + 10
+    while query(shop, waiting) == [(0,)]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
     """The victim of a deadlock goes back behind its keys, waits a moment and finishes."""
     add_customer(shop, 1, "anna@shop.example")
     person = [subject("a", email="anna@shop.example", number="1")]
     keys = list(connector(shop).locate(person, TrialContext()))
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
-        " AND datname = current_database() AND wait_event_type = 'Lock'"
-    )
     with connected(shop) as rival, rival.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '30s'; BEGIN")
         cursor.execute("UPDATE customers SET phone = '1' WHERE id = 1")
@@ -198,10 +230,7 @@ def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
             target=lambda: receipts.extend(connector(shop).erase(person, keys, ctx))
         )
         erasing.start()
-        until = time.monotonic() + 10
-        while query(shop, waiting) == [(0,)]:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        _await_a_lock(shop)
         cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
         cursor.execute("COMMIT")
         erasing.join(20)
