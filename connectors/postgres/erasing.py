@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres import sparing
+from connectors.postgres import plain, sparing
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, goes
 from connectors.postgres.deciding import FALSE, Rules, any_of, by_rule, clock
 from connectors.postgres.session import Contended, Session, typed_cells
 from connectors.postgres.sparing import PROTECTING
 from dsr_worker.contract import (
-    Action,
-    Always,
     Context,
     DecisionTable,
     Guard,
@@ -42,7 +40,6 @@ from dsr_worker.contract import (
 )
 
 _TRIES = 4
-_FORBIDDING = frozenset({"a", "r"})  # NO ACTION, RESTRICT
 _KEYS_BETWEEN_CHECKS = 5000
 
 
@@ -114,10 +111,6 @@ class Erasure:
         and an address names one row, its address.
         """
         for table in self.touched:
-            parts = ", ".join(f"{place.compared}{n}" for n, place in enumerate(table.keys))
-            wanted = SQL("(SELECT DISTINCT s, {} FROM pg_temp.dsr_key WHERE c = {})").format(
-                SQL(parts), Literal(self._numbers[table.collection.name])
-            )
             match = SQL(" AND ").join(p.equals_part("t", "k", n) for n, p in enumerate(table.keys))
             addressed = lock and not table.split
             self.session.run(
@@ -129,7 +122,7 @@ class Erasure:
                     row=self._row(table),
                     keys=table.key_columns("t"),
                     address=SQL(", t.ctid AS address" if addressed else ""),
-                    wanted=wanted,
+                    wanted=self.wanted(table),
                     table=table.sql,
                     match=match,
                     lock=SQL("FOR UPDATE OF t" if lock else ""),
@@ -137,6 +130,16 @@ class Erasure:
             )
             if addressed:
                 self.changes.addressed.add(table.collection.name)
+
+    def wanted(self, table: Table) -> Composable:
+        """The located keys of a collection, each once a subject: s and the compared columns."""
+        return SQL("(SELECT DISTINCT s, {} FROM pg_temp.dsr_key WHERE c = {})").format(
+            SQL(", ").join(self.parts(table)), Literal(self._numbers[table.collection.name])
+        )
+
+    def parts(self, table: Table) -> list[Composable]:
+        """The columns by which located keys are compared."""
+        return [Identifier(f"{place.compared}{n}") for n, place in enumerate(table.keys)]
 
     def rows_of(self, table: Table) -> Identifier | None:
         """The temporary table of located rows that are still there."""
@@ -168,13 +171,12 @@ class Erasure:
     def _decide(self, table: Table) -> None:
         rules = self.tables[table.collection.name].rules
         row, done = self._row(table), self.changes.done(table)
-        if _is_settled(rules):
+        if plain.is_settled(rules):
             self.session.run(SQL("ALTER TABLE pg_temp.{} RENAME TO {}").format(row, done))
         else:
             self._ready(table, row, "s")
             self._judge(table, rules)
-        if not self._goes_alone():
-            self._ready(table, done, "s, rule")
+        self._ready(table, done, "s, rule")
 
     def _judge(self, table: Table, rules: Sequence[Rule]) -> None:
         keys = SQL(", ").join(
@@ -197,14 +199,6 @@ class Erasure:
                 same=table.same_key("t", "r"),
                 rule=self._rules.deciding(table, rules, "t"),
             )
-        )
-
-    def _goes_alone(self) -> bool:
-        """Whether all rows go and the schema takes none along: nobody asks for a single one."""
-        return all(
-            _is_settled(self.tables[table.collection.name].rules)
-            and all(r.on_delete in _FORBIDDING for r in self.catalogue.pointing_at(table))
-            for table in self.touched
         )
 
     def _ready(self, table: Table, rows: Identifier, numbers: str) -> None:
@@ -247,6 +241,24 @@ class Erasure:
                 counts.setdefault((name, number), []).append(count)
             for number, digest in self._kept(table):
                 kept.setdefault((name, number), set()).add(digest)
+        return self._accounted(counts, kept)
+
+    def receipts_of(self, erased: plain.Counts, guard: Guard) -> list[Receipt]:
+        """The receipts where so many rows went, each by its table's only rule."""
+        grounds = {
+            t.collection.name: guard.table(t.collection.name).rules[0].ground for t in self.touched
+        }
+        counts = {
+            (name, number): [OutcomeCount(Outcome.ERASED, rows, ground=grounds[name])]
+            for (name, number), rows in erased.items()
+        }
+        return self._accounted(counts, {})
+
+    def _accounted(
+        self,
+        counts: Mapping[tuple[str, int], list[OutcomeCount]],
+        kept: Mapping[tuple[str, int], set[str]],
+    ) -> list[Receipt]:
         return [
             Receipt(
                 subject.ref,
@@ -281,11 +293,6 @@ def _outcomes(counted: list[OutcomeCount], located: int) -> tuple[OutcomeCount, 
     return tuple(counted) or (OutcomeCount(Outcome.ABSENT, 0),)
 
 
-def _is_settled(rules: Sequence[Rule]) -> bool:
-    """Whether every row goes, whatever is in it."""
-    return [(rule.when, rule.action) for rule in rules] == [(Always(), Action.ERASE)]
-
-
 def carried_out(erasure: Erasure) -> list[Receipt]:
     """Lock, decide, change and commit; a deadlock begins again after a short random wait."""
     erasure.session.run(SQL("SAVEPOINT received"))
@@ -301,6 +308,28 @@ def carried_out(erasure: Erasure) -> list[Receipt]:
 
 
 def _once(erasure: Erasure) -> list[Receipt]:
+    receipts = _plainly(erasure)
+    return _row_by_row(erasure) if receipts is None else receipts
+
+
+def _plainly(erasure: Erasure) -> list[Receipt] | None:
+    """Erase without looking where every row goes; None, and nothing done, where some may stay."""
+    if not plain.applies(erasure.catalogue, erasure.touched, erasure.ctx.table):
+        return None
+    erasure.session.run(SQL("SAVEPOINT plain"))
+    counts = plain.erase(erasure)
+    if counts is not None:
+        erasure.ctx.check()
+        with erasure.ctx.guard() as guard:
+            if plain.applies(erasure.catalogue, erasure.touched, guard.table):
+                receipts = erasure.receipts_of(counts, guard)
+                _commit(erasure.session, guard, receipts)
+                return receipts
+    erasure.session.run(SQL("ROLLBACK TO SAVEPOINT plain"))
+    return None
+
+
+def _row_by_row(erasure: Erasure) -> list[Receipt]:
     erasure.gather(lock=True)
     erasure.ctx.check()
     with erasure.ctx.guard() as guard:
