@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,9 +52,10 @@ class Erasure:
     catalogue: Catalogue
     subjects: Sequence[Subject]
     ctx: Context
-    located: dict[tuple[str, int], int] = field(default_factory=dict)
+    located: Counter[tuple[str, int]] = field(default_factory=Counter)
     tables: dict[str, DecisionTable] = field(default_factory=dict)
     touched: tuple[Table, ...] = ()  # the tables with located keys, children first
+    _parts: int = 0  # of the longest key
 
     def __post_init__(self) -> None:
         self._numbers = {name: n for n, name in enumerate(self.catalogue.tables)}
@@ -64,7 +66,7 @@ class Erasure:
         return self.ctx.pseudonym(self.subjects[number].ref, value)
 
     def receive(self, keys: Iterable[Key]) -> None:
-        """Take the located keys, each once per subject."""
+        """Take the located keys; one that comes twice for a subject counts once in the end."""
         parts = max(len(t.keys) for t in self.catalogue.tables.values())
         columns = ", ".join(f"v{n} text, n{n} int8, u{n} uuid" for n in range(parts))
         self.session.run(
@@ -74,17 +76,21 @@ class Erasure:
         )
         self.session.fill(Identifier("dsr_key"), self._lines(keys, parts))
         self.session.run(SQL("ANALYZE pg_temp.dsr_key (c, s)"))
-        names = list(self.catalogue.tables)
-        values = ", ".join(f"v{n}" for n in range(parts))
-        query = SQL(
-            "SELECT c, s, count(*) FROM (SELECT DISTINCT c, s, {} FROM pg_temp.dsr_key) k"
-            " GROUP BY c, s"
-        ).format(SQL(values))
-        self.located = {(names[c], s): rows for c, s, rows in self.session.rows(query)}
+        self._parts = parts
         found = {name for name, _ in self.located}
         self.touched = tuple(
             t for t in self.catalogue.children_first() if t.collection.name in found
         )
+
+    def count_once(self) -> None:
+        """Count a key that came twice for a subject once."""
+        names = list(self.catalogue.tables)
+        values = ", ".join(f"v{n}" for n in range(self._parts))
+        query = SQL(
+            "SELECT c, s, count(*) FROM (SELECT DISTINCT c, s, {} FROM pg_temp.dsr_key) k"
+            " GROUP BY c, s"
+        ).format(SQL(values))
+        self.located = Counter({(names[c], s): rows for c, s, rows in self.session.rows(query)})
 
     def _lines(self, keys: Iterable[Key], parts: int) -> Iterator[bytes]:
         subjects = {subject.ref: n for n, subject in enumerate(self.subjects)}
@@ -101,6 +107,7 @@ class Erasure:
                     f"{name}: the key of a located row is null, so that it names no row;"
                     " map a key of NOT NULL columns"
                 )
+            self.located[name, subject] += 1
             cells = "\t".join(map(typed_cells, key.key))
             yield f"{self._numbers[name]}\t{subject}\t{cells}{rests[name]}\n".encode()
 
@@ -110,6 +117,7 @@ class Erasure:
         Beside each stands what a rule that is the only one says of it, and, where the row is locked
         and an address names one row, its address.
         """
+        self.count_once()
         for table in self.touched:
             match = SQL(" AND ").join(p.equals_part("t", "k", n) for n, p in enumerate(table.keys))
             addressed = lock and not table.split
@@ -263,7 +271,7 @@ class Erasure:
             Receipt(
                 subject.ref,
                 name,
-                _outcomes(counts.get((name, number), []), self.located.get((name, number), 0)),
+                _outcomes(counts.get((name, number), []), self.located[name, number]),
                 frozenset(kept.get((name, number), ())),
             )
             for number, subject in enumerate(self.subjects)

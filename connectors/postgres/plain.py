@@ -66,8 +66,10 @@ def erase(erasure: Erasure) -> Counts | None:
         name = table.collection.name
         erased = dict(erasure.session.rows(_deletion(erasure, table)))
         located = sum(rows for (other, _), rows in erasure.located.items() if other == name)
-        if sum(erased.values()) != located and erasure.session.rows(_left(erasure, table))[0][0]:
-            return None
+        if sum(erased.values()) != located:
+            erasure.count_once()
+            if erasure.session.rows(_left(erasure, table))[0][0]:
+                return None
         counts.update({(name, number): rows for number, rows in erased.items()})
     erasure.session.run(SQL("SET CONSTRAINTS ALL IMMEDIATE"))
     return counts
