@@ -1,11 +1,13 @@
 """Applying decision tables to located rows: one transaction for the batch, all of it or nothing.
 
 In: located keys, the guard's tables. Out: receipts that add up to the keys. The keys go into a
-temporary table; the rows still there are locked; within the guard each row's first matching rule
+temporary table. Where every row goes whatever is in it, `plain` erases at once, and the guard
+confirms it. Else the rows still there are locked; within the guard each row's first matching rule
 is written beside it, children first, so that a parent knows which children stay; what a staying row
-refers to is spared as well; then rows go or are masked, the intent is recorded, and the transaction
+refers to is spared as well; then rows go or are masked. The intent is recorded, and the transaction
 commits.
 
+Rows are waited for before the guard is entered: nobody who places a hold waits for another's lock.
 What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row) rolls
 everything back.
 """

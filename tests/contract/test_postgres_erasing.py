@@ -128,6 +128,38 @@ def repr_of(key: Key) -> tuple[str, str, tuple[str, ...]]:
     return key.subject_ref, key.collection, key.key
 
 
+def test_a_row_of_two_subjects_is_accounted_for_by_both(shop: str) -> None:
+    """Whoever shares a row with somebody of the same call is told of it like the other."""
+    add_customer(shop, 1, "anna@shop.example")
+    people = [subject("a", number="1"), subject("b", number="1")]
+    keys = list(connector(shop).locate(people, TrialContext()))
+    receipts = list(connector(shop).erase(people, keys, TrialContext()))
+    found = outcomes(receipts)
+    assert {outcome for _, _, outcome in found} == {"erased"}
+    assert {(name, rows) for (ref, name, _), rows in found.items() if ref == "a"} == {
+        (name, rows) for (ref, name, _), rows in found.items() if ref == "b"
+    }
+    assert sum(found.values()) == len(keys)
+    assert query(shop, "SELECT count(*) FROM customers") == [(0,)]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_key_that_comes_twice_counts_once(shop: str, *, gone: bool) -> None:
+    """Receipts add up to the located rows, though keys come twice and some rows are gone."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", number="1", email="anna@shop.example")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    if gone:
+        execute(shop, "DELETE FROM order_lines WHERE order_id = 100")
+    receipts = list(connector(shop).erase(person, keys + keys, TrialContext()))
+    found = outcomes(receipts)
+    assert sum(found.values()) == len(keys)
+    assert {outcome for _, _, outcome in found} == {"erased"} | (
+        {"already_gone"} if gone else set()
+    )
+    assert dump(shop) == {}
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_where_nothing_was_located_the_database_is_not_asked(*, dry_run: bool) -> None:
     """People of whom nothing is there get their receipts, though the server is not even there."""
