@@ -8,12 +8,15 @@ time and counts per person by RETURNING, the other does it all in one transactio
 from __future__ import annotations
 
 import random
+import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import psycopg2
 from pydantic import SecretStr
@@ -32,14 +35,17 @@ from dsr_worker.contract import (
     System,
     Taken,
 )
+from dsr_worker.ledger.holds import exclude_effects, share_lock
+from dsr_worker.spool import KeySpool, read_keys
+from dsr_worker.store import LocalStore, new_name
 from dsr_worker.testing.context import TrialContext
+from dsr_worker.vault import KeyRing
 
 ORDERS_EACH = 5
 LINES_EACH = 10
 TARGET_S = 0.5  # how long one transaction is to last
 _FIRST_BATCH = 200
 _MOST_AT_ONCE = 10_000
-_WRITER_PAUSE_S = 0.002
 
 _TABLES = """
 CREATE TABLE customers (id bigint PRIMARY KEY, email text NOT NULL, name text NOT NULL);
@@ -119,18 +125,22 @@ SYSTEM = System(
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """How long it took, and in how many transactions."""
+    """How long it took, and how long each transaction that changed something."""
 
     people: int
     spent_s: float
-    transactions: int
-    slowest_s: float
+    lasted_s: tuple[float, ...]
     verified_s: float = 0.0
 
     @property
     def people_per_s(self) -> float:
         """Subjects a second."""
         return self.people / self.spent_s
+
+    @property
+    def transaction_s(self) -> float:
+        """How long a transaction lasted, from its begin to its commit: the median."""
+        return statistics.median(self.lasted_s)
 
 
 @dataclass
@@ -155,17 +165,38 @@ class Trial:
         """Locate and erase people with the connector; receipts must account for every row."""
         count = len(numbers)
         subjects = [Subject(str(n), (Identity("customer_number", str(n)),)) for n in numbers]
-        ctx = _Timed()
-        connector = Postgres(SYSTEM, PostgresConfig(dsn=SecretStr(self.dsn)))
-        started = time.perf_counter()
-        keys = sorted(connector.locate(subjects, ctx), key=lambda key: key.subject_ref)
-        receipts = list(connector.erase(subjects, keys, ctx))
-        spent_s = time.perf_counter() - started
+        connector = self.opened()
+        with connected(self.dsn) as ledger:
+            ctx = _Timed(ledger=ledger.cursor())
+            started = time.perf_counter()
+            keys = sorted(connector.locate(subjects, ctx), key=lambda key: key.subject_ref)
+            receipts = list(connector.erase(subjects, keys, ctx))
+            spent_s = time.perf_counter() - started
         rows = sum(o.rows for r in receipts for o in r.outcomes if o.outcome is Outcome.ERASED)
         assert rows == count * (1 + ORDERS_EACH + LINES_EACH), "receipts do not add up"
         assert len(receipts) == 3 * count, "a receipt per person and collection"
         verified_s = self._verified(connector, subjects, keys) if verify else 0.0
-        return Erased(count, spent_s, len(ctx.lasted_s), max(ctx.lasted_s), verified_s)
+        return Erased(count, spent_s, tuple(ctx.lasted_s), verified_s)
+
+    def opened(self) -> Postgres:
+        """A connector of this shop."""
+        return Postgres(SYSTEM, PostgresConfig(dsn=SecretStr(self.dsn)))
+
+    def sealed(self, numbers: Sequence[int], folder: Path) -> float:
+        """Seconds that it takes to seal these people's keys durably and to read them back."""
+        subjects = [Subject(str(n), (Identity("customer_number", str(n)),)) for n in numbers]
+        located = list(self.opened().locate(subjects, TrialContext()))
+        ring = KeyRing.create(folder / new_name("rings", TrialContext().now.date()))
+        keys = {subject.ref: ring.new_case_key()[0] for subject in subjects}
+        store = LocalStore(folder)
+        started = time.perf_counter()
+        with KeySpool(store, new_name("keys", TrialContext().now.date()), keys) as spool:
+            for key in located:
+                spool.add(key)
+            frames = spool.finish()
+        read = sum(1 for ref, of in frames.items() for _ in read_keys(store, of, keys[ref], ref))
+        assert read == len(located), "keys were lost"
+        return time.perf_counter() - started
 
     def _verified(
         self, connector: Postgres, subjects: Sequence[Subject], keys: Sequence[Key]
@@ -174,8 +205,10 @@ class Trial:
         assert not list(connector.recheck(subjects, keys, TrialContext(second_path=True)))
         return time.perf_counter() - started
 
-    def by_hand(self, people: Sequence[int], *, at_once: int | None = None) -> Erased:
-        """The same by SQL written for it: `at_once` people a transaction, else sized by time."""
+    def by_hand(
+        self, people: Sequence[int], *, at_once: int | None = None, target_s: float = TARGET_S
+    ) -> Erased:
+        """The same by SQL written for it: `at_once` people a transaction, or as `target_s` says."""
         numbers, size, lasted, count = list(people), at_once or _FIRST_BATCH, [], len(people)
         counted: Counter[int] = Counter()
         connection = psycopg2.connect(self.dsn)
@@ -191,43 +224,47 @@ class Trial:
                             counted[number] += rows
                 lasted.append(time.perf_counter() - began)
                 if at_once is None:
-                    size = min(_MOST_AT_ONCE, max(1, round(size * TARGET_S / lasted[-1])))
+                    size = min(_MOST_AT_ONCE, max(1, round(size * target_s / lasted[-1])))
         finally:
             connection.close()
         spent_s = time.perf_counter() - started
         assert sum(counted.values()) == count * (1 + ORDERS_EACH + LINES_EACH)
-        return Erased(count, spent_s, len(lasted), max(lasted))
+        return Erased(count, spent_s, tuple(lasted))
 
 
 @dataclass
 class _Timed(TrialContext):
-    """Notes how long each guard was held: as long as rows are locked, at least."""
+    """Takes the lock that keeps holds out, as a ledger's guard does, and times transactions.
 
+    A transaction begins after a part of the subjects was taken, and has ended when its guard has.
+    """
+
+    ledger: Any = None  # a cursor
     lasted_s: list[float] = field(default_factory=list)
+    _began: float = 0.0
 
-    def guard(self) -> "_Guarded":  # type: ignore[override]  # noqa: UP037 - defined below
-        """As TrialContext's, with a clock."""
-        return _Guarded(self)
-
-
-class _Guarded:
-    def __init__(self, ctx: _Timed) -> None:
-        self._ctx = ctx
-
-    def __enter__(self) -> _Timed:
+    def part(self, subjects: Sequence[Subject]) -> TrialContext:
+        """As TrialContext's; the clock starts."""
         self._began = time.perf_counter()
-        return self._ctx
+        return super().part(subjects)
 
-    def __exit__(self, *_error: object) -> None:
-        self._ctx.lasted_s.append(time.perf_counter() - self._began)
+    @contextmanager
+    def guard(self) -> Iterator[TrialContext]:
+        """As TrialContext's, under the lock; the clock stops."""
+        self.ledger.execute("BEGIN")
+        share_lock(self.ledger, SYSTEM.name)
+        yield self
+        self.ledger.execute("COMMIT")
+        self.lasted_s.append(time.perf_counter() - self._began)
 
 
-class Writer:
-    """Somebody who goes on working: updates one order of somebody of the batch at a time."""
+class _Beside:
+    """Somebody who goes on working while people are erased, and notes how long each time took."""
 
-    def __init__(self, dsn: str, customers: Sequence[int]) -> None:
-        self._dsn = dsn
-        self._customers = list(customers)
+    _pause_s: float
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
         self.waited_s: list[float] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
@@ -241,13 +278,40 @@ class Writer:
         self._thread.join()
 
     def _work(self) -> None:
-        chance = random.Random(11)
-        with connected(self._dsn) as connection, connection.cursor() as cursor:
-            while not self._stop.wait(_WRITER_PAUSE_S):
-                number = chance.choice(self._customers)
+        with connected(self.dsn) as connection, connection.cursor() as cursor:
+            while not self._stop.wait(self._pause_s):
                 began = time.perf_counter()
-                cursor.execute("UPDATE customers SET name = name WHERE id = %s", (number,))
+                self._once(cursor)
                 self.waited_s.append(time.perf_counter() - began)
+
+    def _once(self, cursor: Any) -> None:
+        raise NotImplementedError
+
+
+class Writer(_Beside):
+    """Updates one customer of the batch at a time."""
+
+    _pause_s = 0.002
+
+    def __init__(self, dsn: str, customers: Sequence[int]) -> None:
+        super().__init__(dsn)
+        self._customers = list(customers)
+        self._chance = random.Random(11)
+
+    def _once(self, cursor: Any) -> None:
+        number = self._chance.choice(self._customers)
+        cursor.execute("UPDATE customers SET name = name WHERE id = %s", (number,))
+
+
+class Holder(_Beside):
+    """Places one hold after the other, as far as effects notice: by the ledger's own lock."""
+
+    _pause_s = 0.02
+
+    def _once(self, cursor: Any) -> None:
+        cursor.execute("BEGIN")
+        exclude_effects(cursor, [SYSTEM.name])
+        cursor.execute("COMMIT")
 
 
 def quantile(values: Sequence[float], share: float) -> float:

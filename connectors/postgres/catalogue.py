@@ -89,6 +89,13 @@ class Place:
         columns = (f"v{part}", f"n{part}", f"u{part}")
         return SQL("{} = {}").format(*self._sides(alias, keys, columns))
 
+    @property
+    def compared(self) -> str:
+        """Which of a name's columns it is compared with: v as text, n as number, u as UUID."""
+        if not self.path and self.column.base in WHOLE_NUMBERS:
+            return "n"
+        return "u" if not self.path and self.column.base == "uuid" else "v"
+
     def _sides(
         self, alias: str, names: str, columns: tuple[str, str, str]
     ) -> tuple[Composable, Composable]:
@@ -97,9 +104,9 @@ class Place:
         )
         if self.path:
             return self.value(alias), text
-        if self.column.base in WHOLE_NUMBERS:
+        if self.compared == "n":
             return self.value(alias), number
-        if self.column.base == "uuid":
+        if self.compared == "u":
             return self.value(alias), uuid
         collation = self.column.collation
         plain = self.column.base in TEXTS and self.column.deterministic

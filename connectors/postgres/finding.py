@@ -17,7 +17,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import TEXTS, WHOLE_NUMBERS, Place, Table, fold
 from connectors.postgres.columns import named_columns
-from connectors.postgres.ownership import Ownership
+from connectors.postgres.ownership import Ownership, told
 from connectors.postgres.session import CELLS, line, sendable
 from dsr_worker.contract import (
     ContactPoint,
@@ -133,20 +133,34 @@ def keys(
     own: Ownership, except_in: Callable[[Table], Identifier | None] = lambda _table: None
 ) -> Iterator[Key]:
     """The key of every owned row, but for those in a table that `except_in` names."""
+    refs = [subject.ref for subject in own.subjects]
     for table in own.catalogue.tables.values():
         own.ctx.check()
-        columns = SQL(", ").join(
-            [SQL("o.s"), SQL("{} AS key").format(table.key_json("t")), table.key_columns("t")]
-        )
-        left: Composable = SQL("true")
-        if (known := except_in(table)) is not None:
-            left = SQL("NOT EXISTS (SELECT FROM pg_temp.{} d WHERE d.s = r.s AND {})").format(
-                known, table.same_key_columns("r", "d")
-            )
-        query = SQL("SELECT s, key FROM ({}) r WHERE {}").format(own.rows(table, columns), left)
+        known = except_in(table)
+        query = own.keys(table) if known is None else _keys_but(own, table, known)
         name = table.collection.name
-        for number, key in own.session.stream(query):
-            yield Key(own.subjects[int(number)].ref, name, tuple(orjson.loads(key)))
+        for number, *key in own.session.arrays(query):
+            yield Key(refs[number], name, tuple(key))
+
+
+def _keys_but(own: Ownership, table: Table, known: Identifier) -> Composable:
+    texts = [Identifier("r", f"v{n}") for n in range(len(table.keys))]
+    columns = [
+        SQL("o.s"),
+        table.key_columns("t"),
+        *(
+            SQL("{} AS {}").format(place.text("t"), Identifier(f"v{n}"))
+            for n, place in enumerate(table.keys)
+        ),
+    ]
+    return SQL(
+        "SELECT {} FROM ({}) r WHERE NOT EXISTS (SELECT FROM pg_temp.{} d WHERE d.s = r.s AND {})"
+    ).format(
+        told(texts, "r"),
+        own.rows(table, SQL(", ").join(columns)),
+        known,
+        table.same_key_columns("r", "d"),
+    )
 
 
 def contact_points(own: Ownership) -> Iterator[ContactPoint]:

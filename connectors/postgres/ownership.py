@@ -10,8 +10,8 @@ says which do, and those spellings then match exactly like any other name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -154,6 +154,20 @@ class Ownership:
             return self._nothing(table, columns, beside)
         return SQL(" UNION ALL ").join(selects)
 
+    def keys(self, table: Table) -> Composable:
+        """Subject and key of every owned row as one JSON array.
+
+        Where children refer to it by that key, it was read for them and is not read again.
+        """
+        link = self._links.get((table.collection.name, table.collection.key))
+        if link is None or any(place.path for place in table.keys):
+            return self.rows(table, told(place.text("t") for place in table.keys))
+        linked = (
+            Place(replace(place.column, name=f"p{n}")).text("o")
+            for n, place in enumerate(table.keys)
+        )
+        return SQL("SELECT {} FROM pg_temp.{} o").format(told(linked), Identifier(link))
+
     def owns(self, table: Table, alias: str, subject: Composable) -> Composable:
         """Whether `subject` (a number, as SQL) owns the row `alias`."""
         return _any(b.exists(alias, subject) for b in self.branches(table))
@@ -275,6 +289,12 @@ class Ownership:
             )
             self.session.run(SQL("ANALYZE pg_temp.{} (s)").format(Identifier(link)))
             self._links[table.collection.name, columns] = link
+
+
+def told(parts: Iterable[Composable], subject: str = "o") -> Composable:
+    """A subject's number and the texts of a key as one JSON array."""
+    number = Identifier(subject, "s")
+    return SQL("json_build_array({})").format(SQL(", ").join([number, *parts]))
 
 
 def _slot(collection: Collection, kind: str, taken: Taken) -> tuple[str, ...]:

@@ -11,9 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
+from operator import attrgetter
 
 from connectors.postgres.pace import Pace
-from dsr_worker.contract import Key, Permanent, Subject
+from dsr_worker.contract import (
+    Key,
+    Outcome,
+    OutcomeCount,
+    Permanent,
+    Receipt,
+    Subject,
+    System,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +48,17 @@ def portions(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) -> It
     yield from _by_subject(subjects, chain(first, coming), pace)
 
 
+def without_keys(subjects: Sequence[Subject], system: System) -> Iterator[Receipt]:
+    """The receipts of a call in which nothing was located: no transaction is needed for them."""
+    for subject in subjects:
+        for name in system.collections:
+            yield Receipt(subject.ref, name, (OutcomeCount(Outcome.ABSENT, 0),))
+
+
 def _by_subject(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) -> Iterator[Portion]:
     waiting = {subject.ref: subject for subject in subjects}
     some, held = list[Subject](), list[Key]()
-    for ref, of_subject in groupby(keys, key=lambda key: key.subject_ref):
+    for ref, of_subject in groupby(keys, key=attrgetter("subject_ref")):
         subject = waiting.pop(ref, None)
         if subject is None:
             raise Permanent("located keys are a stranger's, or one subject's do not come together")

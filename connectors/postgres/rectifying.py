@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -35,6 +36,7 @@ kept field holds some back or all of them, or it says something else than the re
 class Rectification(Erasure):
     """One batch in one transaction."""
 
+    erases: ClassVar = False
     asked: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)  # by collection
 
     def receive(self, keys: Iterable[Key]) -> None:

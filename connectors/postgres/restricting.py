@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -53,6 +54,8 @@ class _Way:
 @dataclass
 class Restricting(Erasure):
     """One batch in one transaction: rows restricted, others freed, as their tables say."""
+
+    erases: ClassVar = False
 
     def receive(self, keys: Iterable[Key]) -> None:
         """Take the keys. Raises Configuration where a move would lose a column."""

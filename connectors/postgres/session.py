@@ -12,7 +12,6 @@ pooler in transaction mode in between does no harm.
 from __future__ import annotations
 
 import io
-import json
 import os
 import queue
 import re
@@ -20,8 +19,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
 from psycopg2.sql import SQL, Composable, Literal
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _PARCEL_BYTES = 256 * 1024
+_ARRAYS_BYTES = 32 * 1024  # small, so that the reader parses while the server still works
 _PARCELS_AHEAD = 2
+_LINES_AHEAD = 200
 CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -157,7 +160,7 @@ class _Lines:
         parts, held = [self._rest], len(self._rest)
         try:
             while held < size:
-                part = next(self._lines, b"")
+                part = b"".join(islice(self._lines, _LINES_AHEAD))
                 if not part:
                     break
                 parts.append(part)
@@ -262,7 +265,7 @@ class Session:
             for row in parcel.split(b"\n"):
                 yield row.split(CELLS)
 
-    def parcels(self, query: Composable) -> Iterator[bytes]:
+    def parcels(self, query: Composable, *, size_bytes: int = _PARCEL_BYTES) -> Iterator[bytes]:
         r"""The rows of a query as they come, many at once, one a line; one statement, flat memory.
 
         No cell may hold a line break, \x01 or \x02: make it JSON or a number.
@@ -271,7 +274,8 @@ class Session:
             r"COPY ({}) TO STDOUT WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
         ).format(query)
         parcels = _Parcels()
-        copying = threading.Thread(target=self._copy, args=(statement, parcels), daemon=True)
+        rows = io.BufferedWriter(parcels, size_bytes)
+        copying = threading.Thread(target=self._copy, args=(statement, rows, parcels), daemon=True)
         copying.start()
         try:
             yield from parcels.received()
@@ -283,10 +287,9 @@ class Session:
                 self.connection.cancel()
                 copying.join(1)
 
-    def _copy(self, statement: Composable, parcels: _Parcels) -> None:
+    def _copy(self, statement: Composable, rows: io.BufferedWriter, parcels: _Parcels) -> None:
         failure: BaseException | None = None
         try:
-            rows = io.BufferedWriter(parcels, _PARCEL_BYTES)
             with errors(), self.connection.cursor() as cursor:
                 cursor.copy_expert(statement, rows)
             rows.flush()
@@ -299,8 +302,8 @@ class Session:
 
     def arrays(self, query: Composable) -> Iterator[list[Any]]:
         """The rows of a query whose one column is a JSON array."""
-        for (cell,) in self.stream(query):
-            yield json.loads(cell)
+        for parcel in self.parcels(query, size_bytes=_ARRAYS_BYTES):
+            yield from map(orjson.loads, parcel.split(b"\n"))
 
     def commit(self) -> None:
         """Commit, or raise: a server that rolled back instead says so only in its status."""

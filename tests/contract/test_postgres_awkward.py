@@ -628,6 +628,27 @@ def test_a_soft_delete_by_trigger_is_no_erasure(dsn: str) -> None:
     assert rows(dsn) == before
 
 
+def test_a_row_that_a_trigger_rewrites_meanwhile_goes_all_the_same(dsn: str) -> None:
+    """Rows go by their address; one that moved since it was locked is reached by its key."""
+    execute(
+        dsn,
+        "CREATE TABLE people (id int PRIMARY KEY, owner text, carts int);"
+        "CREATE TABLE carts (id int PRIMARY KEY, owner text, person int REFERENCES people);"
+        "CREATE FUNCTION recount() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " UPDATE people SET carts = carts - 1 WHERE id = OLD.person; RETURN NULL; END$$;"
+        "CREATE TRIGGER recount AFTER DELETE ON carts FOR EACH ROW EXECUTE FUNCTION recount();"
+        "INSERT INTO people VALUES (0, 'anna', 2), (1, 'bert', 2), (2, 'anna', 0);"
+        "INSERT INTO carts VALUES (1, 'anna', 0), (2, 'anna', 0), (3, 'bert', 1), (4, 'bert', 1)",
+    )
+    postgres = connected(dsn, collection("people", "carts"), collection("carts", "person"))
+    assert outcomes(erased(postgres)) == {
+        ("anna", "people", "erased"): 2,
+        ("anna", "carts", "erased"): 2,
+    }
+    assert rows(dsn, "people") == [("(1,bert,2)",)]
+    assert rows(dsn, "carts") == [("(3,bert,1)",), ("(4,bert,1)",)]
+
+
 def test_large_objects_go_with_the_last_row_that_names_them(dsn: str) -> None:
     """Declared columns take their objects along; one that another's row names stays."""
     execute(

@@ -109,6 +109,71 @@ def test_many_people_go_a_few_a_transaction_and_a_crash_loses_none(
     )
 
 
+def test_people_are_located_alike_however_many_at_once(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row's key comes once, whether its owner is asked for alone or among all."""
+    people = [subject(str(n), number=str(n), email=f"c{n}@shop.example") for n in range(5)]
+    for number in range(6):
+        add_customer(shop, number, f"c{number}@shop.example")
+    together = sorted(map(repr_of, connector(shop).locate(people, TrialContext())))
+    monkeypatch.setattr("connectors.postgres.connector._LOCATED_AT_ONCE", 2)
+    parted = sorted(map(repr_of, connector(shop).locate(people, TrialContext())))
+    assert parted == together
+    assert len(set(together)) == len(together) == 5 * 13
+
+
+def repr_of(key: Key) -> tuple[str, str, tuple[str, ...]]:
+    """A key as plain values, to be sorted and compared."""
+    return key.subject_ref, key.collection, key.key
+
+
+def test_a_row_of_two_subjects_is_accounted_for_by_both(shop: str) -> None:
+    """Whoever shares a row with somebody of the same call is told of it like the other."""
+    add_customer(shop, 1, "anna@shop.example")
+    people = [subject("a", number="1"), subject("b", number="1")]
+    keys = list(connector(shop).locate(people, TrialContext()))
+    receipts = list(connector(shop).erase(people, keys, TrialContext()))
+    found = outcomes(receipts)
+    assert {outcome for _, _, outcome in found} == {"erased"}
+    assert {(name, rows) for (ref, name, _), rows in found.items() if ref == "a"} == {
+        (name, rows) for (ref, name, _), rows in found.items() if ref == "b"
+    }
+    assert sum(found.values()) == len(keys)
+    assert query(shop, "SELECT count(*) FROM customers") == [(0,)]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_key_that_comes_twice_counts_once(shop: str, *, gone: bool) -> None:
+    """Receipts add up to the located rows, though keys come twice and some rows are gone."""
+    add_customer(shop, 1, "anna@shop.example")
+    person = [subject("a", number="1", email="anna@shop.example")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    if gone:
+        execute(shop, "DELETE FROM order_lines WHERE order_id = 100")
+    receipts = list(connector(shop).erase(person, keys + keys, TrialContext()))
+    found = outcomes(receipts)
+    assert sum(found.values()) == len(keys)
+    assert {outcome for _, _, outcome in found} == {"erased"} | (
+        {"already_gone"} if gone else set()
+    )
+    assert dump(shop) == {}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_where_nothing_was_located_the_database_is_not_asked(*, dry_run: bool) -> None:
+    """People of whom nothing is there get their receipts, though the server is not even there."""
+    ctx = TrialContext(dry_run=dry_run)
+    nobody = [subject("a", number="1"), subject("b", number="2")]
+    postgres = connector("host=127.0.0.1 port=1 dbname=nowhere")
+    receipts = list(postgres.erase(nobody, iter(()), ctx))
+    assert {(r.subject_ref, r.collection) for r in receipts} == {
+        (ref, name) for ref in "ab" for name in system().collections
+    }
+    assert len(receipts) == 2 * len(system().collections)
+    assert all(o.outcome is Outcome.ABSENT and o.rows == 0 for r in receipts for o in r.outcomes)
+
+
 def test_tax_rows_stay_masked_with_what_they_need(shop: str) -> None:
     """An invoice inside its period keeps its tax fields; order and customer stay masked for it."""
     add_customer(shop, 1, "anna@shop.example", phone="1", agent="A")

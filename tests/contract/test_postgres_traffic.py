@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import psycopg2
 import pytest
@@ -29,6 +31,7 @@ from dsr_worker.contract import (
 from dsr_worker.embedded import Services
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import (
+    ERASE,
     SCHEMA,
     add_customer,
     connected,
@@ -38,6 +41,7 @@ from tests.contract.postgres_shop import (
     emptied,
     execute,
     keep_vouchers,
+    others,
     outcomes,
     query,
     subject,
@@ -181,15 +185,78 @@ def test_a_locked_row_is_a_matter_of_time(shop: str) -> None:
     assert dump(shop) == before
 
 
+_LOOKING = {
+    "orders": DecisionTable(
+        "orders",
+        (
+            Rule("minimum", Before("placed_at", datetime(1900, 1, 1, tzinfo=UTC)), Action.KEEP, "x"),
+            ERASE,
+        ),
+    )
+}
+
+
+@pytest.mark.parametrize("tables", [{}, _LOOKING], ids=["plainly", "row by row"])
+def test_a_row_that_is_rewritten_while_it_is_waited_for_goes_as_it_is_then(
+    shop: str, tables: dict[str, DecisionTable]
+) -> None:
+    """Another transaction moves rows under the waiting erasure: theirs go, nobody else's.
+
+    While it waits it is not in the guard: placing a hold never waits for a row.
+    """
+    add_customer(shop, 1, "anna@shop.example")
+    add_customer(shop, 2, "bert@shop.example")
+    before = others(dump(shop), 1)
+    person = [subject("a", email="anna@shop.example", number="1")]
+    keys = list(connector(shop).locate(person, TrialContext()))
+    with connected(shop) as rival, rival.cursor() as cursor:
+        cursor.execute("BEGIN; UPDATE order_lines SET order_id = order_id WHERE order_id = 100")
+        cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
+        ctx, receipts = _Guarded(tables=tables), list[Receipt]()
+        erasing = threading.Thread(
+            target=lambda: receipts.extend(connector(shop).erase(person, keys, ctx))
+        )
+        erasing.start()
+        _await_a_lock(shop)
+        assert ctx.entered == 0
+        cursor.execute("COMMIT")
+        erasing.join(20)
+    assert ctx.entered == 1
+    assert {outcome for _, _, outcome in outcomes(receipts)} == {"erased"}
+    assert sum(outcomes(receipts).values()) == len(keys)
+    assert dump(shop) == before
+
+
+@dataclass
+class _Guarded(TrialContext):
+    """Counts how often the guard was entered."""
+
+    entered: int = 0
+
+    @contextmanager
+    def guard(self) -> Iterator[TrialContext]:
+        """Count, and be as any guard."""
+        self.entered += 1
+        yield self
+
+
+def _await_a_lock(shop: str) -> None:
+    """Until a connection of ours waits for a row."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until = time.monotonic() + 10
+    while query(shop, waiting) == [(0,)]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
     """The victim of a deadlock goes back behind its keys, waits a moment and finishes."""
     add_customer(shop, 1, "anna@shop.example")
     person = [subject("a", email="anna@shop.example", number="1")]
     keys = list(connector(shop).locate(person, TrialContext()))
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
-        " AND datname = current_database() AND wait_event_type = 'Lock'"
-    )
     with connected(shop) as rival, rival.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '30s'; BEGIN")
         cursor.execute("UPDATE customers SET phone = '1' WHERE id = 1")
@@ -198,10 +265,7 @@ def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
             target=lambda: receipts.extend(connector(shop).erase(person, keys, ctx))
         )
         erasing.start()
-        until = time.monotonic() + 10
-        while query(shop, waiting) == [(0,)]:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        _await_a_lock(shop)
         cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
         cursor.execute("COMMIT")
         erasing.join(20)
