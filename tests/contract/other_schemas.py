@@ -116,9 +116,7 @@ def owners(name: str) -> Owners:
         for way in named_ways:
             table, _, column = way.partition(".")
             ways.setdefault(table, set()).add((parent, column))
-    return Owners(
-        frozenset(people), {t: frozenset(w) for t, w in ways.items()}, frozenset(unclear)
-    )
+    return Owners(frozenset(people), {t: frozenset(w) for t, w in ways.items()}, frozenset(unclear))
 
 
 def build(name: str, dsn: str) -> None:

@@ -47,13 +47,14 @@ def compared(name: str, proposal: Proposal) -> Ownership:
 
 def together(found: Iterable[tuple[str, Ownership]]) -> Ownership:
     """Several schemas as one."""
-    found = tuple(found)
-    return Ownership(
-        *(
-            frozenset(f"{name}.{table}" for name, one in found for table in part(one))
-            for part in (lambda o: o.owned, lambda o: o.nobodys, lambda o: o.wrong)
-        )
-    )
+    owned: set[str] = set()
+    nobodys: set[str] = set()
+    wrong: set[str] = set()
+    for name, one in found:
+        owned |= {f"{name}.{table}" for table in one.owned}
+        nobodys |= {f"{name}.{table}" for table in one.nobodys}
+        wrong |= {f"{name}.{table}" for table in one.wrong}
+    return Ownership(frozenset(owned), frozenset(nobodys), frozenset(wrong))
 
 
 def _right(

@@ -13,7 +13,8 @@ from connectors.postgres.proposing.forms import (
     observe,
     observe_documents,
 )
-from connectors.postgres.proposing.words import Part, hint, part_of, says_who_did_it, words
+from connectors.postgres.proposing.hints import hint
+from connectors.postgres.proposing.words import Part, part_of, says_who_did_it, words
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ from connectors.postgres.proposing.words import Part, hint, part_of, says_who_di
         ("2001:db8::1", "ip"),
         ("10", "number"),
         ("DE89370400440532013000", "iban"),
-        ("DE89370400440532013001", "word"),
+        ("DE89370400440532013001", "code"),
         ("4111 1111 1111 1111", "card"),
         ("4111 1111 1111 1112", "number"),
         ("00000000-0000-4000-8000-000000000001", "uuid"),

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connectors.postgres.proposing.classifying import SURE
-from connectors.postgres.proposing.words import (
-    Part,
-    hint,
-    names_a_person_elsewhere,
-    names_a_thing,
-    part_of,
-    words,
-)
+from connectors.postgres.proposing.hints import hint, names_a_person_elsewhere, names_a_thing
+from connectors.postgres.proposing.words import Part, part_of, words
 
 
 @pytest.mark.parametrize(
