@@ -140,6 +140,8 @@ _TEXTS: dict[str, Callable[[int], str | None]] = {
     "number": lambda n: f"4930{5550000 + 37 * n}",
     "sender": lambda n: f"{_full(n)} <{_email(n)}>",
     "distinguished": lambda n: f"CN={_full(n)},emailAddress={_email(n)}",
+    "header": lambda n: f"From: {_full(n)} <{_email(n)}>\nTo: office@shop.example\nX-Lines: {n}\n",
+    "id_list": lambda n: f"---\n- {n}\n- {n + 1}\n",
     "mail_id": lambda n: f"<{_hash(n)[:16]}@mail.example>",
     "mixed": lambda n: (_pick(("open", "late"))(n), _full(n), _words(n))[n % 3],
     "ip_list": lambda n: f"192.0.2.{n};198.51.100.{n}",

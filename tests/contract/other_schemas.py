@@ -23,8 +23,8 @@ from tests.contract.invented import ROWS, shuffled, value
 from tests.contract.postgres_shop import connected
 
 FOLDER = Path(__file__).with_name("others")
-MEASURED = ("pagila", "northwind", "chinook", "spree", "mastodon", "chatwoot", "zammad")
-KEPT_BACK = "medusa"
+MEASURED = ("pagila", "northwind", "chinook", "spree", "mastodon", "chatwoot", "zammad", "medusa")
+KEPT_BACK = "fatfree"
 """Measured once, after the last change to the rules: no rule was made for it."""
 
 _TIMES = ("created_at", "updated_at")
