@@ -253,3 +253,38 @@ def test_nothing_but_left_out_settles_an_unmapped_column(postgres_dsn: str) -> N
         for written in ("customers.{}", "public.customers.{}"):
             out = {written.format(name): "kept elsewhere" for name in ("phone", "note")}
             assert told(proposed(made, System("shop", "postgres", whole, left_out=out))) == {}
+
+
+def test_a_line_tells_what_was_sold_and_a_key_is_no_address(postgres_dsn: str) -> None:
+    """What a line copies from the product is the product's; `address_id` is no address."""
+    with database_of_a_module(postgres_dsn) as made:
+        execute(
+            made,
+            "CREATE TABLE customers (id text PRIMARY KEY, email text, name text);"
+            "CREATE TABLE addresses (id text PRIMARY KEY, street text, city text, phone text,"
+            " customer_id text REFERENCES customers);"
+            "CREATE TABLE orders (id text PRIMARY KEY, customer_id text REFERENCES customers,"
+            " address_id text REFERENCES addresses, canceled_by text, parcels jsonb);"
+            "CREATE TABLE line_items (id text PRIMARY KEY, order_id text REFERENCES orders,"
+            " title text, description text, variant_id text, note text);"
+            "CREATE TABLE gift_cards (id text PRIMARY KEY, order_id text REFERENCES orders,"
+            " code text);"
+            "INSERT INTO customers SELECT 'K' || n, 'a' || n || '@mail.example', 'Ada'"
+            " FROM generate_series(10, 30) n;"
+            "INSERT INTO addresses SELECT 'A' || n, 'Seeweg ' || n, 'Ostried', '+49 30 555' || n,"
+            " 'K' || n FROM generate_series(10, 30) n;"
+            "INSERT INTO orders SELECT 'B' || n, 'K' || n, 'A' || n, 'K' || n,"
+            " jsonb_build_array('1Z70' || n) FROM generate_series(10, 30) n;"
+            "INSERT INTO line_items SELECT 'L' || n, 'B' || n, 'Blue lamp ' || n,"
+            " 'A warm light for long evenings ' || n, 'V' || n, 'Wrap it well, it is a gift ' || n"
+            " FROM generate_series(10, 30) n;"
+            "INSERT INTO gift_cards SELECT 'G' || n, 'B' || n, 'LAMP-' || n"
+            " FROM generate_series(10, 30) n",
+        )
+        proposal = proposed(made)
+    for place in ("line_items.note", "gift_cards.code", "addresses.street"):
+        assert claims(proposal, place), place
+    for name in ("title", "description"):
+        assert not claims(proposal, f"line_items.{name}"), name
+    for name in ("address_id", "canceled_by", "parcels"):
+        assert not claims(proposal, f"orders.{name}"), name

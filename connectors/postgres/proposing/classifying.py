@@ -160,7 +160,8 @@ def _kinds(seen: Seen) -> bool:
     parts = [*seen.paths.values(), *(p for p in (seen.elements, seen.hidden) if p is not None)]
     told = [part for part in parts if part.values]
     return bool(told) and all(
-        p.share("number") >= _MOST or (p.repeats and p.share("words") + p.share("prose") < _FEW)
+        max(p.share("number"), p.share("code")) >= _MOST
+        or (p.repeats and p.share("words") + p.share("prose") < _FEW)
         for p in told
     )
 

@@ -21,6 +21,7 @@ from connectors.postgres.proposing.inventory import (
     Reference,
     Table,
 )
+from connectors.postgres.proposing.neighbouring import describes_a_thing
 from connectors.postgres.proposing.owning import Belonging, How, is_profile
 from connectors.postgres.proposing.sampling import Sample
 from connectors.postgres.proposing.words import singular, worded, words
@@ -166,13 +167,17 @@ class Draft:
             category = "user" if column.instant else "user.unique_id"
             return self._plain(table, column.name, category, Ground(0.9, (Evidence("key"),)))
         seen = self.samples[table.at].seen.get(column.name, Seen())
-        if unknown(column, seen) and not loose:
+        if unknown(column, seen) and not loose and not describes_a_thing(table, column.name):
             ground = Ground(0.5, (Evidence("unknown"),))
             return self._plain(table, column.name, _topic(table), ground)
         return self._plain(table, column.name, _topic(table), Ground(SURE, (Evidence("owned"),)))
 
     def _says_nothing(self, table: Table, column: Column, look: Look) -> bool:
         """Whether a look does not hold here: a key is no name elsewhere; a text has a language."""
+        if describes_a_thing(table, column.name):
+            return True
+        if self._is_a_key_by_name(table, column, look):
+            return True
         if look.category == "user.unique_id":
             referring = self.inventory.referring.get(table.at, ())
             keys = {*_key(table), *(n for r in referring if not r.path for n in r.columns)}
@@ -183,11 +188,20 @@ class Draft:
         profile = is_profile(table, belonging, self.belonging)
         return belonging.how is not How.PERSON and not profile
 
+    def _is_a_key_by_name(self, table: Table, column: Column, look: Look) -> bool:
+        """Whether `address_id` was taken for an address, though it refers to one."""
+        named = look.evidence[:1] and look.evidence[0].code.startswith("name.")
+        ends = words(column.name)[-1:] == ("id",)
+        return bool(named) and ends and self._is_referring(table, column)
+
+    def _is_referring(self, table: Table, column: Column) -> bool:
+        referring = self.inventory.referring.get(table.at, ())
+        return any(column.name in r.columns and not r.path for r in referring)
+
     def _refers(self, table: Table, column: Column) -> bool:
         if column.base == "uuid" or words(column.name)[-1:] in {("id",), ("ids",), ("uuid",)}:
             return True
-        referring = self.inventory.referring.get(table.at, ())
-        return any(column.name in r.columns and not r.path for r in referring)
+        return self._is_referring(table, column)
 
     def _personal(
         self, table: Table, column: Column, look: Look, named: str, mask: Mask | None

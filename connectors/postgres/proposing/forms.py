@@ -29,7 +29,7 @@ _DATE = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]([ T].*)?")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _TOKEN = re.compile(r"(?=.*[0-9])(?=.*[a-z])[A-Za-z0-9_+/=.$-]{20,}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}[0-9]?")
-_CODE = re.compile(r"(?=.*[0-9])[A-Z0-9][A-Z0-9_-]{2,23}")
+_CODE = re.compile(r"(?=.*[0-9])[A-Z0-9][A-Z0-9_-]{2,35}")
 _URL = re.compile(r"(?:https?|ftp)://\S+")
 _MAIL_ID = re.compile(r"<[^<>\s]+@[^<>\s]+>")
 _COMPANY = re.compile(

@@ -22,7 +22,14 @@ from connectors.postgres.proposing.classifying import (
 from connectors.postgres.proposing.forms import Seen
 from connectors.postgres.proposing.hints import means_person, vocabulary
 from connectors.postgres.proposing.inventory import Column, Table, of_any_kind
-from connectors.postgres.proposing.words import Part, singular, worded, words
+from connectors.postgres.proposing.words import (
+    Part,
+    is_of_a_catalogue,
+    part_of_a_transaction,
+    singular,
+    worded,
+    words,
+)
 from dsr_worker.contract import Evidence
 
 _ADDRESS = ("user.contact.address", "user.location")
@@ -39,6 +46,9 @@ _FILES = _OPAQUE | worded("blob bytes file raw")
 _FILE_NAMES = frozenset({("filename",), ("file", "name"), ("original", "filename")})
 _DEVICES = worded("browser client device model name os platform")
 _OPEN = worded("additional custom extra extras")
+_OF_THINGS = worded("description image label name subtitle thumbnail title unit variant product")
+_UPLOADS = worded("attachment document file image photo picture upload")
+_VOUCHERS = (worded("gift card"), worded("voucher"), worded("store credit"))
 _HELD_BY_ANY = ("user.authorization", "user.name", "user.contact")
 _REACHING = frozenset({"inside.email", "inside.phone"})
 _UPLOADED = frozenset({"beside.digest", "beside.size"})
@@ -80,6 +90,13 @@ def in_a_persons_row(table: Table, looks: Looks, seen: Mapping[str, Seen]) -> Lo
 def _is_a_code(column: Column, sample: Seen) -> bool:
     """Whether values tell rows apart as numbers of passports, cards and members do."""
     return sample.share("code") >= SURE and not sample.repeats and not plainly_named(column.name)
+
+
+def describes_a_thing(table: Table, column: str) -> bool:
+    """Whether a column of a line copies what was sold: the title beside a product's number."""
+    said = set(vocabulary(column))
+    line = part_of_a_transaction(table.at[1]) and any(map(is_of_a_catalogue, table.columns))
+    return line and bool(said) and said <= _OF_THINGS
 
 
 def on_their_own(table: Table, part: Part, looks: Looks) -> Looks:
@@ -151,6 +168,7 @@ def _beside(table: Table, column: Column, looks: Looks) -> Look | None:
     return (
         (_completing(table, said, own) if column.textual else None)
         or _in_table(table, column, said)
+        or _of_its_kind(table, column, said)
         or _file(table, column, said)
     )
 
@@ -178,7 +196,19 @@ def _in_table(table: Table, column: Column, said: tuple[str, ...]) -> Look | Non
         return Look("user.content", 0.5, Weight.ALONE, (Evidence("table.session"),))
     if _CHANGES & {singular(word) for word in in_table[-1:]} and set(said) <= _CHANGED:
         return Look("user.content", 0.5, Weight.ALONE, (Evidence("table.changes"),))
-    if "device" in map(singular, in_table) and _DEVICES & set(said) and column.textual:
+    return None
+
+
+def _of_its_kind(table: Table, column: Column, said: tuple[str, ...]) -> Look | None:
+    """What is somebody's by what its table holds: uploads, vouchers, devices."""
+    in_table = vocabulary(table.at[1])
+    if not column.textual:
+        return None
+    if said == ("url",) and _UPLOADS & {singular(word) for word in in_table[-1:]}:
+        return _look("user.content", 0.5, "table.upload")
+    if said == ("code",) and any(_within(wanted, in_table) for wanted in _VOUCHERS):
+        return _look("user.financial", 0.5, "table.voucher")
+    if "device" in map(singular, in_table) and _DEVICES & set(said):
         return _look("user.device", 0.65, "table.device")
     return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 from psycopg2.sql import SQL
 
@@ -83,8 +84,8 @@ def _with_inferred(
 
     every = (
         *referring.candidates(found, persons),
-        *referring.of_several_columns(found),
-        *referring.in_documents(found, persons, paths),
+        *islice(referring.of_several_columns(found), referring.MOST_UNUSUAL),
+        *islice(referring.in_documents(found, persons, paths), referring.MOST_UNUSUAL),
     )
     for candidate in every:
         table, target = found.tables[candidate.table], found.tables[candidate.target]

@@ -33,6 +33,8 @@ Paths = Mapping[str, Iterable[tuple[str, ...]]]
 
 _COMPARABLE = frozenset({"int", "text", "uuid"})
 _MOST_CANDIDATES = 2000
+MOST_UNUSUAL = 300
+"""References of several columns, and inside documents, that are counted at the most."""
 _MOST_UUID_TARGETS = 5
 _ENOUGH = 5  # distinct values, before inclusion says anything
 _ALL, _SOME = 0.95, 0.5

@@ -69,7 +69,7 @@ REFERENCES = worded(
 )
 SYSTEMS = worded(
     "app application automation bot calendar channel config configuration flag gateway hook inbox"
-    " integration job lock macro migration module parameter permission portal"
+    " integration job lock macro migration module oauth parameter permission portal"
     " queue scheduler schema setting sla template trigger webhook"
 )
 _OF_A_SYSTEM = worded("channel gateway integration webhook")
@@ -79,6 +79,7 @@ _TRANSACTIONS = worded(
     " shipment subscription wishlist"
 )
 """Words before `item` and the like: parts of what somebody did, and no catalogue's."""
+_SOLD = worded("article film product sku track variant")
 _STRICT_CUSTOMERS = worded(
     "buyer client contact consumer customer donor guest kunde lead patient shopper subscriber"
 )
@@ -135,6 +136,11 @@ def people_by_name_alone(table: str) -> bool:
 def part_of_a_transaction(table: str) -> bool:
     """Whether rows are part of what somebody did: `line_items`, `order_discounts`."""
     return any(singular(word) in _TRANSACTIONS for word in words(table)[:-1])
+
+
+def is_of_a_catalogue(name: str) -> bool:
+    """Whether a column refers to what is sold: `variant_id`, `sku`."""
+    return bool(_SOLD & set(map(singular, words(name))))
 
 
 def is_a_transaction(word: str) -> bool:
