@@ -310,6 +310,9 @@ def _as_child(
     if inventory.part(child.at) is Part.CUSTOMER and not child.unique(reference.columns):
         evidence.append(Evidence("people_of_people"))  # contacts of an account: whose are they?
         sure = min(sure, 0.5)
+    if above.staff:
+        evidence.append(Evidence("of_staff"))  # what they did for the house, or their own?
+        sure = min(sure, 0.6)
     part = inventory.part(child.at)
     if part in {Part.ORGANISATION, Part.SYSTEM}:
         evidence.append(Evidence(f"table.{part}"))
