@@ -94,6 +94,19 @@ INSERT INTO booking_meals SELECT n, n % 4, n, 'c' FROM generate_series(1, 20) n;
 """
 
 
+MEMBERS = """
+CREATE TABLE accounts (id int PRIMARY KEY, name text);
+CREATE TABLE members (id int PRIMARY KEY, email text UNIQUE, first_name text);
+CREATE TABLE memberships (id int PRIMARY KEY, owner_id int REFERENCES accounts,
+  member_id int REFERENCES members);
+CREATE TABLE invoices (id int PRIMARY KEY, owner_id int REFERENCES accounts);
+CREATE TABLE projects (id int PRIMARY KEY, owner_id int REFERENCES accounts);
+CREATE TABLE returns (id int PRIMARY KEY, owner_id int REFERENCES accounts);
+INSERT INTO accounts SELECT n, 'Ada Ahorn' FROM generate_series(1, 20) n;
+INSERT INTO members SELECT n, 'a' || n || '@mail.example', 'Ada' FROM generate_series(1, 20) n;
+"""
+
+
 @pytest.fixture(scope="module")
 def tenants(postgres_dsn: str) -> Iterator[Proposal]:
     """A service that many companies share: their agents, and the people who write to them."""
@@ -288,3 +301,22 @@ def test_a_line_tells_what_was_sold_and_a_key_is_no_address(postgres_dsn: str) -
         assert not claims(proposal, f"line_items.{name}"), name
     for name in ("address_id", "canceled_by", "parcels"):
         assert not claims(proposal, f"orders.{name}"), name
+
+
+@pytest.mark.parametrize(
+    ("name", "between", "nobodys"),
+    [
+        ("accounts", "memberships", True),
+        ("accounts", "orders", False),
+        ("customers", "memberships", False),
+    ],
+)
+def test_only_members_make_a_tenant(
+    postgres_dsn: str, name: str, between: str, *, nobodys: bool
+) -> None:
+    """Accounts with members are companies; customers whom people serve stay customers."""
+    with database_of_a_module(postgres_dsn) as made:
+        execute(made, MEMBERS.replace("accounts", name).replace("memberships", between))
+        proposal = proposed(made)
+    assert (name not in proposal.collections) is nobodys
+    assert "members" in proposal.collections

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from connectors.postgres.proposing.classifying import COMPANY, ROLE_MAILBOX, SURE, Looks
 from connectors.postgres.proposing.inventory import At, Inventory
-from connectors.postgres.proposing.words import Part
+from connectors.postgres.proposing.words import Part, means_membership, serves_customers
 
 _OF_ONE_PERSON = (
     "user.name", "user.contact", "user.authorization", "user.demographic", "user.device",
@@ -31,6 +31,8 @@ def parts(inventory: Inventory, looks: Mapping[At, Looks], persons: Iterable[At]
 
 
 def _is_tenant(inventory: Inventory, at: At, reached: set[At]) -> bool:
+    if serves_customers(at[1]):
+        return False  # a shop's customers may be known by name alone
     below = {r.table for r in inventory.references if r.target == at and r.table != at}
     if len(below) < _FEWEST_TENANTED:
         return False
@@ -39,7 +41,12 @@ def _is_tenant(inventory: Inventory, at: At, reached: set[At]) -> bool:
 
 def _shares_members(inventory: Inventory, below: set[At], reached: set[At]) -> bool:
     """Whether a table between them says which people belong to it: `memberships`."""
-    return any(r.target in reached for table in below for r in inventory.referring.get(table, ()))
+    return any(
+        r.target in reached
+        for table in below
+        if means_membership(table[1])
+        for r in inventory.referring.get(table, ())
+    )
 
 
 def _speaks_of_one(looks: Looks) -> bool:

@@ -79,6 +79,7 @@ _TRANSACTIONS = worded(
     " shipment subscription wishlist"
 )
 """Words before `item` and the like: parts of what somebody did, and no catalogue's."""
+_MEMBERSHIPS = worded("collaborator member membership participant role seat user")
 _SOLD = worded("article film product sku track variant")
 _STRICT_CUSTOMERS = worded(
     "buyer client contact consumer customer donor guest kunde lead patient shopper subscriber"
@@ -120,6 +121,11 @@ def means_customer(found: tuple[str, ...]) -> bool:
 def serves_customers(table: str) -> bool:
     """Whether a table is called after customers and nobody else: `contacts`, and not `users`."""
     return bool(words(table)) and singular(words(table)[-1]) in _STRICT_CUSTOMERS
+
+
+def means_membership(table: str) -> bool:
+    """Whether a table says who belongs to what: `account_users`, `memberships`."""
+    return bool(_MEMBERSHIPS & set(map(singular, words(table))))
 
 
 def is_called_users(table: str) -> bool:
