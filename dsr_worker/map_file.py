@@ -129,7 +129,9 @@ class SystemFile(Strict):
     connector: Name
     parallel: Annotated[int, Field(ge=1, le=64)] = 2
     config: dict[str, Any] = Field(default_factory=dict)
-    left_out: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+    left_out: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] = (
+        Field(default_factory=dict)
+    )
     collections: Annotated[dict[Name, CollectionFile], Field(min_length=1)]
 
 

@@ -130,6 +130,24 @@ _TEXTS: dict[str, Callable[[int], str | None]] = {
     "error": lambda n: f"Timeout::Error: execution expired after {n} s",
     "yaml": _yaml,
     "settings": lambda n: json.dumps({"theme": "dark", "size": n % 3}),
+    "rules": lambda n: f"---\nstate.id:\n  operator: is\n  value: {n % 4}\n",
+    "draft": lambda n: f"---\nsubject: {_words(n)}\nbody: {_SENTENCES[n % len(_SENTENCES)]}\n",
+    "visit": lambda n: f"---\nurl: https://shop.example/{_slug(n)}\nremote_ip: 192.0.2.{n}\n",
+    "caller": lambda n: f"---\nfrom:\n- caller_id: '4930{5550000 + 37 * n}'\n  user_id: {n}\n",
+    "browser_details": lambda n: f"---\nuser_agent: {_pick(_AGENTS)(n)}\nos: Linux\n",
+    "place_details": lambda n: f"---\ncity: {_pick(_CITIES)(n)}\nlatitude: 52.{n}\n",
+    "place": lambda n: f"{_pick(_COUNTRIES)(n)}, {_pick(_CITIES)(n)}",
+    "number": lambda n: f"4930{5550000 + 37 * n}",
+    "sender": lambda n: f"{_full(n)} <{_email(n)}>",
+    "distinguished": lambda n: f"CN={_full(n)},emailAddress={_email(n)}",
+    "header": lambda n: f"From: {_full(n)} <{_email(n)}>\nTo: office@shop.example\nX-Lines: {n}\n",
+    "id_list": lambda n: f"---\n- {n}\n- {n + 1}\n",
+    "mail_id": lambda n: f"<{_hash(n)[:16]}@mail.example>",
+    "mixed": lambda n: (_pick(("open", "late"))(n), _full(n), _words(n))[n % 3],
+    "ip_list": lambda n: f"192.0.2.{n};198.51.100.{n}",
+    "ulid": lambda n: f"01J{_hash(n)[:23].upper()}",
+    "pair": lambda n: chr(97 + n % 26) + chr(97 + 7 * n % 26),
+    "voucher": lambda n: "-".join(_hash(n)[at : at + 4].upper() for at in (0, 4, 8, 12)),
     "empty": lambda n: None,  # noqa: ARG005 - as all the others
     "empty_text": lambda n: "",  # noqa: ARG005 - as all the others
 }
@@ -142,6 +160,12 @@ _DOCUMENTS: dict[str, Callable[[int], Any]] = {
     "visitor": lambda n: {"city": _pick(_CITIES)(n), "company_name": _pick(_GOODS)(n)},
     "mail": lambda n: {"email": {"from": [_email(n)], "subject": _words(n)}},
     "changes": lambda n: {"name": [_full(n), _full(n + 1)], "email": [None, _email(n)]},
+    "request": lambda n: {"ip": f"192.0.2.{n}", "user_agent": f"Mozilla/5.0 {_pick(_AGENTS)(n)}"},
+    "numbers": lambda n: [f"1Z{7000 + 13 * n}"],
+    "order": lambda n: {"order": {"id": _TEXTS["ulid"](n), "email": _email(n)}},
+    "charge": lambda n: {"id": f"pi_{_hash(n)[:20]}", "customer": f"cus_{_hash(n)[:14]}"},
+    "event": lambda n: {"id": _TEXTS["ulid"](n)},
+    "secret": lambda n: {"client_secret": _hash(n)[:32], "scope": "read"},
     "device": lambda n: {"endpoint": f"https://push.example/{_hash(n)}", "auth": _hash(n)[:16]},
 }
 

@@ -220,6 +220,7 @@ BAD = [
     ("timeout_s: 5", "timeout_s: " + "[" * 50_000, "nested too deeply"),
     ("purpose: Your account.", "purpose: [a", "expected"),
     ("purpose: Your account.", "1: x", "a key is a word"),
+    ("parallel: 3", 'left_out: {orders.note: ""}', "at least 1"),
 ]
 
 

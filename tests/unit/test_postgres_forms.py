@@ -13,7 +13,8 @@ from connectors.postgres.proposing.forms import (
     observe,
     observe_documents,
 )
-from connectors.postgres.proposing.words import Part, hint, part_of, says_who_did_it, words
+from connectors.postgres.proposing.hints import hint
+from connectors.postgres.proposing.words import Part, part_of, says_who_did_it, words
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ from connectors.postgres.proposing.words import Part, hint, part_of, says_who_di
         ("2001:db8::1", "ip"),
         ("10", "number"),
         ("DE89370400440532013000", "iban"),
-        ("DE89370400440532013001", "word"),
+        ("DE89370400440532013001", "code"),
         ("4111 1111 1111 1111", "card"),
         ("4111 1111 1111 1112", "number"),
         ("00000000-0000-4000-8000-000000000001", "uuid"),
@@ -41,6 +42,12 @@ from connectors.postgres.proposing.words import Part, hint, part_of, says_who_di
         ("an-article-with-a-long-name", "word"),
         ('{"theme": "dark", "size": 12, "more": 1}', "document"),
         ("She asked for it twice and never came", "prose"),
+        ("---\nsubject: lamp\n", "document"),
+        ("https://pages.example/anna", "url"),
+        ("<20240131.1@mail.example>", "mail_id"),
+        ("01J8XH3T1QZ6V9K2M4N7P5R8SA", "code"),
+        ("Lamp & Chair GmbH", "company"),
+        ("Anna Sa", "words"),
     ],
 )
 def test_forms(value: str, form: str) -> None:
@@ -144,3 +151,34 @@ def test_values_that_hold_their_rows_name() -> None:
     names = ["anna.b@mail.example", "Bernd", "Al", None, "carla"]
     values = ["/people/ANNA.B", "/people/carla", "/people/al", "/people/x", None]
     assert naming(names, values) == (1, 2)
+
+
+def test_a_roles_mailbox_is_counted_apart() -> None:
+    """`info@` is nobody's by itself; a person's address is no role's."""
+    seen = observe(["info@lamp.example", "Support@lamp.example", "anna@lamp.example"])
+    assert seen.forms == {"email": 3}
+    assert seen.inside == {"role_mailbox": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("---\nfrom: anna@mail.example\nn: 3\n", {"email": 1, "number": 1}),
+        ('{"to": ["anna@mail.example"], "n": 3}', {"email": 1, "number": 1}),
+        ("---\n- '192.0.2.1'\n", {"ip": 1}),
+    ],
+)
+def test_documents_that_texts_hold_are_read(text: str, forms: dict[str, int]) -> None:
+    """YAML by line and JSON whole, values only."""
+    elements = observe([text]).elements
+    assert elements is not None
+    assert elements.forms == forms
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("192.0.2.1;192.0.2.2", True), ("Chrome/139.0.0.0 on Linux", False), ("v1.2.3.4.5", False)],
+)
+def test_addresses_in_longer_texts(text: str, found: bool) -> None:  # noqa: FBT001 - a parameter
+    """A list of addresses is told from a version."""
+    assert ("ip" in observe([text]).inside) is found

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connectors.postgres.proposing.classifying import SURE
-from connectors.postgres.proposing.words import (
-    Part,
-    hint,
-    names_a_person_elsewhere,
-    names_a_thing,
-    part_of,
-    words,
-)
+from connectors.postgres.proposing.hints import hint, names_a_person_elsewhere, names_a_thing
+from connectors.postgres.proposing.words import Part, part_of, people_by_name_alone, words
 
 
 @pytest.mark.parametrize(
@@ -59,6 +53,9 @@ def test_a_remark_on_a_person_is_looked_at(name: str) -> None:
         ("groups", Part.OTHER),
         ("film_actors", Part.REFERENCE),
         ("users", Part.CUSTOMER),
+        ("webhooks", Part.SYSTEM),
+        ("channel_whatsapp", Part.SYSTEM),
+        ("oauth_access_tokens", Part.OTHER),
     ],
 )
 def test_a_group_of_something_is_no_person(table: str, part: Part) -> None:
@@ -86,3 +83,31 @@ def test_numbers_of_people_in_other_systems() -> None:
     assert names_a_person_elsewhere("payer_id")
     assert not names_a_person_elsewhere("transaction_id")
     assert not names_a_person_elsewhere("payer")
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("from", "user.contact"),
+        ("reply_to", "user.contact"),
+        ("from_date", None),
+        ("caller_id", "user.contact.phone_number"),
+        ("tokens", "user.authorization.credentials"),
+        ("cvv_response_code", None),
+        ("message_id_md5", None),
+        ("channel_name", None),
+    ],
+)
+def test_ends_of_mails_and_remarks_on_them(name: str, category: str | None) -> None:
+    """Who a mail or call is from and to is a contact; its number and its answer are none."""
+    found = hint(name)
+    assert (found.category if found else None) == category
+
+
+@pytest.mark.parametrize(
+    ("table", "alone"),
+    [("profiles", True), ("user_profiles", True), ("report_profiles", False), ("clients", True)],
+)
+def test_a_name_alone_makes_people_of_few_tables(table: str, *, alone: bool) -> None:
+    """A profile of a report has a name as well, and is nobody."""
+    assert people_by_name_alone(table) is alone

@@ -12,22 +12,18 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from connectors.postgres.proposing.forms import Seen
+from connectors.postgres.proposing.hints import Hint, hint, names_a_person_elsewhere, names_a_thing
 from connectors.postgres.proposing.inventory import Column
-from connectors.postgres.proposing.words import (
-    Hint,
-    hint,
-    means_staff,
-    names_a_person_elsewhere,
-    names_a_thing,
-    worded,
-    words,
-)
+from connectors.postgres.proposing.words import means_staff, worded, words
 from dsr_worker.contract import Evidence
 
 SURE = 0.7
 """Below this a proposal is marked `review`."""
 _MOST, _SOME, _FEW = 0.8, 0.3, 0.1
+_UNSURE = 0.5
 _ENOUGH = 3  # values, before a sample says anything
+ROLE_MAILBOX = "form.role_mailbox"
+COMPANY = "form.company"
 
 
 class Weight(IntEnum):
@@ -105,7 +101,8 @@ _PLAIN = worded(
     " positions priority quantity rank rating rate score size sku source stage state status step"
     " tax total type unit vat version year points price stars items sort position weight hash"
     " checksum slug uri url event reason_code provider plan channel category tags carrier"
-    " permalink shortcode blurhash settings preferences config configuration"
+    " permalink shortcode blurhash settings preferences config configuration condition conditions"
+    " criteria params query md5 sha digest"
 )
 
 
@@ -138,16 +135,24 @@ def looks(column: Column, seen: Seen) -> dict[tuple[str, ...], Look]:
 
 def unknown(column: Column, seen: Seen) -> bool:
     """Whether nobody can say what a column of a person's rows holds without looking."""
-    said = words(column.name)
+    said, plain = words(column.name), plainly_named(column.name)
     if column.document:
-        return not set(said) & _PLAIN and column.element not in _NUMERIC and not _kinds(seen)
-    if not column.textual or column.kind == "e" or set(said) & _PLAIN or _of_a_thing(said):
+        return not plain and column.element not in _NUMERIC and not _kinds(seen)
+    if seen.share("document") >= _MOST and _kinds(seen):
+        return False
+    if not column.textual or column.kind == "e" or plain or _of_a_thing(said):
         return False
     if seen.values < _ENOUGH:
         return True
     if said[-1] == "key":
         return seen.share("token") >= _MOST
-    return not seen.repeats and seen.share("uuid") < _MOST and seen.share("number") < _MOST
+    keys = (seen.share(form) for form in ("uuid", "number", "code", "mail_id"))
+    return not seen.repeats and max(keys) < _MOST
+
+
+def plainly_named(name: str) -> bool:
+    """Whether a column's name says that it holds an amount, a kind, a state or a setting."""
+    return bool(set(words(name)) & _PLAIN)
 
 
 def _kinds(seen: Seen) -> bool:
@@ -155,7 +160,8 @@ def _kinds(seen: Seen) -> bool:
     parts = [*seen.paths.values(), *(p for p in (seen.elements, seen.hidden) if p is not None)]
     told = [part for part in parts if part.values]
     return bool(told) and all(
-        p.share("number") >= _MOST or (p.repeats and p.share("words") + p.share("prose") < _FEW)
+        max(p.share("number"), p.share("code")) >= _MOST
+        or (p.repeats and p.share("words") + p.share("prose") < _FEW)
         for p in told
     )
 
@@ -186,6 +192,7 @@ def _fits(column: Column, suggested: Hint) -> bool:  # noqa: PLR0911 - a table o
         return suggested.category == "user.location.precise"
     return column.base == "bytea" and suggested.category in {
         "user.biometric", "user.content", "user.authorization.password",
+        "user.authorization.credentials",
     }  # fmt: skip
 
 
@@ -198,13 +205,27 @@ def _look(name: str, seen: Seen, suggested: Hint | None) -> Look | None:
         evidence = (Evidence("contains.name", seen.naming, seen.nameable),)
         return Look("user.account.username", 0.75, Weight.WITHIN, evidence)
     if suggested is None:
-        if embedded and not set(words(name)) & {"hash", "token"}:
+        if embedded and not set(words(name)) & {"hash", "token"} and seen.share("mail_id") < _MOST:
             return Look("user.content", 0.6, Weight.ALONE, embedded, free_text=True)
         if seen.values >= _ENOUGH and seen.share("prose") >= 0.5:  # noqa: PLR2004 - most of it
             evidence = (_counted("form.prose", seen, "prose"),)
             return Look("user.content", 0.6, Weight.WITHIN, evidence, free_text=True)
-        return None
+        return _in_text(seen)
     return _by_name(suggested, seen, embedded)
+
+
+def _in_text(seen: Seen) -> Look | None:
+    """What stands in documents that a text column holds."""
+    if seen.elements is None or seen.share("document") < _MOST:
+        return None
+    addresses = seen.elements.forms.get("ip", 0) + seen.elements.inside.get("ip", 0)
+    if addresses:
+        evidence = (Evidence("deep.ip", addresses, seen.elements.values),)
+        return Look("user.content", _UNSURE, Weight.ALONE, evidence, free_text=True)
+    if seen.elements.share("prose") >= _SOME:
+        evidence = (_counted("deep.prose", seen.elements, "prose"),)
+        return Look("user.content", _UNSURE, Weight.WITHIN, evidence, free_text=True)
+    return None
 
 
 def _by_form(seen: Seen) -> tuple[str, float] | None:
@@ -230,25 +251,16 @@ def _agreed(by_form: tuple[str, float], suggested: Hint | None, seen: Seen) -> L
     elif suggested is not None and suggested.sure >= SURE and form not in {"email", "iban"}:
         category, sure = suggested.category, 0.6  # name and sample say different things
     weight = Weight.ALONE if form != "phone" or sure >= SURE else Weight.WITHIN
+    roles = seen.inside.get("role_mailbox", 0)
+    if form == "email" and roles >= _MOST * seen.forms["email"]:
+        told = (*evidence, Evidence(ROLE_MAILBOX, roles, seen.values))
+        return Look(category, _UNSURE, Weight.WITHIN, told)
     return Look(category, sure, weight, evidence)
 
 
 def _by_name(suggested: Hint, seen: Seen, embedded: tuple[Evidence, ...]) -> Look:
-    evidence = (Evidence(suggested.code), *embedded)
-    sure, category = suggested.sure, suggested.category
-    if category in {form for form, _ in _FORMS.values()} and seen.values >= _ENOUGH:
-        form = next(f for f, (c, _) in _FORMS.items() if c == category)
-        evidence = (*evidence, _counted(f"form.{form}", seen, form))
-        if form in {"email", "ip"} or seen.share("word") > _SOME:
-            sure = min(sure, 0.5)  # the name promises what the sample does not show
-    elif category == "user.contact.address.country" and seen.share("country") >= _MOST:
-        evidence = (*evidence, _counted("form.country", seen, "country"))
-        sure = 0.95
-    elif seen.values < _ENOUGH:
-        evidence = (*evidence, Evidence("no_sample"))
-        sure = min(sure, 0.85)
-    elif seen.repeats and sure < SURE and not (suggested.free_text and seen.share("prose")):
-        sure = _FEW  # a kind, a status
+    category = suggested.category
+    sure, counted = _borne_out(suggested, seen)
     weight = Weight.WITHIN
     if embedded or (sure >= SURE and category not in _ONLY_WITHIN):
         weight = Weight.ALONE
@@ -257,14 +269,35 @@ def _by_name(suggested: Hint, seen: Seen, embedded: tuple[Evidence, ...]) -> Loo
     if sure < _SOME:
         weight = Weight.NONE
     free = suggested.free_text or bool(embedded)
+    evidence = (Evidence(suggested.code), *embedded, *counted)
     return Look(category, round(sure, 2), weight, evidence, free_text=free)
+
+
+def _borne_out(suggested: Hint, seen: Seen) -> tuple[float, tuple[Evidence, ...]]:
+    """How sure a name is after its sample, and what was counted."""
+    sure, category = suggested.sure, suggested.category
+    if category == "user.device.ip_address" and (held := seen.inside.get("ip", 0)):
+        return sure, (Evidence("inside.ip", held, seen.values),)  # several in one value
+    if category in {form for form, _ in _FORMS.values()} and seen.values >= _ENOUGH:
+        form = next(f for f, (c, _) in _FORMS.items() if c == category)
+        if form in {"email", "ip"} or seen.share("word") > _SOME:
+            sure = min(sure, _UNSURE)  # the name promises what the sample does not show
+        return sure, (_counted(f"form.{form}", seen, form),)
+    if category == "user.name" and seen.share("company") >= _SOME:
+        return min(sure, _UNSURE), (_counted(COMPANY, seen, "company"),)
+    if category == "user.contact.address.country" and seen.share("country") >= _MOST:
+        return 0.95, (_counted("form.country", seen, "country"),)
+    if seen.values < _ENOUGH:
+        return min(sure, 0.85), (Evidence("no_sample"),)
+    kind = seen.repeats and sure < SURE and not (suggested.free_text and seen.share("prose"))
+    return (_FEW if kind else sure), ()
 
 
 def _embedded(seen: Seen) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(f"inside.{form}", matched, seen.values)
         for form, matched in sorted(seen.inside.items())
-        if matched
+        if matched and form in {"email", "phone"}
     )
 
 

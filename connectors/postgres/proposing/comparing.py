@@ -33,29 +33,45 @@ def drift(
             mapped.setdefault(table_name(collection), []).append(collection)
         except Configuration as error:
             yield _error(collection.name, str(error), "name the table in the map")
+    known = _places(inventory)
+    written = _left_out(system, known)
+    left = set(written.values())
     for at in {**belonging, **mapped}:
-        if at in inventory.tables:
-            yield from _unmapped(system, looks[at], at, mapped.get(at, []))
+        if at in inventory.tables and place(*at) not in left:
+            yield from _unmapped(left, looks[at], at, mapped.get(at, []))
     for at, collections in mapped.items():
         for collection in collections:
             yield from _gone(inventory, at, collection)
             yield from _broken(system, inventory, at, collection)
-    yield from _stale(system, inventory)
+    yield from _stale(written, known)
     yield from _marks(system)
 
 
+def _left_out(system: System, known: set[str]) -> dict[str, str]:
+    """The places that people left out, by how they wrote them: `orders.note` is public's."""
+    return {
+        left: f"public.{left}" if left not in known and f"public.{left}" in known else left
+        for left in system.left_out
+    }
+
+
+def _places(inventory: Inventory) -> set[str]:
+    known = {place(*at) for at, _ in inventory.others}
+    for at, table in inventory.tables.items():
+        known |= {place(*at), *(place(*at, column) for column in table.columns)}
+    return known
+
+
 def _unmapped(
-    system: System, looks: Looks, at: At, collections: list[Collection]
+    left: set[str], looks: Looks, at: At, collections: list[Collection]
 ) -> Iterator[Finding]:
-    if place(*at) in system.left_out:
-        return
     if not collections:
         remedy = f"map it, or name it with the reason: left_out: {{{place(*at)}: …}}"
         yield _error(place(*at), "its rows look like people's, and no collection maps it", remedy)
         return
     names = {name for collection in collections for name in collection.fields}
     for column, inner in looks.items():
-        if column in names or place(*at, column) in system.left_out:
+        if column in names or place(*at, column) in left:
             continue
         for path, look in inner.items():
             named = field_path(column, path)
@@ -124,12 +140,9 @@ def _broken(
         yield _error(where, message, "refer to a unique key of the parent")
 
 
-def _stale(system: System, inventory: Inventory) -> Iterator[Finding]:
-    known = {place(*at) for at, _ in inventory.others}
-    for at, table in inventory.tables.items():
-        known |= {place(*at), *(place(*at, column) for column in table.columns)}
-    for left in system.left_out:
-        if left not in known:
+def _stale(written: Mapping[str, str], known: set[str]) -> Iterator[Finding]:
+    for left, meant in written.items():
+        if meant not in known:
             message = "is left out of the map and not there any more"
             yield Finding(Severity.WARNING, left, message, "take it out of `left_out`")
 

@@ -13,8 +13,16 @@ from dataclasses import dataclass, field
 
 from connectors.postgres.proposing.classifying import SURE, Look, Looks, Weight, unknown
 from connectors.postgres.proposing.forms import Seen
-from connectors.postgres.proposing.inventory import At, Column, Inventory, Reference, Table
-from connectors.postgres.proposing.owning import Belonging, How
+from connectors.postgres.proposing.inventory import (
+    ELEMENTS,
+    At,
+    Column,
+    Inventory,
+    Reference,
+    Table,
+)
+from connectors.postgres.proposing.neighbouring import describes_a_thing
+from connectors.postgres.proposing.owning import Belonging, How, is_profile
 from connectors.postgres.proposing.sampling import Sample
 from connectors.postgres.proposing.words import singular, worded, words
 from dsr_worker.contract import (
@@ -91,6 +99,10 @@ class Draft:
         if (code := self.samples[at].code) and code != "empty":
             sure, evidence = min(sure, 0.5), (*evidence, Evidence(code))
         takes = dict(self._takes(table, belonging))
+        inside = {taken.field for taken in takes.values()} - set(fields)
+        for named in sorted(inside):
+            ground = Ground(0.9, (Evidence("key"),))
+            fields[named] = self._plain(table, named, "user.unique_id", ground)
         if takes and belonging.parent is not None:
             sure, evidence = min(sure, 0.6), (*evidence, Evidence("taken_beside_parent"))
         if not takes and belonging.parent is None:
@@ -155,32 +167,41 @@ class Draft:
             category = "user" if column.instant else "user.unique_id"
             return self._plain(table, column.name, category, Ground(0.9, (Evidence("key"),)))
         seen = self.samples[table.at].seen.get(column.name, Seen())
-        if unknown(column, seen) and not loose:
+        if unknown(column, seen) and not loose and not describes_a_thing(table, column.name):
             ground = Ground(0.5, (Evidence("unknown"),))
             return self._plain(table, column.name, _topic(table), ground)
         return self._plain(table, column.name, _topic(table), Ground(SURE, (Evidence("owned"),)))
 
     def _says_nothing(self, table: Table, column: Column, look: Look) -> bool:
         """Whether a look does not hold here: a key is no name elsewhere; a text has a language."""
+        if describes_a_thing(table, column.name):
+            return True
+        if self._is_a_key_by_name(table, column, look):
+            return True
         if look.category == "user.unique_id":
             referring = self.inventory.referring.get(table.at, ())
-            keys = {*_key(table), *(name for r in referring for name in r.columns)}
+            keys = {*_key(table), *(n for r in referring if not r.path for n in r.columns)}
             return column.name in keys
         if look.category not in _OF_THEIR_ROW:
             return False
         belonging = self.belonging[table.at]
-        way = belonging.parent
-        profile = (
-            way is not None
-            and self.belonging[way.target].how is How.PERSON
-            and table.unique(way.columns)
-        )
+        profile = is_profile(table, belonging, self.belonging)
         return belonging.how is not How.PERSON and not profile
+
+    def _is_a_key_by_name(self, table: Table, column: Column, look: Look) -> bool:
+        """Whether `address_id` was taken for an address, though it refers to one."""
+        named = look.evidence[:1] and look.evidence[0].code.startswith("name.")
+        ends = words(column.name)[-1:] == ("id",)
+        return bool(named) and ends and self._is_referring(table, column)
+
+    def _is_referring(self, table: Table, column: Column) -> bool:
+        referring = self.inventory.referring.get(table.at, ())
+        return any(column.name in r.columns and not r.path for r in referring)
 
     def _refers(self, table: Table, column: Column) -> bool:
         if column.base == "uuid" or words(column.name)[-1:] in {("id",), ("ids",), ("uuid",)}:
             return True
-        return any(column.name in r.columns for r in self.inventory.referring.get(table.at, ()))
+        return self._is_referring(table, column)
 
     def _personal(
         self, table: Table, column: Column, look: Look, named: str, mask: Mask | None
@@ -237,8 +258,9 @@ class Draft:
             yield self._number(table.at), Taken(table.key[0])
         for reference in belonging.named_by:
             target = self.inventory.tables[reference.target]
-            if reference.target_columns == target.key:
-                yield self._number(reference.target), Taken(reference.columns[0])
+            named = field_path(reference.columns[0], reference.path)
+            if reference.target_columns == target.key and named and reference.path != ELEMENTS:
+                yield self._number(reference.target), Taken(named)
 
     def _number(self, at: At) -> str:
         """What a person's key is called: `customer_number`, or after its table."""

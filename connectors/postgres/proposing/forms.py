@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.postgres.proposing.words import known_word
+from connectors.postgres.proposing.hints import known_word
 
 _EMAIL = re.compile(r"[^\s@<>\"',;:]{1,64}@[^\s@<>\"',;:]{1,190}\.[^\W\d_]{2,24}")
 _INSIDE_EMAIL = re.compile(r"[\w.+'-]{1,64}@[\w-]+(?:\.[\w-]+)+")
@@ -29,6 +29,23 @@ _DATE = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]([ T].*)?")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _TOKEN = re.compile(r"(?=.*[0-9])(?=.*[a-z])[A-Za-z0-9_+/=.$-]{20,}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}[0-9]?")
+_CODE = re.compile(r"(?=.*[0-9])[A-Z0-9][A-Z0-9_-]{2,35}")
+_URL = re.compile(r"(?:https?|ftp)://\S+")
+_MAIL_ID = re.compile(r"<[^<>\s]+@[^<>\s]+>")
+_COMPANY = re.compile(
+    r".*\b(?:Ltd|Limited|GmbH|AG|KG|UG|OHG|e\.K|Inc|LLC|LLP|PLC|Corp|Corporation|Co|SA|S\.A|SAS"
+    r"|SARL|Sp\. z o\.o|S\.r\.l|SpA|B\.V|BV|NV|Oy|AB|A/S|ApS|Pty)\.?"
+)
+"""Legal forms of companies, as they end a name."""
+_ROLES = re.compile(
+    r"(?:admin|billing|contact|contacto|customer-?service|hello|help|helpdesk|hr|info|jobs|kontakt"
+    r"|mail|marketing|no-?reply|office|orders?|postmaster|press|privacy|sales|service|shop|support"
+    r"|team|webmaster)@.*",
+    re.IGNORECASE,
+)
+"""Mailboxes of a role and not of one person, RFC 2142 and those of the trade."""
+_LINE = re.compile(r"[\s-]*(?:['\"]?[\w.-]+['\"]?:)?\s*['\"]?(.*?)['\"]?")
+_INSIDE_IP = re.compile(r"(?<![\w./-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w-]|\.[0-9])")
 _LARGE_PROSE = 24
 _SHORTEST_NAME = 5
 _COMMON_SHARE, _COMMON_LEAST = 0.2, 3
@@ -48,7 +65,7 @@ class Seen:
     forms: Mapping[str, int] = field(default_factory=dict)
     inside: Mapping[str, int] = field(default_factory=dict)  # forms found within longer text
     paths: Mapping[tuple[str, ...], Seen] = field(default_factory=dict)  # of objects in documents
-    elements: Seen | None = None  # of arrays, at the top of a value
+    elements: Seen | None = None  # of arrays at the top of a value, or of documents in texts
     hidden: Seen | None = None  # what lies where no path reaches: deep arrays, keys that are data
     naming: int = 0  # of `nameable` values, those that hold the name or e-mail of their own row
     nameable: int = 0
@@ -74,7 +91,22 @@ def _is_phone(text: str) -> bool:
 
 
 def _is_document(text: str) -> bool:
-    return text[:1] + text[-1:] in {"{}", "[]"}
+    return text[:1] + text[-1:] in {"{}", "[]"} or text.startswith("---\n")
+
+
+def _leaves_of_text(text: str) -> Iterator[str]:
+    """The values of a document that a text holds: JSON, or YAML line by line."""
+    if not text.startswith("---\n"):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        yield from (leaf for _, _, leaf in _leaves(document, ()) if leaf)
+        return
+    for line in text.splitlines()[1:]:
+        found = _LINE.fullmatch(line)
+        if found is not None and found[1]:
+            yield found[1]
 
 
 def naming(names: Iterable[str | None], values: Iterable[str | None]) -> tuple[int, int]:
@@ -93,6 +125,7 @@ def observe(values: Iterable[str | None]) -> Seen:
     forms: Counter[str] = Counter()
     inside: Counter[str] = Counter()
     seen: set[int] = set()
+    leaves: list[str | None] = []
     rows = kept = 0
     for value in values:
         rows += 1
@@ -102,9 +135,14 @@ def observe(values: Iterable[str | None]) -> Seen:
         seen.add(hash(value))
         form = form_of(value)
         forms[form] += 1
-        if form in {"prose", "words", "word", "token", "document"}:
+        if form in {"prose", "words", "word", "token", "document", "company"}:
             inside.update(_found_inside(value))
-    return Seen(rows, kept, len(seen), dict(forms), dict(inside))
+        if form == "email" and _ROLES.fullmatch(value.strip()):
+            inside["role_mailbox"] += 1
+        if form == "document":
+            leaves += _leaves_of_text(value.strip())
+    elements = observe(leaves) if leaves else None
+    return Seen(rows, kept, len(seen), dict(forms), dict(inside), elements=elements)
 
 
 def _found_inside(text: str) -> Iterator[str]:
@@ -112,6 +150,8 @@ def _found_inside(text: str) -> Iterator[str]:
         yield "email"
     if _INSIDE_PHONE.search(text):
         yield "phone"
+    if _INSIDE_IP.search(text):
+        yield "ip"
 
 
 def observe_documents(texts: Iterable[str | None]) -> Seen:
@@ -220,6 +260,10 @@ _FORMS: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("phone", _is_phone),
     ("number", _NUMBER.fullmatch),
     ("document", _is_document),
+    ("code", _CODE.fullmatch),
+    ("url", _URL.fullmatch),
+    ("mail_id", _MAIL_ID.fullmatch),
+    ("company", _COMPANY.fullmatch),
     ("prose", lambda text: len(text) > _LARGE_PROSE and " " in text),
     ("token", _TOKEN.fullmatch),
 )

@@ -7,12 +7,13 @@ foreign keys; and what is no table, by name. No row is read here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg2.sql import SQL
 
 from connectors.postgres.catalogue import INSTANTS, WHOLE_NUMBERS
+from connectors.postgres.proposing.words import Part, part_of, words
 from connectors.postgres.session import Session
 
 At = tuple[str, str]
@@ -92,9 +93,16 @@ class Table:
         return any(set(u) <= set(columns) for u in (self.primary, *self.uniques) if u)
 
 
+ELEMENTS = ("*",)
+"""The path of keys that are the elements of an array."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Columns that point at a table. `sure` is 1 for a foreign key, less where it was inferred."""
+    """Columns that point at a table. `sure` is 1 for a foreign key, less where it was inferred.
+
+    `path` leads to the key inside a document; within an array it is `ELEMENTS`.
+    """
 
     table: At
     columns: tuple[str, ...]
@@ -104,6 +112,7 @@ class Reference:
     matched: int = 0
     of: int = 0
     joins: bool = True  # the types can be compared as they are
+    path: tuple[str, ...] = ()
 
     @property
     def declared(self) -> bool:
@@ -119,6 +128,18 @@ class Inventory:
     references: tuple[Reference, ...] = ()
     others: tuple[tuple[At, str], ...] = ()
     referring: Mapping[At, tuple[Reference, ...]] = field(default_factory=dict)  # by their table
+    parts: Mapping[At, Part] = field(default_factory=dict)  # where they say else than the name
+
+    def part(self, at: At) -> Part:
+        """What the rows of a table are."""
+        return self.parts.get(at) or part_of(at[1])
+
+
+def of_any_kind(table: Table, column: str) -> bool:
+    """Whether another column says into which table a reference leads: `owner_id`, `owner_type`."""
+    said = words(column)
+    kind = (*said[:-1], "type")
+    return len(said) > 1 and said[-1] == "id" and kind in map(words, table.columns)
 
 
 def place(*parts: str) -> str:
@@ -225,7 +246,7 @@ def with_references(inventory: Inventory, references: Sequence[Reference]) -> In
     for reference in references:
         referring.setdefault(reference.table, []).append(reference)
     by_table = {at: tuple(found) for at, found in referring.items()}
-    return Inventory(inventory.tables, tuple(references), inventory.others, by_table)
+    return replace(inventory, references=tuple(references), referring=by_table)
 
 
 def _keys(

@@ -13,18 +13,35 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from connectors.postgres.proposing.classifying import SURE, Looks, Weight, alone
-from connectors.postgres.proposing.inventory import At, Inventory, Reference, Table
+from connectors.postgres.proposing.inventory import (
+    At,
+    Inventory,
+    Reference,
+    Table,
+    of_any_kind,
+)
 from connectors.postgres.proposing.neighbouring import on_their_own
 from connectors.postgres.proposing.words import (
     Part,
+    is_a_transaction,
+    is_called_users,
+    is_somebodys_work,
     means_customer,
-    part_of,
+    means_who_serves,
+    part_of_a_transaction,
+    people_by_name_alone,
     referred,
+    says_who_changed_it,
     says_who_did_it,
+    says_who_made_it,
+    serves_customers,
     singular,
     words,
 )
 from dsr_worker.contract import Evidence
+
+_OF_WHOEVER_ACTS = ("user.device", "user.content", "user.authorization")
+"""What a table may hold of somebody without being about those whose rows refer to it."""
 
 
 class How(StrEnum):
@@ -57,13 +74,20 @@ def people(inventory: Inventory, looks: Mapping[At, Looks]) -> dict[At, Belongin
     """The tables whose rows are people, customers first."""
     found: list[tuple[tuple[int, str, str], At, Belonging]] = []
     for at, table in inventory.tables.items():
-        belonging = _as_person(table, looks[at])
+        belonging = _as_person(table, inventory.part(at), looks[at])
         if belonging is not None:
             rank = (int(belonging.staff), -belonging.sure)
             order = sorted(_contacts(looks[at])) != []
             found.append(((rank[0] * 10 + (not order), f"{1 + rank[1]:.2f}", at[1]), at, belonging))
     ordered = {at: belonging for _, at, belonging in sorted(found, key=lambda f: (f[0], f[1]))}
-    return _without_profiles(inventory, looks, ordered)
+    return _with_staff(inventory, _without_profiles(inventory, looks, ordered))
+
+
+def is_profile(table: Table, belonging: Belonging, found: Mapping[At, Belonging]) -> bool:
+    """Whether a table says more of people who stand in another, a row for each."""
+    way = belonging.parent
+    above = way is not None and found[way.target].how is How.PERSON
+    return way is not None and above and table.unique(way.columns)
 
 
 def belongings(
@@ -77,6 +101,11 @@ def belongings(
         if reference.table not in found:
             evidence = (Evidence("referred_from_owned"),)
             found[reference.table] = Belonging(How.CHILD, 0.5, evidence, reference)
+            _follow(inventory, [reference.table], found)
+    for reference in _made(inventory, found):
+        if reference.table not in found:
+            evidence, staff = (Evidence("made_by"),), found[reference.target].staff
+            found[reference.table] = Belonging(How.CHILD, 0.5, evidence, reference, staff=staff)
             _follow(inventory, [reference.table], found)
     for at in _with_people_below(found):
         person = found[at]
@@ -106,14 +135,15 @@ def _reached(looks: Looks) -> bool:
     return "email" in _contacts(looks)
 
 
-def _as_person(table: Table, looks: Looks) -> Belonging | None:
-    part = part_of(table.at[1])
+def _as_person(table: Table, part: Part, looks: Looks) -> Belonging | None:
     own = {name: inner[()] for name, inner in looks.items() if () in inner}
     emails = [n for n, look in own.items() if look.form == "email" and look.sure >= SURE]
     named = [n for n, look in own.items() if look.category == "user.name"]
     surely = [n for n in named if own[n].sure >= SURE]
     told = [n for n, look in own.items() if look.weight is Weight.ALONE]
     unique = any(table.unique((name,)) for name in emails)
+    if not (emails or surely or told or people_by_name_alone(table.at[1])):
+        return None
     if part in {Part.CUSTOMER, Part.STAFF} and (emails or named or told):
         sure = 0.9 if unique or (emails and named) else 0.75
         sure = sure if emails or surely or told else 0.5  # a name alone may be a program's
@@ -148,6 +178,19 @@ def _without_profiles(
                 reached = _reached(looks[at]) and not _reached(looks[reference.target])
                 del left[reference.target if reached else at]
     return left
+
+
+def _with_staff(inventory: Inventory, found: dict[At, Belonging]) -> dict[At, Belonging]:
+    """Beside a table of customers, `users` whom no reference ties to it are those who serve."""
+    customers = [at for at, b in found.items() if not b.staff and serves_customers(at[1])]
+    tied = {frozenset((r.table, r.target)) for r in inventory.references}
+    told = dict(found)
+    for at, belonging in found.items():
+        apart = not any(frozenset((at, other)) in tied for other in customers)
+        if customers and not belonging.staff and is_called_users(at[1]) and apart:
+            evidence = (*belonging.evidence, Evidence("beside_customers"))
+            told[at] = replace(belonging, sure=0.6, evidence=evidence, staff=True)
+    return dict(sorted(told.items(), key=lambda item: item[1].staff))
 
 
 def _named_after(reference: Reference) -> bool:
@@ -189,22 +232,54 @@ def _owns(inventory: Inventory, reference: Reference, found: Mapping[At, Belongi
     if any(map(says_who_did_it, reference.columns)):
         return False
     child = inventory.tables[reference.table]
-    part = part_of(child.at[1])
-    if part not in {Part.REFERENCE, Part.ORGANISATION}:
+    part = inventory.part(child.at)
+    if part not in {Part.REFERENCE, Part.ORGANISATION, Part.SYSTEM}:
         return True
     person = found[reference.target].how is How.PERSON
-    if part is Part.ORGANISATION and person and _named_after(reference):
+    if part is not Part.REFERENCE and person and _named_after(reference):
         return True  # locations.user_id, where companies.owner_id is no child
-    above = set(map(singular, words(reference.target[1])))
+    if _ties(inventory, child, reference):
+        return True
+    above = _last(reference.target[1])
     own = tuple(map(singular, words(child.at[1])))
-    return bool(above & set(own[:-1])) or means_customer(own[:-1])  # order_items, customer_tags
+    composed = above in own[:-1] or means_customer(own[:-1])  # order_items, customer_tags
+    return composed or part_of_a_transaction(child.at[1]) or is_a_transaction(above)
+
+
+def _last(table: str) -> str:
+    return singular(words(table)[-1]) if words(table) else ""
+
+
+def _ties(inventory: Inventory, child: Table, reference: Reference) -> bool:
+    """Whether rows do no more than tie a person to something else: followed tags, roles held."""
+    if inventory.part(reference.target) not in {Part.CUSTOMER, Part.STAFF}:
+        return False
+    others = [name for name in child.columns if referred(name) and name not in reference.columns]
+    if not others or any(map(means_who_serves, map(referred, reference.columns))):
+        return False
+    texts = any(column.textual or column.document for column in child.columns.values())
+    pairs = any(set(reference.columns) < set(unique) for unique in child.uniques)
+    return pairs or not texts
 
 
 def _detour(inventory: Inventory, reference: Reference) -> int:
     """How much worse than a declared reference, never null and named after its target."""
     columns = inventory.tables[reference.table].columns
     nullable = any(not columns[name].not_null for name in reference.columns)
-    return 3 * nullable + 2 * (not reference.declared) + (not _named_after(reference))
+    says = tuple(word for name in reference.columns for word in referred(name))
+    named = _named_after(reference) or (means_customer(says) and not means_who_serves(says))
+    inside = 15 * _is_inside_another(inventory, reference)
+    return inside + 3 * nullable + 2 * (not reference.declared) + (not named)
+
+
+def _is_inside_another(inventory: Inventory, reference: Reference) -> bool:
+    """Whether a row of texts says by its name that it lies in another's: `report_notes`."""
+    table = inventory.tables[reference.table]
+    first = tuple(map(singular, words(table.at[1])))[:-1]
+    if not first or not any(column.textual for column in table.columns.values()):
+        return False
+    named = [r for r in inventory.referring.get(table.at, ()) if _last(r.target[1]) == first[-1]]
+    return bool(named) and reference not in named
 
 
 def _as_child(
@@ -218,6 +293,7 @@ def _as_child(
         r
         for r in inventory.referring.get(reference.table, ())
         if r.columns != reference.columns
+        and not r.path
         and r.target in found
         and (found[r.target].how is How.PERSON or r.target == reference.target)
         and found[r.target].staff is above.staff
@@ -227,11 +303,19 @@ def _as_child(
         evidence.append(Evidence("several_owners"))
         sure = min(sure, 0.5)
     child = inventory.tables[reference.table]
-    if part_of(child.at[1]) is Part.CUSTOMER and not child.unique(reference.columns):
+    nullable = any(not child.columns[name].not_null for name in reference.columns)
+    if nullable and any(of_any_kind(child, name) for name in child.columns):
+        evidence.append(Evidence("any_owner"))  # those without it are somebody's by another way
+        sure = min(sure, 0.6)
+    if inventory.part(child.at) is Part.CUSTOMER and not child.unique(reference.columns):
         evidence.append(Evidence("people_of_people"))  # contacts of an account: whose are they?
         sure = min(sure, 0.5)
-    if part_of(child.at[1]) is Part.ORGANISATION:
-        evidence.append(Evidence(f"table.{Part.ORGANISATION}"))
+    if above.staff:
+        evidence.append(Evidence("of_staff"))  # what they did for the house, or their own?
+        sure = min(sure, 0.6)
+    part = inventory.part(child.at)
+    if part in {Part.ORGANISATION, Part.SYSTEM}:
+        evidence.append(Evidence(f"table.{part}"))
         sure = min(sure, 0.5)
     if not inventory.tables[reference.target].unique(reference.target_columns):
         evidence.append(Evidence("parent_not_unique"))
@@ -248,12 +332,37 @@ def _outward(
         owner, at = found.get(reference.table), reference.target
         if owner is None or at in found or not reference.joins or owner.how is How.LOOSE:
             continue
-        if part_of(at[1]) not in {Part.OTHER, Part.CUSTOMER} or not alone(looks[at]):
+        if inventory.part(at) not in {Part.OTHER, Part.CUSTOMER}:
+            continue
+        only = inventory.tables[reference.table].unique(reference.columns)
+        if not only and all(
+            look.category.startswith(_OF_WHOEVER_ACTS) for _, _, look in alone(looks[at])
+        ):
             continue
         turned.append(
             Reference(at, reference.target_columns, reference.table, reference.columns, 0.5)
         )
     return sorted(turned, key=lambda r: (found[r.target].staff, found[r.target].how is How.CHILD))
+
+
+def _made(inventory: Inventory, found: Mapping[At, Belonging]) -> list[Reference]:
+    """Rows that somebody made and nobody keeps up: what that person did, and no setting."""
+    return [
+        reference
+        for reference in inventory.references
+        if reference.table not in found
+        and reference.target in found
+        and found[reference.target].how is How.PERSON
+        and reference.joins
+        and any(map(says_who_made_it, reference.columns))
+        and inventory.part(reference.table) is Part.OTHER
+        and (is_somebodys_work(reference.table[1]) or not _kept_up(inventory, reference.table))
+    ]
+
+
+def _kept_up(inventory: Inventory, at: At) -> bool:
+    """Whether rows tell who changed them last, as settings do and what was done once does not."""
+    return any(map(says_who_changed_it, inventory.tables[at].columns))
 
 
 def _as_loose(
@@ -264,17 +373,21 @@ def _as_loose(
         for r in inventory.referring.get(table.at, ())
         if not r.joins and r.target in found and found[r.target].how is How.PERSON
     )
-    told = alone(on_their_own(table, looks))
+    part = inventory.part(table.at)
+    told = alone(on_their_own(table, part, looks))
     if not told and not numbers:
         return None
     kinds = [look.form for _, _, look in told if look.form and look.sure >= SURE]
-    part = part_of(table.at[1])
-    evidence = tuple(Evidence("inclusion", r.matched, r.of) for r in numbers)
+    evidence = tuple(
+        Evidence("inclusion.inside" if r.path else "inclusion", r.matched, r.of) for r in numbers
+    )
     if kinds:
         evidence += (Evidence(f"holds.{min(kinds)}"),)
     ambiguous = len(kinds) != len(set(kinds))
-    foreign = part in {Part.ORGANISATION, Part.REFERENCE, Part.STAFF}
+    foreign = part not in {Part.OTHER, Part.CUSTOMER}
+    foreign |= any("any_owner" in {e.code for e in look.evidence} for _, _, look in told)
+    foreign |= any("table.changes" in {e.code for e in look.evidence} for _, _, look in told)
     sure = 0.85 if (kinds == ["email"] or numbers) and not foreign and not ambiguous else 0.5
     if numbers:
-        sure = min(sure, *(r.sure for r in numbers))
+        sure = min(sure, *(0.6 if r.path else r.sure for r in numbers))
     return Belonging(How.LOOSE, sure, evidence, named_by=numbers)

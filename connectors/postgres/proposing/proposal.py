@@ -8,6 +8,8 @@ references say whose everything else is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 
 from psycopg2.sql import SQL
 
@@ -18,8 +20,15 @@ from connectors.postgres.proposing.comparing import drift
 from connectors.postgres.proposing.drafting import Draft
 from connectors.postgres.proposing.forms import Seen
 from connectors.postgres.proposing.inventory import At, Inventory, Reference, Table, place
-from connectors.postgres.proposing.neighbouring import beside, on_their_own
-from connectors.postgres.proposing.owning import Belonging, How, belongings, people
+from connectors.postgres.proposing.neighbouring import beside, in_a_persons_row, on_their_own
+from connectors.postgres.proposing.owning import (
+    Belonging,
+    How,
+    belongings,
+    is_profile,
+    people,
+)
+from connectors.postgres.proposing.playing import parts
 from connectors.postgres.proposing.sampling import Sample, Sampler
 from connectors.postgres.session import Limits, Server
 from dsr_worker.contract import LeftOut, Proposal, System
@@ -33,11 +42,15 @@ def propose(system: System, server: Server, limits: Limits) -> Proposal:
     sampler = Sampler(server, limits)
     samples = dict(sampler.tables(found.tables.values()))
     seen = {at: beside(table, _looks(table, samples[at])) for at, table in found.tables.items()}
-    found = _with_inferred(found, people(found, seen), sampler)
+    found = _with_inferred(found, people(found, seen), sampler, samples)
+    found = replace(found, parts=parts(found, seen, people(found, seen)))
     belonging = belongings(found, seen, people(found, seen))
     for at, whose in belonging.items():
+        table = found.tables[at]
         if whose.how is How.LOOSE:
-            seen[at] = on_their_own(found.tables[at], seen[at])
+            seen[at] = on_their_own(table, found.part(at), seen[at])
+        if whose.how is How.PERSON or is_profile(table, whose, belonging):
+            seen[at] = in_a_persons_row(table, seen[at], samples[at].seen)
     draft = Draft(found, seen, samples, belonging)
     collections = draft.collections()
     return Proposal(
@@ -54,19 +67,30 @@ def _looks(table: Table, sample: Sample) -> Looks:
     }
 
 
-def _with_inferred(found: Inventory, persons: Iterable[At], sampler: Sampler) -> Inventory:
+def _with_inferred(
+    found: Inventory, persons: Iterable[At], sampler: Sampler, samples: Mapping[At, Sample]
+) -> Inventory:
     """The inventory with the references that names, types and samples speak for."""
-    best: dict[tuple[At, tuple[str, ...]], Reference] = {}
+    best: dict[tuple[At, tuple[str, ...], tuple[str, ...]], Reference] = {}
+    persons = tuple(persons)
+    paths = {
+        at: {name: tuple(seen.paths) for name, seen in sample.seen.items()}
+        for at, sample in samples.items()
+    }
 
     def rank(reference: Reference) -> tuple[float, bool]:
         key = found.tables[reference.target].primary
         return reference.sure, key == reference.target_columns
 
-    for candidate in referring.candidates(found, persons):
-        column = found.tables[candidate.table].columns[candidate.columns[0]]
-        target = found.tables[candidate.target].columns[candidate.target_columns[0]]
-        judged = referring.judged(sampler.included(candidate, column, target))
-        at = (candidate.table, candidate.columns)
+    every = (
+        *referring.candidates(found, persons),
+        *islice(referring.of_several_columns(found), referring.MOST_UNUSUAL),
+        *islice(referring.in_documents(found, persons, paths), referring.MOST_UNUSUAL),
+    )
+    for candidate in every:
+        table, target = found.tables[candidate.table], found.tables[candidate.target]
+        judged = referring.judged(sampler.included(candidate, table, target))
+        at = (candidate.table, candidate.columns, candidate.path)
         if judged is not None and (at not in best or rank(judged) > rank(best[at])):
             best[at] = judged
     return catalogue.with_references(found, (*found.references, *best.values()))

@@ -10,19 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from connectors.postgres.proposing.inventory import At, Column, Inventory, Reference, Table
+from connectors.postgres.proposing.inventory import (
+    ELEMENTS,
+    At,
+    Column,
+    Inventory,
+    Reference,
+    Table,
+    of_any_kind,
+)
 from connectors.postgres.proposing.words import (
     Part,
     means_customer,
-    part_of,
     referred,
     says_who_did_it,
     singular,
     words,
 )
 
+Paths = Mapping[str, Iterable[tuple[str, ...]]]
+"""Of one table: paths inside its documents, by column."""
+
 _COMPARABLE = frozenset({"int", "text", "uuid"})
 _MOST_CANDIDATES = 2000
+MOST_UNUSUAL = 300
+"""References of several columns, and inside documents, that are counted at the most."""
 _MOST_UUID_TARGETS = 5
 _ENOUGH = 5  # distinct values, before inclusion says anything
 _ALL, _SOME = 0.95, 0.5
@@ -37,12 +49,62 @@ def candidates(inventory: Inventory, people: Iterable[At]) -> list[Reference]:
         declared = {c for r in inventory.referring.get(table.at, ()) for c in r.columns}
         for column in table.columns.values():
             taken = column.name in declared or (column.name,) == table.primary
-            taken = taken or _of_any_kind(table, column.name)
+            taken = taken or of_any_kind(table, column.name)
             if taken or column.family not in _COMPARABLE or says_who_did_it(column.name):
                 continue
             if column.readable and len(found) < _MOST_CANDIDATES:
                 found += _targets(inventory, table, column, named, people)
     return found
+
+
+def of_several_columns(inventory: Inventory) -> Iterator[Reference]:
+    """What may refer by all columns of another table's key, called the same in both."""
+    by_key: dict[str, list[Table]] = {}
+    for table in inventory.tables.values():
+        if len(table.key) > 1:
+            by_key.setdefault(min(table.key), []).append(table)
+    for table in inventory.tables.values():
+        declared = {(r.target, frozenset(r.columns)) for r in inventory.referring.get(table.at, ())}
+        near = (target for name in table.columns for target in by_key.get(name, ()))
+        for target in near:
+            known = (target.at, frozenset(target.key)) in declared
+            if table is not target and not known and _may_hold(table, target):
+                yield Reference(table.at, target.key, target.at, target.key, 0.1)
+
+
+def _may_hold(table: Table, target: Table) -> bool:
+    """Whether a table has another's key and is no second table of the same things."""
+    for name in target.key:
+        ours, theirs = table.columns.get(name), target.columns[name]
+        if ours is None or ours.family != theirs.family or not (ours.readable and theirs.readable):
+            return False
+    ties = all(referred(name) for name in target.key) and not target.uniques
+    return not set(table.key) <= set(target.key) and not ties
+
+
+def in_documents(
+    inventory: Inventory, people: Iterable[At], paths: Mapping[At, Paths]
+) -> Iterator[Reference]:
+    """What may point at people from inside JSON or an array: `payload->>customer_id`."""
+    people = tuple(people)
+    for at, within in paths.items():
+        table = inventory.tables[at]
+        for column in table.columns.values():
+            leaves = within.get(column.name, ()) if column.json else ()
+            for path in [ELEMENTS] if column.element else leaves:
+                said = referred(column.name if path == ELEMENTS else path[-1])
+                for target in _people_called(inventory, people, tuple(map(singular, said))):
+                    key = inventory.tables[target].key
+                    yield Reference(at, (column.name,), target, key, 0.1, joins=False, path=path)
+
+
+def _people_called(
+    inventory: Inventory, people: tuple[At, ...], said: tuple[str, ...]
+) -> Iterator[At]:
+    for at in people:
+        own = tuple(map(singular, words(at[1])))
+        if len(inventory.tables[at].key) == 1 and said and own[-1:] == said[-1:]:
+            yield at
 
 
 def judged(reference: Reference) -> Reference | None:
@@ -56,20 +118,16 @@ def judged(reference: Reference) -> Reference | None:
     return replace(reference, sure=0.5) if share >= _SOME and reference.sure > 0 else None
 
 
-def _of_any_kind(table: Table, column: str) -> bool:
-    """Whether another column says into which table a reference leads: `owner_id`, `owner_type`."""
-    said = words(column)
-    return said[-1:] == ("id",) and any(words(c) == (*said[:-1], "type") for c in table.columns)
-
-
 def _tables_by_word(inventory: Inventory) -> dict[str, list[Table]]:
     named: dict[str, list[Table]] = {}
     for table in inventory.tables.values():
         if len(table.key) != 1:
             continue
         parts = tuple(map(singular, words(table.at[1])))
-        for name in {"_".join(parts), parts[-1] if parts else ""}:
-            named.setdefault(name, []).append(table)
+        for start in range(len(parts)):
+            named.setdefault("_".join(parts[start:]), []).append(table)
+    for name, tables in named.items():
+        tables.sort(key=lambda table: len(words(table.at[1])) > name.count("_") + 1)
     return named
 
 
@@ -85,7 +143,7 @@ def _targets(
     if says:
         near = [*named.get("_".join(says), ()), *named.get(says[-1], ())]
         if means_customer(says):
-            near += [inventory.tables[at] for at in people if part_of(at[1]) is not Part.STAFF]
+            near += [inventory.tables[at] for at in people if inventory.part(at) is not Part.STAFF]
         for target in sorted(near, key=lambda t: t.at[0] != table.at[0]):  # own schema first
             if target.at not in tried and target is not table:
                 tried.add(target.at)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.proposing.forms import Seen, naming, observe, observe_documents
-from connectors.postgres.proposing.inventory import At, Column, Reference, Table
-from connectors.postgres.proposing.words import vocabulary
+from connectors.postgres.proposing.hints import vocabulary
+from connectors.postgres.proposing.inventory import ELEMENTS, At, Column, Reference, Table
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import ConnectorError
 
@@ -31,6 +31,7 @@ _LOCK_S = 0.5
 _WHOLE_S = 120.0
 _SPREAD = 10  # tables larger than so many samples are sampled by block
 _NUMBER = "^(0|-?[1-9][0-9]{0,17})$"
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ class Sampler:
         for table in tables:
             yield table.at, self._table(table)
 
-    def included(self, reference: Reference, column: Column, target: Column) -> Reference:
+    def included(self, reference: Reference, table: Table, target: Table) -> Reference:
         """The reference with how many distinct sampled values its target holds."""
         if time.monotonic() > self._until:
             return reference
-        query = _inclusion(reference, column, target)
+        query = _inclusion(reference, table, target)
         try:
             with self._reading() as session:
                 ((of, matched),) = session.rows(query)
@@ -166,22 +167,54 @@ def _shown(column: Column) -> Composable | None:
     return None
 
 
-def _inclusion(reference: Reference, column: Column, target: Column) -> Composable:
-    value: Composable = SQL("s.v")
-    if (column.family, target.family) == ("text", "int"):
-        value = SQL("CASE WHEN s.v::text ~ {} THEN s.v::text::int8 END").format(Literal(_NUMBER))
-    elif column.family != target.family:
-        value = SQL("s.v::text")
+def _inclusion(reference: Reference, table: Table, target: Table) -> Composable:
+    """Counts distinct sampled values, or rows of them, and those that the target has."""
+    names = [SQL(f"v{number}") for number, _ in enumerate(reference.columns)]
+    sources = [_sampled(table.columns[name], reference.path) for name in reference.columns]
+    compared = [
+        SQL("p.{} = {}").format(
+            Identifier(theirs),
+            _comparable(name, table.columns[ours], target.columns[theirs], reference.path),
+        )
+        for name, ours, theirs in zip(
+            names, reference.columns, reference.target_columns, strict=True
+        )
+    ]
+    told = [SQL("{0} IS NOT NULL AND {0}::text <> ''").format(name) for name in names]
     return SQL(
-        "SELECT count(*), count(*) FILTER (WHERE EXISTS ("
-        "SELECT FROM {target} p WHERE p.{key} = {value}))"
-        " FROM (SELECT DISTINCT v FROM (SELECT {column} AS v FROM {table} t"
-        " WHERE {column} IS NOT NULL AND {column}::text <> '' LIMIT {rows}) f) s"
+        "SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM {target} p WHERE {same}))"
+        " FROM (SELECT DISTINCT * FROM (SELECT * FROM (SELECT {values} FROM {table}) a"
+        " WHERE {told} LIMIT {rows}) f) s"
     ).format(
         target=Identifier(*reference.target),
-        key=Identifier(reference.target_columns[0]),
-        value=value,
-        column=Identifier(column.name),
+        same=SQL(" AND ").join(compared),
+        values=SQL(", ").join(
+            SQL("{} AS {}").format(source, name)
+            for source, name in zip(sources, names, strict=True)
+        ),
         table=Identifier(*reference.table),
+        told=SQL(" AND ").join(told),
         rows=Literal(ROWS),
     )
+
+
+def _sampled(column: Column, path: tuple[str, ...]) -> Composable:
+    if path == ELEMENTS:
+        return SQL("unnest({})").format(Identifier(column.name))
+    if path:
+        return SQL("{} #>> {}::text[]").format(Identifier(column.name), Literal(list(path)))
+    return Identifier(column.name)
+
+
+def _comparable(
+    name: Composable, column: Column, target: Column, path: tuple[str, ...]
+) -> Composable:
+    """A sampled value as one that the target's column can be compared with."""
+    family = "text" if path and path != ELEMENTS else column.family
+    if path != ELEMENTS and (family, target.family) == ("text", "int"):
+        return SQL("CASE WHEN s.{0}::text ~ {1} THEN s.{0}::text::int8 END").format(
+            name, Literal(_NUMBER)
+        )
+    if (family, target.family) == ("text", "uuid"):
+        return SQL("CASE WHEN s.{0} ~ {1} THEN s.{0}::uuid END").format(name, Literal(_UUID))
+    return SQL("s.{}").format(name) if family == target.family else SQL("s.{}::text").format(name)
