@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PARCEL_BYTES = 256 * 1024
-_AHEAD = 2  # parcels
+_AHEAD = 2  # parcels of that size
+_Parcel = tuple[int, bytes]
 
 
 class Stopped(Exception):  # noqa: N818 - a signal without text: the driver sends it to the server
@@ -55,7 +56,9 @@ class Lines:
 class Parcels(io.RawIOBase):
     """The bounded pipe between COPY, which pushes, and a reader, who pulls.
 
-    The driver writes row by row into the buffer before it, which is not Python's own work.
+    The driver writes row by row into the buffer before it, which is not Python's own work. It lets
+    the interpreter go for each row: small parcels go together, since a reader who is woken for each
+    of them takes turns with the driver and makes both slow.
     """
 
     def __init__(self) -> None:
@@ -63,7 +66,9 @@ class Parcels(io.RawIOBase):
         self.number = 0  # of the query whose rows come now
         self.stopped = False
         self.failed = False  # what a failure leaves in the buffer is not wanted
-        self._queue: queue.Queue[tuple[int, bytes] | BaseException | None] = queue.Queue(_AHEAD)
+        self._queue: queue.Queue[list[_Parcel] | BaseException | None] = queue.Queue(_AHEAD)
+        self._held: list[_Parcel] = []
+        self._held_bytes = 0
         self._rest = b""  # a row's beginning
 
     def writable(self) -> bool:
@@ -80,27 +85,37 @@ class Parcels(io.RawIOBase):
         end = part.rfind(b"\n") + 1
         if end:
             rows = self._rest + part[: end - 1] if self._rest else part[: end - 1]
-            self._send((self.number, rows))
+            self._hold(rows)
             self._rest = b""
         self._rest += part[end:]
         return len(part)
 
     def finish(self, failure: BaseException | None) -> None:
         """Say that nothing more comes."""
-        if not self.stopped:
-            self._send(failure)
+        if self.stopped:
+            return
+        if failure is None and self._held:
+            self._send(self._held)
+        self._send(failure)
 
-    def _send(self, parcel: tuple[int, bytes] | BaseException | None) -> None:
+    def _hold(self, rows: bytes) -> None:
+        if self._held and self._held_bytes + len(rows) > PARCEL_BYTES:
+            self._send(self._held)
+            self._held, self._held_bytes = [], 0
+        self._held.append((self.number, rows))
+        self._held_bytes += len(rows)
+
+    def _send(self, parcels: list[_Parcel] | BaseException | None) -> None:
         while not self.stopped:
             try:
-                return self._queue.put(parcel, timeout=0.2)
+                return self._queue.put(parcels, timeout=0.2)
             except queue.Full:
                 continue
         raise Stopped
 
-    def received(self) -> Iterator[tuple[int, bytes]]:
+    def received(self) -> Iterator[_Parcel]:
         """The parcels as they come: the query's number, its rows without the last line break."""
-        while (parcel := self._queue.get()) is not None:
-            if isinstance(parcel, BaseException):
-                raise parcel
-            yield parcel
+        while (parcels := self._queue.get()) is not None:
+            if isinstance(parcels, BaseException):
+                raise parcels
+            yield from parcels
