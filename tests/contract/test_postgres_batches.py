@@ -26,7 +26,7 @@ BEN = subject("b", email="ben@shop.example")
 JUERGEN = subject("c", email="jürgen@xn--mller-kva.example")
 SECOND = subject("d", number="2")
 NOBODY = subject("e", email="nobody@shop.example", number="77")
-BATCHES = (
+BATCHES: tuple[list[Subject], ...] = (
     [ANNA],
     [BEN],
     [ANNA, BEN],

@@ -17,8 +17,9 @@ from dsr_worker.package.press import Press
 @pytest.mark.parametrize("is_started", [False, True])
 def test_results_come_in_order_on_the_givers_thread(*, is_started: bool) -> None:
     """Whatever the thread, what follows a piece of work follows in the order it was given."""
-    press, taken = Press(), []
-    workers = set()
+    press = Press()
+    taken: list[int] = []
+    workers: set[int] = set()
 
     def work(number: int) -> bytes:
         workers.add(threading.get_ident())
