@@ -120,7 +120,9 @@ class Archive:
     def __init__(self, out: BinaryIO, made_at: datetime) -> None:
         self._zip = zipfile.ZipFile(out, "w", allowZip64=True)
         self._date = made_at.astimezone(UTC).timetuple()[:6]
-        self._entries: list[bytes] = []
+        self._entries = bytearray()  # one after the other: what orjson returns may hold 4 KiB
+        self.members = 0
+        """Members written so far, but for the manifest."""
         self._press = Press()
 
     def __enter__(self) -> Self:
@@ -171,17 +173,11 @@ class Archive:
         """Write the manifest and the directory. Returns the manifest's SHA-256."""
         self._press.wait()
         encoded = orjson.dumps({"format": MANIFEST_FORMAT, **head})
-        members = b",\n".join(self._entries)
-        manifest = encoded[:-1] + b',"members":[\n' + members + b"\n]}\n"
+        manifest = encoded[:-1] + b',"members":[\n' + self._entries + b"\n]}\n"
         self._put(MANIFEST, manifest)
         self._press.wait()
         self._zip.close()
         return hashlib.sha256(manifest).hexdigest()
-
-    @property
-    def members(self) -> int:
-        """Members written so far, `finish` done."""
-        return len(self._entries)
 
     def _put(self, path: str, data: bytes) -> None:
         """What `ZipFile.writestr` does, in one write: a package has many small members."""
@@ -228,7 +224,10 @@ class Archive:
         about: Mapping[str, Any] | None,
     ) -> None:
         entry = {"path": path, "bytes": size, "sha256": sha256, "media_type": media_type}
-        self._entries.append(orjson.dumps({**entry, **(about or {})}))
+        if self.members:
+            self._entries += b",\n"
+        self._entries += orjson.dumps({**entry, **(about or {})})
+        self.members += 1
 
 
 def _compressor(info: zipfile.ZipInfo) -> _Compressor:
