@@ -75,9 +75,20 @@ class Explained(Session):
             return []
         return super().rows(statement) if self._look(text) else [(0,)]
 
-    def stream(self, query: Composable) -> Iterator[list[bytes]]:
+    def run_together(self, statements: Sequence[Composable]) -> None:
+        """One by one: each is explained or executed."""
+        for statement in statements:
+            self.run(statement)
+
+    def few(self, query: Composable) -> list[tuple[Any, ...]]:
         """Nothing: the statement is explained."""
         self._look(query.as_string(self.connection))
+        return []
+
+    def parcels(self, queries: Sequence[Composable]) -> Iterator[tuple[int, bytes]]:
+        """Nothing: the statements are explained."""
+        for query in queries:
+            self._look(query.as_string(self.connection))
         yield from ()
 
     def commit(self) -> NoReturn:

@@ -90,7 +90,7 @@ class Ownership:
             self.session.fill(self._names, accepted)
         statements, links = self.kept(("links",), self._linking)
         self._links = dict(links)
-        self.session.run(statements)
+        self.session.run_together(statements)
 
     def kept(self, what: tuple[Any, ...], make: Callable[[], _Kept]) -> _Kept:
         """What `make` gives, once for all batches that are prepared alike; see the catalogue's."""
@@ -260,7 +260,7 @@ class Ownership:
                     ("on file", table.collection.name, *asked),
                     partial(self._on_file, table, place, self._slots[asked], folded),
                 )
-                told.update(self.session.rows(query))
+                told.update(self.session.few(query))
         for number, text in told:
             if self.ctx.canonical(kind, text) in self.subjects[number].values(kind):
                 yield line(slot, number, *typed(text))
@@ -278,7 +278,7 @@ class Ownership:
         )
         return self.session.written(query)
 
-    def _linking(self) -> tuple[Composable, Mapping[_Columns, str]]:
+    def _linking(self) -> tuple[Sequence[Composable], Mapping[_Columns, str]]:
         """Keep what children refer to: the owned rows' columns, once per subject."""
         # Only the numbers: statistics of the names themselves would outlive the transaction.
         statements: list[Composable] = [SQL("ANALYZE pg_temp.{} (s)").format(self._names)]
@@ -288,8 +288,9 @@ class Ownership:
                 if (table.collection.name, columns) not in self._links:
                     link = f"{self.prefix}_link_{len(self._links)}"
                     statements.append(self._link(table, columns, Identifier(link)))
+                    statements.append(SQL("ANALYZE pg_temp.{} (s)").format(Identifier(link)))
                     self._links[table.collection.name, columns] = link
-        return self.session.written(SQL("; ").join(statements)), self._links
+        return [self.session.written(one) for one in statements], self._links
 
     def _link(self, table: Table, columns: tuple[str, ...], link: Identifier) -> Composable:
         named = [
@@ -298,7 +299,7 @@ class Ownership:
         ]
         return SQL(
             "CREATE TEMP TABLE {link} ON COMMIT DROP AS SELECT s, min(via){short} AS via, {names}"
-            " FROM ({owned}) r GROUP BY s, {names}; ANALYZE pg_temp.{link} (s)"
+            " FROM ({owned}) r GROUP BY s, {names}"
         ).format(
             link=link,
             short=SQL("::name" if self._are_kinds_short() else ""),

@@ -149,11 +149,19 @@ class Session:
             cursor.execute(statement)
             return cursor.rowcount
 
+    def run_together(self, statements: Sequence[Composable]) -> None:
+        """Execute one after the other, sent at once."""
+        self.run(SQL("; ").join(statements))
+
     def rows(self, statement: Composable) -> list[tuple[Any, ...]]:
         """A result that is small whatever the data: counts, the catalogue, a bounded part."""
         with errors(), self.connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
+
+    def few(self, query: Composable) -> list[tuple[Any, ...]]:
+        """The rows of a query on mapped tables that gives a few for each name of a batch."""
+        return self.rows(query)
 
     def fill(self, table: Composable, lines: Iterable[bytes]) -> None:
         """COPY `lines` into a temporary table, pulling them as the server takes them."""
