@@ -30,6 +30,8 @@ from dsr_worker.contract import Configuration, ConnectorError, Permanent, Transi
 
 CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
+_COPY_OF = SQL("COPY (")
+_AS_CELLS = SQL(r") TO STDOUT WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -215,11 +217,8 @@ class Session:
             return
 
     def _copy_one(self, query: Composable, rows: io.BufferedWriter[Parcels]) -> None:
-        statement = SQL(
-            r"COPY ({}) TO STDOUT WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
-        ).format(query)
         with errors(), self.connection.cursor() as cursor:
-            cursor.copy_expert(statement, rows)
+            cursor.copy_expert(_COPY_OF + query + _AS_CELLS, rows)
         rows.flush()
 
     def written(self, statement: Composable) -> Composable:
