@@ -8,9 +8,9 @@ that the catalogue does not know never reaches a statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -18,6 +18,8 @@ from connectors.postgres.references import Reference, circles
 from connectors.postgres.references import read as read_references
 from connectors.postgres.session import Session, line
 from dsr_worker.contract import Collection, Configuration, Form, System
+
+_Kept = TypeVar("_Kept")
 
 ASCII_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ASCII_LOWER = ASCII_UPPER.lower()
@@ -230,6 +232,17 @@ class Catalogue:
     tables: Mapping[str, Table]
     references: tuple[Reference, ...] = ()
     children: Mapping[str, tuple[Collection, ...]] = field(default_factory=dict)
+    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def kept(self, what: tuple[Any, ...], make: Callable[[], _Kept]) -> _Kept:
+        """What `make` gives, made once for this catalogue and all who read by it.
+
+        Statements, mostly: to put one together costs as much as a small one takes.
+        """
+        if what not in self._kept:
+            self._kept[what] = make()
+        found: _Kept = self._kept[what]
+        return found
 
     def table(self, collection: str) -> Table:
         """The table of a collection. Raises Configuration for an unknown one."""

@@ -17,6 +17,7 @@ from psycopg2.sql import SQL, Composable, Literal
 
 from connectors.postgres import ddl, finding
 from connectors.postgres.catalogue import Catalogue, Table
+from connectors.postgres.copying import PARCEL_BYTES
 from connectors.postgres.erasing import Erasure
 from connectors.postgres.indexing import BIG_ROWS, Sizes
 from connectors.postgres.ownership import Ownership
@@ -75,9 +76,25 @@ class Explained(Session):
             return []
         return super().rows(statement) if self._look(text) else [(0,)]
 
-    def stream(self, query: Composable) -> Iterator[list[bytes]]:
+    def run_together(self, statements: Sequence[Composable]) -> None:
+        """One by one: each is explained or executed."""
+        for statement in statements:
+            self.run(statement)
+
+    def few(self, query: Composable) -> list[tuple[Any, ...]]:
         """Nothing: the statement is explained."""
         self._look(query.as_string(self.connection))
+        return []
+
+    def parcels(
+        self,
+        queries: Sequence[Composable],
+        *,
+        size_bytes: int = PARCEL_BYTES,
+    ) -> Iterator[tuple[int, bytes]]:
+        """Nothing: the statements are explained."""
+        for query in queries:
+            self._look(query.as_string(self.connection))
         yield from ()
 
     def commit(self) -> NoReturn:

@@ -8,7 +8,7 @@ on the way: where all rows are one subject's and nothing is withheld, a parcel o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 
@@ -30,60 +30,94 @@ from dsr_worker.contract import (
 )
 
 _OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR
-_ROWS_BETWEEN_CHECKS = 1000
 _MENTIONED = ("email", "phone", "customer_number")
 _SHORTEST_MENTION = 5
 _LONGEST_MENTION = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How one collection is read: in blocks or by rows, and which fields are about others."""
+
+    table: Table
+    in_blocks: bool
+    alone: bool
+    others: tuple[str, ...]
+    query: Composable
+
+
 def records(own: Ownership) -> Iterator[Record]:
     """Every owned row of every collection, without other people's fields."""
-    for table in own.catalogue.tables.values():
-        own.ctx.check()
-        yield from _records(own, table)
+    asked = own.kept(("records",), lambda: [_by_row(own, t) for t in _tables(own)])
+    for number, parcel in _parcels(own, asked):
+        yield from _records(own, asked[number], parcel)
 
 
 def blocks(own: Ownership) -> Iterator[Record | RecordBlock]:
     """The same rows, many at once; one by one where a body does not tell its row's key."""
-    for table in own.catalogue.tables.values():
+    alone = len(own.subjects) == 1
+    asked = own.kept(
+        ("blocks", alone),
+        lambda: [
+            _by_block(own, t, alone=alone) if _tells_its_key(t) else _by_row(own, t)
+            for t in _tables(own)
+        ],
+    )
+    for number, parcel in _parcels(own, asked):
+        one = asked[number]
+        yield from _blocks(own, one, parcel) if one.in_blocks else _records(own, one, parcel)
+
+
+def _tables(own: Ownership) -> Iterable[Table]:
+    return own.catalogue.tables.values()
+
+
+def _parcels(own: Ownership, asked: Sequence[_Asked]) -> Iterator[tuple[int, bytes]]:
+    own.ctx.check()
+    for number, parcel in own.session.parcels([one.query for one in asked]):
         own.ctx.check()
-        yield from _blocks(own, table) if _tells_its_key(table) else _records(own, table)
+        yield number, parcel
 
 
-def _records(own: Ownership, table: Table) -> Iterator[Record]:
+def _by_row(own: Ownership, table: Table) -> _Asked:
     others = _others(table)
     columns = SQL(", ").join(
         [SQL("o.s"), table.key_json("t"), _present(table, others), _body(table)]
     )
-    name = table.collection.name
-    query = own.rows(table, columns, shown=_shown(table))
-    for count, row in enumerate(own.session.stream(query), 1):
-        if count % _ROWS_BETWEEN_CHECKS == 0:
-            own.ctx.check()
-        number, key, present, body = row
-        flags = zip(others, present.decode()[1:], strict=True)
+    query = own.session.written(own.rows(table, columns, shown=_shown(table)))
+    return _Asked(table, in_blocks=False, alone=False, others=others, query=query)
+
+
+def _by_block(own: Ownership, table: Table, *, alone: bool) -> _Asked:
+    others = _others(table)
+    columns: list[Composable] = [] if alone else [SQL("o.s")]
+    columns += [_present(table, others)] if others else []
+    columns.append(_body(table))
+    query = own.session.written(own.rows(table, SQL(", ").join(columns), shown=_shown(table)))
+    return _Asked(table, in_blocks=True, alone=alone, others=others, query=query)
+
+
+def _records(own: Ownership, asked: _Asked, parcel: bytes) -> Iterator[Record]:
+    name = asked.table.collection.name
+    for row in parcel.split(b"\n"):
+        number, key, present, body = row.split(CELLS)
+        flags = zip(asked.others, present.decode()[1:], strict=True)
         withheld = tuple(Withheld(field, _OF_OTHERS) for field, flag in flags if flag == "1")
         ref = own.subjects[int(number)].ref
         yield Record(ref, name, tuple(orjson.loads(key)), body, withheld=withheld)
 
 
-def _blocks(own: Ownership, table: Table) -> Iterator[RecordBlock]:
-    others, name, key = _others(table), table.collection.name, table.collection.key
-    alone = len(own.subjects) == 1
-    columns: list[Composable] = [] if alone else [SQL("o.s")]
-    columns += [_present(table, others)] if others else []
-    query = own.rows(table, SQL(", ").join([*columns, _body(table)]), shown=_shown(table))
-    for parcel in own.session.parcels(query):
-        own.ctx.check()
-        if not columns:
-            rows = parcel.count(b"\n") + 1
-            yield RecordBlock(own.subjects[0].ref, name, key, parcel, rows)
-            continue
-        for number, share in _by_subject(parcel, alone=alone).items():
-            had = ((other, share.having(n)) for n, other in enumerate(others))
-            withheld = tuple(Withheld(other, _OF_OTHERS, rows) for other, rows in had if rows)
-            bodies, ref = b"\n".join(share.bodies), own.subjects[number].ref
-            yield RecordBlock(ref, name, key, bodies, len(share.bodies), withheld)
+def _blocks(own: Ownership, asked: _Asked, parcel: bytes) -> Iterator[RecordBlock]:
+    name, key = asked.table.collection.name, asked.table.collection.key
+    if asked.alone and not asked.others:
+        rows = parcel.count(b"\n") + 1
+        yield RecordBlock(own.subjects[0].ref, name, key, parcel, rows)
+        return
+    for number, share in _by_subject(parcel, alone=asked.alone).items():
+        had = ((other, share.having(n)) for n, other in enumerate(asked.others))
+        withheld = tuple(Withheld(other, _OF_OTHERS, rows) for other, rows in had if rows)
+        bodies, ref = b"\n".join(share.bodies), own.subjects[number].ref
+        yield RecordBlock(ref, name, key, bodies, len(share.bodies), withheld)
 
 
 @dataclass(slots=True)
@@ -113,8 +147,8 @@ def _by_subject(parcel: bytes, *, alone: bool) -> dict[int, _Share]:
     return {int(number): share for number, share in shares.items()}
 
 
-def _others(table: Table) -> list[str]:
-    return [f.name for f in table.collection.fields.values() if f.third_party]
+def _others(table: Table) -> tuple[str, ...]:
+    return tuple(f.name for f in table.collection.fields.values() if f.third_party)
 
 
 def _tells_its_key(table: Table) -> bool:
@@ -223,7 +257,7 @@ def _bordered(value: str) -> str:
     return rf"(?<![[:alnum:]._%+-]){literal}(?![[:alnum:]]|[-._][[:alnum:]])"
 
 
-def _present(table: Table, fields: list[str]) -> Composable:
+def _present(table: Table, fields: Sequence[str]) -> Composable:
     """One character per field: whether the row has a value there."""
     flags = [SQL("({} IS NOT NULL)::int").format(table.place(f).value("t")) for f in fields]
     return SQL("concat({})").format(SQL(", ").join([SQL("'-'"), *flags])) if flags else SQL("'-'")

@@ -10,8 +10,10 @@ says which do, and those spellings then match exactly like any other name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
@@ -21,7 +23,15 @@ from connectors.postgres.session import Session, line, sendable, typed
 from connectors.postgres.spelling import spellings
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject, Taken
 
+_Kept = TypeVar("_Kept")
+
+_Columns = tuple[str, tuple[str, ...]]  # of a collection
 _NOBODY = SQL("false")
+# A temporary table whose rows cannot outgrow a page costs a third of one that could: it gets no
+# second table for long values (TOAST_TUPLE_THRESHOLD, 2 kB; a character has up to 4 bytes).
+_SHORT = 450
+_SHORT_GIVEN = 150  # a spelling may have some more characters than the name
+_LONGEST_NAME_BYTES = 63  # of the server's type for names, which is of fixed length
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +78,24 @@ class Ownership:
     prefix: str = "dsr"
     beyond_parents: bool = False  # reach children by the names their parents had
     _slots: dict[tuple[str, ...], int] = field(default_factory=dict)
-    _links: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+    _links: dict[_Columns, str] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """Fill the names, find their spellings, follow parents: one pass for the whole batch."""
-        self.session.run(
-            SQL(
-                "CREATE TEMP TABLE {} (slot int4, s int4, v text, n int8, u uuid) ON COMMIT DROP"
-            ).format(self._names)
-        )
+        self._create_names()
         self.session.fill(self._names, self._given())
-        self._analyse()
         accepted = [name for found in self._approximate() for name in self._spelled(*found)]
         if accepted:
+            self._make_room(max(map(len, accepted)))
             self.session.fill(self._names, accepted)
-            self._analyse()
-        for table in reversed(self.catalogue.children_first()):
-            self._link(table)
+        statements, links = self.kept(("links",), self._linking)
+        self._links = dict(links)
+        self.session.run_together(statements)
+
+    def kept(self, what: tuple[Any, ...], make: Callable[[], _Kept]) -> _Kept:
+        """What `make` gives, once for all batches that are prepared alike; see the catalogue's."""
+        alike = (self.prefix, self.beyond_parents, *self._slots.items(), *self._links.items())
+        return self.catalogue.kept((*what, *alike), make)
 
     def takes(self, table: Table) -> Mapping[str, Taken]:
         """By which fields a collection takes names, and beyond parents those it inherits."""
@@ -145,7 +156,7 @@ class Ownership:
                 table=table.sql,
                 source=branch.source,
                 match=branch.condition("t", "o"),
-                via=Literal(branch.via) if branch.slot is not None else SQL("o.via"),
+                via=Literal(branch.via) if branch.slot is not None else SQL("o.via::text"),
                 before=_any(b.exists("t", SQL("o.s")) for b in branches[:n]),
             )
             for n, branch in enumerate(branches)
@@ -196,9 +207,21 @@ class Ownership:
     def _names(self) -> Identifier:
         return Identifier(f"{self.prefix}_name")
 
-    def _analyse(self) -> None:
-        # Only the numbers: statistics of the names themselves would outlive the transaction.
-        self.session.run(SQL("ANALYZE pg_temp.{} (s)").format(self._names))
+    def _create_names(self) -> None:
+        given = max((len(i.value) for s in self.subjects for i in s.identities), default=0)
+        kind = SQL("varchar({})").format(Literal(_SHORT)) if given <= _SHORT_GIVEN else SQL("text")
+        self.session.run(
+            SQL(
+                "CREATE TEMP TABLE {} (slot int4, s int4, v {}, n int8, u uuid) ON COMMIT DROP"
+            ).format(self._names, kind)
+        )
+
+    def _make_room(self, longest_bytes: int) -> None:
+        """Let the names' table hold longer ones than were given."""
+        if longest_bytes > _SHORT:
+            self.session.run(
+                SQL("ALTER TABLE pg_temp.{} ALTER COLUMN v TYPE text").format(self._names)
+            )
 
     def _number(self, slot: tuple[str, ...]) -> int:
         return self._slots.setdefault(slot, len(self._slots))
@@ -247,18 +270,19 @@ class Ownership:
         told: set[tuple[int, str]] = set()
         for asked, folded in compared.items():
             if asked in self._slots:
-                told.update(self._on_file(table, place, self._slots[asked], folded))
+                query = self.kept(
+                    ("on file", table.collection.name, *asked),
+                    partial(self._on_file, table, place, self._slots[asked], folded),
+                )
+                told.update(self.session.few(query))
         for number, text in told:
             if self.ctx.canonical(kind, text) in self.subjects[number].values(kind):
                 yield line(slot, number, *typed(text))
 
-    def _on_file(
-        self, table: Table, place: Place, slot: int, folded: Composable
-    ) -> Iterator[tuple[int, str]]:
+    def _on_file(self, table: Table, place: Place, slot: int, folded: Composable) -> Composable:
         query = SQL(
-            "SELECT json_build_array(c.s, c.spelling) FROM (SELECT DISTINCT o.s,"
-            " {spelling} AS spelling"
-            " FROM {table} t JOIN pg_temp.{names} o ON o.slot = {slot} AND o.v = {folded}) c"
+            "SELECT DISTINCT o.s, {spelling} FROM {table} t"
+            " JOIN pg_temp.{names} o ON o.slot = {slot} AND o.v = {folded}"
         ).format(
             spelling=place.text("t"),
             table=table.sql,
@@ -266,29 +290,40 @@ class Ownership:
             slot=Literal(slot),
             folded=SQL('{} COLLATE "C"').format(folded),
         )
-        yield from map(tuple, self.session.arrays(query))
+        return self.session.written(query)
 
-    def _link(self, table: Table) -> None:
+    def _linking(self) -> tuple[Sequence[Composable], Mapping[_Columns, str]]:
         """Keep what children refer to: the owned rows' columns, once per subject."""
-        for child in self.catalogue.children.get(table.collection.name, ()):
-            columns = tuple(child.parent.on.values()) if child.parent else ()
-            if (table.collection.name, columns) in self._links:
-                continue
-            link = f"{self.prefix}_link_{len(self._links)}"
-            named = [
-                SQL("{} AS {}").format(table.place(c).value("t"), Identifier(f"p{n}"))
-                for n, c in enumerate(columns)
-            ]
-            owned = self.rows(table, SQL(", ").join([SQL("o.s"), SQL("w.via"), *named]))
-            names = SQL(", ").join(Identifier(f"p{n}") for n in range(len(columns)))
-            self.session.run(
-                SQL(
-                    "CREATE TEMP TABLE {} ON COMMIT DROP AS"
-                    " SELECT s, min(via) AS via, {} FROM ({}) r GROUP BY s, {}"
-                ).format(Identifier(link), names, owned, names)
-            )
-            self.session.run(SQL("ANALYZE pg_temp.{} (s)").format(Identifier(link)))
-            self._links[table.collection.name, columns] = link
+        # Only the numbers: statistics of the names themselves would outlive the transaction.
+        statements: list[Composable] = [SQL("ANALYZE pg_temp.{} (s)").format(self._names)]
+        for table in reversed(self.catalogue.children_first()):
+            for child in self.catalogue.children.get(table.collection.name, ()):
+                columns = tuple(child.parent.on.values()) if child.parent else ()
+                if (table.collection.name, columns) not in self._links:
+                    link = f"{self.prefix}_link_{len(self._links)}"
+                    statements.append(self._link(table, columns, Identifier(link)))
+                    statements.append(SQL("ANALYZE pg_temp.{} (s)").format(Identifier(link)))
+                    self._links[table.collection.name, columns] = link
+        return [self.session.written(one) for one in statements], self._links
+
+    def _link(self, table: Table, columns: tuple[str, ...], link: Identifier) -> Composable:
+        named = [
+            SQL("{} AS {}").format(table.place(c).value("t"), Identifier(f"p{n}"))
+            for n, c in enumerate(columns)
+        ]
+        return SQL(
+            "CREATE TEMP TABLE {link} ON COMMIT DROP AS SELECT s, min(via){short} AS via, {names}"
+            " FROM ({owned}) r GROUP BY s, {names}"
+        ).format(
+            link=link,
+            short=SQL("::name" if self._are_kinds_short() else ""),
+            names=SQL(", ").join(Identifier(f"p{n}") for n in range(len(columns))),
+            owned=self.rows(table, SQL(", ").join([SQL("o.s"), SQL("w.via"), *named])),
+        )
+
+    def _are_kinds_short(self) -> bool:
+        """Whether the kinds of identity fit into the server's own type for names."""
+        return all(len(kind.encode()) <= _LONGEST_NAME_BYTES for _, kind, _ in self._wanted())
 
 
 def told(parts: Iterable[Composable], subject: str = "o") -> Composable:

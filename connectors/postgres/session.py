@@ -13,31 +13,26 @@ from __future__ import annotations
 
 import io
 import os
-import queue
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
 from psycopg2.sql import SQL, Composable, Literal
 
+from connectors.postgres.copying import PARCEL_BYTES, Lines, Parcels, Stopped
 from dsr_worker.contract import Configuration, ConnectorError, Permanent, Transient
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
-_PARCEL_BYTES = 256 * 1024
 _ARRAYS_BYTES = 32 * 1024  # small, so that the reader parses while the server still works
-_PARCELS_AHEAD = 2
-_LINES_AHEAD = 200
 CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
+_COPY_OF = SQL("COPY (")
+_AS_CELLS = SQL(r") TO STDOUT WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -144,90 +139,6 @@ def _cell(value: str | int | None) -> str:
     return text.replace("\r", "\\r").replace("\t", "\\t")
 
 
-class _Stopped(Exception):  # noqa: N818 - a signal without text: the driver sends it to the server
-    pass
-
-
-class _Lines:
-    """What COPY reads from; a failing source is kept here, its text never reaches the server."""
-
-    def __init__(self, lines: Iterable[bytes]) -> None:
-        self._lines = iter(lines)
-        self._rest = b""
-        self.failure: BaseException | None = None
-
-    def read(self, size: int = 8192, /) -> bytes:
-        parts, held = [self._rest], len(self._rest)
-        try:
-            while held < size:
-                part = b"".join(islice(self._lines, _LINES_AHEAD))
-                if not part:
-                    break
-                parts.append(part)
-                held += len(part)
-        except BaseException as failure:  # noqa: BLE001 - raised again once COPY has ended
-            self.failure = failure
-            raise _Stopped from None
-        data = b"".join(parts)
-        self._rest = data[size:]
-        return data[:size]
-
-    def readline(self, size: int = 8192, /) -> bytes:
-        """The driver's type asks for it; COPY reads in blocks."""
-        return self.read(size)
-
-
-class _Parcels(io.RawIOBase):
-    """The bounded pipe between COPY, which pushes, and a reader, who pulls.
-
-    The driver writes row by row into the buffer before it, which is not Python's own work.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stopped = False
-        self.failed = False  # what a failure leaves in the buffer is not wanted
-        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(_PARCELS_AHEAD)
-        self._rest = b""  # a row's beginning
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: ReadableBuffer) -> int:
-        """Take what the buffer gathered, and hand on the whole rows of it."""
-        part = bytes(data)
-        if self.failed:
-            return len(part)
-        if self.stopped:
-            raise _Stopped
-        end = part.rfind(b"\n") + 1
-        if end:
-            self._send(self._rest + part[: end - 1] if self._rest else part[: end - 1])
-            self._rest = b""
-        self._rest += part[end:]
-        return len(part)
-
-    def finish(self, failure: BaseException | None) -> None:
-        """Say that nothing more comes."""
-        if not self.stopped:
-            self._send(failure)
-
-    def _send(self, parcel: bytes | BaseException | None) -> None:
-        while not self.stopped:
-            try:
-                return self._queue.put(parcel, timeout=0.2)
-            except queue.Full:
-                continue
-        raise _Stopped
-
-    def received(self) -> Iterator[bytes]:
-        """The parcels as they come: whole rows, without the last one's line break."""
-        while (parcel := self._queue.get()) is not None:
-            if isinstance(parcel, BaseException):
-                raise parcel
-            yield parcel
-
-
 @dataclass
 class Session:
     """One transaction. It rolls back unless `commit` was reached."""
@@ -241,41 +152,48 @@ class Session:
             cursor.execute(statement)
             return cursor.rowcount
 
+    def run_together(self, statements: Sequence[Composable]) -> None:
+        """Execute one after the other, sent at once."""
+        self.run(SQL("; ").join(statements))
+
     def rows(self, statement: Composable) -> list[tuple[Any, ...]]:
         """A result that is small whatever the data: counts, the catalogue, a bounded part."""
         with errors(), self.connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
 
+    def few(self, query: Composable) -> list[tuple[Any, ...]]:
+        """The rows of a query on mapped tables that gives a few for each name of a batch."""
+        return self.rows(query)
+
     def fill(self, table: Composable, lines: Iterable[bytes]) -> None:
         """COPY `lines` into a temporary table, pulling them as the server takes them."""
-        source = _Lines(lines)
+        source = Lines(lines)
         statement = SQL("COPY pg_temp.{} FROM STDIN").format(table)
         with errors(), self.connection.cursor() as cursor:
             try:
                 cursor.copy_expert(statement, source)
-            except (psycopg2.Error, _Stopped):
+            except (psycopg2.Error, Stopped):
                 if source.failure is not None:
                     raise source.failure from None
                 raise
 
     def stream(self, query: Composable) -> Iterator[list[bytes]]:
         """The rows of a query as they come, each a list of cells; see `parcels`."""
-        for parcel in self.parcels(query):
+        for _, parcel in self.parcels([query]):
             for row in parcel.split(b"\n"):
                 yield row.split(CELLS)
 
-    def parcels(self, query: Composable, *, size_bytes: int = _PARCEL_BYTES) -> Iterator[bytes]:
-        r"""The rows of a query as they come, many at once, one a line; one statement, flat memory.
+    def parcels(
+        self, queries: Sequence[Composable], *, size_bytes: int = PARCEL_BYTES
+    ) -> Iterator[tuple[int, bytes]]:
+        r"""The rows of queries as they come, one query after the other, in flat memory.
 
-        No cell may hold a line break, \x01 or \x02: make it JSON or a number.
+        Each parcel is a query's number and many of its rows, one a line. No cell may hold a line
+        break, \x01 or \x02: make it JSON or a number. Nothing else may use the session meanwhile.
         """
-        statement = SQL(
-            r"COPY ({}) TO STDOUT WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
-        ).format(query)
-        parcels = _Parcels()
-        rows = io.BufferedWriter(parcels, size_bytes)
-        copying = threading.Thread(target=self._copy, args=(statement, rows, parcels), daemon=True)
+        parcels = Parcels(size_bytes)
+        copying = threading.Thread(target=self._copy, args=(queries, parcels), daemon=True)
         copying.start()
         try:
             yield from parcels.received()
@@ -287,22 +205,32 @@ class Session:
                 self.connection.cancel()
                 copying.join(1)
 
-    def _copy(self, statement: Composable, rows: io.BufferedWriter, parcels: _Parcels) -> None:
+    def _copy(self, queries: Sequence[Composable], parcels: Parcels) -> None:
         failure: BaseException | None = None
+        rows = io.BufferedWriter(parcels, parcels.size_bytes)
         try:
-            with errors(), self.connection.cursor() as cursor:
-                cursor.copy_expert(statement, rows)
-            rows.flush()
+            for parcels.number, query in enumerate(queries):
+                if not parcels.stopped:
+                    self._copy_one(query, rows)
         except BaseException as error:  # noqa: BLE001 - raised again where the rows are read
             failure, parcels.failed = error, True
         try:
             parcels.finish(failure)
-        except _Stopped:
+        except Stopped:
             return
+
+    def _copy_one(self, query: Composable, rows: io.BufferedWriter[Parcels]) -> None:
+        with errors(), self.connection.cursor() as cursor:
+            cursor.copy_expert(_COPY_OF + query + _AS_CELLS, rows)
+        rows.flush()
+
+    def written(self, statement: Composable) -> Composable:
+        """The same as one text, so that it need not be put together again."""
+        return SQL(statement.as_string(self.connection))
 
     def arrays(self, query: Composable) -> Iterator[list[Any]]:
         """The rows of a query whose one column is a JSON array."""
-        for parcel in self.parcels(query, size_bytes=_ARRAYS_BYTES):
+        for _, parcel in self.parcels([query], size_bytes=_ARRAYS_BYTES):
             yield from map(orjson.loads, parcel.split(b"\n"))
 
     def commit(self) -> None:

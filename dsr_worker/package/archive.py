@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import IO, Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Protocol, Self
 
 import orjson
 
-from dsr_worker.package.press import Press
+from dsr_worker.package.press import Press, Work
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = "dsr-package/1"
 _MODE = 0o100600 << 16  # a regular file, for its owner alone
+_LEVEL = 1
+_RAW = -zlib.MAX_WBITS  # deflated without zlib's own header
+# A member of unknown size is followed by its sizes (APPNOTE.TXT 6.3.10, 4.3.9).
+_SIZES_FOLLOW = 0x08
+_SIZES_MARK = 0x08074B50
+_SIZES, _SIZES_64 = struct.Struct("<LLLL"), struct.Struct("<LLQQ")
+_ZIP64_FROM_BYTES = 2_000_000_000  # deflating what cannot be compressed adds to it
 _STORED_UP_TO_BYTES = 4096  # setting up a compressor costs more than it saves here
 _STEM = re.compile(r"[^a-z0-9_-]+")
 # Names that Windows reserves (Microsoft Learn, "Naming Files, Paths, and Namespaces").
@@ -54,25 +62,53 @@ class Names:
 class Member:
     """A member being written."""
 
-    def __init__(self, file: IO[bytes], press: Press) -> None:
+    def __init__(self, info: zipfile.ZipInfo, file: IO[bytes], press: Press) -> None:
+        self._info = info
         self._file = file
         self._press = press
+        self._compressor = _compressor(info)
         self._digest = hashlib.sha256()
-        self.bytes = 0
 
     def write(self, data: bytes) -> None:
         """Append to the member."""
-        self.bytes += len(data)
-        self._press.do(partial(self._write, data))
-
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
         self._digest.update(data)
+        self._info.CRC = zlib.crc32(data, self._info.CRC)
+        self._info.file_size += len(data)
+        self._press.do(partial(self._compressor.compress, data), self._append)
+
+    def end(self) -> None:
+        """Write what the compressor still holds."""
+        self._press.do(self._compressor.flush, self._append)
+
+    def _append(self, compressed: bytes) -> None:
+        self._file.write(compressed)
+        self._info.compress_size += len(compressed)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes written so far."""
+        return self._info.file_size
 
     @property
     def sha256(self) -> str:
-        """Of what was written, once the press has done it."""
+        """Of what was written so far."""
         return self._digest.hexdigest()
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class _Stored:
+    """Stands in for a compressor where a member goes in as it is."""
+
+    def compress(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
 
 
 class Archive:
@@ -84,7 +120,9 @@ class Archive:
     def __init__(self, out: BinaryIO, made_at: datetime) -> None:
         self._zip = zipfile.ZipFile(out, "w", allowZip64=True)
         self._date = made_at.astimezone(UTC).timetuple()[:6]
-        self._entries: list[bytes] = []
+        self._entries = bytearray()  # one after the other: what orjson returns may hold 4 KiB
+        self.members = 0
+        """Members written so far, but for the manifest."""
         self._press = Press()
 
     def __enter__(self) -> Self:
@@ -105,22 +143,27 @@ class Archive:
         about: Mapping[str, Any] | None = None,
     ) -> Iterator[Member]:
         """A member written piece by piece, of any size unless `size_bytes` tells it."""
-        info = self._info(path, compress=compress)
-        info.file_size = size_bytes or 0
         self._press.wait()
-        with self._zip.open(info, "w", force_zip64=size_bytes is None) as file:
-            member = Member(file, self._press)
-            try:
-                yield member
-            finally:
-                self._press.wait()
+        is_zip64 = size_bytes is None or size_bytes > _ZIP64_FROM_BYTES
+        info, out = self._info(path, compress=compress), self._out
+        info.flag_bits |= _SIZES_FOLLOW
+        info.header_offset = out.tell()
+        out.write(info.FileHeader(is_zip64))
+        member = Member(info, out, self._press)
+        yield member
+        member.end()
+        self._press.wait()
+        sizes = info.CRC, info.compress_size, info.file_size
+        out.write((_SIZES_64 if is_zip64 else _SIZES).pack(_SIZES_MARK, *sizes))
+        self._entered(info)
         self._note(path, media_type, member.bytes, member.sha256, about)
 
     def put(
         self, path: str, media_type: str, data: bytes, about: Mapping[str, Any] | None = None
     ) -> None:
         """A whole member at once."""
-        self._press.do(partial(self._put_noted, path, media_type, data, about))
+        self._put(path, data)
+        self._note(path, media_type, len(data), hashlib.sha256(data).hexdigest(), about)
 
     def is_large(self) -> None:
         """Much is to come: from now on members are compressed while others are made."""
@@ -130,43 +173,44 @@ class Archive:
         """Write the manifest and the directory. Returns the manifest's SHA-256."""
         self._press.wait()
         encoded = orjson.dumps({"format": MANIFEST_FORMAT, **head})
-        members = b",\n".join(self._entries)
-        manifest = encoded[:-1] + b',"members":[\n' + members + b"\n]}\n"
+        manifest = encoded[:-1] + b',"members":[\n' + self._entries + b"\n]}\n"
         self._put(MANIFEST, manifest)
+        self._press.wait()
         self._zip.close()
         return hashlib.sha256(manifest).hexdigest()
-
-    @property
-    def members(self) -> int:
-        """Members written so far, `finish` done."""
-        return len(self._entries)
-
-    def _put_noted(
-        self, path: str, media_type: str, data: bytes, about: Mapping[str, Any] | None
-    ) -> None:
-        self._put(path, data)
-        self._note(path, media_type, len(data), hashlib.sha256(data).hexdigest(), about)
 
     def _put(self, path: str, data: bytes) -> None:
         """What `ZipFile.writestr` does, in one write: a package has many small members."""
         info = self._info(path, compress=len(data) > _STORED_UP_TO_BYTES)
-        if info.compress_type != zipfile.ZIP_STORED or len(data) >= zipfile.ZIP64_LIMIT:
-            self._zip.writestr(info, data)
-            return
-        out = self._zip.fp
-        assert out is not None, "the archive is open"  # noqa: S101 - tells the type checker
-        info.CRC = zlib.crc32(data)
-        info.file_size = info.compress_size = len(data)
-        info.header_offset = self._zip.start_dir
-        out.write(info.FileHeader() + data)
+        info.CRC, info.file_size = zlib.crc32(data), len(data)
+        if info.compress_type == zipfile.ZIP_STORED:
+            work: Work = partial(bytes, data)
+        else:
+            work = partial(zlib.compress, data, _LEVEL, _RAW)
+        self._press.do(work, partial(self._append, info))
+
+    def _append(self, info: zipfile.ZipInfo, compressed: bytes) -> None:
+        info.compress_size = len(compressed)
+        info.header_offset = self._out.tell()
+        self._out.write(info.FileHeader())
+        self._out.write(compressed)
+        self._entered(info)
+
+    @property
+    def _out(self) -> IO[bytes]:
+        assert self._zip.fp is not None, "the archive is open"  # noqa: S101 - tells the type checker
+        return self._zip.fp
+
+    def _entered(self, info: zipfile.ZipInfo) -> None:
+        """Let the directory have the member that was just written."""
         self._zip.filelist.append(info)
         self._zip.NameToInfo[info.filename] = info
-        self._zip.start_dir = out.tell()
+        self._zip.start_dir = self._out.tell()
 
     def _info(self, path: str, *, compress: bool) -> zipfile.ZipInfo:
         info = zipfile.ZipInfo(path, self._date)
         info.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-        info._compresslevel = 1  # type: ignore[attr-defined]  # noqa: SLF001 - no public name before 3.13
+        info.CRC = 0
         info.external_attr = _MODE
         info.create_system = 3  # Unix, whatever this runs on
         return info
@@ -180,4 +224,13 @@ class Archive:
         about: Mapping[str, Any] | None,
     ) -> None:
         entry = {"path": path, "bytes": size, "sha256": sha256, "media_type": media_type}
-        self._entries.append(orjson.dumps({**entry, **(about or {})}))
+        if self.members:
+            self._entries += b",\n"
+        self._entries += orjson.dumps({**entry, **(about or {})})
+        self.members += 1
+
+
+def _compressor(info: zipfile.ZipInfo) -> _Compressor:
+    if info.compress_type == zipfile.ZIP_STORED:
+        return _Stored()
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW)

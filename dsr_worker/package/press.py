@@ -1,62 +1,55 @@
-"""A thread beside the writer: a large package is compressed and sealed while its pages are made.
+"""A thread beside the writer: a large package is compressed while its pages are made.
 
-In: pieces of work. Out: the same work done, in order, by one other thread. Deflating, digesting and
-sealing let the interpreter go, so that a second processor has something to do. At most a few pieces
-wait: memory stays flat.
+In: pieces to compress and what to do with each once it is. Out: the same done, in order. The thread
+runs nothing but the compressor, which lets the interpreter go: it asks for it once a piece, so that
+neither thread keeps the other waiting. At most a few pieces wait: memory stays flat.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
-_WAITING = 2
+_WAITING = 3
+
+Work = Callable[[], bytes]
+Then = Callable[[bytes], None]
 
 
 class Press:
     """Does what it is given, in order. Without `start` it does it at once, in the same thread."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_WAITING)
-        self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._pending: deque[tuple[Future[bytes], Then]] = deque()
 
     def start(self) -> None:
         """Have a thread from now on. Safe to repeat."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
+            self._thread = ThreadPoolExecutor(1, "press")
 
-    def do(self, work: Callable[[], None]) -> None:
-        """Do it, now or in its turn. Raises what earlier work raised."""
+    def do(self, work: Work, then: Then) -> None:
+        """Have `then` take, in this thread, what `work` gives. Raises what either raises."""
         if self._thread is None:
-            work()
+            then(work())
             return
-        if self._failure is not None:
-            raise self._failure
-        self._queue.put(work)
+        self._pending.append((self._thread.submit(work), then))
+        if len(self._pending) > _WAITING:
+            self._finish_one()
 
     def wait(self) -> None:
         """Wait until all given so far is done. Raises what it raised."""
-        self._queue.join()
-        if self._failure is not None:
-            raise self._failure
+        while self._pending:
+            self._finish_one()
 
     def stop(self) -> None:
         """Let the thread go, whatever became of its work. Safe to repeat."""
         if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
+            self._thread.shutdown(cancel_futures=True)
             self._thread = None
+            self._pending.clear()
 
-    def _run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            try:
-                if self._failure is None:
-                    work()
-            except BaseException as failure:  # noqa: BLE001 - raised again where work is given
-                self._failure = failure
-            finally:
-                self._queue.task_done()
-        self._queue.task_done()
+    def _finish_one(self) -> None:
+        work, then = self._pending.popleft()
+        then(work.result())

@@ -158,13 +158,15 @@ def test_the_number_of_statements_does_not_depend_on_the_subjects(
 
 
 def _count_statements(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
-    for name in ("run", "rows", "fill", "stream"):
+    for name in ("run", "rows", "fill", "parcels"):
         original = getattr(Session, name)
 
         def counted(
-            self: Session, *args: Composable, _original: Callable[..., object] = original
+            self: Session,
+            *args: Composable | list[Composable],
+            _original: Callable[..., object] = original,
         ) -> object:
-            sent.append(str(args[0]))
+            sent.extend(map(str, args[0] if isinstance(args[0], list) else args[:1]))
             return _original(self, *args)
 
         monkeypatch.setattr(Session, name, counted)

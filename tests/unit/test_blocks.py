@@ -32,7 +32,8 @@ from dsr_worker.package import (
     OrganisationTexts,
     PackageRefused,
     Source,
-    pages,
+    plain,
+    tables,
     verify_package,
     write_package,
 )
@@ -245,7 +246,7 @@ def _file(name: str) -> Attachment:
 )
 def test_a_page_escaped_at_once_is_escaped_cell_by_cell(rows: list[dict[str, Any]]) -> None:
     """The rows of a page read as if each cell had been escaped by itself."""
-    names = pages.columns(rows, ["b"])
+    names = tables.columns(rows, ["b"])
 
     def cell(value: Any) -> str:
         if isinstance(value, Markup):
@@ -255,12 +256,79 @@ def test_a_page_escaped_at_once_is_escaped_cell_by_cell(rows: list[dict[str, Any
             text = str(value).lower()
         elif not isinstance(text, str):
             text = json.dumps(value, ensure_ascii=False)
-        return str(escape(pages._clean(text)))
+        return str(escape(tables.clean(text)))
 
     expected = "".join(
         f"<tr>{''.join(f'<td>{cell(row.get(name))}</td>' for name in names)}</tr>\n" for row in rows
     )
-    assert str(pages.table_rows(rows, names)) == expected
+    assert str(tables.table_rows(rows, names)) == expected
+
+
+_plain_values = (
+    st.sampled_from(HOSTILE)
+    | st.text(max_size=5)
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.booleans()
+    | st.none()
+)
+_numbers = st.sampled_from(["1.10", "-0", "1E+5", "12345678901234567890123", "0.0", "-3e-7"])
+
+
+@given(
+    st.lists(
+        st.tuples(_plain_values | st.lists(st.integers(), max_size=1), _numbers, _plain_values),
+        min_size=1,
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_a_page_without_objects_is_the_page_with_them(
+    records: list[tuple[Any, str, Any]],
+    escaped: bool,  # noqa: FBT001 - hypothesis gives it
+) -> None:
+    """Text turned into rows gives what records read one by one give, or leaves it to them."""
+    names = ("a->>'b'", "n", "ü&c")
+    bodies = [
+        b'{"a->>\'b\'":%b,"n":%b,"\xc3\xbc&c":%b}'
+        % (_written(a, escaped=escaped), number.encode(), _written(c, escaped=escaped))
+        for a, number, c in records
+    ]
+    rows = plain.table_rows(bodies, names)
+    expected = tables.table_rows(tables.parse(bodies), names).encode("utf-8", "replace")
+    assert rows == expected or (rows is None and any(isinstance(a, list) for a, _, _ in records))
+
+
+def _written(value: Any, *, escaped: bool) -> bytes:
+    return json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        [b'{"a":1,"b":2}\n{"a":3,"b":4}', b"no"],
+        [b'{"a":"x', b'","b":1}'],
+        [b'{"a":1,"b":2}{"a":3,"b":4}'],
+        [b' {"a":1,"b":2}'],
+        [b'{"a":1,"b":2},'],
+        [b'{"a":01,"b":2}'],
+        [b'{"a":1.,"b":2}'],
+        [b'{"a":NaN,"b":2}'],
+        [b'{"a":"\xff","b":2}'],
+        [b'{"a":"\t","b":2}'],
+        [b'{"a":"\\","b":2}'],
+        [b'{"b":1,"a":2}'],
+        [b'{"a":1}'],
+        [b'{"a":1,"b":2,"c":3}'],
+        [b'{"a":{"a":1,"b":2},"b":2}'],
+        [b""],
+    ],
+)
+def test_only_whole_records_are_plain(bodies: list[bytes]) -> None:
+    """What is no JSON, lies across lines or has other fields is left to whoever reads records."""
+    plain_one = b'{"a":1,"b":2}'
+    assert plain.table_rows([plain_one], ("a", "b")) is not None
+    assert plain.table_rows([plain_one, *bodies, plain_one], ("a", "b")) is None
 
 
 @pytest.mark.parametrize(
