@@ -187,7 +187,7 @@ class BatchContext:
             raise LookupError(message)
         holds = self.bench.holds.read(cursor, self.system.name)
         if self.sweeping:
-            return self.decisions.sweep(holds)
+            return self.decisions.protection(holds) | self.decisions.sweep(holds)
         return self.decisions.erasure(self.subjects, holds)
 
     def _keep_holds_out(self, cursor: Cursor) -> None:
