@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,6 +13,7 @@ from dsr_worker.contract import (
     Always,
     Before,
     DecisionTable,
+    Field,
     HeldRows,
     Mask,
     NeededByKept,
@@ -78,7 +79,7 @@ def swept(dsn: str, *orders: SweepOrder, **tables: DecisionTable) -> Counts:
     return dry
 
 
-def _counted(receipts: Iterator[Receipt]) -> Counts:
+def _counted(receipts: Iterable[Receipt]) -> Counts:
     found: Counts = {}
     for receipt in receipts:
         for one in receipt.outcomes:
@@ -214,18 +215,16 @@ def test_a_reference_that_is_masked_keeps_nothing(shop: str) -> None:
         " UPDATE orders SET cart_id = id WHERE id % 100 = 0 AND id < 900",
     )
     mapped = connector(shop).system
-    with_cart = replace(
-        mapped.collections["orders"],
-        fields=mapped.collections["orders"].fields
-        | {"cart_id": replace(mapped.collections["orders"].fields["note"], name="cart_id")},
-    )
-    system = replace(mapped, collections={**mapped.collections, "orders": with_cart})
+    orders = mapped.collections["orders"]
+    fields = {**orders.fields, "cart_id": Field("cart_id", "user", NULL)}
+    named = replace(orders, fields=fields)
+    system = replace(mapped, collections={**mapped.collections, "orders": named})
     limit = Rule("limit", Before("placed_at", CUTOFF), Action.MASK, "house", {"cart_id": NULL})
     masking = SweepOrder("orders", DecisionTable("orders", (limit, KEEP)), 100)
     ctx = TrialContext(tables={"carts": CARTS.table, "orders": masking.table})
-    orders = (CARTS, masking)
-    dry = _counted(connector(shop, system).sweep(orders, replace(ctx, dry_run=True)))
-    assert _counted(connector(shop, system).sweep(orders, ctx)) == dry
+    both = (CARTS, masking)
+    dry = _counted(connector(shop, system).sweep(both, replace(ctx, dry_run=True)))
+    assert _counted(connector(shop, system).sweep(both, ctx)) == dry
     assert dry["carts", "erased", "house"] == 3
     assert ids(shop, "carts") == [900]
 
