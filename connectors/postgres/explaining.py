@@ -81,7 +81,7 @@ class Explained(Session):
             return []
         return super().rows(statement) if self._look(text) else [(0,)]
 
-    def stream(self, query: Composable) -> Iterator[list[bytes]]:
+    def parcels(self, query: Composable) -> Iterator[bytes]:
         """Nothing: the statement is explained."""
         self._look(query.as_string(self.connection))
         yield from ()
@@ -163,7 +163,7 @@ def _purposes(
     session = Explained(connection)
     own = Ownership(session, tables, people, ctx, "dsr_plan")
     own.prepare()
-    list(finding.records(own))
+    list(finding.blocks(own))
     found = set(session.scanned)
     list(finding.keys(own))
     yield "finding", found

@@ -89,7 +89,9 @@ def test_whoever_may_maintain_a_view_refreshes_it(server: Having) -> None:
     )
     try:
         role = make_dsn(dsn, user="zq_maintainer")
-        erased(connected(role, collection("t"), refresh_views=True))
+        postgres = connected(role, collection("t"), refresh_views=True)
+        assert not [f for f in postgres.check() if "copies" in f.message]
+        erased(postgres)
         assert rows(dsn, "copies") == []
     finally:
         execute(dsn, "DROP OWNED BY zq_maintainer; DROP ROLE zq_maintainer")
