@@ -83,7 +83,7 @@ class Changes:
         for group in self.catalogue.groups():
             going = [table for table in group if table.collection.name in self.rules]
             for table in going:
-                self._refuse_deletes(table)
+                self.refuse_deletes(table)
             self._erase(going)
         for table in self.tables:
             for number, rule in self._masking(table, referring=False):
@@ -238,8 +238,8 @@ class Changes:
             table.sql, self.done(table), going, table.same_key("t", "d")
         )
 
-    def _refuse_deletes(self, table: Table) -> None:
-        """What the schema does to rows that refer to those which go."""
+    def refuse_deletes(self, table: Table) -> None:
+        """What the schema does to rows that refer to those which go. Raises Permanent."""
         going = self.with_rule(table, "d", goes)
         for reference in self.catalogue.pointing_at(table):
             if reference.on_delete == "c" and self._reaches(table, reference, going):

@@ -38,6 +38,7 @@ from connectors.postgres.erasing import Erasure
 from connectors.postgres.ownership import Ownership
 from connectors.postgres.pace import Pace
 from connectors.postgres.reaching import Servers
+from connectors.postgres.rehearsing import Rehearsal
 from connectors.postgres.session import Limits, Server, Session
 from dsr_worker.contract import (
     AffectedPerson,
@@ -243,12 +244,18 @@ class Postgres:
             self._limits(self.config.read_timeout_s), snapshot=True
         ) as session:
             tables = self._fresh(session)
+            rehearsal = Rehearsal(session, tables, orders, ctx)
             if ctx.dry_run:
-                yield from sweeping.preview(session, tables, orders, ctx)
+                yield from rehearsal.receipts()
                 return
-            sweeping.refuse_excess(session, tables, orders, ctx)
+            rehearsal.refuse_excess()
         for order in sweeping.in_order(tables, orders):
-            yield from self._swept(tables, order, orders, ctx)
+            for settled in (False, True):
+                yield from self._swept(tables, order, orders, ctx, settled=settled)
+            with self._server.transaction(
+                self._limits(self.config.read_timeout_s), snapshot=True
+            ) as session:
+                yield from sweeping.Part(session, tables, ctx, order, orders, ctx.table).kept()
         self._refresh()
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
@@ -269,15 +276,24 @@ class Postgres:
                 session.commit()
 
     def _swept(
-        self, tables: Catalogue, order: SweepOrder, orders: Sequence[SweepOrder], ctx: Context
+        self,
+        tables: Catalogue,
+        order: SweepOrder,
+        orders: Sequence[SweepOrder],
+        ctx: Context,
+        *,
+        settled: bool,
     ) -> Iterator[Receipt]:
+        """Part after part until nothing is due."""
         pace = Pace()
         limits = self._limits(self.config.change_timeout_s, lock_s=_SWEEP_LOCK_S)
         while True:
             ctx.check()
             begun = time.monotonic()
             with ctx.guard() as guard, self._server.transaction(limits) as session:
-                part = sweeping.Part(session, tables, ctx, order, orders, guard.table)
+                part = sweeping.Part(
+                    session, tables, ctx, order, orders, guard.table, settled=settled
+                )
                 receipts = part.apply(pace.rows)
                 if receipts:
                     guard.intend(receipts)
@@ -286,10 +302,6 @@ class Postgres:
                 break
             pace.took(time.monotonic() - begun)
             yield from receipts
-        with self._server.transaction(
-            self._limits(self.config.read_timeout_s), snapshot=True
-        ) as session:
-            yield from sweeping.Part(session, tables, ctx, order, orders, ctx.table).kept()
 
     def _owned(
         self,

@@ -48,7 +48,8 @@ class Rules:
     """The predicates of some tables within one transaction. Call `load` before anything else.
 
     `stays(child, alias)` says in SQL whether a child's row stays; `held(refs, alias)` whether a row
-    belongs to one of these subjects of the batch.
+    belongs to one of these subjects of the batch; `tied(table, alias)` whether a row is needed by
+    what the map's children do not tell.
     """
 
     session: Session
@@ -56,6 +57,7 @@ class Rules:
     ctx: Context
     stays: Callable[[Table, str], Composable]
     held: Callable[[Table, HeldSubjects, str], Composable]
+    tied: Callable[[Table, str], Sequence[Composable]] = lambda _table, _alias: ()
     mark: str = ""  # tells apart the temporary tables of several rules in one transaction
     _values: dict[HeldRows, int] = field(default_factory=dict)
     _people: dict[HeldPeople, int] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class Rules:
                     self.stays(child, below),
                 )
             )
-        return any_of(tests)
+        return any_of([*tests, *self.tied(table, alias)])
 
     def deciding(self, table: Table, rules: Sequence[Rule], alias: str) -> Composable:
         """The number of the first rule that matches the row `alias`."""

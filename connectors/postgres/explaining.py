@@ -8,6 +8,8 @@ read or locked.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -38,6 +40,10 @@ from dsr_worker.contract import (
 _PEOPLE = 50
 _OURS = "pg_temp"
 _PREDICTED = frozenset({"SELECT", "UPDATE", "DELETE", "DECLARE"})
+
+_UNUSED = re.compile(r"alternatives: SubPlan \d+ or hashed SubPlan (\d+)")
+"""Postgres 13 shows two plans of a subquery and takes the first for a few rows; later ones decide
+while they plan."""
 
 _MEMBERS = SQL("""
 WITH RECURSIVE part AS (
@@ -105,16 +111,19 @@ class Explained(Session):
         """Note the sequential scans of a statement; whether it reads temporary tables alone."""
         query = SQL("EXPLAIN (FORMAT JSON, VERBOSE) {}").format(SQL(text))
         (((explained, *_),),) = super().rows(query)
-        reads = list(_relations(explained["Plan"]))
+        unused = _UNUSED.findall(json.dumps(explained))
+        reads = list(_relations(explained["Plan"], {f"SubPlan {number}" for number in unused}))
         self.scanned.update(at for node, at in reads if node == "Seq Scan")
         return bool(reads) and all(schema.startswith(_OURS) for _, (schema, _) in reads)
 
 
-def _relations(plan: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
+def _relations(plan: Mapping[str, Any], unused: set[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    if plan.get("Subplan Name") in unused:
+        return
     if "Relation Name" in plan:
         yield plan["Node Type"], (plan["Schema"], plan["Relation Name"])
     for part in plan.get("Plans", ()):
-        yield from _relations(part)
+        yield from _relations(part, unused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +180,7 @@ def _purposes(
     session = Explained(connection)
     own = Ownership(session, tables, people, ctx, "dsr_plan")
     own.prepare()
-    list(finding.records(own))
+    list(finding.blocks(own))
     found = set(session.scanned)
     list(finding.keys(own))
     yield "finding", found

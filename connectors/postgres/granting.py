@@ -48,7 +48,10 @@ WHERE n.nspname = {} AND c.relname = {} AND t.attname <> ALL ({}::text[]) ORDER 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What statements on one table need. `locks`: `changes` is there to lock rows alone."""
+    """What statements on one table need. `locks`: `changes` is there to lock rows alone.
+
+    A table outside the map that refers to a mapped one stands for its own collection.
+    """
 
     collection: str
     schema: str
@@ -79,6 +82,11 @@ def needs(session: Session, tables: Catalogue, *, changing: bool) -> list[Need]:
         if need.inserts:
             need = replace(need, sequences=_sequences(session, need))
         found[at] = _both(found[at], need) if at in found else need
+    for reference in tables.references if changing else ():
+        if not reference.sources:  # whether rows outside the map refer to one that is to go
+            at = (reference.source.schema, reference.source.name)
+            reads = tuple(sorted(referring[at]))
+            found[at] = Need(str(reference.source), *at, reads)
     return list(found.values())
 
 
@@ -136,13 +144,11 @@ def roles(session: Session, tables: Catalogue, limits: Limits) -> Iterator[Role]
         if len(name) > _LONGEST_NAME:
             name = f"dsr_{system[: _LONGEST_NAME - 5 - len(kind)]}_{kind}"
         wanted = needs(session, tables, changing=changing)
-        statements = _statements(session, name, wanted, limits, changing=changing)
+        statements = _statements(session, name, wanted, limits)
         yield Role(name, purpose, tuple(statements))
 
 
-def _statements(
-    session: Session, name: str, wanted: list[Need], limits: Limits, *, changing: bool
-) -> Iterator[str]:
+def _statements(session: Session, name: str, wanted: list[Need], limits: Limits) -> Iterator[str]:
     role = ddl.quoted(name)
     yield (
         f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {ddl.literal(name)})"
@@ -160,7 +166,7 @@ def _statements(
         yield from granted(need, role)
         if _secured(session, need):
             policy = f"{role} ON {need.relation}"
-            command = "ALL" if changing else "SELECT"
+            command = "ALL" if need.erases else "SELECT"
             yield f"DROP POLICY IF EXISTS {policy};"
             yield f"CREATE POLICY {policy} FOR {command} TO {role} USING (true);"
 

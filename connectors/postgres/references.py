@@ -47,6 +47,7 @@ class Reference:
     on_update: str
     sources: tuple[str, ...]  # the collections that its rows belong to
     targets: tuple[str, ...]
+    by_period: bool = False  # the last columns are ranges, of which the one covers the other
 
     @property
     def changes(self) -> bool:
@@ -55,12 +56,17 @@ class Reference:
 
     def points(self, source: str, target: str) -> Composable:
         """Whether the row `source` refers to the row `target`."""
+        pairs = list(zip(self.columns, self.target_columns, strict=True))
+        same = ["="] * len(pairs)
+        if self.by_period:
+            same[-1] = "&&"
         return SQL(" AND ").join(
-            SQL("{} = {}").format(Identifier(source, ours), Identifier(target, theirs))
-            for ours, theirs in zip(self.columns, self.target_columns, strict=True)
+            SQL("{} {} {}").format(Identifier(source, ours), SQL(by), Identifier(target, theirs))
+            for (ours, theirs), by in zip(pairs, same, strict=True)
         )
 
 
+# conperiod and conenforced are from Postgres 18 on: a reference that is not enforced does nothing.
 _QUERY = SQL("""
 WITH RECURSIVE lies AS (
   SELECT w.collection, c.oid FROM pg_temp.dsr_wanted w
@@ -77,11 +83,13 @@ SELECT f.conname::text, sn.nspname::text, s.relname::text, s.relkind = 'p', ARRA
     JOIN pg_attribute a ON a.attrelid = f.confrelid AND a.attnum = k.attnum ORDER BY k.n),
   f.confdeltype::text, f.confupdtype::text,
   ARRAY(SELECT l.collection FROM lies l WHERE l.oid = s.oid ORDER BY 1),
-  ARRAY(SELECT l.collection FROM lies l WHERE l.oid = t.oid ORDER BY 1)
+  ARRAY(SELECT l.collection FROM lies l WHERE l.oid = t.oid ORDER BY 1),
+  to_jsonb(f) @> '{"conperiod": true}'
 FROM pg_constraint f
 JOIN pg_class s ON s.oid = f.conrelid JOIN pg_namespace sn ON sn.oid = s.relnamespace
 JOIN pg_class t ON t.oid = f.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
 WHERE f.contype = 'f' AND f.conparentid = 0 AND f.confrelid IN (SELECT oid FROM lies)
+  AND NOT to_jsonb(f) @> '{"conenforced": false}'
 ORDER BY f.oid
 """)
 
@@ -93,7 +101,7 @@ def read(session: Session) -> tuple[Reference, ...]:
 
 def _made(row: Sequence[Any]) -> Reference:
     name, *source, columns, target_schema, target, partitioned, target_columns = row[:9]
-    on_delete, on_update, sources, targets = row[9:]
+    on_delete, on_update, sources, targets, by_period = row[9:]
     return Reference(
         name,
         Relation(*source),
@@ -104,6 +112,7 @@ def _made(row: Sequence[Any]) -> Reference:
         on_update,
         tuple(sources),
         tuple(targets),
+        by_period,
     )
 
 

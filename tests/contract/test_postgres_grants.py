@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pytest
 from psycopg2 import errors
@@ -471,3 +472,24 @@ def test_a_database_that_refuses_prints_nothing(shop: Shop) -> None:
     """Grants of a database that cannot be reached are an error, never half a script."""
     with pytest.raises(Configuration, match="cannot connect"):
         list(connector(shop.by("zq_nobody")).grants())
+
+
+def test_the_eraser_sees_which_rows_outside_the_map_need_a_mapped_one(peopled: Shop) -> None:
+    """Of a table that is not mapped the eraser reads the foreign key; the check asks for it."""
+    execute(
+        peopled.by(OWNER),
+        "CREATE TABLE pins (id int PRIMARY KEY, secret text, cart_id bigint REFERENCES carts);"
+        " CREATE INDEX ON pins (cart_id); INSERT INTO pins VALUES (1, 'zq', 100)",
+    )
+    assert any("pins" in f.remedy for f in peopled.checked() if f.severity is Severity.ERROR)
+    peopled.granted()
+    keep = Rule("default", Always(), Action.KEEP, "not_due")
+    cutoff = datetime(2030, 1, 1, tzinfo=UTC)
+    limit = Rule("limit", Before("touched_at", cutoff), Action.ERASE, "house")
+    order = SweepOrder("carts", DecisionTable("carts", (limit, keep)), 10)
+    list(connector(peopled.by(ERASER)).sweep([order], TrialContext(tables={"carts": order.table})))
+    assert query(peopled.dsn, "SELECT id FROM carts") == [(100,)]
+    with pytest.raises(errors.InsufficientPrivilege):
+        query(peopled.by(ERASER), "SELECT secret FROM pins")
+    with pytest.raises(errors.InsufficientPrivilege):
+        execute(peopled.by(ERASER), "DELETE FROM pins")

@@ -1,7 +1,8 @@
-"""Random schemas: what an erasure leaves is what the brute-force model says, or it changes nothing.
+"""Random schemas: what an erasure or a sweep leaves is what the brute-force model says.
 
-Each seed makes a schema, fills it, maps it and erases some people under random decision tables. A
-failing test names its seed. `--schemas N` tries N of them, `--first-seed` says from which on.
+Each seed makes a schema, fills it, maps it and erases some people under random decision tables, or
+sweeps one of its collections. What the model refuses changes nothing. A failing test names its
+seed. `--schemas N` tries N of them, `--first-seed` says from which on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_model import Expected, RefusedError, expected
 from tests.contract.postgres_schemas import SCHEMA, Row, Table, World, drawn
 from tests.contract.postgres_shop import database_of_a_module
+from tests.contract.postgres_sweep_model import Swept, order, protection
 
 _PER_TEST = 5
 State = dict[tuple[str, tuple[str | None, ...]], tuple[Row, str]]
@@ -97,6 +99,56 @@ def test_random_schemas_are_left_as_the_model_says(ground: Ground, seeds: range)
         except (AssertionError, ConnectorError, psycopg2.Error) as fault:
             fault.add_note(f"seed {seed}")
             raise
+
+
+def test_random_schemas_are_swept_as_the_model_says(ground: Ground, seeds: range) -> None:
+    """What goes, what goes along, what staying rows keep, what a dry run says of it: the same."""
+    for seed in seeds:
+        try:
+            _sweep(ground, drawn(seed))
+        except (AssertionError, ConnectorError, psycopg2.Error) as fault:
+            fault.add_note(f"seed {seed}")
+            raise
+
+
+def _sweep(ground: Ground, world: World) -> None:
+    """Sweep one of the collections that have others below or beside them, if any have."""
+    ground.make(world)
+    before = ground.state(world)
+    targets = [link.target for link in world.links if world.tables[link.target].mapped]
+    names = targets or [table.name for table in world.mapped]
+    swept = Swept(world, names[world.seed % len(names)])
+    orders = [order(swept.collection)]
+    tables = protection(world)
+    postgres = Postgres(world.system(), PostgresConfig(dsn=SecretStr(ground.dsn)))
+    try:
+        if swept.refused():
+            for dry in (True, False):
+                with pytest.raises(Permanent):
+                    list(postgres.sweep(orders, TrialContext(tables=tables, dry_run=dry)))
+            assert ground.state(world) == before
+            return
+        said = _counted(postgres.sweep(orders, TrialContext(tables=tables, dry_run=True)))
+        assert ground.state(world) == before
+        try:
+            swept.run()
+        except RefusedError as refusal:
+            with pytest.raises(Permanent):
+                _unrefused(postgres.sweep(orders, TrialContext(tables=tables)), refusal)
+        else:
+            done = _counted(postgres.sweep(orders, TrialContext(tables=tables)))
+            assert done == said == swept.counts
+        _left(world, swept.result, before, ground.state(world))
+    finally:
+        postgres.close()
+
+
+def _counted(receipts: Iterator[Receipt]) -> Counter[tuple[str, str, str]]:
+    found: Counter[tuple[str, str, str]] = Counter()
+    for receipt in receipts:
+        for one in receipt.outcomes:
+            found[receipt.collection, str(one.outcome), one.ground] += one.rows
+    return found
 
 
 def _try(ground: Ground, world: World) -> None:

@@ -191,7 +191,9 @@ _LOOKING = {
     "orders": DecisionTable(
         "orders",
         (
-            Rule("minimum", Before("placed_at", datetime(1900, 1, 1, tzinfo=UTC)), Action.KEEP, "x"),
+            Rule(
+                "minimum", Before("placed_at", datetime(1900, 1, 1, tzinfo=UTC)), Action.KEEP, "x"
+            ),
             ERASE,
         ),
     )

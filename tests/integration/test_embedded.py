@@ -273,6 +273,24 @@ def test_missing_programs_are_explained(monkeypatch: pytest.MonkeyPatch) -> None
         binaries.find_broker()
 
 
+def test_the_programs_of_a_named_folder_are_taken_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """DSR_EMBEDDED_BINARIES may be a folder: its Postgres counts, the broker is found as ever."""
+    found = binaries.find_postgres()
+    monkeypatch.setenv("DSR_EMBEDDED_BINARIES", str(found.folder))
+    assert binaries.find_postgres() == binaries.Postgres(found.folder, found.major)
+    assert binaries.find_broker().program.exists()
+    with pytest.raises(EmbeddedError, match="made by Postgres 12"):
+        binaries.find_postgres(major=12)
+    monkeypatch.setenv("DSR_EMBEDDED_BINARIES", str(tmp_path))
+    with pytest.raises(EmbeddedError, match="has no postgres and initdb that run"):
+        binaries.find_postgres()
+    monkeypatch.setenv("DSR_EMBEDDED_BINARIES", "somewhere")
+    with pytest.raises(EmbeddedError, match="absolute path"):
+        binaries.find_postgres()
+
+
 def test_an_existing_ledger_keeps_its_postgres_version(wheel: None) -> None:
     """A cluster whose version is gone is refused with the remedy, not opened by another."""
     del wheel

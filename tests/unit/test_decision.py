@@ -282,6 +282,16 @@ def test_only_swept_collections_and_what_hangs_below_get_a_table() -> None:
     assert set(_decisions(customers=Bound(limits=(INACTIVE,))).sweep()) == set(SHOP.collections)
 
 
+def test_what_protects_is_known_of_collections_that_are_not_swept() -> None:
+    """While children are swept, a hold on their parent and minimums elsewhere still speak."""
+    decisions = _decisions(customers=Bound(limits=(INACTIVE,)), invoices=Bound(minimums=(TAX,)))
+    tables = decisions.protection([_hold(DatasetHeld("shop"))])
+    assert set(tables) == set(SHOP.collections)
+    assert [r.code for r in tables["customers"].rules] == ["hold", "default"]
+    assert [r.code for r in tables["invoices"].rules] == ["hold", "minimum", "default"]
+    assert {r.action for table in tables.values() for r in table.rules} == {Action.KEEP}
+
+
 def test_terms_that_do_not_fit_the_map_are_refused() -> None:
     """A clock or collection that the map lacks is a fault, never a rule that matches nothing."""
     with pytest.raises(DecisionError, match="does not map"):
