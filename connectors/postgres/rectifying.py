@@ -131,6 +131,7 @@ class Rectification(Erasure):
                 correcting=Literal(correcting),
             )
         )
+        self._ready(table, self._asks(table), "s")
         self._refuse_contradictions(table, asked)
         self.session.run(
             SQL(
@@ -144,6 +145,7 @@ class Rectification(Erasure):
                 any=_listed("d{0}", asked, " OR "),
             )
         )
+        self._ready(table, self._puts(table), "s0")
 
     def _refuse_contradictions(self, table: Table, asked: tuple[Asked, ...]) -> None:
         """Two people who share a row may ask for one thing, not for two."""
