@@ -257,7 +257,7 @@ def test_a_request_that_no_system_can_answer_is_answered(room: EngineRoom, kind:
 def test_a_kind_that_is_not_carried_out_is_refused(room: EngineRoom) -> None:
     """A request that nothing would ever carry out is refused where it is taken in."""
     with pytest.raises(RequestRefused, match="access, erasure"):
-        room.submit("rectification", email=_MAIL)
+        room.submit("objection", email=_MAIL)
     assert room.rows("SELECT 1 FROM jobs") == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from dsr_worker.fulfil.intake import RequestRefused
 from dsr_worker.ledger import answers, holds, reports
 from dsr_worker.people import ActorRefused
 from dsr_worker.statutes import UnknownNameError
-from dsr_worker.testing.memory import MemoryConfig
+from dsr_worker.testing.memory import Memory, MemoryConfig
 from tests.integration.engine_room import CRM, FILES, EngineRoom
 from tests.integration.test_sweep import SweepRoom
 
@@ -505,6 +506,42 @@ def test_a_second_restriction_finds_everything_restricted(room: EngineRoom) -> N
     assert system_dump(room) == before
     assert found["crm.carts"] == {"found": 1, "restricted": 1}
     assert set(found) == {"crm.customers", "crm.carts", "crm.invoices", "files.documents"}
+
+
+class Doubtful(Memory):
+    """Says once of a second look that every row is still to be changed."""
+
+    doubts: ClassVar[list[str]] = []
+
+    def restrict(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """As asked, but for the doubt."""
+        doubting = ctx.second_path and self._system.name not in self.doubts
+        if doubting:
+            self.doubts.append(self._system.name)
+        for receipt in super().restrict(subjects, keys, ctx):
+            left = tuple(replace(o, fields=o.rows) for o in receipt.outcomes)
+            yield replace(receipt, outcomes=left) if doubting else receipt
+
+
+def test_a_second_round_places_no_second_hold(tmp_path: Path, database: Callable[[], str]) -> None:
+    """What is not as it should be is restricted again, under the hold that stands already."""
+    Doubtful.doubts.clear()
+    room = EngineRoom(tmp_path, database(), systems=restrictable(), connectors={"memory": Doubtful})
+    room.load_people(6)
+    ref = restricted(room)
+    done = [step[0] for step in room.steps(ref) if step[1] == "desk"]
+    assert done == ["protect", "protect", "certify"]
+    assert sorted(Doubtful.doubts) == ["crm", "files"]
+    with room.office.ledger.transaction() as cursor:
+        assert len(holds.listed(cursor)) == 1
+    assert results(certificate(room, ref))["crm.carts"] == {"found": 1, "restricted": 1}
+    before = system_dump(room)
+    room.lift(ref)
+    room.settle()
+    assert rows_of(room, "crm", "carts")["cart-3"]
+    assert system_dump(room) != before
 
 
 def test_the_last_lifting_frees(room: EngineRoom) -> None:
