@@ -170,6 +170,7 @@ def prepared(
             done = attempt(session, [[_cast(one)]])
             if isinstance(done, Refusal) or _altered(session, one):
                 raise refused(tables.table(collection), [one])
+            session.run(SQL("ANALYZE pg_temp.{} (s)").format(one.table))
 
 
 def _lines(

@@ -116,12 +116,6 @@ class Rectification(Erasure):
                     allowed, says, differs, SQL(str(n))
                 ),
             ]
-        joins = SQL(" ").join(
-            SQL("LEFT JOIN pg_temp.{} {} ON {}.s = d.s").format(
-                one.table, Identifier(one.alias), Identifier(one.alias)
-            )
-            for one in asked
-        )
         correcting = [n for n, rule in enumerate(rules) if rule.action is Action.RECTIFY]
         self.session.run(
             SQL(
@@ -135,10 +129,11 @@ class Rectification(Erasure):
                 done=self.changes.done(table),
                 table=table.sql,
                 same=table.same_key("t", "d"),
-                joins=joins,
+                joins=_news(asked),
                 correcting=Literal(correcting),
             )
         )
+        self._ready(table, self._asks(table), "s")
         self._refuse_contradictions(table, asked)
         self.session.run(
             SQL(
@@ -152,6 +147,7 @@ class Rectification(Erasure):
                 any=_listed("d{0}", asked, " OR "),
             )
         )
+        self._ready(table, self._puts(table), "s0")
 
     def _refuse_contradictions(self, table: Table, asked: tuple[Asked, ...]) -> None:
         """Two people who share a row may ask for one thing, not for two."""
@@ -161,12 +157,6 @@ class Rectification(Erasure):
             )
             for n, one in enumerate(asked)
         )
-        joins = SQL(" ").join(
-            SQL("LEFT JOIN pg_temp.{} {} ON {}.s = d.s").format(
-                one.table, Identifier(one.alias), Identifier(one.alias)
-            )
-            for one in asked
-        )
         query = SQL(
             "SELECT {several} FROM"
             " (SELECT {wanted} FROM pg_temp.{asks} d {joins} GROUP BY {keys}) g"
@@ -174,7 +164,7 @@ class Rectification(Erasure):
             several=_listed("coalesce(bool_or(n{0} > 1), false)", asked),
             wanted=wanted,
             asks=self._asks(table),
-            joins=joins,
+            joins=_news(asked),
             keys=_keys(table, "d"),
         )
         (found,) = self.session.rows(query)
@@ -389,6 +379,16 @@ def _written(document: Composable, one: Asked, value: Composable) -> Composable:
 def _none(numbers: Iterable[int]) -> Composable:
     """Whether no field of these numbers changes in the row `p`."""
     return SQL("({})").format(SQL(" AND ".join(f"p.s{n} IS NULL" for n in numbers)))
+
+
+def _news(asked: tuple[Asked, ...]) -> Composable:
+    """Joins of each field's new value for the subject of a row `d`."""
+    return SQL(" ").join(
+        SQL("LEFT JOIN pg_temp.{} {alias} ON {alias}.s = d.s").format(
+            one.table, alias=Identifier(one.alias)
+        )
+        for one in asked
+    )
 
 
 def _keys(table: Table, alias: str) -> Composable:
