@@ -21,14 +21,8 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import execute, outcomes, query
-from tests.contract.test_postgres_awkward import (
-    ANNA,
-    collection,
-    connected,
-    erased,
-    masking,
-    rows,
-)
+from tests.contract.postgres_tables import collection, connected, rows
+from tests.contract.test_postgres_awkward import ANNA, erased, masking
 
 NULL, ERASED = Mask(MaskKind.NULL), Mask(MaskKind.CONSTANT, "erased")
 Having = Callable[[int, str], str]
