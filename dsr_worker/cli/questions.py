@@ -29,6 +29,15 @@ _QUESTIONS: Mapping[str, str] = {
         " or a rule there forbids it. Where the store is wrong, mend it, then `dsr retry {case}`;"
         " where the request is, `dsr withdraw {case}` and submit it anew with another value."
     ),
+    "corrections_contradict": (
+        "what is to stand in {places}? Two people share a row there and ask for different values."
+        " Settle it with them, `dsr withdraw` one of the requests, then `dsr retry {case}`."
+    ),
+    "correction_not_granted": (
+        "may {places} be put right? Nothing in the data map gives the role the right to change it,"
+        " perhaps because the law keeps it as it is. If it may, GRANT UPDATE on the column, then"
+        " `dsr retry {case}`; if not, `dsr refuse {case} --ground CODE`."
+    ),
     "unmapped_rows_left": (
         "whose are these {rows} row(s)? In {places}, outside the data map, a column still holds the"
         " key of what was erased. Erase them there and `dsr retry {case}`; then map the table, so"
