@@ -81,11 +81,13 @@ class OpenJob(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Where a job's work stopped for a person: a code, and what to look at (no values)."""
+    """Where a job's work stands: a code, what was met there, and what to look at (no values)."""
 
     system: str
     action: str
+    state: str  # needs_human | failed | waiting
     code: str
+    error: str
     details: dict[str, Any]
 
 
@@ -154,15 +156,15 @@ def open_jobs(cursor: Cursor, ref: str | None = None) -> list[OpenJob]:
 
 
 def stops(cursor: Cursor, job_id: int) -> list[Stop]:
-    """Where a job stands before a person, system by system."""
+    """Where a job stands before a person or waits for a system, system by system."""
     cursor.execute(
-        "SELECT DISTINCT system, action, code, details::text AS details FROM steps"
-        " WHERE job_id = %s AND state IN ('needs_human', 'failed') ORDER BY 1, 2, 3",
+        "SELECT DISTINCT system, action, state, code, error, details::text AS details FROM steps"
+        " WHERE job_id = %s AND state IN ('needs_human', 'failed', 'waiting') ORDER BY 1, 2, 3, 4",
         (job_id,),
     )
     return [
-        Stop(row.system, row.action, row.code, json.loads(row.details or "{}"))
-        for row in cursor.fetchall()
+        Stop(r.system, r.action, r.state, r.code, r.error, json.loads(r.details or "{}"))
+        for r in cursor.fetchall()
     ]
 
 
