@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from dsr_worker.evidence import ChainedEvent
-from dsr_worker.ledger import slots
+from dsr_worker.ledger import answers, slots
 from dsr_worker.ledger.connection import Cursor, Ledger
 
 _JOB = """
@@ -225,11 +225,15 @@ def checkpoint_bodies(cursor: Cursor) -> list[str]:
 
 
 def outcomes(cursor: Cursor, job_id: int) -> list[Any]:
-    """What became of a job's rows: system, collection, outcome, ground, until when, rows."""
+    """What became of a job's rows: system, collection, outcome, ground, until when, rows.
+
+    They are those of its certificate: by `answers.COUNTED`.
+    """
     cursor.execute(
-        "SELECT system, collection, outcome, ground, first_until_on, until_on,"
-        " sum(row_count)::bigint AS rows"
-        " FROM receipts WHERE job_id = %s GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5",
+        "SELECT r.system, r.collection, r.outcome, r.ground, r.first_until_on, r.until_on,"  # noqa: S608 - fixed text
+        " sum(r.row_count)::bigint AS rows"
+        f" FROM {answers.COUNTED} AND r.job_id = %s"
+        " GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5",
         (job_id,),
     )
     return cursor.fetchall()
