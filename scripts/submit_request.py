@@ -2,7 +2,7 @@
 """Submit a privacy request, or a CSV file of them: `dsr submit` under the project's environment.
 
 ./scripts/submit_request.py --kind access --identities - --country DE <<< '{"email": "…"}'
-./scripts/submit_request.py --kind rectification --email … --country DE --corrections corrections.json
+./scripts/submit_request.py --kind rectification --email … --country DE --corrections FILE
 ./scripts/submit_request.py --csv requests.csv --json
 """
 
