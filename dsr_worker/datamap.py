@@ -227,11 +227,14 @@ def connector_config(
     model: type[_Config],
     environment: Mapping[str, str] = os.environ,
     base: Path | None = None,
+    *,
+    needed_alone: bool = False,
 ) -> _Config:
     """Return the connector's own config with every reference resolved, for making it now.
 
     `base` is the folder that relative `{file: …}` references start from. Call it anew for every
-    connector that is made, so that rotated secrets are seen.
+    connector that is made, so that rotated secrets are seen. With `needed_alone` a reference that
+    leads nowhere is as if it were not written, where the connector can do without.
 
     Raises:
         SecretMissing: a variable is not set, or a file cannot be read.
@@ -246,14 +249,34 @@ def connector_config(
     ]
     if written_out:
         raise DocumentError(written_out)
+    config = mapped.config
+    if needed_alone:
+        config = dict(_there(config, model, environment, base or Path()))
     try:
-        return model.model_validate(_resolved(mapped.config, environment, base or Path()))
+        return model.model_validate(_resolved(config, environment, base or Path()))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=False)
         raise DocumentError(
             f"{name}: config.{'.'.join(map(str, found['loc']))}: {found['msg']}"
             for found in details
         ) from None
+
+
+def _there(
+    config: Mapping[str, Any],
+    model: type[BaseModel],
+    environment: Mapping[str, str],
+    base: Path,
+) -> Iterator[tuple[str, Any]]:
+    """The parts of a config without the references to nothing that its model does not require."""
+    for key, value in config.items():
+        reference, info = _reference(value), model.model_fields.get(key)
+        if reference is not None and info is not None and not info.is_required():
+            try:
+                _secret(*reference, environment, base)
+            except SecretMissing:
+                continue
+        yield key, value
 
 
 def _is_secret(annotation: Any) -> bool:

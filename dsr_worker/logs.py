@@ -2,7 +2,8 @@
 
 In: standard `logging` records (ours and libraries'). Out: lines on stderr that hold an event's
 code, names of our own, counts and error classes. What is not on the list does not reach a line:
-neither messages of libraries nor texts of exceptions, in which a database may quote a value.
+neither messages of libraries nor texts of exceptions, in which a database may quote a value. The
+exception is `why`: a text of our own errors, by `engine/errors.py`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ ALLOWED = frozenset(
     {
         "event", "level", "logger", "timestamp", "action", "at", "attempt", "code", "duty", "error",
         "job", "left_s", "seconds", "slot", "sqlstate", "step", "steps", "system", "systems",
-        "worker", "warnings", "count",
+        "worker", "warnings", "count", "why",
     }
 )  # fmt: skip
 
-_LONGEST_TEXT = 200
+LONGEST_TEXT = 300
 
 
 def configure(level: str = "INFO") -> None:
@@ -64,13 +65,14 @@ def only_allowed(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """Drop what is not on the list; a library's own message becomes `library_message`."""
-    kept = {k: v for k, v in event.items() if k in ALLOWED and _is_plain(v)}
+    kept = {k: v for k, v in event.items() if k in ALLOWED and is_plain(v)}
     if not str(event.get("logger", "")).startswith("dsr_worker"):
         kept["event"] = "library_message"
     return kept
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a value may stand in a line: bounded, and nothing like an address."""
     if isinstance(value, str):
-        return len(value) <= _LONGEST_TEXT and "@" not in value
+        return len(value) <= LONGEST_TEXT and "@" not in value
     return value is None or isinstance(value, bool | int | float)

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dsr_worker.datamap import SecretMissing
 from dsr_worker.documents import Document, Strict, parse, read, read_file
@@ -122,10 +122,20 @@ class Establishment(Strict):
 
 
 class Approvals(Strict):
-    """Who approves which kind of request."""
+    """Who approves which kind of request. What changes rows, a second person approves always."""
 
     access: Approval = Approval.SECOND_ACTOR
     erasure: Approval = Approval.SECOND_ACTOR
+
+    @field_validator("erasure")
+    @classmethod
+    def _by_a_person(cls, value: Approval) -> Approval:
+        if value is Approval.AUTOMATIC:
+            raise ValueError(
+                "an erasure cannot be undone, so a second person approves each plan; write"
+                " second_actor (`access` alone may be automatic)"
+            )
+        return value
 
 
 class Verification(Strict):

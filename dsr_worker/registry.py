@@ -48,13 +48,18 @@ class Registry:
         loaded: type[Any] = self._entries[name].load()
         return loaded
 
-    def make(self, mapped: MappedSystem, base: Path | None = None) -> Connector:
+    def make(
+        self, mapped: MappedSystem, base: Path | None = None, *, needed_alone: bool = False
+    ) -> Connector:
         """The connector of a mapped system; its secrets are read now, files of them from `base`.
+
+        With `needed_alone` it does without optional secrets that are not there (yet).
 
         Raises Configuration; SecretMissing and DocumentError as `connector_config` does.
         """
         cls = self.connector_class(mapped.connector)
-        made = cls(mapped.system, connector_config(mapped, cls.Config, base=base))
+        config = connector_config(mapped, cls.Config, base=base, needed_alone=needed_alone)
+        made = cls(mapped.system, config)
         if not isinstance(made, Connector):
             message = f"{mapped.connector!r} is no connector: it lacks `check` or `find`"
             raise Configuration(message)

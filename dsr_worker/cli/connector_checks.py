@@ -69,7 +69,7 @@ def _systems(folder: Path, only: str | None) -> dict[str, MappedSystem]:
 
 
 def _roles(mapped: MappedSystem, registry: Registry, folder: Path) -> list[Role]:
-    connector = registry.make(mapped, folder)
+    connector = registry.make(mapped, folder, needed_alone=True)  # its roles need not exist yet
     if not isinstance(connector, Grants):
         message = (
             f"the connector {mapped.connector} prints no grants; its page in docs/connectors names"

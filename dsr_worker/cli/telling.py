@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import desk, faults, questions, story
+from dsr_worker.cli import desk, faults, questions, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.engine.sealing import EVERY_S
@@ -179,6 +179,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
         "stuck": (),
+        "stops": remedies.put(job.ref, stops) if open_now else [],
         "questions": questions.put(job.ref, stops) if open_now else [],
         "next": None,
         "restriction": _restriction(job),
@@ -210,6 +211,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
     if data["waits_for"]:
         yield f"waits for   {data['waits_for']}"
+    yield from _stop_lines(data["stops"])
     for question in data["questions"]:
         yield f"question    {question['text']}"
     if data["next"]:
@@ -239,6 +241,15 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         fate = f"handed over {left:%Y-%m-%d}" if left else "not handed over"
         fate += f", destroyed {gone:%Y-%m-%d}" if gone else ""
         yield f"answer      {answer['kind']}, {answer['size_bytes']} bytes, {fate}"
+
+
+def _stop_lines(stops: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for stop in stops:
+        where = f"{stop['system']}:{stop['action']}:{stop['code']}"
+        if stop["error"]:
+            yield f"error       {where}: {stop['error']}"
+        if stop["remedy"]:
+            yield f"remedy      {where}: {stop['remedy']}"
 
 
 # ---- the story

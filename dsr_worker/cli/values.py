@@ -253,26 +253,28 @@ def _from_json(text: str) -> Iterator[tuple[str, str]]:
 
 def identities_of(plain: Any) -> Iterator[tuple[str, str]]:
     """Kind and value of identities as JSON states them. Raises Fault."""
-    try:
-        for kind, values in plain.items():
-            for value in values if isinstance(values, list) else [values]:
-                yield str(kind).replace("-", "_"), _text(value)
-    except (TypeError, AttributeError):
-        raise usage(
-            'stdin holds no identities; write {"email": "…", "customer_number": "…"}'
-        ) from None
+    if not isinstance(plain, dict):
+        raise usage('stdin holds no identities; write {"email": "…", "customer_number": "…"}')
+    for kind, values in plain.items():
+        for value in values if isinstance(values, list) else [values]:
+            yield str(kind).replace("-", "_"), _text(value)
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose names stand once; of two with one name, neither is guessed at."""
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError
+        raise usage(
+            "a name stands twice in one JSON object: write it once; several identities of a kind"
+            ' are a list, such as {"email": ["…", "…"]}'
+        )
     return dict(pairs)
 
 
 def _text(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise usage('an identity is a number: write it as text, in quotes, such as "1042"')
     if not isinstance(value, str):
-        raise TypeError
+        raise usage('an identity is no text: write {"email": "…", "customer_number": ["…", "…"]}')
     return value
 
 

@@ -23,6 +23,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.domain.rights import LIFTS, Verb
 from dsr_worker.engine.context import BatchContext
+from dsr_worker.engine.errors import place, told
 from dsr_worker.engine.materials import Frozen
 from dsr_worker.ledger import LedgerUnreachable
 from dsr_worker.ledger.rows import Claim, StepResult
@@ -112,13 +113,11 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
     except (LeaseLost, LedgerUnreachable):
         raise
     except Transient as error:
-        yield from (_wait(m, "transient", error.retry_after_s) for m in batch.members)
+        _warn(batch, "transient", error)
+        yield from (_wait(m, "transient", error, error.retry_after_s) for m in batch.members)
     except Configuration as error:
-        _log.error(  # without a traceback, which could carry values
-            "configuration",
-            extra={"system": batch.ctx.system.name, "error": type(error).__name__},
-        )
-        yield from (_stop(m, "needs_human", "configuration") for m in batch.members)
+        _warn(batch, "configuration", error)
+        yield from (_stop(m, "needs_human", "configuration", error) for m in batch.members)
     except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the others
         yield from _split(batch, perform, error)
     else:
@@ -137,7 +136,7 @@ def _may_have_happened(batch: Batch, claim: Claim) -> bool:
 def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepResult]:
     members = batch.members
     if len(members) == 1:
-        yield _alone(members[0], error)
+        yield _alone(batch, members[0], error)
         return
     batch.ctx.check()
     middle = len(members) // 2
@@ -145,48 +144,67 @@ def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepR
         yield from work_off(batch.part(half), perform)
 
 
-def _alone(member: Member, error: Exception) -> StepResult:
+def _alone(batch: Batch, member: Member, error: Exception) -> StepResult:
     if isinstance(error, NeedsHuman):
-        return _stop(member, "needs_human", error.code, error.fields)
+        return _stop(member, "needs_human", error.code, details=error.fields)
     if isinstance(error, Permanent):
-        return _stop(member, "failed", "permanent", {"error": type(error).__name__})
+        _warn(batch, "permanent", error)
+        return _stop(member, "failed", "permanent", error)
     claim = member.claim
     charge = 1 if claim.batch_size > 1 else 0
     _log.error(
         "step_failed",
         extra={
             "step": claim.id,
+            "job": member.job.ref,
             "action": claim.action,
             "system": claim.system,
             "error": type(error).__name__,
-            "at": _where(error),
+            "at": place(error),
         },
     )
     if claim.charged + charge >= ALONE_LIMIT:
-        return _stop(member, "needs_human", "quarantined", {"error": type(error).__name__}, charge)
-    return replace(_wait(member, "fault", None), charge=charge)
+        return replace(_stop(member, "needs_human", "quarantined", error), charge=charge)
+    return replace(_wait(member, "fault", error), charge=charge)
+
+
+def _warn(batch: Batch, code: str, error: Exception) -> None:
+    """Log what a connector said, once however many steps and attempts meet it."""
+    head = batch.members[0]
+    why = told(error)
+    if all(m.claim.error == why for m in batch.members):
+        return
+    _log.warning(  # without a traceback, which could carry values
+        "step_stopped",
+        extra={
+            "system": head.claim.system,
+            "action": head.claim.action,
+            "job": head.job.ref,
+            "steps": len(batch.members),
+            "code": code,
+            "error": type(error).__name__,
+            "why": why,
+        },
+    )
 
 
 def _stop(
-    member: Member, state: str, code: str, details: Mapping[str, Any] | None = None, charge: int = 0
+    member: Member,
+    state: str,
+    code: str,
+    error: Exception | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> StepResult:
-    return StepResult(member.claim, state=state, code=code, details=details, charge=charge)
+    why = told(error) if error else ""
+    return StepResult(member.claim, state=state, code=code, error=why, details=details)
 
 
-def _wait(member: Member, code: str, after_s: float | None) -> StepResult:
+def _wait(member: Member, code: str, error: Exception, after_s: float | None = None) -> StepResult:
     claim = member.claim
     backoff = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(claim.attempt - 1, 10))
     jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, protects nothing
     wait_s = after_s if after_s is not None else backoff * jitter
     charge = -1 if claim.batch_size == 1 else 0
-    return StepResult(claim, state="waiting", code=code, wait_s=wait_s, charge=charge)
-
-
-def _where(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    code = trace.tb_frame.f_code
-    return f"{code.co_qualname}:{trace.tb_lineno}"
+    return StepResult(
+        claim, state="waiting", code=code, error=told(error), wait_s=wait_s, charge=charge
+    )

@@ -18,6 +18,7 @@ from dsr_worker.engine.assembly import Assembly
 from dsr_worker.engine.batch import Performer, work_off
 from dsr_worker.engine.context import LEAST_LEASE_S
 from dsr_worker.engine.crash import crash_point
+from dsr_worker.engine.errors import told
 from dsr_worker.engine.leases import Lease, Worker
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
 from dsr_worker.ledger.rows import StepResult
@@ -130,12 +131,20 @@ class Drainer:
         try:
             batch = self._assembly.batch(claimed, lease)
         except (Configuration, LookupError, SealBroken) as error:
+            why = told(error)
             _log.error(
                 "batch_not_assembled",
-                extra={"system": head.system, "action": head.action, "error": type(error).__name__},
+                extra={
+                    "system": head.system,
+                    "action": head.action,
+                    "error": type(error).__name__,
+                    "why": why,
+                },
             )
             code = "configuration" if isinstance(error, Configuration) else "not_openable"
-            return [StepResult(c, state="needs_human", code=code) for c in claimed.claims]
+            return [
+                StepResult(c, state="needs_human", code=code, error=why) for c in claimed.claims
+            ]
         return list(work_off(batch, self._performers[head.action]))
 
     def _call(self, systems: Iterable[str]) -> None:

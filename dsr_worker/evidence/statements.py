@@ -41,7 +41,8 @@ def not_covered(stated: Mapping[str, Any], words: Words) -> list[str]:
     """What the certificate does not speak of, one sentence each."""
     say = words.table("certificate")
     names = ", ".join(s["system"] for s in stated["systems"]) or say["no_system"]
-    sentences = [say["scope"].format(systems=names), _backups(stated, words), say["not_logs"]]
+    sentences = [say["scope"].format(systems=names), _backups(stated, words)]
+    sentences += [say["not_derived"], say["not_logs"]]
     if stated["kind"] == "sweep":
         return sentences
     sentences += _not_asked(stated["not_asked"], say)

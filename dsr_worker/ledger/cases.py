@@ -178,7 +178,7 @@ def retry(cursor: Cursor, job_id: int) -> list[str]:
     """Make stopped and failed steps ready again, in small batches; their systems."""
     cursor.execute(
         "UPDATE steps SET state = 'ready', charged = 0, batch_cap = 1, code = 'retried',"
-        " intent = CASE WHEN effect = 'manual' THEN NULL ELSE intent END,"
+        " error = '', intent = CASE WHEN effect = 'manual' THEN NULL ELSE intent END,"
         " run_at = now(), rung_at = NULL WHERE job_id = %s AND state IN ('needs_human', 'failed')"
         " RETURNING system",
         (job_id,),

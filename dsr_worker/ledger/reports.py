@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from dsr_worker.evidence import ChainedEvent
-from dsr_worker.ledger import slots
+from dsr_worker.ledger import answers, slots
 from dsr_worker.ledger.connection import Cursor, Ledger
 
 _JOB = """
@@ -81,11 +81,13 @@ class OpenJob(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Where a job's work stopped for a person: a code, and what to look at (no values)."""
+    """Where a job's work stands: a code, what was met there, and what to look at (no values)."""
 
     system: str
     action: str
+    state: str  # needs_human | failed | waiting
     code: str
+    error: str
     details: dict[str, Any]
 
 
@@ -154,15 +156,15 @@ def open_jobs(cursor: Cursor, ref: str | None = None) -> list[OpenJob]:
 
 
 def stops(cursor: Cursor, job_id: int) -> list[Stop]:
-    """Where a job stands before a person, system by system."""
+    """Where a job stands before a person or waits for a system, system by system."""
     cursor.execute(
-        "SELECT DISTINCT system, action, code, details::text AS details FROM steps"
-        " WHERE job_id = %s AND state IN ('needs_human', 'failed') ORDER BY 1, 2, 3",
+        "SELECT DISTINCT system, action, state, code, error, details::text AS details FROM steps"
+        " WHERE job_id = %s AND state IN ('needs_human', 'failed', 'waiting') ORDER BY 1, 2, 3, 4",
         (job_id,),
     )
     return [
-        Stop(row.system, row.action, row.code, json.loads(row.details or "{}"))
-        for row in cursor.fetchall()
+        Stop(r.system, r.action, r.state, r.code, r.error, json.loads(r.details or "{}"))
+        for r in cursor.fetchall()
     ]
 
 
@@ -223,11 +225,15 @@ def checkpoint_bodies(cursor: Cursor) -> list[str]:
 
 
 def outcomes(cursor: Cursor, job_id: int) -> list[Any]:
-    """What became of a job's rows: system, collection, outcome, ground, until when, rows."""
+    """What became of a job's rows: system, collection, outcome, ground, until when, rows.
+
+    They are those of its certificate: by `answers.COUNTED`.
+    """
     cursor.execute(
-        "SELECT system, collection, outcome, ground, first_until_on, until_on,"
-        " sum(row_count)::bigint AS rows"
-        " FROM receipts WHERE job_id = %s GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5",
+        "SELECT r.system, r.collection, r.outcome, r.ground, r.first_until_on, r.until_on,"  # noqa: S608 - fixed text
+        " sum(r.row_count)::bigint AS rows"
+        f" FROM {answers.COUNTED} AND r.job_id = %s"
+        " GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5",
         (job_id,),
     )
     return cursor.fetchall()

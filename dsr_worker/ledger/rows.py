@@ -58,7 +58,7 @@ class Claim(NamedTuple):
     batch_size: int
     intent: list[dict[str, Any]] | None
     result: dict[str, Any] | None
-    details: dict[str, Any] | None
+    error: str  # what the attempt before this one met
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class StepResult:
     claim: Claim
     state: str = "done"  # done | waiting | needs_human | failed
     code: str = ""
+    error: str = ""  # what it met, in one line without personal data
     details: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
     wait_s: float = 0.0  # from now, by the ledger's clock, when waiting

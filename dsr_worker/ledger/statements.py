@@ -38,7 +38,7 @@ SET state = 'leased', attempt = s.attempt + 1, worker = %(worker)s,
 FROM picked p, counted c
 WHERE s.id = p.id
 RETURNING s.id, s.job_id, s.action, s.system, s.round, s.frozen, s.effect, s.attempt, s.charged,
-          s.batch_size, s.intent, s.result, s.details
+          s.batch_size, s.intent, s.result, s.error
 """
 
 # The steps of a batch that are still its own, locked in the order of their ids.
@@ -61,6 +61,7 @@ _GO_BACK = """
 UPDATE steps
 SET state = CASE WHEN charged >= %(alone_limit)s THEN 'needs_human' ELSE 'ready' END,
     code = CASE WHEN charged >= %(alone_limit)s THEN 'quarantined' ELSE %(code)s END,
+    error = %(error)s,
     worker = NULL, lease_until = NULL, rung_at = NULL,
 """
 _GONE_BACK = "RETURNING id, job_id, system, state, action, attempt"
@@ -149,14 +150,14 @@ FROM jobs WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
 """  # noqa: S608 - fixed text
 
 FINISH = """
-WITH v(id, attempt, state, code, details, result, wait_s, charge) AS (
+WITH v(id, attempt, state, code, error, details, result, wait_s, charge) AS (
     VALUES %s
 ), ours AS (
     SELECT s.id FROM steps s JOIN v USING (id, attempt) WHERE s.state = 'leased'
     ORDER BY s.id FOR NO KEY UPDATE OF s
 )
 UPDATE steps s
-SET state = v.state, code = v.code, details = coalesce(v.details, s.details),
+SET state = v.state, code = v.code, error = v.error, details = coalesce(v.details, s.details),
     result = coalesce(v.result, s.result),
     run_at = CASE WHEN v.wait_s > 0 THEN now() + make_interval(secs => v.wait_s) ELSE s.run_at END,
     charged = greatest(0, s.charged + v.charge),

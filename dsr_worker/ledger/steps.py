@@ -19,6 +19,9 @@ from dsr_worker.ledger.rows import Claim, Event, Job, Move, StepResult
 
 Advance = Callable[[Cursor, Sequence[Job]], Sequence[Move]]
 
+_LEASE_LOST = {"code": "lease_lost", "error": "the lease ran out while it was worked on"}
+_WORKER_LOST = {"code": "worker_lost", "error": "its worker died or was cut off in the middle"}
+
 
 class BatchJob(NamedTuple):
     """What a step's work needs of its job. `data_key` is wrapped."""
@@ -237,7 +240,7 @@ def give_up(ledger: Ledger, claims: Sequence[Claim]) -> list[Any]:
         locked = jobs.lock(cursor, [c.job_id for c in claims if c.charged >= limit])
         cursor.execute(
             statements.GIVE_UP,
-            {"ids": ids, "attempts": attempts, "alone_limit": limit, "code": "lease_lost"},
+            {"ids": ids, "attempts": attempts, "alone_limit": limit, **_LEASE_LOST},
         )
         given = list(cursor.fetchall())
         _tell_quarantined(cursor, locked, given)
@@ -249,7 +252,7 @@ def take_back(ledger: Ledger, dead: Sequence[int]) -> list[Any]:
 
     Jobs of steps to be quarantined are locked before any step, as a finish does it.
     """
-    lost = {"dead": list(dead), "alone_limit": statements.ALONE_LIMIT, "code": "worker_lost"}
+    lost = {"dead": list(dead), "alone_limit": statements.ALONE_LIMIT, **_WORKER_LOST}
     with ledger.transaction() as cursor:
         cursor.execute(statements.JOBS_OF_LOST, lost)
         concerned = [row.job_id for row in cursor.fetchall()]
@@ -283,6 +286,7 @@ def _finish_steps(cursor: Cursor, results: Sequence[StepResult]) -> set[int]:
             r.claim.attempt,
             r.state,
             r.code,
+            r.error,
             None if r.details is None else Json(r.details),
             None if r.result is None else Json(r.result),
             r.wait_s,
@@ -294,7 +298,7 @@ def _finish_steps(cursor: Cursor, results: Sequence[StepResult]) -> set[int]:
         cursor,
         statements.FINISH,
         rows,
-        template="(%s::bigint, %s::int, %s, %s, %s::jsonb, %s::jsonb, %s::float8, %s::int)",
+        template="(%s::bigint, %s::int, %s, %s, %s, %s::jsonb, %s::jsonb, %s::float8, %s::int)",
     )
     return {row.id for row in found}
 

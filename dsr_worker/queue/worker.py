@@ -8,23 +8,17 @@ module in its parent too, and each child makes its own connections after the for
 from __future__ import annotations
 
 import gc
-import logging
-import os
-import signal
-from pathlib import Path
 from typing import Any
 
 import dramatiq
 from dramatiq.middleware import Middleware
 
 from dsr_worker import logs
-from dsr_worker.bootstrap import Files, NotSetUp, Workshop, open_office
-from dsr_worker.documents import DocumentError
+from dsr_worker.bootstrap import NotSetUp, Workshop, open_office
 from dsr_worker.doorbell import Doorbell
+from dsr_worker.queue.watching import Watch
 from dsr_worker.settings import Settings
 from dsr_worker.statutes import load_pack, packs
-
-_log = logging.getLogger(__name__)
 
 _YOUNG_VALUES = 20_000  # between two collections; Python has 700
 
@@ -56,44 +50,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_VALUES)
-
-
-class Watch:
-    """Sees that the reviewed files changed, and has this worker started anew with them.
-
-    A worker that went on with an older map would miss what the newer one names. Files that do not
-    load are left alone: `dsr check` says what is wrong, and work goes on by the last good ones.
-    """
-
-    def __init__(self, folder: Path, files: Files) -> None:
-        self._folder = folder
-        self._marks = _marks(folder)
-        self._digest = files.digest
-
-    def restart_when_files_change(self) -> None:
-        """The duty: cheap until a file is touched."""
-        marks = _marks(self._folder)
-        if marks == self._marks:
-            return
-        self._marks = marks
-        try:
-            changed = Files.load(self._folder).digest != self._digest
-        except (DocumentError, KeyError) as error:
-            _log.error("files_not_loaded", extra={"error": type(error).__name__})
-            return
-        if changed:
-            _log.warning("files_changed")
-            os.kill(os.getppid(), signal.SIGTERM)  # Dramatiq's parent; the supervisor restarts it
-
-
-def _marks(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    files = (
-        folder / "organisation.yaml",
-        *folder.glob("systems/*.yaml"),
-        *folder.glob("policies/*.yaml"),
-    )
-    found = ((file, file.stat()) for file in files if file.exists())
-    return tuple(sorted((str(file), s.st_mtime_ns, s.st_size) for file, s in found))
 
 
 def _make() -> Doorbell:

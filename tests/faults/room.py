@@ -28,7 +28,6 @@ from tests.faults.watch import Watch
 from tests.integration.engine_room import CRM, FILES, KEYS, ORGANISATION, EngineRoom
 
 ROOT = Path(__file__).parents[2]
-AUTOMATIC = ORGANISATION.replace("erasure: second_actor", "erasure: automatic")
 RESUMED_WITHIN_S = 60.0
 """Promised: from a worker's death until another one works."""
 PATIENCE_S = 300.0

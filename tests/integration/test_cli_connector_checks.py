@@ -153,6 +153,19 @@ def test_the_grants_are_a_script(desk: Desk) -> None:
             execute(desk.dsn, f"DROP OWNED BY {role['role']}; DROP ROLE {role['role']}")
 
 
+def test_the_grants_need_no_role_that_they_make(desk: Desk, tmp_path: Path) -> None:
+    """A secret of the reader, who is yet to be made, may still be missing; `dsn` may not."""
+    file = tmp_path / "config" / "systems" / "shop.yaml"
+    whole = "{dsn: {env: ZQ_SHOP_DSN}, reader_dsn: {env: ZQ_NOT_SET}}"
+    file.write_text(MAP.replace("{dsn: {env: ZQ_SHOP_DSN}}", whole), "utf-8")
+    assert len(desk.json("connectors", "grants", "shop")["roles"]) == 2
+    checked = desk("connectors", "check", "shop")
+    assert (checked.exit_code, "ZQ_NOT_SET" in checked.stdout) == (faults.REFUSED, True)
+    file.write_text(MAP.replace("ZQ_SHOP_DSN", "ZQ_NOT_SET"), "utf-8")
+    refused = desk("connectors", "grants", "shop")
+    assert (refused.exit_code, "ZQ_NOT_SET" in refused.stderr) == (faults.NOT_READY, True)
+
+
 def test_a_database_that_is_away_is_not_ready(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3, no half a script, and nothing of the DSN."""
     monkeypatch.setenv("ZQ_SHOP_DSN", "postgresql://u:zqsecretzq@127.0.0.1:1/none")

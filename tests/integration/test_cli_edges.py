@@ -165,14 +165,24 @@ def test_identities_that_are_no_utf8_are_wrong_input(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "stdin", ["[" * 100_000, '{"email": 1}', '{"email": "a@b.example", "email": "c@d.example"}', ""]
+    ("stdin", "says"),
+    [
+        ("[" * 100_000, "no identities"),
+        ("", "no identities"),
+        ('["a@b.example"]', "no identities"),
+        ('{"customer_number": 7}', "write it as text"),
+        ('{"customer_number": ["7", 8.5]}', "write it as text"),
+        ('{"email": null}', "no text"),
+        ('{"email": {"home": "a@b.example"}}', "no text"),
+        ('{"email": "a@b.example", "email": "c@d.example"}', "stands twice"),
+    ],
 )
-def test_stdin_without_identities_is_wrong_input(desk: Desk, stdin: str) -> None:
-    """JSON of another shape, or too deep to be one, is refused with the shape that is wanted."""
+def test_stdin_without_identities_is_wrong_input(desk: Desk, stdin: str, says: str) -> None:
+    """JSON of another shape, or too deep to be one, is refused with what is wrong and wanted."""
     args = ("submit", "--kind", "access", "--identities", "-", "--country", "DE", "--json")
     result = desk.run(*args, *desk.signing("anna"), stdin=stdin)
     assert result.exit_code == 2
-    assert "customer_number" in json.loads(result.stderr)["error"]["message"]
+    assert says in json.loads(result.stderr)["error"]["message"]
 
 
 def test_a_byte_order_mark_is_not_part_of_the_json(desk: Desk) -> None:

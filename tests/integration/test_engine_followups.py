@@ -271,19 +271,21 @@ def test_a_lone_step_is_not_charged_for_its_workers_end(room: EngineRoom, why: s
 # ---- what is logged
 
 
-def test_a_wrong_configuration_is_logged_without_its_text(
+def test_a_wrong_configuration_is_logged_without_what_caused_it(
     room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A connector's own words, and a traceback with them, stay out of the log."""
+    """A driver's words, and a traceback with them, stay out of the log; the connector's do not."""
 
     def misconfigured(_batch: Batch) -> Sequence[StepResult]:
-        raise Configuration("zq-secret-zq")
+        message = "the role lacks a right"
+        raise Configuration(message) from ValueError("zq-secret-zq")
 
     (ref,) = _submit(room)
     _perform(room, "resolve", misconfigured)
     room.workshop.drainer("crm")
     assert (_step(room, ref).state, _step(room, ref).code) == ("needs_human", "configuration")
-    (record,) = [r for r in caplog.records if r.getMessage() == "configuration"]
+    (record,) = [r for r in caplog.records if r.getMessage() == "step_stopped"]
+    assert vars(record)["why"] == "Configuration: the role lacks a right"
     assert record.exc_info is None
     assert "zq-secret-zq" not in caplog.text
 

@@ -14,7 +14,7 @@ from connectors.postgres import Postgres
 from dsr_worker.contract import Context, Identity, Key, Subject
 from dsr_worker.domain.hold import PeopleHeld, RowsHeld
 from dsr_worker.evidence import render_certificate
-from dsr_worker.ledger import answers
+from dsr_worker.ledger import answers, reports
 from dsr_worker.testing.memory import Memory
 from tests.contract import postgres_shop as shop
 from tests.integration.engine_room import POLICY, EngineRoom
@@ -203,6 +203,24 @@ def test_what_an_earlier_round_kept_stays_in_the_account(
     (receipts,) = made["systems"][0]["collections"]
     assert (receipts["found"], receipts["erased"]) == (2, 1)
     assert [d["rows"] for d in made["deferred"]] == [1]
+
+
+def test_the_status_counts_what_the_certificate_counts(
+    tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a case went round again, rows that stay are told once, in both."""
+    monkeypatch.setattr(Hesitant, "told", False)
+    systems = {"guests": RECEIPTS}
+    room = EngineRoom(tmp_path, database(), systems=systems, connectors={"memory": Hesitant})
+    rows = [receipt("1"), receipt("2", "2010-01-01T00:00:00")]
+    room.system("guests").load({"receipts": rows}, {"receipts": ("id",)})
+    ref = erase(room, email=GUEST)
+    assert room.outcomes(ref)["guests", "receipts", "masked"] == 2  # once in each round
+    with room.office.ledger.transaction() as cursor:
+        told = [(o.outcome, o.rows) for o in reports.outcomes(cursor, room.job(ref)["id"])]
+    assert sorted(told) == [("erased", 1), ("masked", 1)]
+    (receipts,) = certificate(room, ref)["systems"][0]["collections"]
+    assert (receipts["found"], receipts["erased"]) == (2, 1)
 
 
 def test_each_row_goes_when_its_own_period_is_over(guests: EngineRoom) -> None:

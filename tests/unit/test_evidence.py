@@ -463,7 +463,8 @@ def test_the_wording_never_claims_more() -> None:
     assert "at 1 March 2026, 12:00 (UTC), beside the 2 kept rows listed here" in page
     for sentence in stated["not_covered"]:
         assert sentence.replace("'", "&#39;") in page
-    for part in ("It does not speak of other systems", "archive", "Telephone number", "Recipients"):
+    parts = ("It does not speak of other systems", "archive", "Telephone number", "Recipients")
+    for part in (*parts, "materialised views, search indexes"):
         assert any(part in sentence for sentence in stated["not_covered"]), part
     for claim in ("no copy exists", "all data", "completely", "permanently"):
         assert claim not in page.lower()

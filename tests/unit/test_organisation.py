@@ -42,6 +42,7 @@ BAD = [
     ("zone: Europe/Berlin", "zone: Mars", "unknown time zone"),
     ("policies: [de-shop]", "policys: [de-shop]", "did you mean policies"),
     ("policies: [de-shop]", "approval: {erasure: nobody}", "second_actor"),
+    ("policies: [de-shop]", "approval: {erasure: automatic}", "cannot be undone"),
     ("[P7D, P1D]", "[P7D, 24h]", "not a calendar duration"),
     ("[P7D, P1D]", "[P0D]", "empty"),
     ("email: privacy@shop.example}", "pager: 7}", "unknown key"),

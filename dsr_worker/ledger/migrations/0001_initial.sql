@@ -158,6 +158,7 @@ CREATE TABLE steps (
     started_at    timestamptz,
     finished_at   timestamptz,
     code          text NOT NULL DEFAULT '',     -- why waiting, what for a human, how failed
+    error         text NOT NULL DEFAULT '',     -- what the last attempt met; no personal data
     details       jsonb,
     intent        jsonb,                        -- receipts as counted before a commit, by commit
     result        jsonb,
