@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PARCEL_BYTES = 256 * 1024
-_AHEAD = 2  # parcels
+_AHEAD = 1  # waiting, beside the one that is read and the one that is gathered
 _LINES_AHEAD = 200
 _Parcel = tuple[int, bytes]
 
