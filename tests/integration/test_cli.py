@@ -300,7 +300,7 @@ def test_verification_takes_one_way_at_a_time(desk: Desk) -> None:
 # ---- what is refused
 
 
-@pytest.mark.parametrize("kind", ["rectification", "complaint", "nonsense"])
+@pytest.mark.parametrize("kind", ["objection", "complaint", "nonsense"])
 def test_kinds_not_carried_out_are_refused_with_the_list(desk: Desk, kind: str) -> None:
     """What is not carried out is not taken in; the refusal names what is."""
     args = ("submit", "--kind", kind, *desk.named, "--country", "DE", "--attest", "trial")
