@@ -122,6 +122,19 @@ def load_draft(folder: Path, name: str) -> MappedSystem | None:
     return None
 
 
+def draft_names(folder: Path) -> list[str]:
+    """The names of the systems that the readable files in `folder` are of, mapped or not yet."""
+    found = set()
+    for file in folder.glob("*.yaml"):
+        try:
+            name = read_file(file).data.get("system")
+        except DocumentError:
+            continue
+        if isinstance(name, str):
+            found.add(name)
+    return sorted(found)
+
+
 def parse_maps(text: str) -> Maps:
     """Return the maps whose `Maps.text` was frozen.
 

@@ -231,9 +231,16 @@ def confirm(lines: list[str], question: str, *, yes: bool, as_json: bool) -> Non
 # ---- what stopped, and how a case may end
 
 
+_ONE_EACH = (
+    "a case is about one row of people: choose one of them, and where the others are the same"
+    " person, submit a further request for each, such as `dsr submit --kind … --identities -` with"
+    " its customer number"
+)
+
+
 @click.command("choose")
 @click.argument("case")
-@click.argument("identity", metavar="KIND=VALUE")
+@click.argument("identities", metavar="KIND=VALUE", nargs=-1, required=True)
 @acting
 @json_option
 @pass_opening
@@ -241,13 +248,19 @@ def choose_command(
     opening: Opening,
     *,
     case: str,
-    identity: str,
+    identities: tuple[str, ...],
     actor: str | None,
     key_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Settle who is meant where an identity led to several people. KIND=- reads it from stdin."""
-    kind, value = pair(identity, "the identity")
+    """Settle who is meant where an identity led to several people. KIND=- reads it from stdin.
+
+    Where several rows are one person, who registered again, choose one of them here and submit a
+    further request for each of the others.
+    """
+    if len(identities) > 1:
+        raise usage(_ONE_EACH)
+    kind, value = pair(identities[0], "the identity")
     text = stdin_text().partition("\n")[0].rstrip("\r") if value == "-" else value
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:

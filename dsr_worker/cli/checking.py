@@ -23,7 +23,7 @@ from dsr_worker.documents import DocumentError, read_file
 from dsr_worker.documents import Path as Place
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.organisation import unfilled
-from dsr_worker.package import missing_texts
+from dsr_worker.package import MissingText, missing_texts
 from dsr_worker.policies import lint
 from dsr_worker.registry import Registry
 from dsr_worker.statutes import UnknownNameError, applicable
@@ -126,6 +126,9 @@ def _policies(files: Files) -> Iterator[Line]:
                 yield Line("policies", "warning", f"{system.name}.{collection.name}", message)
 
 
+_UNTIL_THEN = "until then no access package can be made"
+
+
 def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[Line]:
     own = files.organisation
     texts = Texts(own, files.policies, files.maps.by_name)
@@ -135,15 +138,15 @@ def _texts(files: Files, wanted: Mapping[str, MappedSystem]) -> Iterator[Line]:
     except UnknownNameError:
         law = None
     systems = [mapped.system for mapped in wanted.values()]
-    seen: set[str] = set()
+    found: dict[str, dict[str, MissingText]] = {}
     for language in own.languages:
         for missing in missing_texts(texts.for_package(language, law, country), systems):
             where = f"{missing.where} ({language})" if missing.where == "organisation" else ""
-            subject = where or missing.where
-            if f"{subject} {missing.text}" not in seen:
-                seen.add(f"{subject} {missing.text}")
-                message = f"{missing.text} is not written ({missing.article})"
-                yield Line("texts", "error", subject, message, "no access package can be made")
+            found.setdefault(where or missing.where, {}).setdefault(missing.text, missing)
+    for subject, some in found.items():
+        message = f"not written: {', '.join(f'{m.text} ({m.article})' for m in some.values())}"
+        remedy = f"write {', '.join(m.remedy for m in some.values())}"
+        yield Line("texts", "error", subject, message, f"{remedy}; {_UNTIL_THEN}")
 
 
 def of_system(folder: Path, registry: Registry, name: str, mapped: MappedSystem) -> Iterator[Line]:

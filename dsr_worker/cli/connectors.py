@@ -18,7 +18,7 @@ from dsr_worker.cli.faults import Fault, usage
 from dsr_worker.cli.names import near
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.contract import Proposal, Proposes
-from dsr_worker.datamap import MappedSystem, load_draft
+from dsr_worker.datamap import MappedSystem, draft_names, load_draft
 from dsr_worker.map_text import as_data, review_marks, written
 from dsr_worker.package.handover import write_together
 from dsr_worker.registry import Registry
@@ -60,8 +60,11 @@ def _propose(
     folder = opening.read_settings().config_dir
     mapped = load_draft(folder / "systems", system)
     if mapped is None:
-        known = (file.stem for file in (folder / "systems").glob("*.yaml"))
-        raise usage(f"no file in {folder / 'systems'} is of such a system; {near(system, known)}")
+        raise usage(
+            f"no file in {folder / 'systems'} says `system:` with this name (a file's own name is"
+            " no matter);"
+            f" {near(system, draft_names(folder / 'systems'))}"
+        )
     proposal = _proposal(mapped, opening.registry or Registry(), folder)
     if checking:
         ctx.exit(told([Line.of(system, found) for found in proposal.drift], as_json=as_json))

@@ -16,8 +16,9 @@ _QUESTIONS: Mapping[str, str] = {
         "who is meant? A name of this request leads to more than one person in {places}. Compare"
         " the rows there with what the requester can tell, then give a name that only the right"
         " person has, such as their customer number: `dsr choose {case} customer_number=-` reads it"
-        " from stdin. If nobody can tell, `dsr refuse {case} --ground CODE`. Until then nothing is"
-        " handed out or erased, and the clocks go on."
+        " from stdin. If both are the same person, who registered again, choose one and submit a"
+        " further request for the other. If nobody can tell, `dsr refuse {case} --ground CODE`."
+        " Until then nothing is handed out or erased, and the clocks go on."
     ),
     "too_many_identities": (
         "is this one person? {system} gives more names for it than one person has. Look for a"

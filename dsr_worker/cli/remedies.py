@@ -12,7 +12,7 @@ from typing import Any
 from dsr_worker.ledger.reports import Stop
 
 _AGAIN = "then `dsr retry {case}`"
-_MAP = "A case goes by the map it was planned with: a mended map is for what is submitted anew"
+_MAP = "Where the map was wrong, mend it first: approved work is then planned anew"
 _BY_WORD = "or settle who it is by your own word: `dsr verify {case} --attest METHOD`"
 
 _REMEDIES: Mapping[str, str] = {

@@ -6,10 +6,11 @@ systems to ring for. Each refusal says why and what is possible.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from dsr_worker.domain.plan import VoidCode
 from dsr_worker.domain.request import State
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.holds import IDENTITY
@@ -224,7 +225,8 @@ class Decisions:
         rows were found again is located and carried out once more. A promise that met more rows
         than were promised is located again, and goes on once a fresh erasure has taken the others;
         one that could not be started comes due again, as a job of its own. A case that stopped
-        at an unreviewed map is resolved anew, by today's.
+        at an unreviewed map is resolved anew, by today's; one whose approved work a system refused
+        is planned anew where the map has changed since, and its approval is void.
         """
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "retry")
@@ -243,6 +245,11 @@ class Decisions:
                 return self._change(cursor, move)
             if job.state == State.NEEDS_HUMAN and job.phase in _NOT_STARTED:
                 return self._change(cursor, _given_back(cursor, job, event))
+            if _is_refused(cursor, job) and self._planner.is_outgrown(job):
+                cases.cancel_steps(cursor, job.id)
+                reasons = {job.id: [VoidCode.RULES_CHANGED]}
+                (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
+                return self._change(cursor, replace(move, events=(event, *move.events)))
             systems = cases.retry(cursor, job.id)
             if not systems:
                 message = "nothing of this case has stopped"
@@ -354,6 +361,12 @@ class Decisions:
 
 def _awaits_review(job: Job) -> bool:
     return job.state == State.NEEDS_HUMAN and job.kind in REQUESTED and job.phase == MAP_UNREVIEWED
+
+
+def _is_refused(cursor: Cursor, job: Job) -> bool:
+    """Whether a system refused what was approved, and nothing of it was about to be committed."""
+    is_approved = job.state == State.WORKING and job.kind in REQUESTED
+    return is_approved and cases.refused(cursor, job.id)
 
 
 def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:

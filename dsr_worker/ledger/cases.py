@@ -152,6 +152,18 @@ def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
     return cursor.fetchone() is not None
 
 
+def refused(cursor: Cursor, job_id: int) -> bool:
+    """Whether systems refused steps of the case for good, none of which was about to commit."""
+    cursor.execute(
+        "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')) AS refused,"
+        " count(intent) AS intended FROM steps"
+        " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return bool(row.refused) and not row.intended
+
+
 def took_effect(cursor: Cursor, job_id: int) -> bool:
     """Whether an erasure of this case has changed anything, or was about to when last seen.
 

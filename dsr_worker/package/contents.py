@@ -193,11 +193,15 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class MissingText:
-    """A text that the law asks for and nobody has written: where it belongs, and the article."""
+    """A text that the law asks for and nobody has written: where it belongs, and the article.
+
+    `remedy` is what to write in a file, as its key.
+    """
 
     where: str
     text: str
     article: str
+    remedy: str
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text} ({self.article})"
@@ -217,7 +221,7 @@ _ORGANISATION = (
 def missing_texts(organisation: OrganisationTexts, systems: Iterable[System]) -> list[MissingText]:
     """Every text that Art. 15 GDPR asks for and that is not there, for all mapped collections."""
     missing = [
-        MissingText("organisation", text, article)
+        MissingText("organisation", text, article, f"`{name}:`")
         for name, text, article in _ORGANISATION
         if not getattr(organisation, name).strip()
     ]
@@ -225,17 +229,32 @@ def missing_texts(organisation: OrganisationTexts, systems: Iterable[System]) ->
         for collection in system.collections.values():
             where = f"{system.name}.{collection.name}"
             needed = (
-                (collection.purpose, "purpose", "Art. 15(1)(a) GDPR"),
-                (collection.legal_basis, "legal basis", "Art. 15(1)(a) GDPR"),
-                (" ".join(collection.recipients), "recipients", "Art. 15(1)(c) GDPR"),
-                (collection.origin, "origin", "Art. 15(1)(g) GDPR"),
+                (collection.purpose, "purpose", "Art. 15(1)(a) GDPR", "`purpose:`"),
+                (collection.legal_basis, "legal basis", "Art. 15(1)(a) GDPR", "`legal_basis:`"),
+                (
+                    " ".join(collection.recipients),
+                    "recipients",
+                    "Art. 15(1)(c) GDPR",
+                    "`recipients:`",
+                ),
+                (collection.origin, "origin", "Art. 15(1)(g) GDPR", "`origin:`"),
                 (
                     organisation.storage.get(collection.record_class or "", ""),
-                    f"storage period of class {collection.record_class!r}",
-                    "Art. 15(1)(d) GDPR",
+                    *_storage(collection.record_class),
                 ),
             )
             missing += [
-                MissingText(where, text, art) for value, text, art in needed if not value.strip()
+                MissingText(where, text, article, remedy)
+                for value, text, article, remedy in needed
+                if not value.strip()
             ]
     return missing
+
+
+def _storage(record_class: str | None) -> tuple[str, str, str]:
+    """What is missing where nobody says how long rows of a class are kept, and what to write."""
+    article, criteria = "Art. 15(1)(d) GDPR", "`retention:` in organisation.yaml"
+    if record_class is None:
+        return "storage period", article, f"`class:` (or {criteria})"
+    policy = f"a policy for the class {record_class} (or {criteria})"
+    return f"storage period of class {record_class!r}", article, policy

@@ -772,6 +772,11 @@ def test_a_new_configuration_loads_and_is_never_overwritten(tmp_path: Path) -> N
     errors = [f for f in findings if f["severity"] == "error"]
     assert {f["where"] for f in errors} == {"files", "texts", "shop"}
     assert any("SHOP_DSN" in f["message"] for f in findings)
+    told = {f["subject"]: f for f in errors if f["where"] == "texts"}
+    assert sorted(told) == ["organisation (en)", "shop.customers", "shop.invoices"]
+    assert len(told) == sum(f["where"] == "texts" for f in errors)
+    remedy = told["shop.invoices"]["remedy"]
+    assert remedy.startswith("write `purpose:`, `legal_basis:`, `recipients:`, `origin:`")
     unfilled = [f["message"] for f in errors if f["where"] == "files"]
     lines = file.read_text().splitlines()
     live = ((n, line) for n, line in enumerate(lines, 1) if line.lstrip()[:1] != "#")

@@ -260,6 +260,25 @@ def test_several_people_are_put_as_a_question_and_a_choice_goes_on(case: Case) -
     assert query(case.shop, "SELECT id FROM orders") == [(10,)]
 
 
+def test_two_accounts_of_one_person_are_two_requests(case: Case) -> None:
+    """One choice names one row of people; the other account goes by a request of its own."""
+    ref = case.erasure()
+    both = case("choose", ref, "customer_number=1", "customer_number=2", actor="berta")
+    assert both.exit_code == faults.USAGE
+    assert "submit a further request" in both.stderr
+    assert "registered again" in case("status", ref).stdout
+    case.json("choose", ref, "customer_number=1", actor="berta")
+    args = ("submit", "--kind", "erasure", "--identities", "-", "--country", "DE")
+    second = case.json(*args, "--attest", "trial", actor="anna", stdin='{"customer_number": "2"}')[
+        "case"
+    ]
+    case.room.settle()
+    for one in (ref, second):
+        case.erased(one)
+        assert case.json("status", one)["state"] == "ready"
+    assert query(case.shop, "SELECT count(*) FROM customers") == [(0,)]
+
+
 def test_rows_outside_the_map_are_put_as_a_question_and_a_retry_goes_on(case: Case) -> None:
     """An erasure is not certified while a place that nobody mapped still names the person."""
     execute(

@@ -94,6 +94,11 @@ def test_nothing_is_overwritten_and_wrong_names_are_told(desk: Desk) -> None:
     wrong = desk("shpo")
     assert wrong.exit_code == faults.USAGE
     assert "did you mean shop" in wrong.stderr
+    desk.file.rename(desk.file.with_name("example.yaml"))
+    stem = desk("example")
+    assert stem.exit_code == faults.USAGE
+    assert "known: shop" in stem.stderr
+    desk.file.with_name("example.yaml").rename(desk.file)
     both = desk("shop", "--check", "--to", str(desk.folder / "new.yaml"))
     assert both.exit_code == faults.USAGE
     memory = HEAD.replace("postgres", "memory").replace("dsn: {env: ZQ_SHOP_DSN}", "name: trial")

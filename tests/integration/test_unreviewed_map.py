@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dsr_worker.contract import Correction, NeedsHuman, System
+from dsr_worker.contract import Correction, NeedsHuman, Permanent, System
 from dsr_worker.datamap import read_system
+from dsr_worker.engine.batch import Batch
 from dsr_worker.engine.context import MAP_UNREVIEWED, refuse_unreviewed
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.ledger.rows import StepResult
 from tests.integration.engine_room import CRM, FILES
 from tests.integration.test_sweep import SweepRoom
 
@@ -58,6 +62,42 @@ def test_an_erasure_waits_for_the_review_and_then_goes_its_way(room: SweepRoom) 
     room.settle()
     assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
     assert room.outcomes(ref)["crm", "carts", "erased"] == 1
+
+
+def _refuses(_batch: Batch) -> Sequence[StepResult]:
+    message = "a constraint refuses the mask"
+    raise Permanent(message)
+
+
+def test_what_a_system_refused_is_planned_anew_by_a_mended_map(room: SweepRoom) -> None:
+    """A wrong map is no dead end: mended, it asks for approval again; unmended, it is tried again.
+
+    What other systems have erased already stays in the account.
+    """
+    _map(room, CRM)
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    performers: Any = room.workshop.drainer._performers
+    applies = performers["apply"]
+    performers["apply"] = lambda b: _refuses(b) if b.ctx.system.name == "crm" else applies(b)
+    room.approve(ref)
+    for _ in range(2):
+        room.settle()
+        (stop,) = [s for s in room.steps(ref) if s[3] == "failed"]
+        assert (stop[:2], stop[4]) == (("apply", "crm"), "permanent")
+        _retry(room, ref)
+    room.settle()
+    _map(room, CRM.replace("{constant: erased}", "{constant: gone}"))
+    _retry(room, ref)
+    room.settle()
+    assert room.job(ref)["state"] == "awaiting_approval", (room.steps(ref), room.events(ref))
+    assert "approval_voided" in room.events(ref)
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", (room.steps(ref), room.events(ref))
+    assert json.loads(room.system("crm").dump()["customers"]["3",])["name"] == "gone"
+    assert room.outcomes(ref)["crm", "carts", "erased"] == 1
+    assert room.outcomes(ref)["files", "documents", "erased"] == 1
 
 
 @pytest.mark.parametrize("kind", ["rectification", "restriction"])

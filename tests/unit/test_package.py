@@ -584,6 +584,7 @@ def test_missing_texts_refuse_before_the_first_byte() -> None:
         OrganisationTexts(), [System("s", "x", {"c": Collection("c", (), {})})]
     )
     assert len(everything) == 7 + 5
+    assert (everything[-1].text, everything[-1].remedy[:8]) == ("storage period", "`class:`")
 
 
 @pytest.mark.parametrize("body", [b"MARKER", b"[]", b'{"a":', b'"MARKER"', b"\xff"])
