@@ -18,6 +18,7 @@ from connectors.postgres import (
     means,
     orphans,
     privileges,
+    rewriting,
     surroundings,
 )
 from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Table
@@ -62,6 +63,7 @@ def findings(
                 return
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
+            yield from rewriting.findings(session, tables)
             yield from means.findings(session, tables)
             yield from orphans.findings(session, tables)
             rows = indexing.sizes(session)

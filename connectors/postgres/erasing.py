@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres import plain, sparing
+from connectors.postgres import plain, rewriting, sparing
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, goes
 from connectors.postgres.deciding import FALSE, Rules, any_of, by_rule, clock
@@ -183,6 +183,10 @@ class Erasure:
             self.changes.rules[table.collection.name] = self.tables[table.collection.name].rules
         self._settle()
         return self._receipts()
+
+    def refuse_rewriting(self) -> None:
+        """Raise Configuration where rules of the schema would rewrite what is to be done."""
+        rewriting.refuse(self.session, self.catalogue, self.touched)
 
     # ---- where putting right and restricting go other ways
 

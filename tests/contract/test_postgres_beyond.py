@@ -1,0 +1,201 @@
+"""What a schema does by itself, beyond the plan: rules that rewrite, triggers, keys of two rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from connectors.postgres import Postgres
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Before,
+    Configuration,
+    Correction,
+    DecisionTable,
+    Identity,
+    Key,
+    Mask,
+    MaskKind,
+    Restriction,
+    RestrictionKind,
+    Rule,
+    Severity,
+    Subject,
+    SweepOrder,
+)
+from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_shop import ERASE, database_of_a_module, execute
+from tests.contract.postgres_tables import collection, connected, rows
+
+ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
+RIGHTS = Rule("default", Always(), Action.RECTIFY)
+RESTRICT = Rule("default", Always(), Action.RESTRICT)
+OLD = Rule("limit", Before("at", datetime(2020, 1, 1, tzinfo=UTC)), Action.ERASE)
+MASKING = Rule("default", Always(), Action.MASK, "", {"v": Mask(MaskKind.NULL)})
+MOVE = Restriction(RestrictionKind.MOVE, collection="moved")
+
+TABLES = """
+CREATE TABLE t (id int PRIMARY KEY, owner text, v text, at timestamptz DEFAULT '2010-01-01');
+CREATE TABLE u (id int PRIMARY KEY, owner text, v text);
+CREATE TABLE moved (LIKE t INCLUDING ALL);
+INSERT INTO t VALUES (1, 'anna', 'a'), (2, 'bert', 'b');
+INSERT INTO u VALUES (1, 'anna', 'a'), (2, 'bert', 'b');
+"""
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_dsn: str) -> Iterator[str]:
+    """One database for the module: a new one for every test would take most of the time."""
+    with database_of_a_module(postgres_dsn) as dsn:
+        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
+        yield dsn
+
+
+@pytest.fixture
+def dsn(module_database: str) -> str:
+    """A database with these tables alone."""
+    execute(module_database, f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES}")
+    return module_database
+
+
+def mapped(dsn: str, **config: object) -> Postgres:
+    """The tables, of which one moves when it is restricted."""
+    t = collection("t", "at", clocks={"record_date": "at"}, masks={"v": Mask(MaskKind.NULL)})
+    moving = collection("u", "v")
+    return connected(dsn, t, moving, collection("moved", "v"), **config)
+
+
+def located(postgres: Postgres, *people: Subject) -> list[Key]:
+    """The keys of everything of these people."""
+    return list(postgres.locate(people, TrialContext()))
+
+
+def erase(postgres: Postgres, *rules: Rule, dry_run: bool = False) -> object:
+    """Erase what is Anna's, what is in `t` by these rules."""
+    tables = {"t": DecisionTable("t", (*rules, ERASE))}
+    ctx = TrialContext(tables=tables, dry_run=dry_run)
+    return list(postgres.erase([ANNA], located(postgres, ANNA), ctx))
+
+
+def plainly(postgres: Postgres) -> object:
+    """Erase in one statement a collection."""
+    return erase(postgres)
+
+
+def row_by_row(postgres: Postgres) -> object:
+    """Erase by rules that may keep rows."""
+    young = Rule("hold", Before("at", datetime(2000, 1, 1, tzinfo=UTC)), Action.KEEP, "dispute")
+    return erase(postgres, young)
+
+
+def mask(postgres: Postgres) -> object:
+    """Mask."""
+    return erase(postgres, MASKING)
+
+
+def sweep(postgres: Postgres, *, dry_run: bool = False) -> object:
+    """Sweep `t`: Anna's row is old, Bert's is not."""
+    order = SweepOrder("t", DecisionTable("t", (OLD,)), 100)
+    ctx = TrialContext(tables={"t": order.table}, dry_run=dry_run)
+    return list(postgres.sweep([order], ctx))
+
+
+def rectify(postgres: Postgres) -> object:
+    """Put a value of Anna's right."""
+    asks = Subject("anna", ANNA.identities, {"t": (Correction("v", "new"),)})
+    tables = {n: DecisionTable(n, (RIGHTS,)) for n in ("t", "u", "moved")}
+    return list(postgres.rectify([asks], located(postgres, ANNA), TrialContext(tables=tables)))
+
+
+def restrict(postgres: Postgres) -> object:
+    """Move Anna's row out of `t`."""
+    keep = DecisionTable("u", (Rule("default", Always(), Action.KEEP),))
+    tables = {"t": DecisionTable("t", (RESTRICT,)), "u": keep, "moved": keep}
+    return list(postgres.restrict([ANNA], located(postgres, ANNA), TrialContext(tables=tables)))
+
+
+def moving(dsn: str) -> Postgres:
+    """The tables, with a means of restriction."""
+    t = collection("t", "v", "at", restriction=MOVE)
+    return connected(dsn, t, collection("u", "v"), collection("moved", "v", "at"))
+
+
+WAYS: dict[str, tuple[Callable[[str], Postgres], Callable[[Postgres], object]]] = {
+    "plainly": (mapped, plainly),
+    "row by row": (mapped, row_by_row),
+    "masking": (mapped, mask),
+    "sweeping": (mapped, sweep),
+    "rectifying": (mapped, rectify),
+    "restricting": (moving, restrict),
+}
+
+# ---- rules that rewrite
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("event", ["DELETE", "UPDATE"])
+def test_a_rule_that_rewrites_stops_every_change(dsn: str, way: str, event: str) -> None:
+    """A rule may erase anybody's rows uncounted: the check names it, nothing changes, all reads."""
+    also = "DO ALSO DELETE FROM u WHERE owner = 'bert'"
+    execute(dsn, f"CREATE RULE also AS ON {event} TO t {also}")
+    made, change = WAYS[way]
+    postgres = made(dsn)
+    (finding,) = [f for f in postgres.check() if "rule also" in f.message]
+    assert (finding.subject, finding.severity) == ("t", Severity.ERROR)
+    assert 'DROP RULE "also" ON "public"."t";' in finding.remedy
+    before = rows(dsn), rows(dsn, "u")
+    with pytest.raises(Configuration, match=r"rule also .* nothing was changed"):
+        change(postgres)
+    assert (rows(dsn), rows(dsn, "u")) == before
+    assert len(located(postgres, ANNA)) == 2
+    execute(dsn, "DROP RULE also ON t")
+    change(postgres)
+
+
+def test_a_dry_run_knows_of_the_rules(dsn: str) -> None:
+    """What would be refused is refused on paper as well."""
+    execute(dsn, "CREATE RULE also AS ON DELETE TO t DO ALSO DELETE FROM u WHERE owner = 'bert'")
+    for change in erase, sweep:
+        with pytest.raises(Configuration, match="rule also"):
+            change(mapped(dsn), dry_run=True)
+
+
+def test_a_rule_of_a_partition_or_heir_counts(dsn: str) -> None:
+    """Whatever holds rows of the table may be written to by itself."""
+    execute(
+        dsn,
+        "CREATE TABLE heir () INHERITS (u);"
+        "CREATE RULE also AS ON DELETE TO heir DO ALSO DELETE FROM t WHERE owner = 'bert'",
+    )
+    postgres = mapped(dsn)
+    assert [f.subject for f in postgres.check() if "rule also" in f.message] == ["u"]
+    with pytest.raises(Configuration, match=r"of public\.heir"):
+        plainly(postgres)
+
+
+def test_a_rule_counts_where_a_foreign_key_changes_rows(dsn: str) -> None:
+    """SET NULL is an UPDATE, which a rule of the referring table rewrites."""
+    execute(
+        dsn,
+        "ALTER TABLE u ADD t_id int REFERENCES t ON DELETE SET NULL;"
+        "CREATE RULE also AS ON UPDATE TO u DO ALSO DELETE FROM moved",
+    )
+    t = collection("t", "v")
+    with pytest.raises(Configuration, match=r"of public\.u"):
+        plainly(connected(dsn, t))
+
+
+def test_a_rule_on_insert_counts_where_rows_are_written(dsn: str) -> None:
+    """A rule on INSERT concerns the tables that rows move to, and those that they leave."""
+    execute(dsn, "CREATE RULE also AS ON INSERT TO moved DO ALSO INSERT INTO u VALUES (NEW.id + 8)")
+    assert not [f for f in mapped(dsn).check() if "rule also" in f.message]
+    postgres = moving(dsn)
+    assert [f.subject for f in postgres.check() if "rule also" in f.message] == ["moved"]
+    with pytest.raises(Configuration, match="rule also"):
+        restrict(postgres)
+    execute(dsn, "ALTER TABLE moved DISABLE RULE also")
+    restrict(postgres)
