@@ -10,6 +10,7 @@ raise: the caller rolls back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -62,6 +63,7 @@ class Changes:
     protected: Callable[[Table, str], Composable | None] = lambda _table, _alias: None
     rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     addressed: set[str] = field(default_factory=set)  # collections whose locked rows' ctid is noted
+    going: Counter[tuple[str, str]] = field(default_factory=Counter)  # rows by schema and table
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -199,6 +201,8 @@ class Changes:
         """
         expected = [(t, self.count(t, self.with_rule(t, "", goes))) for t in group]
         going = [(table, rows) for table, rows in expected if rows]
+        for table, rows in going:
+            self.going[table.schema, table.name] += rows
         if len(going) == 1:
             table, rows = going[0]
             self.agree(table, self._erased(table, rows), rows)

@@ -20,6 +20,7 @@ from connectors.postgres import (
     privileges,
     rewriting,
     surroundings,
+    tallying,
 )
 from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Table
 from connectors.postgres.granting import needs
@@ -64,6 +65,7 @@ def findings(
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
             yield from rewriting.findings(session, tables)
+            yield from tallying.findings(session, system.name)
             yield from means.findings(session, tables)
             yield from orphans.findings(session, tables)
             rows = indexing.sizes(session)

@@ -8,8 +8,8 @@ refers to is spared as well; then rows go or are masked. The intent is recorded,
 commits. Putting right (`rectifying`) and restricting (`restricting`) differ in what is done then.
 
 Rows are waited for before the guard is entered: nobody who places a hold waits for another's lock.
-What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row) rolls
-everything back.
+What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row, or erases
+others) rolls everything back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres import plain, rewriting, sparing
+from connectors.postgres import plain, rewriting, sparing, tallying
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, goes
 from connectors.postgres.deciding import FALSE, Rules, any_of, by_rule, clock
@@ -382,7 +382,10 @@ def _row_by_row(erasure: Erasure) -> list[Receipt]:
     erasure.ctx.check()
     with erasure.ctx.guard() as guard:
         receipts = erasure.decide(guard.table)
+        tally = tallying.begun(erasure.session, erasure.catalogue)
+        erasure.changes.going.clear()  # of a try that was rolled back
         erasure.carry_out()
+        tally.refuse_excess(erasure.changes.going)
         _commit(erasure.session, guard, receipts)
     return receipts
 

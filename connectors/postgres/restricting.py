@@ -167,6 +167,7 @@ class Restricting(Erasure):
                 query = SQL("SELECT count(*) FROM {} x WHERE {}").format(listing.sql, listed)
                 expected = int(self.session.rows(query)[0][0])
                 statement = SQL("DELETE FROM {} x WHERE {}").format(listing.sql, listed)
+                self.changes.going[listing.schema, listing.name] += expected
                 self._carried_out([statement], [(listing, expected)])
 
     def _flag(self, table: Table, action: Action, value: str | None) -> Composable:
@@ -216,6 +217,8 @@ class Restricting(Erasure):
         for way in ways:
             self._refuse_altered(way)
         expected = [(way.source, rows) for way, (_, rows) in zip(ways, expected, strict=True)]
+        for left, rows in expected:
+            self.changes.going[left.schema, left.name] += rows
         self._carried_out([self._leave(way) for way in ways], expected)
 
     def _copy(self, way: _Way) -> Composable:

@@ -20,6 +20,7 @@ from dsr_worker.contract import (
     Key,
     Mask,
     MaskKind,
+    Permanent,
     Restriction,
     RestrictionKind,
     Rule,
@@ -28,7 +29,7 @@ from dsr_worker.contract import (
     SweepOrder,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import ERASE, database_of_a_module, execute
+from tests.contract.postgres_shop import ERASE, database_of_a_module, execute, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
@@ -199,3 +200,72 @@ def test_a_rule_on_insert_counts_where_rows_are_written(dsn: str) -> None:
         restrict(postgres)
     execute(dsn, "ALTER TABLE moved DISABLE RULE also")
     restrict(postgres)
+
+
+# ---- triggers that erase
+
+
+def trigger(table: str, event: str, body: str, *, when: str = "AFTER") -> str:
+    """A trigger that does this for each row."""
+    return (
+        f"CREATE FUNCTION acts() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body};"
+        f" RETURN coalesce(NEW, OLD); END$$; CREATE TRIGGER acts {when} {event} ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION acts();"
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_trigger_that_erases_other_peoples_rows_is_refused(dsn: str, way: str) -> None:
+    """What the server counts as erased may not be more than was planned, whoever erased it."""
+    event = "UPDATE" if way in {"masking", "rectifying"} else "DELETE"
+    execute(dsn, trigger("t", event, "DELETE FROM u WHERE owner = 'bert'"))
+    made, change = WAYS[way]
+    postgres = made(dsn)
+    (finding,) = [f for f in postgres.check() if "trigger acts" in f.message]
+    assert "other people's or held rows" in finding.message
+    before = rows(dsn), rows(dsn, "u")
+    with pytest.raises(Permanent, match="a trigger erased 1 rows of u beyond the plan"):
+        change(postgres)
+    assert (rows(dsn), rows(dsn, "u")) == before
+    execute(dsn, "UPDATE u SET owner = 'carl' WHERE owner = 'bert'")
+    change(postgres)
+
+
+def test_a_deferred_trigger_is_counted_too(dsn: str) -> None:
+    """Triggers that wait for the end of the transaction run before the counts are compared."""
+    made = trigger("t", "DELETE", "DELETE FROM u WHERE owner = 'bert'")
+    deferred = made.replace("CREATE TRIGGER", "CREATE CONSTRAINT TRIGGER")
+    execute(dsn, deferred.replace("FOR EACH", "DEFERRABLE INITIALLY DEFERRED FOR EACH"))
+    for change in plainly, row_by_row, sweep:
+        with pytest.raises(Permanent, match="beyond the plan"):
+            change(mapped(dsn))
+
+
+def test_a_trigger_may_not_erase_in_the_same_table(dsn: str) -> None:
+    """Beside the planned rows of a table no other row of it may go, partitions included."""
+    execute(
+        dsn,
+        "DROP TABLE u; CREATE TABLE u (id int, owner text, v text) PARTITION BY LIST (owner);"
+        "CREATE TABLE u_anna PARTITION OF u FOR VALUES IN ('anna');"
+        "CREATE TABLE u_rest PARTITION OF u DEFAULT;"
+        "INSERT INTO u VALUES (1, 'anna', 'a'), (2, 'bert', 'b')",
+    )
+    execute(dsn, trigger("u_anna", "DELETE", "DELETE FROM u WHERE owner = 'bert'"))
+    with pytest.raises(Permanent, match="erased 1 rows of u beyond"):
+        plainly(mapped(dsn))
+    assert query(dsn, "SELECT count(*) FROM u") == [(2,)]
+
+
+def test_a_server_that_counts_nothing_is_told(dsn: str) -> None:
+    """Without `track_counts` nothing can be compared: the check warns, and erasing goes on."""
+    name = parse_dsn(dsn)["dbname"]
+    execute(dsn, f"ALTER DATABASE {name} SET track_counts = off")
+    try:
+        postgres = mapped(dsn)
+        (finding,) = [f for f in postgres.check() if "track_counts" in f.message]
+        assert finding.severity is Severity.WARNING
+        plainly(postgres)
+        assert rows(dsn, "u") == [("(2,bert,b)",)]
+    finally:
+        execute(dsn, f"ALTER DATABASE {name} RESET track_counts")
+    assert not [f for f in mapped(dsn).check() if "track_counts" in f.message]
