@@ -21,6 +21,8 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from connectors.postgres import large
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.deciding import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
     any_of,
     assignments,
     changed_fields,
@@ -353,11 +355,19 @@ def changes(table: Table, rule: Rule) -> Composable | None:
 
 
 def clock_range(column: str) -> tuple[Composable, Composable]:
-    """The newest and the oldest instant of a group as text, in UTC."""
+    """The newest and the oldest instant of a group as text, in UTC.
+
+    What lies beyond the years 1 to 9999 is told as the first or last instant within them.
+    """
     newest, oldest = (
-        SQL("to_char({}({}) FILTER (WHERE isfinite({})), {})").format(
+        SQL(
+            "to_char({}(least(greatest({}, {}::timestamptz), {}::timestamptz))"
+            " FILTER (WHERE isfinite({})), {})"
+        ).format(
             SQL(end),
             Identifier(column),
+            Literal(FIRST_INSTANT),
+            Literal(LAST_INSTANT),
             Identifier(column),
             Literal('YYYY-MM-DD"T"HH24:MI:SS.US'),
         )

@@ -179,6 +179,7 @@ class Erasure:
         self.tables = {name: tables(name) for name in self.catalogue.tables if name in names}
         self._rules.load(self.tables)
         for table in self.touched:
+            self._refuse_ambiguous(table)
             self._decide(table)
             self.changes.rules[table.collection.name] = self.tables[table.collection.name].rules
         self._settle()
@@ -207,6 +208,21 @@ class Erasure:
         return None
 
     # ---- deciding
+
+    def _refuse_ambiguous(self, table: Table) -> None:
+        """A key that names two rows says of neither whose it is."""
+        if self._moved(table) is not None or (
+            not table.split and table.unique(place.column.name for place in table.keys)
+        ):
+            return
+        keys = SQL(", ".join(f"k{n}" for n in range(len(table.keys))))
+        query = SQL(
+            "SELECT count(*), coalesce(sum(rows), 0) FROM"
+            " (SELECT max(rows) AS rows FROM (SELECT {keys}, count(*) AS rows FROM pg_temp.{row}"
+            " GROUP BY s, {keys}) r GROUP BY {keys}) k"
+        ).format(keys=keys, row=self._row(table))
+        ((named, rows),) = self.session.rows(query)
+        self.changes.agree(table, int(rows), named)
 
     def _decide(self, table: Table) -> None:
         rules = self.tables[table.collection.name].rules

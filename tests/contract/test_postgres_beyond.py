@@ -1,4 +1,7 @@
-"""What a schema does by itself, beyond the plan: rules that rewrite, triggers, keys of two rows."""
+"""What a schema does by itself, beyond the plan: rules that rewrite, triggers, keys of two rows.
+
+And what a row may hold that stops everybody's statements: escapes, clocks beyond all calendars.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from dsr_worker.contract import (
     Configuration,
     Correction,
     DecisionTable,
+    Form,
     Identity,
     Key,
     Mask,
@@ -27,6 +31,7 @@ from dsr_worker.contract import (
     Severity,
     Subject,
     SweepOrder,
+    Taken,
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import ERASE, database_of_a_module, execute, query
@@ -269,3 +274,90 @@ def test_a_server_that_counts_nothing_is_told(dsn: str) -> None:
     finally:
         execute(dsn, f"ALTER DATABASE {name} RESET track_counts")
     assert not [f for f in mapped(dsn).check() if "track_counts" in f.message]
+
+
+# ---- keys of two rows
+
+
+@pytest.mark.parametrize("other", ["bert", "anna"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_key_of_two_heirs_is_refused_for_both_people(
+    dsn: str, other: str, *, dry_run: bool
+) -> None:
+    """Of whom each row is cannot be told: neither goes, nor is a number below zero counted."""
+    execute(dsn, "CREATE TABLE heir () INHERITS (u)")
+    execute(dsn, "INSERT INTO heir VALUES (1, %s, 'h')", [(other,)])
+    postgres = connected(dsn, collection("u", "v"))
+    before = rows(dsn, "u")
+    ctx = TrialContext(dry_run=dry_run)
+    for people in ([ANNA, BERT], [ANNA]):
+        with pytest.raises(Permanent, match="keys name"):
+            list(postgres.erase(people, [*located(postgres, *people)], ctx))
+    assert rows(dsn, "u") == before
+    execute(dsn, "UPDATE heir SET id = 7")
+    list(postgres.erase([ANNA], located(postgres, ANNA), ctx))
+
+
+# ---- what a row may hold
+
+HOSTILE = {
+    r'{"mail": "anna", "x": "a\u0000b"}': True,
+    r'{"mail": "an\u0000na"}': True,
+    r'{"mail": "anna", "x": "\\\u0000\u0000"}': True,
+    r'{"mail": "anna", "x": "\\u0000"}': True,
+    r'{"mail": "anna\\u0000"}': False,
+}
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("row", HOSTILE)
+def test_an_escape_that_no_text_holds_stops_nobody(dsn: str, row: str, *, indexed: bool) -> None:
+    """A `json` column may hold the escape of NUL: the row is found by its other keys, and told."""
+    execute(dsn, "CREATE TABLE d (id int PRIMARY KEY, doc json)")
+    if indexed:
+        execute(dsn, "CREATE INDEX ON d ((doc ->> 'mail')) WHERE id > 9")
+    execute(dsn, "INSERT INTO d VALUES (%s, %s)", [(1, row), (2, '{"mail": "anna"}')])
+    mail = Taken("doc->>mail", Form.ASCII_CASE)
+    masks = {"doc->>mail": Mask(MaskKind.NULL)}
+    d = collection("d", "doc", owner=None, masks=masks)
+    d = type(d)("d", ("id",), d.fields, takes={"owner": mail}, source=d.source)
+    postgres = connected(dsn, d)
+    found = {r.key: r.body for r in postgres.find([ANNA], TrialContext())}
+    assert set(found) == {("1",), ("2",)} if HOSTILE[row] else {("2",)}
+    if HOSTILE[row]:
+        assert row.encode() in bytes(found["1",])
+    keys = located(postgres, ANNA)
+    rule = Rule("default", Always(), Action.MASK, "", masks)
+    list(postgres.erase([ANNA], keys, TrialContext(tables={"d": DecisionTable("d", (rule,))})))
+    assert len(located(postgres, ANNA)) == 0
+    assert query(dsn, "SELECT count(*) FROM d WHERE doc::text LIKE '%anna\"%'") == [(0,)]
+
+
+ENDS = {
+    ("timestamptz", "12000-01-01 00:00:00+00"): datetime.max.replace(tzinfo=UTC),
+    ("timestamp", "294276-12-31 23:59:59"): datetime.max.replace(tzinfo=UTC),
+    ("date", "5874897-12-31"): datetime.max.replace(tzinfo=UTC),
+    ("date", "10000-01-01"): datetime.max.replace(tzinfo=UTC),
+    ("timestamptz", "0044-03-15 00:00:00+00 BC"): datetime.min.replace(tzinfo=UTC),
+    ("date", "4713-01-01 BC"): datetime.min.replace(tzinfo=UTC),
+    ("date", "2024-02-29"): datetime(2024, 2, 29, tzinfo=UTC),
+    ("timestamptz", "infinity"): None,
+    ("date", "-infinity"): None,
+}
+
+
+@pytest.mark.parametrize(("kind", "written"), ENDS)
+def test_a_clock_beyond_the_calendar_is_told_by_its_end(dsn: str, kind: str, written: str) -> None:
+    """The server's years reach from before 1 to beyond 9999; the receipt's instants do not."""
+    execute(dsn, f"CREATE TABLE c (id int PRIMARY KEY, owner text, at {kind})")
+    execute(dsn, "INSERT INTO c VALUES (1, 'anna', %s)", [(written,)])
+    c = collection("c", "at", clocks={"record_date": "at"})
+    postgres = connected(dsn, c)
+    keep = Rule("hold", Always(), Action.KEEP, "tax", clock="at")
+    tables = {"c": DecisionTable("c", (keep,))}
+    for dry_run in (False, True):
+        ctx = TrialContext(tables=tables, dry_run=dry_run)
+        (receipt,) = postgres.erase([ANNA], located(postgres, ANNA), ctx)
+        (told,) = receipt.outcomes
+        assert (told.latest_at, told.earliest_at) == (ENDS[kind, written],) * 2
+        assert told.rows == 1
