@@ -28,6 +28,8 @@ TEXTS = frozenset({"text", "varchar"})
 DOCUMENTS = frozenset({"json", "jsonb"})
 INSTANTS = frozenset({"date", "timestamp", "timestamptz"})
 _PATH = re.compile(r"->>?")
+_NUL = r"\u0000"
+_ESCAPED_NUL = r"(?<!\\)((?:\\\\)*)\\u0000"  # after backslashes in pairs: itself no text
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,35 @@ class Place:
 
     column: Column
     path: tuple[str, ...] = ()
+    sound: bool = False  # an index on the column's paths has read every document
+
+    def document(self, alias: str) -> Composable:
+        """The column, of a document the whole, as the server can read it.
+
+        A text in `json` may hold the escape of NUL, which nothing else there can: it is left out,
+        so that one such row stops no statement and its other keys are read.
+        """
+        column: Composable = Identifier(alias, self.column.name)
+        if self.column.base != "json" or self.sound:
+            return column
+        return SQL(
+            "CASE WHEN strpos({column}::text, {escape}) > 0"
+            " THEN regexp_replace({column}::text, {escapes}, {before}, 'g')::json"
+            " ELSE {column} END"
+        ).format(
+            column=column,
+            escape=Literal(_NUL),
+            escapes=Literal(_ESCAPED_NUL),
+            before=Literal(r"\1"),
+        )
 
     def value(self, alias: str) -> Composable:
         """The value, in the column's own type, or as text from within a document."""
         column: Composable = Identifier(alias, self.column.name)
         if not self.path:
             return column
+        if self.column.base == "json" and not self.sound:
+            column = SQL("({})").format(self.document(alias))
         for step in self.path[:-1]:
             column = SQL("{} -> {}").format(column, Literal(step))
         return SQL("({} ->> {})").format(column, Literal(self.path[-1]))
@@ -168,7 +193,8 @@ class Table:
             raise Configuration(
                 f"{self.collection.name}: {field_name!r} is no path into a json or jsonb column"
             )
-        return Place(column, tuple(parts[1:]))
+        indexed = (f"{column.name} ->" in i.expressions.replace('"', "") for i in self.indexes)
+        return Place(column, tuple(parts[1:]), sound=any(indexed))
 
     def names_somebody(self, field_name: str, alias: str) -> Composable:
         """Whether a field's text is none of those that the map declares to name nobody."""
@@ -324,7 +350,8 @@ SELECT w.collection, i.indisunique AND i.indpred IS NULL AND i.indimmediate, ARR
     SELECT coalesce(a.attname::text, '')
     FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
     LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
-    WHERE k.n <= i.indnkeyatts ORDER BY k.n), coalesce(pg_get_expr(i.indexprs, i.indrelid), '')
+    WHERE k.n <= i.indnkeyatts ORDER BY k.n),
+  CASE WHEN i.indpred IS NULL THEN coalesce(pg_get_expr(i.indexprs, i.indrelid), '') ELSE '' END
 FROM pg_temp.dsr_wanted w
 JOIN pg_namespace n ON n.nspname = w.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name

@@ -10,6 +10,7 @@ raise: the caller rolls back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from connectors.postgres import large
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.deciding import (
+    FIRST_INSTANT,
+    LAST_INSTANT,
     any_of,
     assignments,
     changed_fields,
@@ -62,6 +65,7 @@ class Changes:
     protected: Callable[[Table, str], Composable | None] = lambda _table, _alias: None
     rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     addressed: set[str] = field(default_factory=set)  # collections whose locked rows' ctid is noted
+    going: Counter[tuple[str, str]] = field(default_factory=Counter)  # rows by schema and table
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -199,6 +203,8 @@ class Changes:
         """
         expected = [(t, self.count(t, self.with_rule(t, "", goes))) for t in group]
         going = [(table, rows) for table, rows in expected if rows]
+        for table, rows in going:
+            self.going[table.schema, table.name] += rows
         if len(going) == 1:
             table, rows = going[0]
             self.agree(table, self._erased(table, rows), rows)
@@ -349,11 +355,19 @@ def changes(table: Table, rule: Rule) -> Composable | None:
 
 
 def clock_range(column: str) -> tuple[Composable, Composable]:
-    """The newest and the oldest instant of a group as text, in UTC."""
+    """The newest and the oldest instant of a group as text, in UTC.
+
+    What lies beyond the years 1 to 9999 is told as the first or last instant within them.
+    """
     newest, oldest = (
-        SQL("to_char({}({}) FILTER (WHERE isfinite({})), {})").format(
+        SQL(
+            "to_char({}(least(greatest({}, {}::timestamptz), {}::timestamptz))"
+            " FILTER (WHERE isfinite({})), {})"
+        ).format(
             SQL(end),
             Identifier(column),
+            Literal(FIRST_INSTANT),
+            Literal(LAST_INSTANT),
             Identifier(column),
             Literal('YYYY-MM-DD"T"HH24:MI:SS.US'),
         )

@@ -18,7 +18,9 @@ from connectors.postgres import (
     means,
     orphans,
     privileges,
+    rewriting,
     surroundings,
+    tallying,
 )
 from connectors.postgres.catalogue import INSTANTS, TEXTS, Catalogue, Table
 from connectors.postgres.granting import needs
@@ -62,6 +64,8 @@ def findings(
                 return
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
+            yield from rewriting.findings(session, tables)
+            yield from tallying.findings(session, system.name)
             yield from means.findings(session, tables)
             yield from orphans.findings(session, tables)
             rows = indexing.sizes(session)

@@ -212,6 +212,8 @@ class Postgres:
             with self._trying(ctx) as (session, tables):
                 erasure = kind(session, tables, subjects, ctx)
                 erasure.receive(keys)
+                if not ctx.second_path:  # by which nothing changes
+                    erasure.refuse_rewriting()
                 erasure.gather(lock=False)
                 yield from erasure.decide(ctx.table)
             return
@@ -222,6 +224,7 @@ class Postgres:
             with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
                 erasure = kind(session, self._fresh(session), portion.subjects, part)
                 erasure.receive(portion.keys)
+                erasure.refuse_rewriting()
                 receipts = erasing.carried_out(erasure)
             if 2 * portion.rows >= pace.rows:
                 pace.took((time.monotonic() - begun) * pace.rows / portion.rows)

@@ -40,6 +40,8 @@ IN_PLACE = {
     MaskKind.NETWORK: "^([0-9]{1,3}[.]){3}0/24$|^[0-9a-f:]*::/48$",
 }
 """How a stored value shows that a computed mask is in place, as the session writes its text."""
+FIRST_INSTANT, LAST_INSTANT = "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"
+"""The ends of what `datetime` holds; columns of the server reach further."""
 TRUE, FALSE = SQL("true"), SQL("false")
 
 
@@ -182,10 +184,16 @@ def by_rule(
 
 
 def clock(table: Table, rule: Rule) -> Composable | None:
-    """The instant that dates the end of the keeping."""
+    """The instant that dates the end of the keeping; of a date beyond all instants the last."""
     if rule.clock is None:
         return None
-    return SQL("{}::timestamptz").format(table.place(rule.clock).value("t"))
+    place = table.place(rule.clock)
+    if place.column.base == "date" and not place.path:
+        return SQL(
+            "CASE WHEN isfinite({day}) AND {day} > '9999-12-31' THEN {last}::timestamptz"
+            " ELSE {day}::timestamptz END"
+        ).format(day=place.value("t"), last=Literal(LAST_INSTANT))
+    return SQL("{}::timestamptz").format(place.value("t"))
 
 
 def changed_fields(table: Table, rule: Rule, alias: str = "t") -> Composable | None:
@@ -220,7 +228,7 @@ def assignments(table: Table, rule: Rule) -> Composable:
     columns: dict[str, Composable] = {}
     for number, (name, mask) in enumerate(rule.masks.items()):
         place = table.place(name)
-        before = columns.get(place.column.name, place_of(place).value("t"))
+        before = columns.get(place.column.name, place.document("t"))
         new = _new_value(place, mask, number, before)
         columns[place.column.name] = SQL("CASE WHEN {} THEN {} ELSE {} END").format(
             changes_value(place, mask, "t"), new, before
@@ -228,11 +236,6 @@ def assignments(table: Table, rule: Rule) -> Composable:
     return SQL(", ").join(
         SQL("{} = {}").format(Identifier(name), value) for name, value in columns.items()
     )
-
-
-def place_of(place: Place) -> Place:
-    """The whole column that a place is in."""
-    return Place(place.column)
 
 
 def _new_value(place: Place, mask: Mask, number: int, before: Composable) -> Composable:

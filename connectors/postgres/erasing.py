@@ -8,8 +8,8 @@ refers to is spared as well; then rows go or are masked. The intent is recorded,
 commits. Putting right (`rectifying`) and restricting (`restricting`) differ in what is done then.
 
 Rows are waited for before the guard is entered: nobody who places a hold waits for another's lock.
-What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row) rolls
-everything back.
+What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row, or erases
+others) rolls everything back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres import plain, sparing
+from connectors.postgres import plain, rewriting, sparing, tallying
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, goes
 from connectors.postgres.deciding import FALSE, Rules, any_of, by_rule, clock
@@ -179,10 +179,15 @@ class Erasure:
         self.tables = {name: tables(name) for name in self.catalogue.tables if name in names}
         self._rules.load(self.tables)
         for table in self.touched:
+            self._refuse_ambiguous(table)
             self._decide(table)
             self.changes.rules[table.collection.name] = self.tables[table.collection.name].rules
         self._settle()
         return self._receipts()
+
+    def refuse_rewriting(self) -> None:
+        """Raise Configuration where rules of the schema would rewrite what is to be done."""
+        rewriting.refuse(self.session, self.catalogue, self.touched)
 
     # ---- where putting right and restricting go other ways
 
@@ -203,6 +208,21 @@ class Erasure:
         return None
 
     # ---- deciding
+
+    def _refuse_ambiguous(self, table: Table) -> None:
+        """A key that names two rows says of neither whose it is."""
+        if self._moved(table) is not None or (
+            not table.split and table.unique(place.column.name for place in table.keys)
+        ):
+            return
+        keys = SQL(", ".join(f"k{n}" for n in range(len(table.keys))))
+        query = SQL(
+            "SELECT count(*), coalesce(sum(rows), 0) FROM"
+            " (SELECT max(rows) AS rows FROM (SELECT {keys}, count(*) AS rows FROM pg_temp.{row}"
+            " GROUP BY s, {keys}) r GROUP BY {keys}) k"
+        ).format(keys=keys, row=self._row(table))
+        ((named, rows),) = self.session.rows(query)
+        self.changes.agree(table, int(rows), named)
 
     def _decide(self, table: Table) -> None:
         rules = self.tables[table.collection.name].rules
@@ -378,7 +398,10 @@ def _row_by_row(erasure: Erasure) -> list[Receipt]:
     erasure.ctx.check()
     with erasure.ctx.guard() as guard:
         receipts = erasure.decide(guard.table)
+        tally = tallying.begun(erasure.session, erasure.catalogue)
+        erasure.changes.going.clear()  # of a try that was rolled back
         erasure.carry_out()
+        tally.refuse_excess(erasure.changes.going)
         _commit(erasure.session, guard, receipts)
     return receipts
 

@@ -296,7 +296,7 @@ def _value(table: Table, place: Place) -> Composable:
         )
         if other.path and other.column.name == place.column.name
     ]
-    value = place.value("t")
+    value = place.document("t") if hidden else place.value("t")
     for path in hidden:
         value = SQL("({}::jsonb #- ARRAY[{}]::text[])").format(
             value, SQL(", ").join(map(Literal, path))

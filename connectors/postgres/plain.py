@@ -10,11 +10,13 @@ which the schema changes other rows, circles, large objects, keys that may name 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Composable
 
+from connectors.postgres import tallying
 from connectors.postgres.catalogue import Catalogue, Table
 from dsr_worker.contract import Action, Always, DecisionTable, Rule
 
@@ -58,10 +60,13 @@ def _is_simple(catalogue: Catalogue, table: Table) -> bool:
 def erase(erasure: Erasure) -> Counts | None:
     """Erase every located row that is still there, children first.
 
-    None where a row is located for two subjects, or where one resists: undo what was done.
+    None where a row is located for two subjects, where one resists, or where more rows have gone
+    than these: undo what was done.
     """
+    tally = tallying.begun(erasure.session, erasure.catalogue)
     erasure.session.run(SQL("SET CONSTRAINTS ALL DEFERRED"))
     counts: Counts = {}
+    going: Counter[tuple[str, str]] = Counter()
     for table in erasure.touched:
         name = table.collection.name
         erased = dict(erasure.session.rows(_deletion(erasure, table)))
@@ -71,8 +76,9 @@ def erase(erasure: Erasure) -> Counts | None:
             if erasure.session.rows(_left(erasure, table))[0][0]:
                 return None
         counts.update({(name, number): rows for number, rows in erased.items()})
+        going[table.schema, table.name] += sum(erased.values())
     erasure.session.run(SQL("SET CONSTRAINTS ALL IMMEDIATE"))
-    return counts
+    return None if tally.excess(going) else counts
 
 
 def _deletion(erasure: Erasure, table: Table) -> Composable:

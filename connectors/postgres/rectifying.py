@@ -260,7 +260,7 @@ class Rectification(Erasure):
             if not one.place.path:
                 return value
         column = asked[0].place.column
-        document: Composable = SQL("{}::jsonb").format(Identifier("t", column.name))
+        document: Composable = SQL("({})::jsonb").format(asked[0].place.document("t"))
         for one, value in zip(asked, values, strict=True):
             document = _written(document, one, value)
         return SQL("{}::{}").format(document, SQL(column.type))

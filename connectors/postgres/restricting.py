@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres import rewriting
 from connectors.postgres.attempting import Refusal, attempt
 from connectors.postgres.catalogue import Table
 from connectors.postgres.deciding import any_of, refers
@@ -67,6 +68,13 @@ class Restricting(Erasure):
                     f"{table.collection.name}: {moved.schema}.{moved.name} cannot hold its"
                     f" {', '.join(lost)}; add the columns, of the same types. Nothing was moved"
                 )
+
+    def refuse_rewriting(self) -> None:
+        """The same for the tables that rows move to, or are listed in."""
+        means = (table.collection.restriction for table in self.touched)
+        others = [self.catalogue.table(m.collection) for m in means if m and m.collection]
+        changing = [*self.touched, *others]
+        rewriting.refuse(self.session, self.catalogue, changing, inserting=True)
 
     def carry_out(self) -> None:
         """Restrict and free. Raises Permanent when a row resists or would be left behind."""
@@ -159,6 +167,7 @@ class Restricting(Erasure):
                 query = SQL("SELECT count(*) FROM {} x WHERE {}").format(listing.sql, listed)
                 expected = int(self.session.rows(query)[0][0])
                 statement = SQL("DELETE FROM {} x WHERE {}").format(listing.sql, listed)
+                self.changes.going[listing.schema, listing.name] += expected
                 self._carried_out([statement], [(listing, expected)])
 
     def _flag(self, table: Table, action: Action, value: str | None) -> Composable:
@@ -208,6 +217,8 @@ class Restricting(Erasure):
         for way in ways:
             self._refuse_altered(way)
         expected = [(way.source, rows) for way, (_, rows) in zip(ways, expected, strict=True)]
+        for left, rows in expected:
+            self.changes.going[left.schema, left.name] += rows
         self._carried_out([self._leave(way) for way in ways], expected)
 
     def _copy(self, way: _Way) -> Composable:

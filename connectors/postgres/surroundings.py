@@ -161,8 +161,9 @@ def _triggers(session: Session, tables: Catalogue) -> Iterator[Finding]:
         if function not in _MAINTAINING:
             yield _warning(
                 collection,
-                f"trigger {trigger} ({function}) runs when rows are erased or masked: copies that"
-                " it writes to a history or audit table stay",
+                f"trigger {trigger} ({function}) runs when rows are erased or masked: it may change"
+                " other people's or held rows, and copies that it writes to a history or audit"
+                " table stay",
                 "map the table that it writes to, or make sure that it copies nothing",
             )
     kept = {collection for collection, _, function in found if function in _MAINTAINING}

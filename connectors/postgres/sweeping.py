@@ -21,6 +21,7 @@ from typing import Protocol
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres import rewriting, tallying
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.changing import Changes, changes, clock_range, goes, outcome_count
 from connectors.postgres.deciding import FALSE, TRUE, Rules, any_of, by_rule, clock, refers
@@ -84,6 +85,7 @@ class Part:
             mark=self.order.collection,
         )
         family = set(self._family(self.order.collection))
+        rewriting.refuse(self.session, self.catalogue, [self.catalogue.table(n) for n in family])
         self._ties = _ties(self.catalogue, family)
         changed = (r for name in family for r in self._pointing_at(name) if r.changes)
         names = family.union(*(r.sources for r in changed))
@@ -247,7 +249,9 @@ class Part:
         if not self._pick(changing, rows) or not self._still_due(changing):
             return ()
         self._take_along(changing, self.table)
+        tally = tallying.begun(self.session, self.catalogue)
         changing.apply()
+        tally.refuse_excess(changing.going)
         return receipts(changing)
 
     def rehearsed(self, rows: int | None, changing: Changes) -> int:
