@@ -262,3 +262,25 @@ def test_orphans_two_levels_below_are_found_by_the_located_keys(shop: str) -> No
     assert [(k.subject_ref, k.collection, k.key) for k in left] == [
         ("a", "order_lines", ("101", "9"))
     ]
+
+
+# ---- names that nobody is found by
+
+
+@pytest.mark.parametrize(
+    "stored", [" carol@x.example", "carol@x.example\n", "carol@x.example\u00a0"]
+)
+def test_blanks_around_stored_names_are_told(shop: str, stored: str) -> None:
+    """By such a name nobody is found: the field is told, and no value of it."""
+    add_customer(shop, 1, "anna@shop.example")
+    execute(shop, "UPDATE carts SET email = ''; UPDATE orders SET guest_email = ' '")
+    assert not [f for f in checked(shop) if "blanks" in f.message]
+    add_customer(shop, 2, stored)
+    found = [f for f in checked(shop) if "blanks" in f.message]
+    assert [f.subject for f in found] == ["customers.email", "carts.email"]
+    assert "carol" not in str(found)
+    execute(
+        shop, "UPDATE customers SET email = btrim(email, E' \\n\u00a0'); DELETE FROM cart_items"
+    )
+    execute(shop, "DELETE FROM carts")
+    assert not [f for f in checked(shop) if "blanks" in f.message]
