@@ -345,6 +345,14 @@ LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
 ORDER BY w.collection, a.attnum
 """)
 
+_NO_TABLES = {
+    "v": "a view",
+    "m": "a materialised view",
+    "f": "a foreign table",
+    "S": "a sequence",
+}
+_BEHIND = "Map the table behind it, where its rows can be locked and erased"
+
 _INDEXES = SQL("""
 SELECT w.collection, i.indisunique AND i.indpred IS NULL AND i.indimmediate, ARRAY(
     SELECT coalesce(a.attname::text, '')
@@ -384,10 +392,23 @@ def read(session: Session, system: System) -> Catalogue:
     for name, collection in system.collections.items():
         schema, table = table_name(collection)
         if not columns[name]:
-            raise Configuration(f"{system.name}.{name}: there is no table {schema}.{table}")
+            raise Configuration(
+                f"{system.name}.{name}: there is no table {schema}.{table}"
+                f"{_instead(session, schema, table)}"
+            )
         found = tuple(indexes[name])
         tables[name] = Table(collection, schema, table, columns[name], found, name in split)
     return Catalogue(system, tables, references, _children(system))
+
+
+def _instead(session: Session, schema: str, name: str) -> str:
+    """What bears the name of a table that is none, and what to map."""
+    query = SQL(
+        "SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = {} AND c.relname = {}"
+    ).format(Literal(schema), Literal(name))
+    kinds = [_NO_TABLES.get(kind, "no table") for (kind,) in session.rows(query)]
+    return f": it is {kinds[0]}. {_BEHIND}" if kinds else ""
 
 
 def _column(row: Sequence[Any]) -> Column:

@@ -1,7 +1,7 @@
 """What stands between a database and its data map, before anything relies on either.
 
-In: a system and its servers. Out: findings, each with what to do. Nothing is changed; values of
-rows are never read.
+In: a system and its servers. Out: findings, each with what to do. Nothing is changed; of rows no
+more is read than whether blanks stand around the names in a sample of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from connectors.postgres import (
     orphans,
     privileges,
     rewriting,
+    stray,
     surroundings,
     tallying,
 )
@@ -75,6 +76,7 @@ def findings(
             yield from surroundings.findings(
                 session, tables, obeying=obeying, refreshing=refreshing
             )
+            yield from stray.findings(session, tables)
         yield from _reader(system, servers, limits, rows)
         yield from replica_findings(servers, limits)
     except ConnectorError as error:

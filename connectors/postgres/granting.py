@@ -16,6 +16,7 @@ from connectors.postgres import ddl
 from connectors.postgres.catalogue import Catalogue, Table
 from connectors.postgres.columns import changed, inserted, named
 from connectors.postgres.session import Limits, Session
+from connectors.postgres.triggers import written
 from dsr_worker.contract import Role
 
 _LONGEST_NAME = 63  # NAMEDATALEN - 1
@@ -87,7 +88,20 @@ def needs(session: Session, tables: Catalogue, *, changing: bool) -> list[Need]:
             at = (reference.source.schema, reference.source.name)
             reads = tuple(sorted(referring[at]))
             found[at] = Need(str(reference.source), *at, reads)
+    for table in written(session, tables) if changing else ():
+        at = (table.schema, table.name)
+        found[at] = _written(session, table, found[at])
     return list(found.values())
+
+
+def _written(session: Session, table: Table, need: Need) -> Need:
+    """The same where a trigger inserts rows with the eraser's rights, by whatever columns."""
+    sequences = _sequences(session, replace(need, inserts=()))
+    return replace(
+        need,
+        inserts=tuple(name for name, column in table.columns.items() if not column.generated),
+        sequences=tuple(dict.fromkeys([*need.sequences, *sequences])),
+    )
 
 
 def _need(tables: Catalogue, table: Table, referring: set[str], *, changing: bool) -> Need:

@@ -8,6 +8,7 @@ each single row that is erased.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from psycopg2.sql import SQL
 
@@ -27,6 +28,8 @@ from dsr_worker.contract import Finding, Form, Severity
 
 BIG_ROWS = 100_000
 """From so many rows on, reading a whole table for one person is told as a fault of its own."""
+_SMALL_ROWS, _SMALL_BYTES = 1000, 8 * 1024 * 1024
+"""Below both, a missing index is told and is nothing to warn of."""
 
 _SIZES = SQL("""
 WITH RECURSIVE part AS (
@@ -37,7 +40,7 @@ WITH RECURSIVE part AS (
 )
 SELECT n.nspname::text, c.relname::text, sum(CASE
   WHEN r.relkind = 'p' THEN 0 WHEN r.reltuples >= 0 THEN r.reltuples
-  ELSE pg_relation_size(r.oid) / 100 END)::int8
+  ELSE pg_relation_size(r.oid) / 100 END)::int8, sum(pg_relation_size(r.oid))::int8
 FROM part JOIN pg_class c ON c.oid = part.root JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_class r ON r.oid = part.oid
 GROUP BY 1, 2
@@ -63,26 +66,47 @@ Sizes = Mapping[tuple[str, str], int]
 
 def sizes(session: Session) -> Sizes:
     """The server's own estimates; by bytes where it has none yet."""
-    return {(schema, name): rows for schema, name, rows in session.rows(_SIZES)}
+    return {(schema, name): rows for schema, name, rows, _ in session.rows(_SIZES)}
+
+
+def _small(session: Session) -> frozenset[tuple[str, str]]:
+    """The tables that are read as a whole as fast as by an index."""
+    return frozenset(
+        (schema, name)
+        for schema, name, rows, size_bytes in session.rows(_SIZES)
+        if rows < _SMALL_ROWS and size_bytes < _SMALL_BYTES
+    )
 
 
 def findings(session: Session, tables: Catalogue, rows: Sizes) -> Iterator[Finding]:
     """Every missing index of the mapped tables and of those that refer to them."""
     told: set[tuple[str, str, frozenset[str]]] = set()
+    small, remedies = _small(session), set[str]()
     for table in tables.tables.values():
-        parent = table.collection.parent
-        if parent is not None and not table.indexed(tuple(parent.on)):
-            told.add((table.schema, table.name, frozenset(parent.on)))
-            yield _slow(
-                table,
-                rows,
-                "no index on the columns that refer to the parent: every batch reads the whole"
-                " table, and erasing parents reads it once per row",
-                _on(table, tuple(parent.on)),
-            )
-        yield from _names(table, rows)
-        yield from _clocks(table, rows)
+        for finding in _of_table(table, rows, told):
+            if finding.remedy not in remedies:
+                little = (table.schema, table.name) in small
+                yield replace(finding, severity=Severity.OK) if little else finding
+            remedies.add(finding.remedy)
     yield from _references(session, tables, rows, told)
+
+
+def _of_table(
+    table: Table, rows: Sizes, told: set[tuple[str, str, frozenset[str]]]
+) -> Iterator[Finding]:
+    """The columns by which the map itself finds a table's rows."""
+    parent = table.collection.parent
+    if parent is not None and not table.indexed(tuple(parent.on)):
+        told.add((table.schema, table.name, frozenset(parent.on)))
+        yield _slow(
+            table,
+            rows,
+            "no index on the columns that refer to the parent: every batch reads the whole"
+            " table, and erasing parents reads it once per row",
+            _on(table, tuple(parent.on)),
+        )
+    yield from _names(table, rows)
+    yield from _clocks(table, rows)
 
 
 def _names(table: Table, rows: Sizes) -> Iterator[Finding]:

@@ -127,7 +127,7 @@ def _few_of(session: Session, need: Need, role: str) -> Iterator[Finding]:
             Severity.WARNING,
             need.collection,
             f"the role has no INSERT on {_some(lacking)} of {table}: rows cannot be restricted or"
-            " freed",
+            " freed, or a trigger cannot write there",
             f"GRANT INSERT ({ddl.listed(lacking)}) ON {need.relation} TO {role};",
         )
     for sequence in need.sequences:
@@ -135,7 +135,7 @@ def _few_of(session: Session, need: Need, role: str) -> Iterator[Finding]:
             yield Finding(
                 Severity.WARNING,
                 need.collection,
-                f"the role has no USAGE on {sequence}: rows cannot be restricted",
+                f"the role has no USAGE on {sequence}: rows cannot be written there",
                 f"GRANT USAGE ON SEQUENCE {sequence} TO {role};",
             )
     if need.erases and not _is_true(session, "has_table_privilege", need.relation, "DELETE"):

@@ -13,6 +13,7 @@ from psycopg2.sql import SQL, Composable, Identifier
 
 from connectors.postgres.catalogue import Catalogue, Table, table_name
 from connectors.postgres.session import Session, line
+from connectors.postgres.triggers import WRITING, writes_into
 from dsr_worker.contract import Finding, MaskKind, Severity, System
 
 _WANTED = SQL("""
@@ -27,7 +28,9 @@ _SECURED = SQL(
 ).format(_WANTED)
 
 _TRIGGERS = SQL("""{}
-SELECT w.collection, t.tgname::text, p.proname::text FROM wanted w
+SELECT w.collection, t.tgname::text, p.proname::text,
+  CASE WHEN p.prosecdef THEN '' ELSE p.prosrc END
+FROM wanted w
 JOIN pg_trigger t ON t.tgrelid = w.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
 JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgtype & 24 > 0 ORDER BY 1, 2
@@ -157,16 +160,22 @@ def _heirs(session: Session) -> Iterator[Finding]:
 
 def _triggers(session: Session, tables: Catalogue) -> Iterator[Finding]:
     found = session.rows(_TRIGGERS)
-    for collection, trigger, function in found:
+    for collection, trigger, function, source in found:
         if function not in _MAINTAINING:
+            mapped = any(writes_into(source, table) for table in tables.tables.values())
+            mapping = "make sure" if mapped else "map the table that it writes to, or make sure"
+            rights = (
+                "; it writes with the eraser's rights: GRANT what it writes to, or make the"
+                " function SECURITY DEFINER"
+            )
             yield _warning(
                 collection,
                 f"trigger {trigger} ({function}) runs when rows are erased or masked: it may change"
                 " other people's or held rows, and copies that it writes to a history or audit"
                 " table stay",
-                "map the table that it writes to, or make sure that it copies nothing",
+                f"{mapping} that it copies nothing{rights if WRITING.search(source) else ''}",
             )
-    kept = {collection for collection, _, function in found if function in _MAINTAINING}
+    kept = {collection for collection, _, function, _ in found if function in _MAINTAINING}
     for table in tables.tables.values():
         name = table.collection.name
         if name not in kept and any(f.mask for f in table.collection.fields.values()):

@@ -525,10 +525,19 @@ def test_row_security_never_hides_rows_in_silence(dsn: str) -> None:
     assert not [f for f in by_owner if f.subject == "t" and "security" in f.message]
 
 
-def test_a_view_is_no_table(dsn: str) -> None:
-    """A view as a source is refused by name: what it hides would stay."""
-    execute(dsn, "CREATE TABLE b (id int, owner text); CREATE VIEW t AS SELECT * FROM b")
-    with pytest.raises(Configuration, match=r"no table public\.t"):
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("VIEW t AS SELECT * FROM b", "it is a view. Map the table behind"),
+        ("MATERIALIZED VIEW t AS SELECT * FROM b", "it is a materialised view. Map"),
+        ("SEQUENCE t", "it is a sequence. Map"),
+        ("TABLE elsewhere (id int)", "no table public.t$"),
+    ],
+)
+def test_a_view_is_no_table(dsn: str, made: str, told: str) -> None:
+    """What is no table is refused by its kind, with what to map: what it hides would stay."""
+    execute(dsn, f"CREATE TABLE b (id int, owner text); CREATE {made}")
+    with pytest.raises(Configuration, match=rf"no table public\.t.*{told}|{told}"):
         list(connected(dsn, collection("t")).locate([ANNA], TrialContext()))
 
 

@@ -33,9 +33,9 @@ def module_database(postgres_dsn: str) -> Iterator[str]:
 
 @pytest.fixture
 def shop(module_database: str) -> str:
-    """The shop's tables, with an index for every warning that names one."""
+    """The shop's tables, with an index for every finding that names one."""
     emptied(module_database)
-    for finding in checked(module_database):
+    for finding in connector(module_database).check():
         if finding.remedy.startswith("CREATE INDEX"):
             execute(module_database, finding.remedy)
     return module_database
@@ -123,6 +123,22 @@ def test_explaining_reads_locks_and_changes_nothing(shop: str) -> None:
         " FOR EACH STATEMENT EXECUTE FUNCTION never()",
     )
     assert not [f for f in checked(shop) if f.severity is Severity.ERROR]
+
+
+def test_a_small_table_without_an_index_is_no_warning(shop: str) -> None:
+    """Hundreds of rows are read as fast without one: told, not warned of, and once a column."""
+    execute(shop, "DROP INDEX carts_touched_at_idx; DROP INDEX orders_customer_id_idx")
+    told = [f for f in connector(shop).check() if "no index" in f.message]
+    assert [(f.subject, f.severity) for f in told] == [
+        ("orders", Severity.OK),
+        ("carts", Severity.OK),
+    ]
+    execute(
+        shop,
+        "INSERT INTO carts SELECT -n, 'x', '{}', now() FROM generate_series(1, 1500) n;"
+        " ANALYZE carts",
+    )
+    assert [f.subject for f in checked(shop) if "no index" in f.message] == ["carts"]
 
 
 # ---- encryption
@@ -262,3 +278,25 @@ def test_orphans_two_levels_below_are_found_by_the_located_keys(shop: str) -> No
     assert [(k.subject_ref, k.collection, k.key) for k in left] == [
         ("a", "order_lines", ("101", "9"))
     ]
+
+
+# ---- names that nobody is found by
+
+
+@pytest.mark.parametrize(
+    "stored", [" carol@x.example", "carol@x.example\n", "carol@x.example\u00a0"]
+)
+def test_blanks_around_stored_names_are_told(shop: str, stored: str) -> None:
+    """By such a name nobody is found: the field is told, and no value of it."""
+    add_customer(shop, 1, "anna@shop.example")
+    execute(shop, "UPDATE carts SET email = ''; UPDATE orders SET guest_email = ' '")
+    assert not [f for f in checked(shop) if "blanks" in f.message]
+    add_customer(shop, 2, stored)
+    found = [f for f in checked(shop) if "blanks" in f.message]
+    assert [f.subject for f in found] == ["customers.email", "carts.email"]
+    assert "carol" not in str(found)
+    execute(
+        shop, "UPDATE customers SET email = btrim(email, E' \\n\u00a0'); DELETE FROM cart_items"
+    )
+    execute(shop, "DELETE FROM carts")
+    assert not [f for f in checked(shop) if "blanks" in f.message]

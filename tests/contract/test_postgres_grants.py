@@ -18,6 +18,7 @@ from dsr_worker.contract import (
     Action,
     Always,
     Before,
+    Collection,
     Configuration,
     Correction,
     DecisionTable,
@@ -493,3 +494,38 @@ def test_the_eraser_sees_which_rows_outside_the_map_need_a_mapped_one(peopled: S
         query(peopled.by(ERASER), "SELECT secret FROM pins")
     with pytest.raises(errors.InsufficientPrivilege):
         execute(peopled.by(ERASER), "DELETE FROM pins")
+
+
+AUDITED = """
+CREATE TABLE audit (n serial PRIMARY KEY, email text);
+CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  INSERT INTO audit (email) VALUES ('gone'); RETURN OLD; END$$;
+CREATE TRIGGER remember AFTER DELETE ON carts FOR EACH ROW EXECUTE FUNCTION remember();
+"""
+
+
+def test_a_trigger_writes_by_the_printed_rights_where_its_table_is_mapped(shop: Shop) -> None:
+    """An invoker's trigger inserts with the eraser's rights: grants print them, the check asks."""
+    execute(shop.by(OWNER), AUDITED)
+    add_customer(shop.dsn, 1, "anna@shop.example")
+    audit = Collection("audit", ("n",), {"n": Field("n", "user")}, source={"table": "audit"})
+    mapped = System("shop", "postgres", {**system().collections, "audit": audit})
+    shop.granted()
+    outside = [f for f in shop.checked() if "trigger remember" in f.message]
+    assert outside
+    assert all("map the table that it writes to" in f.remedy for f in outside)
+    assert all("SECURITY DEFINER" in f.remedy for f in outside)
+    assert [f.remedy for f in shop.checked(mapped) if "no INSERT" in f.message]
+    shop.granted(mapped)
+    found = shop.checked(mapped)
+    assert not [f for f in found if "no INSERT" in f.message or "no USAGE" in f.message]
+    assert not [f for f in found if "map the table that it writes to" in f.remedy]
+    assert not [f for f in found if "which nothing needs" in f.message]
+    eraser = connector(shop.by(ERASER), mapped)
+    anna = [subject("a", email="anna@shop.example")]
+    receipts = eraser.erase(anna, list(eraser.locate(anna, TrialContext())), TrialContext())
+    assert outcomes(receipts)["a", "carts", "erased"] == 1
+    assert query(shop.dsn, "SELECT email FROM audit") == [("gone",)]
+    execute(shop.by(OWNER), "ALTER FUNCTION remember() SECURITY DEFINER")
+    found = shop.checked(mapped)
+    assert not [f for f in found if "trigger remember" in f.message and "GRANT" in f.remedy]
