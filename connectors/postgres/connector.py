@@ -17,29 +17,25 @@ from typing import ClassVar, TypeVar
 from psycopg2.sql import SQL
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from connectors.postgres import (
-    affecting,
-    catalogue,
-    checking,
+from connectors.postgres import checking, proposing
+from connectors.postgres.changing import (
     erasing,
-    finding,
-    granting,
     orphans,
     portions,
-    proposing,
     rectifying,
-    resolving,
     restricting,
-    surroundings,
     sweeping,
 )
-from connectors.postgres.catalogue import Catalogue
-from connectors.postgres.erasing import Erasure
-from connectors.postgres.ownership import Ownership
-from connectors.postgres.pace import Pace
-from connectors.postgres.reaching import Servers
-from connectors.postgres.rehearsing import Rehearsal
-from connectors.postgres.session import Limits, Server, Session
+from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.changing.pace import Pace
+from connectors.postgres.changing.rehearsing import Rehearsal
+from connectors.postgres.checking import granting, surroundings
+from connectors.postgres.reading import affecting, finding, resolving
+from connectors.postgres.reading.ownership import Ownership
+from connectors.postgres.server import catalogue
+from connectors.postgres.server.catalogue import Catalogue
+from connectors.postgres.server.reaching import Servers
+from connectors.postgres.server.session import Limits, Server, Session
 from dsr_worker.contract import (
     AffectedPerson,
     Configuration,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.postgres.reaching import judged
+from connectors.postgres.server.reaching import judged
 from dsr_worker.contract import Finding, NeedsHuman, Severity
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import (

@@ -80,9 +80,9 @@ def test_many_people_go_a_few_a_transaction_and_a_crash_loses_none(
     shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each person goes whole; after a crash between two, a repeat takes those who are left."""
-    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 10)
-    monkeypatch.setattr("connectors.postgres.pace._FEWEST_ROWS", 10)
-    monkeypatch.setattr("connectors.postgres.pace._MOST_ROWS", 10)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FIRST_ROWS", 10)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FEWEST_ROWS", 10)
+    monkeypatch.setattr("connectors.postgres.changing.pace._MOST_ROWS", 10)
     people = [subject(str(n), number=str(n), email=f"c{n}@shop.example") for n in range(5)]
     for number in range(6):
         add_customer(shop, number, f"c{number}@shop.example")

@@ -147,7 +147,7 @@ def test_an_erasure_in_portions_goes_through_a_pooler(
     shops: tuple[str, str], through: Through, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several transactions on several servers, masks and all; a repeat finds the rest gone."""
-    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 20)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FIRST_ROWS", 20)
     both = [connector(shops[0]), connector(through(shops[1]), refresh_views=True)]
     said = []
     for postgres in both:
@@ -171,8 +171,8 @@ def test_a_sweep_goes_through_a_pooler(
     shops: tuple[str, str], through: Through, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Part after part, each on another server; what a row outside the map needs is spared."""
-    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 2)
-    monkeypatch.setattr("connectors.postgres.pace._FEWEST_ROWS", 2)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FIRST_ROWS", 2)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FEWEST_ROWS", 2)
     keep = Rule("default", Always(), Action.KEEP, "not_due")
     limit = Rule("limit", Before("touched_at", CUTOFF), Action.ERASE, "house", clock="touched_at")
     order = SweepOrder("carts", DecisionTable("carts", (limit, keep)), 100)

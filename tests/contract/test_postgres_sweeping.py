@@ -137,8 +137,8 @@ def test_a_sweep_in_many_parts_loses_nothing_to_a_crash(
     shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each part commits by itself; a crash leaves whole parts, and a repeat goes on."""
-    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 100)
-    monkeypatch.setattr("connectors.postgres.pace._MOST_ROWS", 100)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FIRST_ROWS", 100)
+    monkeypatch.setattr("connectors.postgres.changing.pace._MOST_ROWS", 100)
     execute(
         shop,
         "INSERT INTO carts SELECT n, 'x', NULL, '2010-01-01' FROM generate_series(1, 450) n;"

@@ -166,7 +166,7 @@ def test_what_refers_goes_first_however_long_the_way(
     shop: str, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carts merged into carts: the whole row of them goes, but not what a young one refers to."""
-    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 2)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FIRST_ROWS", 2)
     execute(
         shop,
         f"ALTER TABLE carts ADD merged bigint REFERENCES carts ON DELETE {action}",

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from psycopg2.sql import Composable
 
-from connectors.postgres.session import Session
+from connectors.postgres.server.session import Session
 from dsr_worker.contract import (
     Action,
     Always,

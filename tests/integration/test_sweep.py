@@ -421,8 +421,8 @@ def test_a_sweep_of_a_database_survives_a_lost_worker_between_its_parts(
     make: Make, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parts that were committed before a worker was lost stand in the account, each row once."""
-    monkeypatch.setattr("connectors.postgres.pace._FIRST_ROWS", 100)
-    monkeypatch.setattr("connectors.postgres.pace._MOST_ROWS", 100)
+    monkeypatch.setattr("connectors.postgres.changing.pace._FIRST_ROWS", 100)
+    monkeypatch.setattr("connectors.postgres.changing.pace._MOST_ROWS", 100)
     target = database()
     database_of_baskets(target, 350, 150)
     monkeypatch.setenv("BASKETS_DSN", target)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.postgres.pace import Pace
-from connectors.postgres.portions import portions
+from connectors.postgres.changing.pace import Pace
+from connectors.postgres.changing.portions import portions
 from dsr_worker.contract import Key, Permanent, Subject
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from connectors.postgres.catalogue import table_name
 from connectors.postgres.proposing.classifying import Looks, Weight
 from connectors.postgres.proposing.drafting import field_path
 from connectors.postgres.proposing.inventory import At, Column, Inventory, place
 from connectors.postgres.proposing.owning import Belonging
+from connectors.postgres.server.catalogue import table_name
 from dsr_worker.contract import Collection, Configuration, Finding, Severity, System
 
 _PATH = re.compile(r"->>?")

@@ -12,9 +12,9 @@ from typing import Any
 
 from psycopg2.sql import SQL
 
-from connectors.postgres.catalogue import INSTANTS, WHOLE_NUMBERS
 from connectors.postgres.proposing.words import Part, part_of, words
-from connectors.postgres.session import Session
+from connectors.postgres.server.catalogue import INSTANTS, WHOLE_NUMBERS
+from connectors.postgres.server.session import Session
 
 At = tuple[str, str]
 """Schema and name of a table."""

@@ -30,7 +30,7 @@ from connectors.postgres.proposing.owning import (
 )
 from connectors.postgres.proposing.playing import parts
 from connectors.postgres.proposing.sampling import Sample, Sampler
-from connectors.postgres.session import Limits, Server
+from connectors.postgres.server.session import Limits, Server
 from dsr_worker.contract import LeftOut, Proposal, System
 
 

@@ -1,0 +1,1 @@
+"""Rows that change: erased, masked, put right, restricted, swept, and what that leaves behind."""

@@ -1,0 +1,83 @@
+"""Statements that the server may refuse for a value, tried where its log hears nothing of it.
+
+A server logs the errors it reports, and many quote the value: "invalid input syntax", "Failing row
+contains", "Key (email)=(…) already exists". In: statements. Out: how many rows each touched, or
+which of them was refused, as SQLSTATE and name of the constraint. The error is caught inside the
+server (a PL/pgSQL block), so that it is neither logged nor sent; what was tried is undone.
+
+Errors that speak of the server or of other transactions are no refusals: they are raised as ever.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg2.sql import SQL, Composable, Literal
+
+from connectors.postgres.server.session import Session
+
+_TOLD = "dsr_worker.told"  # a setting of the transaction: no table is needed
+_OPERATIONAL = "^(08|25|40|53|55|57|58)|^42501$"
+"""SQLSTATEs that refuse no value: connection, transaction, resources, locks, rights."""
+
+Step = Sequence[Composable]
+"""Changes that are carried out as one statement: references between their rows are tested at its
+end. An empty step does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the server did not let through. `step` is one past the last for deferred constraints."""
+
+    step: int
+    state: str
+    constraint: str
+
+    def __str__(self) -> str:
+        return f"{self.state} of {self.constraint}" if self.constraint else self.state
+
+
+def attempt(session: Session, steps: Sequence[Step]) -> list[list[int]] | Refusal:
+    """Carry out all steps, deferred constraints included, or none.
+
+    The rows that each statement of each step touched, or why none was carried out.
+    """
+    texts = [_counting(step).as_string(session.connection) for step in steps]
+    parts = "".join(
+        f" at := {n}; EXECUTE {_quoted(session, text)} INTO touched;"
+        " told := told || json_build_array(touched)::jsonb;"
+        for n, text in enumerate(texts)
+    )
+    block = (
+        "DECLARE at int4; touched int8[]; told jsonb := '[]'; code text; named text;"
+        f" BEGIN{parts} at := {len(texts)}; SET CONSTRAINTS ALL IMMEDIATE;"
+        f" PERFORM set_config('{_TOLD}', told::text, true);"
+        " EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS"
+        " code = RETURNED_SQLSTATE, named = CONSTRAINT_NAME;"
+        f" IF code ~ '{_OPERATIONAL}' THEN RAISE; END IF;"
+        f" PERFORM set_config('{_TOLD}', json_build_object("
+        "'step', at, 'state', code, 'constraint', named)::text, true); END"
+    )
+    session.run(SQL("DO {}").format(Literal(block)))
+    ((text,),) = session.rows(SQL("SELECT current_setting({})").format(Literal(_TOLD)))
+    told = json.loads(text)
+    return Refusal(**told) if isinstance(told, dict) else told
+
+
+def _counting(step: Step) -> Composable:
+    if not step:
+        return SQL("SELECT '{}'::int8[]")
+    parts = SQL(", ").join(
+        SQL("dsr_part_{} AS ({} RETURNING 1)").format(SQL(str(n)), statement)
+        for n, statement in enumerate(step)
+    )
+    counts = SQL(", ").join(
+        SQL("(SELECT count(*) FROM dsr_part_{})").format(SQL(str(n))) for n in range(len(step))
+    )
+    return SQL("WITH {} SELECT ARRAY[{}]").format(parts, counts)
+
+
+def _quoted(session: Session, text: str) -> str:
+    return Literal(text).as_string(session.connection)

@@ -1,0 +1,228 @@
+"""How the server would carry out our statements: sequential scans of big tables.
+
+In: the catalogue. Out: findings. The connector's own code for finding, locating and erasing runs
+with invented names against a session that has each statement explained instead of executed, so that
+what is looked at is what will run. Only temporary tables are filled; no row of a mapped table is
+read or locked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
+from psycopg2.sql import SQL, Composable, Literal
+
+from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.checking.indexing import BIG_ROWS, Sizes
+from connectors.postgres.reading import finding
+from connectors.postgres.reading.ownership import Ownership
+from connectors.postgres.server import ddl
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.copying import PARCEL_BYTES
+from connectors.postgres.server.session import Session
+from dsr_worker.contract import (
+    Action,
+    Always,
+    DecisionTable,
+    Finding,
+    Identity,
+    Key,
+    NeededByKept,
+    Rule,
+    Severity,
+    Subject,
+)
+
+_PEOPLE = 50
+_OURS = "pg_temp"
+_PREDICTED = frozenset({"SELECT", "UPDATE", "DELETE", "DECLARE"})
+
+_UNUSED = re.compile(r"alternatives: SubPlan \d+ or hashed SubPlan (\d+)")
+"""Postgres 13 shows two plans of a subquery and takes the first for a few rows; later ones decide
+while they plan."""
+
+_MEMBERS = SQL("""
+WITH RECURSIVE part AS (
+  SELECT c.oid AS root, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = {} AND c.relname = {}
+  UNION ALL SELECT p.root, i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.oid)
+SELECT n.nspname::text, c.relname::text
+FROM part JOIN pg_class c ON c.oid = part.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+""")
+
+
+@dataclass
+class Explained(Session):
+    """A session whose statements on mapped tables are explained. `scanned` are the tables read."""
+
+    scanned: set[tuple[str, str]] = field(default_factory=set)
+
+    def run(self, statement: Composable) -> int:
+        """Explain what reads or changes mapped tables; make temporary tables, without rows."""
+        text = statement.as_string(self.connection).strip()
+        command = text.split(None, 1)[0]
+        if command == "CLOSE":
+            return 0
+        if command in _PREDICTED:
+            self._look(text)
+            return 0
+        if text.startswith("CREATE TEMP TABLE") and " AS SELECT " in text:
+            self._look(text)
+            return super().run(SQL("{} WITH NO DATA").format(SQL(text)))
+        return super().run(statement)
+
+    def rows(self, statement: Composable) -> list[tuple[Any, ...]]:
+        """The rows of temporary tables; of anything else none, told as one zero."""
+        text = statement.as_string(self.connection).strip()
+        if text.startswith("FETCH"):
+            return []
+        return super().rows(statement) if self._look(text) else [(0,)]
+
+    def run_together(self, statements: Sequence[Composable]) -> None:
+        """One by one: each is explained or executed."""
+        for statement in statements:
+            self.run(statement)
+
+    def few(self, query: Composable) -> list[tuple[Any, ...]]:
+        """Nothing: the statement is explained."""
+        self._look(query.as_string(self.connection))
+        return []
+
+    def parcels(
+        self,
+        queries: Sequence[Composable],
+        *,
+        size_bytes: int = PARCEL_BYTES,
+    ) -> Iterator[tuple[int, bytes]]:
+        """Nothing: the statements are explained."""
+        for query in queries:
+            self._look(query.as_string(self.connection))
+        yield from ()
+
+    def commit(self) -> NoReturn:
+        """Nothing that was explained is ever committed."""
+        raise AssertionError("an explained transaction is rolled back")
+
+    def _look(self, text: str) -> bool:
+        """Note the sequential scans of a statement; whether it reads temporary tables alone."""
+        query = SQL("EXPLAIN (FORMAT JSON, VERBOSE) {}").format(SQL(text))
+        (((explained, *_),),) = super().rows(query)
+        unused = _UNUSED.findall(json.dumps(explained))
+        reads = list(_relations(explained["Plan"], {f"SubPlan {number}" for number in unused}))
+        self.scanned.update(at for node, at in reads if node == "Seq Scan")
+        return bool(reads) and all(schema.startswith(_OURS) for _, (schema, _) in reads)
+
+
+def _relations(plan: Mapping[str, Any], unused: set[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    if plan.get("Subplan Name") in unused:
+        return
+    if "Relation Name" in plan:
+        yield plan["Node Type"], (plan["Schema"], plan["Relation Name"])
+    for part in plan.get("Plans", ()):
+        yield from _relations(part, unused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Nobody:
+    """The context of invented people, who are in no row."""
+
+    tables: Mapping[str, DecisionTable]
+
+    def check(self) -> None:
+        """Nothing can be taken away."""
+
+    def canonical(self, _kind: str, value: str) -> str:
+        """Any value means itself."""
+        return value
+
+    def digest(self, _collection: str, _key: Sequence[str]) -> str:
+        """No row is named."""
+        return ""
+
+    def pseudonym(self, _ref: str, value: str) -> str:
+        """No value is replaced."""
+        return value
+
+
+def findings(
+    connection: Connection, tables: Catalogue, rows: Sizes, *, changing: bool
+) -> Iterator[Finding]:
+    """The big mapped tables that finding, locating or erasing would read as a whole.
+
+    Raises ConnectorError where the role may not do what would be done.
+    """
+    big = [t for t in tables.tables.values() if rows.get((t.schema, t.name), 0) >= BIG_ROWS]
+    if not big:
+        return
+    for purpose, scanned in _purposes(connection, tables, changing=changing):
+        for table in big:
+            if scanned & _members(connection, table):
+                about = rows[table.schema, table.name]
+                yield Finding(
+                    Severity.WARNING,
+                    table.collection.name,
+                    f"{purpose} reads all of {table.schema}.{table.name}, about {about:,} rows, for"
+                    f" {_PEOPLE} people: no index serves (told from {BIG_ROWS:,} rows on)",
+                    f"ANALYZE {ddl.relation(table.schema, table.name)}; if it stays so, make an"
+                    " index without a WHERE on the columns of `key`, `parent` and `takes`",
+                )
+
+
+def _purposes(
+    connection: Connection, tables: Catalogue, *, changing: bool
+) -> Iterator[tuple[str, set[tuple[str, str]]]]:
+    people = [_person(tables, n) for n in range(_PEOPLE)]
+    ctx: Any = _Nobody(_decisions(tables))
+    session = Explained(connection)
+    own = Ownership(session, tables, people, ctx, "dsr_plan")
+    own.prepare()
+    list(finding.blocks(own))
+    found = set(session.scanned)
+    list(finding.keys(own))
+    yield "finding", found
+    yield "locating", session.scanned - found
+    if changing:
+        session = Explained(connection)
+        _erased(session, tables, people, ctx)
+        yield "erasing", session.scanned - found
+
+
+def _erased(session: Explained, tables: Catalogue, people: Sequence[Subject], ctx: Any) -> None:
+    erasure = Erasure(session, tables, people, ctx)
+    erasure.receive(
+        Key(person.ref, name, (str(n),) * len(table.keys))
+        for name, table in tables.tables.items()
+        for n, person in enumerate(people)
+    )
+    erasure.gather(lock=True)
+    erasure.decide(ctx.tables.__getitem__)
+    erasure.changes.apply()
+
+
+def _person(tables: Catalogue, number: int) -> Subject:
+    kinds = sorted(tables.system.owner_kinds)
+    return Subject(f"nobody-{number}", tuple(Identity(k, f"nobody-{number}") for k in kinds))
+
+
+def _decisions(tables: Catalogue) -> dict[str, DecisionTable]:
+    """What a needed row is masked by, and else erased: every kind of change once."""
+    return {name: DecisionTable(name, _rules(tables, t)) for name, t in tables.tables.items()}
+
+
+def _rules(tables: Catalogue, table: Table) -> tuple[Rule, ...]:
+    fields = table.collection.fields.values()
+    masks = {f.name: f.mask for f in fields if f.mask is not None}
+    children = tuple(c.name for c in tables.children.get(table.collection.name, ()))
+    needed = Rule("needed", NeededByKept(children), Action.MASK, "needed", masks)
+    return needed, Rule("default", Always(), Action.ERASE)
+
+
+def _members(connection: Connection, table: Table) -> set[tuple[str, str]]:
+    """The table, its partitions and what inherits from it."""
+    query = _MEMBERS.format(Literal(table.schema), Literal(table.name))
+    return {(schema, name) for schema, name in Session(connection).rows(query)}

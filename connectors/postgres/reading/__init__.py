@@ -1,0 +1,1 @@
+"""Whose rows are whose, and what of them leaves the database."""

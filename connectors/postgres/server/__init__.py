@@ -1,0 +1,1 @@
+"""What the server is and says: connections, copies in and out, catalogue, statements to run."""
