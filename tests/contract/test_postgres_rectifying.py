@@ -505,6 +505,7 @@ def test_some_columns_are_never_corrected(dsn: str, name: str) -> None:
 def test_a_field_is_corrected_once(dsn: str) -> None:
     """Two corrections of one field are nobody's guess."""
     execute(dsn, "CREATE TABLE t (id int PRIMARY KEY, owner text, v text)")
+    execute(dsn, "INSERT INTO t VALUES (1, 'anna', 'v')")
     twice = person("anna", Correction("v", "a"), Correction("v", "b"))
     with pytest.raises(Permanent, match="corrected twice"):
         rectified(connected(dsn, collection("t", "v")), twice)

@@ -165,9 +165,10 @@ def _count_statements(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
             self: Session,
             *args: Composable | list[Composable],
             _original: Callable[..., object] = original,
+            **named: int,
         ) -> object:
             sent.extend(map(str, args[0] if isinstance(args[0], list) else args[:1]))
-            return _original(self, *args)
+            return _original(self, *args, **named)
 
         monkeypatch.setattr(Session, name, counted)
 
