@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from dsr_worker.package import tables
 
-_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
 # A value, captured but for null. Within texts no quote, escape or control is left (`_is_odd`).
 _VALUE = rb'(?:null|("[^"]*+"|true|false|' + _NUMBER + rb"))"
 _ESCAPES = ((b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b"'", b"&#39;"))
