@@ -6,7 +6,6 @@ A soft-deleted ticket's comments cannot be read by the API: its own record says 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 from connectors.helpdesk.api import Api
@@ -21,7 +20,16 @@ from connectors.helpdesk.withhold import (
     without_author,
     without_people,
 )
-from dsr_worker.contract import Attachment, Collection, Context, Key, Record, Subject, Withheld
+from dsr_worker.contract import (
+    Attachment,
+    Collection,
+    Context,
+    Key,
+    Record,
+    Subject,
+    Withheld,
+    body_of,
+)
 
 TOO_LARGE = "attachment_too_large"
 FOREIGN_HOST = "attachment_on_another_host"
@@ -183,5 +191,5 @@ def _record(
     withheld: tuple[Withheld, ...],
     attachment: Attachment | None = None,
 ) -> Record:
-    body = json.dumps(shown, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    body = body_of(shown, sort_keys=True)
     return Record(ref, collection.name, key_of(collection, row), body, attachment, withheld)

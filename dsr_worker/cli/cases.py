@@ -47,7 +47,8 @@ def _decide(
         decided = decision(office, caller, job.ref)
         desk.ring(office, decided.ring)
     data = {"case": decided.ref, "state": decided.state, "by": caller.name}
-    show(data, [f"{decided.ref}: {said}; it is {decided.state} now."], as_json=as_json)
+    lines = [f"{decided.ref}: {said}; it is {decided.state} now.", *decided.details]
+    show(data, lines, as_json=as_json)
 
 
 @click.command("verify")

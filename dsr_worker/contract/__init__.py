@@ -89,6 +89,7 @@ from dsr_worker.contract.records import (
     Record,
     RecordBlock,
     Withheld,
+    body_of,
     key_within,
 )
 
@@ -162,5 +163,6 @@ __all__ = [
     "Taken",
     "Transient",
     "Withheld",
+    "body_of",
     "key_within",
 ]

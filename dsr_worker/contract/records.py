@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dsr_worker.contract.people import Identity
 
+_DENSE = (",", ":")
 _AS_WRITTEN = json.JSONDecoder(parse_float=str, parse_int=str)
 
 
@@ -30,6 +31,18 @@ class Withheld:
     field: str
     ground: str
     values: int = 1
+
+
+def body_of(content: object, *, sort_keys: bool = False) -> bytes:
+    """JSON content as a record's body: UTF-8 without newlines, whatever its texts hold.
+
+    Half of a surrogate pair, which a text cut short may end in, has no UTF-8: it stays an escape.
+    """
+    try:
+        text = json.dumps(content, ensure_ascii=False, sort_keys=sort_keys, separators=_DENSE)
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(content, sort_keys=sort_keys, separators=_DENSE).encode()
 
 
 @dataclass(frozen=True, slots=True)

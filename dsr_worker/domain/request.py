@@ -112,7 +112,7 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
     table[State.NEEDS_HUMAN, Event.RESUMED] = frozenset(_OPEN)
     for state in _OPEN:
         table[state, Event.STOPPED] = frozenset({State.NEEDS_HUMAN})
-    for state in _BEFORE_WORK:
+    for state in (*_BEFORE_WORK, State.WORKING):  # work: while it stopped and changed nothing
         table[state, Event.REFUSED] = frozenset({State.REFUSED})
         table[state, Event.WITHDRAWN] = frozenset({State.WITHDRAWN})
     return table

@@ -2,6 +2,7 @@
 
 In: a claimed batch. Out: `Batch` for a performer, `StepResult`s for the ledger. A performer takes a
 batch whole; when it fails, `work_off` splits it inside its lease until each culprit stands alone.
+What members of a dry run meet only together stops all who are needed for it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 300.0
+_DRY_RUNS = frozenset({"plan", "locate"})
+"""Actions that decide about several members at once and change nothing, however often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +143,67 @@ def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepR
         return
     batch.ctx.check()
     middle = len(members) // 2
-    for half in (members[:middle], members[middle:]):
-        yield from work_off(batch.part(half), perform)
+    halves = (members[:middle], members[middle:])
+    results: Iterator[StepResult] = (
+        result for half in halves for result in work_off(batch.part(half), perform)
+    )
+    if members[0].claim.action in _DRY_RUNS:
+        results = _stopped_together(batch, perform, list(results))
+    yield from results
+
+
+def _stopped_together(
+    batch: Batch, perform: Performer, results: Sequence[StepResult]
+) -> Iterator[StepResult]:
+    """The halves' results, but for those who meet a stop only together: it is theirs all.
+
+    Split, they would each be carried out in turn, and the last of them would prevail unseen.
+    """
+    done = {result.claim.id for result in results if result.state == "done"}
+    left = [m for m in batch.members if m.claim.id in done]
+    stops: dict[int, StepResult] = {}
+    while stop := _met(batch, left, perform):
+        few = _fewest(batch, left, perform, stop.code)
+        for m in few:
+            stops[m.claim.id] = _stop(m, "needs_human", stop.code, details=stop.fields)
+        left = [m for m in left if m not in few]
+    for result in results:
+        yield stops.get(result.claim.id, result)
+
+
+def _fewest(batch: Batch, members: Sequence[Member], perform: Performer, code: str) -> list[Member]:
+    """Of members who meet a stop those who do as long as none of them is missing, by bisection."""
+    found: list[Member] = []
+    rest = list(members)
+    while True:
+        fewest, enough = 0, len(rest)
+        while fewest < enough:
+            middle = (fewest + enough) // 2
+            stop = _met(batch, [*found, *rest[:middle]], perform)
+            if stop is not None and stop.code == code:
+                enough = middle
+            else:
+                fewest = middle + 1
+        if enough == 0:
+            return found
+        found.append(rest[enough - 1])
+        rest = rest[: enough - 1]
+
+
+def _met(batch: Batch, members: Sequence[Member], perform: Performer) -> NeedsHuman | None:
+    """The stop that these members meet together, if it is one."""
+    if not members:
+        return None
+    batch.ctx.check()
+    try:
+        perform(batch.part(members))
+    except (LeaseLost, LedgerUnreachable):
+        raise
+    except NeedsHuman as stop:
+        return stop
+    except Exception:  # noqa: BLE001 - what else they meet now is no matter between them
+        return None
+    return None
 
 
 def _alone(batch: Batch, member: Member, error: Exception) -> StepResult:

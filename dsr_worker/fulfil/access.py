@@ -135,8 +135,8 @@ class Accessing:
     def _write(self, out: BinaryIO, batch: Batch, member: Member) -> PackageMade:
         try:
             return write_package(out, self._contents(batch, member))
-        except PackageRefused:
-            raise NeedsHuman("package_refused") from None
+        except PackageRefused as refused:
+            raise NeedsHuman("package_refused", refused.fields) from None
 
     def _contents(self, batch: Batch, member: Member) -> Contents:
         frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}

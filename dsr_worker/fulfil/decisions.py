@@ -46,6 +46,7 @@ _RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
 _NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED, MAP_UNREVIEWED})
 """Stops of a promise that could not be started."""
 _SHOWN_MARKS = 5
+_UNCHANGED = "Of what was approved nothing was carried out: no system was changed."
 
 EXTENSION_REASONS = ("complex", "many_requests")
 """Why the time to answer may be extended: the complexity and number of the requests (Art. 12(3)
@@ -295,13 +296,18 @@ class Decisions:
     def refuse(self, ref: str, ground: str, signed: SignedAction) -> Decided:
         """Refuse a request on a ground's code. The refusal still has to be delivered.
 
+        Approved work may be refused as long as it stopped everywhere and changed nothing.
+
         Raises UnknownNameError for a code on which the case's law refuses no such request.
         """
         digest = digest_of("refuse", ref, ground=ground)
         return self._end(ref, "refuse", State.REFUSED, ground, signed, digest)
 
     def withdraw(self, ref: str, signed: SignedAction) -> Decided:
-        """The person has withdrawn: nothing further happens, and the clocks end."""
+        """The person has withdrawn: nothing further happens, and the clocks end.
+
+        Approved work may be withdrawn as long as it stopped everywhere and changed nothing.
+        """
         return self._end(ref, "withdraw", State.WITHDRAWN, "withdrawn", signed)
 
     def _end(
@@ -317,13 +323,8 @@ class Decisions:
             job = self._case(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_ground(job, reason)
-            _require(job, *_OPEN_BEFORE_WORK)
-            if cases.took_effect(cursor, job.id):
-                message = (
-                    f"{ref} has changed rows already, which a certificate has to account"
-                    " for: let it finish, by `dsr approve` if it awaits that, else by `dsr retry`"
-                )
-                raise DecisionRefused(message)
+            _require(job, *_OPEN_BEFORE_WORK, State.WORKING)
+            _require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
             protecting.release(cursor, ref, signed.actor)
@@ -337,7 +338,8 @@ class Decisions:
                 events=(event,),
                 closed_at=job.now if ended else None,
             )
-            return self._change(cursor, move)
+            decided = self._change(cursor, move)
+            return replace(decided, details=(_UNCHANGED,)) if job.approved_by else decided
 
     # ---- shared
 
@@ -367,6 +369,23 @@ def _is_refused(cursor: Cursor, job: Job) -> bool:
     """Whether a system refused what was approved, and nothing of it was about to be committed."""
     is_approved = job.state == State.WORKING and job.kind in REQUESTED
     return is_approved and cases.refused(cursor, job.id)
+
+
+def _require_unchanged(cursor: Cursor, job: Job) -> None:
+    """Nothing took effect, and approved work is at a stand: a case may end without an answer."""
+    if cases.took_effect(cursor, job.id):
+        message = (
+            f"{job.ref} has changed rows already, which a certificate has to account for: let it"
+            " finish, by `dsr approve` if it awaits that; else mend what stopped it, which"
+            f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`"
+        )
+        raise DecisionRefused(message)
+    if job.state == State.WORKING and not cases.at_a_stand(cursor, job.id):
+        message = (
+            f"{job.ref} is under work: it can be ended before its approval, or where all that is"
+            " left of it has stopped and nothing was changed"
+        )
+        raise DecisionRefused(message)
 
 
 def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dsr_worker.contract import Collection, Record, RecordBlock, Subject, Withheld
+from dsr_worker.contract import Collection, Record, RecordBlock, Subject, Withheld, body_of
 from dsr_worker.domain.identity import MAX_BYTES, canonical_stored
 
 GROUND = "AC_RIGHTS_OF_OTHERS"
@@ -64,12 +64,7 @@ def without_strangers(record: Record, collection: Collection, subject: Subject) 
     withheld = [w for name in texts if (w := _withhold(row, name, own))]
     if not withheld:
         return record
-    body = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-    return replace(
-        record,
-        body=body.encode("utf-8", "surrogatepass"),
-        withheld=(*record.withheld, *withheld),
-    )
+    return replace(record, body=body_of(row), withheld=(*record.withheld, *withheld))
 
 
 def _free_texts(collection: Collection) -> list[str]:

@@ -177,6 +177,16 @@ def took_effect(cursor: Cursor, job_id: int) -> bool:
     return cursor.fetchone() is not None
 
 
+def at_a_stand(cursor: Cursor, job_id: int) -> bool:
+    """Whether steps of the case stopped or failed, and no other is left to be worked on."""
+    cursor.execute(
+        "SELECT bool_and(state IN ('needs_human', 'failed')) AS stands FROM steps"
+        " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
+        (job_id,),
+    )
+    return bool(cursor.fetchone().stands)
+
+
 def cancel_steps(cursor: Cursor, job_id: int) -> None:
     """Let go of every step that is not finished; what is under work is fenced off."""
     cursor.execute(

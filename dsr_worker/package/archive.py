@@ -7,6 +7,7 @@ In: paths of our own making and bytes. Out: a ZIP (Zip64 where needed) whose las
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import struct
 import zipfile
@@ -226,8 +227,16 @@ class Archive:
         entry = {"path": path, "bytes": size, "sha256": sha256, "media_type": media_type}
         if self.members:
             self._entries += b",\n"
-        self._entries += orjson.dumps({**entry, **(about or {})})
+        self._entries += _encoded({**entry, **(about or {})})
         self.members += 1
+
+
+def _encoded(entry: Mapping[str, Any]) -> bytes:
+    """An entry as JSON; half of a surrogate pair in an original name becomes a question mark."""
+    try:
+        return orjson.dumps(entry)
+    except TypeError:
+        return json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _compressor(info: zipfile.ZipInfo) -> _Compressor:

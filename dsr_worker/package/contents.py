@@ -15,7 +15,14 @@ from dsr_worker.contract import System, Withheld
 
 
 class PackageRefused(ValueError):  # noqa: N818 - reads as what happened
-    """The package cannot be made as it should be. The text holds no personal data."""
+    """The package cannot be made as it should be. The text holds no personal data.
+
+    `fields` say where the fault lies: the names of a system and a collection, if it lies there.
+    """
+
+    def __init__(self, text: str, **fields: str) -> None:
+        super().__init__(text)
+        self.fields = fields
 
 
 class AttachmentSource(Protocol):

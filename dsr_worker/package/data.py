@@ -161,7 +161,8 @@ class Data:
             records = tables.parse(page.bodies)
         except ValueError:
             raise PackageRefused(
-                f"{part.source.system.name}.{part.collection.name}: a record is not a JSON object."
+                f"{part.source.system.name}.{part.collection.name}: a record is not a JSON object.",
+                **_place(part),
             ) from None
         for number, link in page.links.items():
             records[number][self._attached] = link
@@ -188,9 +189,14 @@ class Data:
                 member.write(piece)
         if member.bytes != attachment.size_bytes:
             raise PackageRefused(
-                f"{part.source.system.name}.{part.collection.name}: an attachment is not whole."
+                f"{part.source.system.name}.{part.collection.name}: an attachment is not whole.",
+                **_place(part),
             )
         return pages.link(f"../../{path}", attachment.name)
+
+
+def _place(part: Part) -> dict[str, str]:
+    return {"system": part.source.system.name, "collection": part.collection.name}
 
 
 def iso(at: datetime | None) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from dsr_worker import contract
-from dsr_worker.contract import Collection
+from dsr_worker.contract import Collection, body_of
 from dsr_worker.package.contents import (
     BlockSource,
     Found,
@@ -61,7 +61,9 @@ class Records:
             if found.collection not in system.collections:
                 raise PackageRefused(
                     f"{system.name} answered with the collection {found.collection!r}, which its "
-                    "data map does not have: check the connector and the map."
+                    "data map does not have: check the connector and the map.",
+                    system=system.name,
+                    collection=found.collection,
                 )
             if is_block(found):
                 self._count_block(found)
@@ -137,7 +139,9 @@ class ThirdParty:
             content = json.loads(body)
         except ValueError:
             raise PackageRefused(
-                f"{self._system}.{self._collection}: a record is not JSON."
+                f"{self._system}.{self._collection}: a record is not JSON.",
+                system=self._system,
+                collection=self._collection,
             ) from None
         gone = [name for name in self._names if _take_out(content, name)]
         if not gone:
@@ -146,9 +150,7 @@ class ThirdParty:
             for name in gone:
                 where = (self._system, self._collection, name, _RIGHTS_OF_OTHERS, False)
                 self._withheld[where] += 1
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "surrogatepass"
-        )
+        return body_of(content)
 
     def _is_suspect(self, bodies: bytes) -> bool:
         """Whether a field about others could be in there."""

@@ -7,12 +7,13 @@ is only opened when it is asked for.
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 
@@ -135,7 +136,7 @@ class Spooled:
         plain.seek(start)
         while (end is None or start < end) and (lengths := plain.read(LENGTHS.size)):
             head_bytes, body_bytes = LENGTHS.unpack(lengths)
-            head: dict[str, Any] = orjson.loads(plain.read(head_bytes))
+            head = _decoded(plain.read(head_bytes))
             body_at = start + LENGTHS.size + head_bytes
             after = body_at + body_bytes
             if "n" in head:
@@ -172,8 +173,16 @@ def read_keys(store: Store, frame: Frame, key: CaseKey, subject_ref: str) -> Ite
     """The keys of a frame, in the order written. Streams. Raises SealBroken, BlobMissing."""
     with _opened(store, frame, key, "keys") as plain:
         while lengths := plain.read(LENGTHS.size):
-            head = orjson.loads(plain.read(LENGTHS.unpack(lengths)[0]))
+            head = _decoded(plain.read(LENGTHS.unpack(lengths)[0]))
             yield Key(subject_ref, head["c"], tuple(head["k"]))
+
+
+def _decoded(head: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(head)
+    except orjson.JSONDecodeError:  # an escape that is half of a surrogate pair
+        found = json.loads(head)
+    return cast("dict[str, Any]", found)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Self
 
 import orjson
 
-from dsr_worker.contract import Attachment, Key, NeedsHuman, Record, RecordBlock
+from dsr_worker.contract import Attachment, Key, NeedsHuman, Record, RecordBlock, body_of
 from dsr_worker.spool.frames import LENGTHS, Extent, Frame
 from dsr_worker.store import Store
 from dsr_worker.vault import CHUNK_BYTES, CaseKey, StreamSealer
@@ -151,11 +151,11 @@ class RecordSpool(_Spool):
             head["w"] = [(w.field, w.ground, w.values) for w in record.withheld]
         if isinstance(record, RecordBlock):
             head["n"] = record.rows
-            self._put(part, orjson.dumps(head), record.bodies, record.rows)
+            self._put(part, _encoded(head), record.bodies, record.rows)
             return
         if record.attachment is not None:
             head["a"] = self._add_attachment(part.key, record.attachment, record.collection)
-        self._put(part, orjson.dumps(head), record.body)
+        self._put(part, _encoded(head), record.body)
 
     def _add_attachment(self, key: CaseKey, attachment: Attachment, collection: str) -> list[Any]:
         sealer = StreamSealer(key, f"attachment:{self.name}")
@@ -190,9 +190,16 @@ class KeySpool(_Spool):
 
     def add(self, key: Key) -> None:
         """Spool a key. Raises KeyError for a subject who is not of this batch."""
-        self._put(
-            self._parts[key.subject_ref], orjson.dumps({"c": key.collection, "k": key.key}), b""
-        )
+        head = {"c": key.collection, "k": key.key}
+        self._put(self._parts[key.subject_ref], _encoded(head), b"")
+
+
+def _encoded(head: dict[str, Any]) -> bytes:
+    """A head as JSON; half of a surrogate pair in a name or a key stays an escape."""
+    try:
+        return orjson.dumps(head)
+    except TypeError:
+        return body_of(head)
 
 
 class _Discarded(Exception):  # noqa: N818 - never leaves this module

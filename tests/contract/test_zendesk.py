@@ -207,6 +207,14 @@ def test_access_withholds_whoever_an_address_names(fake: Fake, desk: Zendesk) ->
     assert "[withheld], [withheld], knows; [withheld] too" in bodies
 
 
+def test_a_text_cut_within_a_sign_is_handed_out(fake: Fake, desk: Zendesk) -> None:
+    """Half of a surrogate pair stays an escape: the record is valid UTF-8 and says the same."""
+    told = {"body": "cut \ud83d"}
+    fake.load(tickets=[{"id": 900, "requester_id": ANNA, "comments": [told]}])
+    bodies = [r.body.decode() for r in records(desk) if r.collection == "comments"]
+    assert told["body"] in [json.loads(body)["body"] for body in bodies]
+
+
 def test_access_shows_soft_deleted_tickets(fake: Fake, desk: Zendesk) -> None:
     """What lies in the bin is still held, and the person is told."""
     fake.desk.delete_ticket(TICKET)

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from alembic.script import ScriptDirectory
 
-from dsr_worker.contract import Configuration, LeaseLost
+from dsr_worker.contract import Configuration, LeaseLost, NeedsHuman
 from dsr_worker.engine import upkeep
 from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.engine.sealing import seal_events
@@ -266,6 +266,45 @@ def test_a_lone_step_is_not_charged_for_its_workers_end(room: EngineRoom, why: s
     room.workshop.drainer._work(_claim(room))
     step = _step(room, ref)
     assert (step.state, step.charged, step.batch_cap) == ("ready", 0, 200)
+
+
+@pytest.mark.parametrize("pairs", [[(0, 1)], [(0, 5)], [(0, 1), (2, 6)], [(0, 4), (4, 6)]])
+def test_a_stop_that_only_several_meet_together_is_theirs_all(
+    room: EngineRoom, pairs: list[tuple[int, int]]
+) -> None:
+    """A batch is never split until a contradiction within it is gone; the others go on."""
+    refs = [room.submit("erasure", email=f"p.zq{n:04x}zq@mail.example") for n in range(7)]
+    drainer: Any = room.workshop.drainer
+    planned = drainer._performers["plan"]
+
+    def contradicts(batch: Batch) -> Sequence[StepResult]:
+        those = {m.job.ref for m in batch.members}
+        if refs[3] in those:
+            raise NeedsHuman("cut", {"collection": "carts"})
+        if any({refs[one], refs[two]} <= those for one, two in pairs):
+            raise NeedsHuman("contradict", {"collection": "customers"})
+        results: Sequence[StepResult] = planned(batch)
+        return results
+
+    _perform(room, "plan", contradicts)
+    room.settle()
+    stopped = {
+        ref: {(s[3], s[4]) for s in room.steps(ref) if s[0] == "plan" and s[1] == "crm"}
+        for ref in refs
+    }
+    assert stopped.pop(refs[3]) == {("needs_human", "cut")}
+    met = {ref for ref, found in stopped.items() if found == {("needs_human", "contradict")}}
+    assert met <= {refs[n] for pair in pairs for n in pair}
+    assert all(met & {refs[one], refs[two]} for one, two in pairs)
+    assert len(met) == len(pairs) * 2 or any(a[1] == b[0] for a in pairs for b in pairs)
+    rest = {
+        (state, code) for ref, found in stopped.items() if ref not in met for state, code in found
+    }
+    assert rest == {("done", "")}
+    (details,) = {
+        str(r.details) for r in room.rows("SELECT details FROM steps WHERE code = 'contradict'")
+    }
+    assert "customers" in details
 
 
 # ---- what is logged

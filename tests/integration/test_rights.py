@@ -18,10 +18,10 @@ from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Reco
 from dsr_worker.domain.identity import claimed
 from dsr_worker.evidence import render_certificate, verify_certificate
 from dsr_worker.fulfil.correcting import CorrectionRefused, Stated
-from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.decisions import Decided, DecisionRefused
 from dsr_worker.fulfil.intake import RequestRefused
 from dsr_worker.ledger import answers, holds, reports
-from dsr_worker.people import ActorRefused
+from dsr_worker.people import ActorRefused, digest_of
 from dsr_worker.statutes import UnknownNameError
 from dsr_worker.testing.memory import Memory, MemoryConfig
 from tests.integration.engine_room import CRM, FILES, EngineRoom
@@ -331,6 +331,73 @@ def test_a_value_that_the_store_refuses_asks_a_human_and_changes_nothing(
         (question,) = questions.put(ref, reports.stops(cursor, room.job(ref)["id"]))
     assert "crm.customers.country" in question["text"]
     room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
+
+
+def _refusing(tmp_path: Path, database: Callable[[], str], method: str, *names: str) -> EngineRoom:
+    """A room in which systems refuse a method's third call, the first that would change rows."""
+    systems = restrictable()
+    for name in names:
+        systems[name] = systems[name].replace(
+            f"config: {{name: NAME-{name}}}",
+            f"config: {{name: NAME-{name}, fault: {{kind: permanent, method: {method},"
+            " after_calls: 2}}",
+        )
+    made = EngineRoom(tmp_path, database(), systems=systems)
+    made.load_people(6)
+    with made.system("crm").transaction() as (tables, changes):
+        rows = tables.rows["customers"].items()
+        changes.extend(("customers", key, {**row, "blocked": "no"}) for key, row in rows)
+    return made
+
+
+def _ended(room: EngineRoom, ref: str, way: str) -> Decided:
+    if way == "withdraw":
+        return room.office.decisions.withdraw(ref, room.sign("anna", way, ref))
+    signed = room.sign("anna", way, ref, digest_of(way, ref, ground="ANY_UNFOUNDED"))
+    return room.office.decisions.refuse(ref, "ANY_UNFOUNDED", signed)
+
+
+@pytest.mark.parametrize(("way", "state"), [("withdraw", "withdrawn"), ("refuse", "refused")])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("rectification", "rectify"), ("restriction", "restrict")]
+)
+def test_approved_work_that_a_store_refused_whole_can_be_ended(
+    tmp_path: Path, database: Callable[[], str], kind: str, method: str, way: str, state: str
+) -> None:
+    """Where nothing was changed and nothing goes on a case ends, its steps and holds with it."""
+    room = _refusing(tmp_path, database, method, "crm", "files")
+    before = system_dump(room)
+    corrections = [right("name", _NEW_NAME)] if kind == "rectification" else []
+    ref = room.submit(kind, corrections, email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    with pytest.raises(DecisionRefused, match="is under work"):
+        _ended(room, ref, way)
+    room.settle()
+    assert room.job(ref)["state"] == "working"
+    ended = _ended(room, ref, way)
+    assert (ended.state, "nothing was carried out" in ended.details[0]) == (state, True)
+    assert system_dump(room) == before
+    assert {row[3] for row in room.steps(ref)} <= {"done", "cancelled"}
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
+    room.settle()
+    assert room.job(ref)["state"] == state
+
+
+def test_partly_carried_out_work_says_how_it_goes_on_instead_of_ending(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """Once one system was changed the refusal to end names mending and retrying."""
+    room = _refusing(tmp_path, database, "erase", "files")
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    assert ("apply", "files", "failed") in {(s[0], s[1], s[3]) for s in room.steps(ref)}
+    with pytest.raises(DecisionRefused, match=f"mend what stopped it.*`dsr retry {ref}`"):
+        _ended(room, ref, "withdraw")
+    assert room.job(ref)["state"] == "working"
 
 
 def test_a_restriction_of_somebody_unknown_is_answered_and_lifted(room: EngineRoom) -> None:

@@ -22,7 +22,7 @@ import pyzipper
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsr_worker.contract import Attachment, Collection, Field, Record, System, Withheld
+from dsr_worker.contract import Attachment, Collection, Field, Key, Record, System, Withheld
 from dsr_worker.package import (
     CaseFacts,
     Contents,
@@ -40,7 +40,7 @@ from dsr_worker.package import (
 from dsr_worker.package.archive import Names
 from dsr_worker.package.records import _HELD_BYTES
 from dsr_worker.package.texts import languages
-from dsr_worker.spool import RecordSpool, read_records
+from dsr_worker.spool import KeySpool, RecordSpool, read_keys, read_records
 from dsr_worker.store import LocalStore
 from dsr_worker.vault import CaseKey, SealBroken, SealingWriter, opening
 
@@ -344,10 +344,42 @@ def test_pages_have_words_and_no_codes(language: str) -> None:
         (b'{"id":1,"doc->cc->>to":"MARKER"}', {"id": 1}),
         ('{"id":1,"größe":"MARKER"}'.encode(), {"id": 1}),
         (b'{"id":1,"doc":"agent"}', {"id": 1, "doc": "agent"}),
+        (b'{"id":1,"agent":"MARKER","agent":null}', {"id": 1}),
+        (b'{"id":1,"agent":null}', {"id": 1}),
+        (
+            b'{"id":1,"doc":{"cc":{"to":"MARKER","to":null},"x":2}}',
+            {"id": 1, "doc": {"cc": {}, "x": 2}},
+        ),
+        (
+            b'{"id":1,"doc->cc->>to":null,"doc":{"cc":{"to":"MARKER"}}}',
+            {"id": 1, "doc": {"cc": {}}},
+        ),
+        (
+            b'{"id":1,"doc->cc->>to":"MARKER","doc":{"cc":{"to":"MARKER"}}}',
+            {"id": 1, "doc": {"cc": {}}},
+        ),
     ],
 )
 def test_other_peoples_fields_never_get_in(body: bytes, left: dict[str, object]) -> None:
     """A field mapped as third party stays out although a connector let it through, and counts."""
+    _without_others(body, left, 1 if b"MARKER" in body else 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b'{"id":1,"doc":{"cc":{"to":"MARKER"}},"doc":{}}', {"id": 1, "doc": {}}),
+        (b'{"id":1,"doc":{"cc":{"to":"MARKER"}},"doc":"to"}', {"id": 1, "doc": "to"}),
+    ],
+)
+def test_an_object_that_is_hidden_by_its_own_name_stays_out(
+    body: bytes, left: dict[str, object]
+) -> None:
+    """Of a key that stands twice only the last is handed out; what it hid is nowhere."""
+    _without_others(body, left, 0)
+
+
+def _without_others(body: bytes, left: dict[str, object], values: int) -> None:
     fields = (
         Field("agent", "user.name", third_party=True),
         Field("doc->cc->>to", "user.contact.email", third_party=True),
@@ -359,7 +391,37 @@ def test_other_peoples_fields_never_get_in(body: bytes, left: dict[str, object])
     assert not any(b"MARKER" in data for data in found.values())
     assert json.loads(found["data/shop/orders.json"]) == [left]
     counted = json.loads(found["withheld.json"])["withheld"]
-    assert sum(w["values"] for w in counted) == (1 if b"MARKER" in body else 0)
+    assert sum(w["values"] for w in counted) == values
+
+
+def test_half_a_surrogate_pair_makes_no_package_impossible(tmp_path: Path) -> None:
+    """Texts, names and keys that were cut within a sign are spooled, packed and shown."""
+    half = "\ud83d"
+    store = LocalStore(tmp_path)
+    body = json.dumps({"id": half, "agent": "MARKER", "name": f"cut {half}"}).encode()
+    file = Attachment(f"cut {half}.txt", "text/plain", lambda: iter([b"content"]))
+    with RecordSpool(store, "records/1", {"a": KEY}) as spool:
+        spool.add(Record("a", "orders", (half,), body, file))
+        frame = spool.finish()["a"]
+    (record,) = read_records(store, frame, KEY)
+    assert record.key == (half,)
+    with KeySpool(store, "keys/1", {"a": KEY}) as keys:
+        keys.add(Key("a", "orders", (half,)))
+        located = keys.finish()["a"]
+    assert list(read_keys(store, located, KEY, "a")) == [Key("a", "orders", (half,))]
+    of = system(collection("orders", Field("agent", "user.name", third_party=True)))
+    package = build(Contents(CASE, TEXTS, [Source(of, lambda: (record,), AT)]))
+    assert verify_package(io.BytesIO(package)) == []
+    found = members(package)
+    assert json.loads(found["data/shop/orders.json"]) == [{"id": half, "name": f"cut {half}"}]
+    assert found["attachments/shop/orders/000001.txt"] == b"content"
+
+
+def test_a_refusal_names_system_and_collection() -> None:
+    """Whoever has to mend a record is told where it lies."""
+    with pytest.raises(PackageRefused) as refused:
+        build(contents(Item("orders", ("1",), b"\xff")))
+    assert refused.value.fields == {"system": "shop", "collection": "orders"}
 
 
 def test_portability_hands_out_what_is_portable() -> None:

@@ -106,12 +106,14 @@ def test_a_clock_is_not_met_by_making_the_answer() -> None:
     assert legal_events(refused.state) == {Event.DELIVERED}
 
 
-def test_work_that_began_is_not_withdrawn_in_passing() -> None:
-    """While effects run a withdrawal first stops the case for a human."""
+def test_an_answer_under_way_is_not_withdrawn_in_passing() -> None:
+    """Approved work may still be ended; once its answer is being made only a stop leads out."""
     working = Progress(Kind.ERASURE, State.WORKING)
+    assert advance(working, Event.WITHDRAWN).state is State.WITHDRAWN
+    certifying = advance(working, Event.WORK_DONE)
     with pytest.raises(TransitionRefusedError):
-        advance(working, Event.WITHDRAWN)
-    stopped = advance(working, Event.STOPPED)
+        advance(certifying, Event.WITHDRAWN)
+    stopped = advance(certifying, Event.STOPPED)
     assert advance(stopped, Event.WITHDRAWN).state is State.WITHDRAWN
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from dsr_worker.contract import Collection, Field, Identity, Record, Subject, Withheld
+from dsr_worker.contract import Collection, Field, Identity, Record, Subject, Withheld, body_of
 from dsr_worker.fulfil.withholding import PLACE, addresses, without_strangers
 
 NOTES = Collection(
@@ -144,3 +144,11 @@ def test_time_grows_with_the_text_and_no_faster(made: Callable[[int], str]) -> N
 
     took_s(1_000)
     assert took_s(80_000) < 8 * 3 * took_s(10_000)
+
+
+def test_half_a_surrogate_pair_stays_valid_utf8() -> None:
+    """A text cut within a sign stays what it says, in a body that every reader can read."""
+    content = {"text": "Grüße \ud83d cut", "b": 1}
+    assert json.loads(body_of(content).decode()) == content
+    shown = without_strangers(given("ida@mail.example \ud83d cut"), NOTES, MARA)
+    assert json.loads(shown.body.decode())["text"] == f"{PLACE} \ud83d cut"
