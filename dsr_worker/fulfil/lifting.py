@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dsr_worker.domain.request import State
-from dsr_worker.domain.rights import LIFTS
+from dsr_worker.domain.rights import LIFTING_FACT, LIFTS
 from dsr_worker.fulfil.composing import INFORMED_ON
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
 from dsr_worker.fulfil.locating import RESTRICTED_KEYS
@@ -28,7 +28,6 @@ from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
 
 LIFT = "lift"
-LIFTING_FACT = "lifting"  # the fact of a restriction case: the job that ends it
 _ANSWERED = (State.READY, State.DELIVERED, State.CLOSED)
 
 

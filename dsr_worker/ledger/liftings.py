@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsr_worker.domain.rights import LIFTING_FACT, RESTRICTED
 from dsr_worker.ledger.connection import Cursor
 
 
@@ -19,6 +20,19 @@ def restricted_keys(cursor: Cursor, job_id: int) -> dict[str, dict[str, Any]]:
         (job_id,),
     )
     return {row.system: row.frame for row in cursor.fetchall()}
+
+
+def under_way(cursor: Cursor) -> frozenset[str]:
+    """The cases whose restrictions are being lifted and whose holds stand until that is certified.
+
+    A lifting does not end but by its certificate, so what another one frees for it stays free.
+    """
+    cursor.execute(
+        "SELECT DISTINCT j.ref FROM holds h JOIN jobs j ON j.ref = h.matter"
+        " WHERE h.released_at IS NULL AND h.reason_code = %s AND j.facts ? %s",
+        (RESTRICTED, LIFTING_FACT),
+    )
+    return frozenset(row.ref for row in cursor.fetchall())
 
 
 def copy_identities(cursor: Cursor, from_job: int, to_job: int) -> None:

@@ -570,6 +570,33 @@ def test_liftings_of_two_people_share_a_batch(room: EngineRoom) -> None:
     assert system_dump(room) == before
 
 
+def _settle_systems(room: EngineRoom) -> None:
+    """Tick and drain the systems and not the desk, so that nothing is certified."""
+    for _ in range(6):
+        room.tick()
+        for name in ("crm", "files"):
+            room.workshop.drainer(name)
+
+
+@pytest.mark.parametrize("overtaking", [False, True])
+def test_two_liftings_of_one_person_under_way_at_once_free(
+    room: EngineRoom, *, overtaking: bool
+) -> None:
+    """Neither keeps for the other what both end, in one batch or applied before a certificate."""
+    before = system_dump(room)
+    one, two = restricted(room), restricted(room)
+    first = room.lift(one)
+    if overtaking:
+        _settle_systems(room)
+        assert [s[0] for s in room.steps(first) if s[3] == "ready"] == ["certify"]
+    second = room.lift(two)
+    if overtaking:
+        _settle_systems(room)
+    room.settle()
+    assert [room.job(job)["state"] for job in (first, second)] == ["closed"] * 2
+    assert system_dump(room) == before
+
+
 def test_who_may_lift_and_when(room: EngineRoom) -> None:
     """Answered, told beforehand, once, and never by who submitted it."""
     ref = room.submit("restriction", email=_MAIL)
