@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
+from dsr_worker.contract import Identity, Subject
 from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import IDENTITY, ROWS
@@ -117,6 +118,17 @@ class Holding:
         job = jobs.lock(cursor, [inserted.id])[inserted.id]
         jobs.change(cursor, [Move(job, events=(event,))])
         return job
+
+    def unheld(
+        self, cursor: Cursor, subject: Subject, matter: str, reason: str
+    ) -> tuple[Identity, ...]:
+        """The identities of a person that no hold of this matter and reason covers yet."""
+        held = holds.people_of(cursor, matter, reason)
+        return tuple(
+            i
+            for i in subject.identities
+            if held.isdisjoint(self._keys.index_digests(i.kind, i.value))
+        )
 
     def release(self, ref: str, signed: SignedAction) -> holds.GoesOn | None:
         """Release a hold. What it kept goes later, by a promise or a sweep.

@@ -2,7 +2,7 @@
 
 In: located restriction cases. Out: a legal hold on each person, whose matter is the case:
 restricted data may only be stored (Art. 18(2) GDPR), so no sweep and no erasure takes it. A repeat
-places no second one.
+places no second one; names that a later round found are held by a further one of the same matter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dsr_worker.domain.hold import PeopleHeld
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.fulfil.holding import Holding
-from dsr_worker.ledger import Ledger, holds
+from dsr_worker.ledger import Ledger, jobs
 from dsr_worker.ledger.rows import Event, StepResult
 
 _LOOK_AGAIN = timedelta(days=90)
@@ -34,18 +34,20 @@ class Protecting:
         return [self._protected(batch, member) for member in batch.members]
 
     def _protected(self, batch: Batch, member: Member) -> StepResult:
-        people = PeopleHeld(member.subject.identities)
         with self._ledger.transaction() as cursor:
             cursor.execute("SELECT approved_by FROM jobs WHERE id = %s", (member.job.id,))
             approver = cursor.fetchone().approved_by
             if approver is None:
                 raise NeedsHuman("not_approved")
-            self._holding.exclude_effects(cursor, people)
-            if holds.of_matter(cursor, member.job.ref, RESTRICTED):
+            self._holding.exclude_effects(cursor, PeopleHeld(member.subject.identities))
+            unheld = self._holding.unheld(cursor, member.subject, member.job.ref, RESTRICTED)
+            if not unheld:
                 return member.done()
             review_on = (batch.ctx.now + _LOOK_AGAIN).date()
             placed = Event("hold_placed", {}, approver)
-            job = self._holding.stand(
-                cursor, people, RESTRICTED, member.job.ref, review_on, approver, placed
+            hold = self._holding.stand(
+                cursor, PeopleHeld(unheld), RESTRICTED, member.job.ref, review_on, approver, placed
             )
-        return member.done(events=(Event("hold_placed", {"hold": job.id}),))
+            case = jobs.lock(cursor, [member.job.id])[member.job.id]
+            jobs.add_event(cursor, case, Event("hold_placed", {"hold": hold.id}))
+        return member.done()

@@ -187,6 +187,16 @@ def of_matter(cursor: Cursor, matter: str, reason: str) -> list[OfMatter]:
     return [OfMatter(*row) for row in cursor.fetchall()]
 
 
+def people_of(cursor: Cursor, matter: str, reason: str) -> frozenset[bytes]:
+    """The digests of the people whom the standing holds of a matter cover for one reason."""
+    cursor.execute(
+        "SELECT i.digest FROM holds h JOIN identities i ON i.job_id = h.job_id"
+        " WHERE h.matter = %s AND h.reason_code = %s AND h.released_at IS NULL",
+        (matter, reason),
+    )
+    return frozenset(bytes(row.digest) for row in cursor.fetchall())
+
+
 def reason_and_matter(cursor: Cursor, ref: str) -> tuple[str, str]:
     """Why a hold stands, and the matter that it belongs to."""
     cursor.execute("SELECT reason_code, matter FROM holds WHERE ref = %s", (ref,))

@@ -14,13 +14,28 @@ import pytest
 from pydantic import BaseModel
 
 from dsr_worker.cli import questions
-from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Record, Subject, System
+from dsr_worker.contract import (
+    Context,
+    Correction,
+    Finding,
+    Key,
+    Receipt,
+    Record,
+    Subject,
+    System,
+    Transient,
+)
+from dsr_worker.domain.hold import PeopleHeld
 from dsr_worker.domain.identity import claimed
+from dsr_worker.engine.batch import Batch
+from dsr_worker.engine.holds import HoldReader
 from dsr_worker.evidence import render_certificate, verify_certificate
 from dsr_worker.fulfil.correcting import CorrectionRefused, Stated
 from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.fulfil.intake import RequestRefused
+from dsr_worker.fulfil.restricting import Protecting
 from dsr_worker.ledger import answers, holds, reports
+from dsr_worker.ledger.rows import StepResult
 from dsr_worker.people import ActorRefused
 from dsr_worker.statutes import UnknownNameError
 from dsr_worker.testing.memory import Memory, MemoryConfig
@@ -542,6 +557,59 @@ def test_a_second_round_places_no_second_hold(tmp_path: Path, database: Callable
     room.settle()
     assert rows_of(room, "crm", "carts")["cart-3"]
     assert system_dump(room) != before
+
+
+def test_a_name_found_later_is_held_as_well(room: EngineRoom) -> None:
+    """Where a further round finds a new identity, a hold of the same matter covers it too."""
+    ref = restricted(room)
+    with room.system("crm").transaction() as (tables, changes):
+        row = tables.rows["customers"]["3",]
+        changes.append(("customers", ("3",), {**row, "phone": "+49 30 77777"}))
+    room.rows(
+        "UPDATE jobs SET state = 'needs_human', phase = 'found_again' WHERE ref = %s RETURNING id",
+        ref,
+    )
+    room.office.decisions.retry(ref, room.sign("anna", "retry", ref))
+    carried_out(room, ref)
+    with room.office.ledger.transaction() as cursor:
+        standing = holds.of_matter(cursor, ref, "RESTRICTION")
+        read = HoldReader(room.office.keys).read(cursor, "crm")
+    assert len(standing) == room.events(ref).count("hold_placed") == 2
+    held = [i for hold in read if isinstance(hold.scope, PeopleHeld) for i in hold.scope.identities]
+    assert claimed("phone", "+49 30 77777") in held
+    assert len(held) == len(set(held))
+    room.lift(ref)
+    room.settle()
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
+
+
+def test_the_case_tells_of_its_hold_though_its_step_is_lost(
+    room: EngineRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies between the hold and the end of its step leaves no hold untold."""
+    protect = Protecting.__call__
+    lost: list[Batch] = []
+
+    def dying(self: Protecting, batch: Batch) -> Sequence[StepResult]:
+        results = protect(self, batch)
+        if not lost:
+            lost.append(batch)
+            raise Transient("gone")
+        return results
+
+    monkeypatch.setattr(Protecting, "__call__", dying)
+    ref = room.submit("restriction", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    assert lost
+    room.rows("UPDATE steps SET run_at = now() WHERE state = 'waiting' RETURNING id")
+    room.settle()
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+    with room.office.ledger.transaction() as cursor:
+        assert len(holds.of_matter(cursor, ref, "RESTRICTION")) == 1
+    assert room.events(ref).count("hold_placed") == 1
 
 
 def test_the_last_lifting_frees(room: EngineRoom) -> None:
