@@ -22,6 +22,22 @@ def restricted_keys(cursor: Cursor, job_id: int) -> dict[str, dict[str, Any]]:
     return {row.system: row.frame for row in cursor.fetchall()}
 
 
+def kept_before(cursor: Cursor, job_id: int) -> bool:
+    """Whether a lifting of somebody who shares a name with a case left rows restricted for another.
+
+    The last lifting frees these, which its own case need not have restricted.
+    """
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM identities mine"
+        " JOIN identities theirs ON theirs.digest = mine.digest"
+        " JOIN jobs l ON l.id = theirs.job_id AND l.kind = 'lifting'"
+        " JOIN receipts r ON r.job_id = l.id AND r.outcome = 'retained' AND r.ground = %s"
+        " WHERE mine.job_id = %s) AS kept",
+        (RESTRICTED, job_id),
+    )
+    return bool(cursor.fetchone().kept)
+
+
 def under_way(cursor: Cursor) -> frozenset[str]:
     """The cases whose restrictions are being lifted and whose holds stand until that is certified.
 

@@ -559,6 +559,34 @@ def test_a_second_round_places_no_second_hold(tmp_path: Path, database: Callable
     assert system_dump(room) != before
 
 
+def test_a_lifting_frees_nothing_that_the_case_never_restricted(room: EngineRoom) -> None:
+    """What staff flagged later by the same means stays as they left it."""
+    ref = restricted(room)
+    with room.system("crm").transaction() as (tables, changes):
+        row = tables.rows["customers"]["3",]
+        changes.append(("customers", ("30",), {**row, "id": "30", "blocked": "yes"}))
+    job = room.lift(ref)
+    room.settle()
+    assert room.job(job)["state"] == "closed"
+    customers = rows_of(room, "crm", "customers")
+    assert (customers["3"]["blocked"], customers["30"]["blocked"]) == ("no", "yes")
+
+
+def test_the_last_lifting_frees_what_an_earlier_one_left(room: EngineRoom) -> None:
+    """Rows that came between two restrictions do not stay restricted when both have ended."""
+    one = restricted(room)
+    with room.system("crm").transaction() as (tables, changes):
+        cart = tables.rows["set_aside"]["cart-3",]
+        changes.append(("carts", ("cart-33",), {**cart, "id": "cart-33"}))
+    two = restricted(room)
+    for ref in (two, one):
+        assert set(rows_of(room, "crm", "set_aside")) == {"cart-3", "cart-33"}
+        room.lift(ref)
+        room.settle()
+    assert rows_of(room, "crm", "set_aside") == {}
+    assert {"cart-3", "cart-33"} <= set(rows_of(room, "crm", "carts"))
+
+
 def test_a_name_found_later_is_held_as_well(room: EngineRoom) -> None:
     """Where a further round finds a new identity, a hold of the same matter covers it too."""
     ref = restricted(room)
