@@ -107,6 +107,7 @@ def _rectification(
 
     A restriction does not stand in the way of the person whose data it protects: contested
     accuracy is a reason for one (Art. 18(1)(a) GDPR), and its end is that the data is put right.
+    Only a row that would lose a name by which its hold finds it stays as it is until the lifting.
     What the law has kept may not be altered so that the original can no longer be told (AO s.146(4)
     for books and vouchers): its kept fields stay, or the whole row where none are named.
     """
@@ -117,11 +118,27 @@ def _rectification(
         minimums = decisions.kept_by_minimum(collection)
         rules = (
             *rules_for(system.name, collection, standing, subjects),
+            *_still_found(collection, holds, subjects),
             *(_outside_kept(collection, rule) for rule in minimums),
             Rule("default", Always(), Action.RECTIFY),
         )
         found[collection.name] = DecisionTable(collection.name, rules)
     return found
+
+
+def _still_found(
+    collection: Collection, holds: Sequence[Hold], subjects: Sequence[Subject]
+) -> list[Rule]:
+    """Return the rule that keeps rows of restricted people from being renamed, where it applies."""
+    names = {by.field for by in collection.takes.values()}
+    renamed = [
+        subject
+        for subject in subjects
+        if any(c.field in names for c in subject.corrections.get(collection.name, ()))
+    ]
+    restricting = [hold for hold in active(holds) if hold.reason == RESTRICTED]
+    refs = frozenset[str]().union(*(held_refs(hold, renamed) for hold in restricting))
+    return [_kept(HeldSubjects(refs))] if refs else []
 
 
 def _outside_kept(collection: Collection, rule: Rule) -> Rule:

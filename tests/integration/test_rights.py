@@ -513,6 +513,19 @@ def test_restricted_data_may_still_be_put_right(room: EngineRoom) -> None:
     assert rows_of(room, "crm", "customers")["3"]["blocked"] == "yes"
 
 
+def test_a_restricted_row_is_not_renamed(room: EngineRoom) -> None:
+    """The name by which the hold finds a row stays until the lifting, and the answer says why."""
+    ref = restricted(room)
+    before = rows_of(room, "crm", "customers")
+    stated = certificate(room, rectified(room, right("email", _NEW_MAIL)))
+    assert rows_of(room, "crm", "customers") == before
+    assert results(stated)["crm.customers"]["kept"][0]["ground"] == "RESTRICTION"
+    room.lift(ref)
+    room.settle()
+    rectified(room, right("email", _NEW_MAIL))
+    assert rows_of(room, "crm", "customers")["3"]["email"] == _NEW_MAIL
+
+
 def test_a_second_restriction_finds_everything_restricted(room: EngineRoom) -> None:
     """Moved rows are named by where they were, and lists are no data of the person's own."""
     restricted(room)
