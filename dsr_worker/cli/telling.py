@@ -12,6 +12,7 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, faults, questions, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
+from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.engine.sealing import EVERY_S
 from dsr_worker.evidence import Checkpoint, verify_chain
 from dsr_worker.evidence.checkpoints import (
@@ -23,7 +24,6 @@ from dsr_worker.evidence.checkpoints import (
     flaw_of_silence,
     read_checkpoint,
 )
-from dsr_worker.fulfil.lifting import LIFTING_FACT
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.ledger import checkpoints, reports
 from dsr_worker.ledger.reports import JobRow, OpenJob

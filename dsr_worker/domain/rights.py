@@ -11,12 +11,12 @@ Lift:     what another restriction still protects > free what has means.
 
 from __future__ import annotations
 
+from collections.abc import Collection as Group
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
 from dsr_worker.contract import (
-    NOTHING,
     Action,
     Always,
     Collection,
@@ -42,6 +42,8 @@ RESTRICTED = "RESTRICTION"
 
 LIFTS = "lifts"
 """The fact of a lifting job: the case whose restriction it ends."""
+LIFTING_FACT = "lifting"
+"""The fact of a restriction case: the job that ends it."""
 
 
 class Verb(StrEnum):
@@ -59,11 +61,12 @@ def tables(
     decisions: Decisions,
     subjects: Sequence[Subject] = (),
     holds: Iterable[Hold] = (),
-    lifts: Mapping[str, str] = NOTHING,
+    ending: Group[str] = (),
 ) -> Mapping[str, DecisionTable]:
     """Return the decision tables of one system for a verb.
 
-    `subjects` are the batch's; `lifts` says, by their refs, whose restrictions are to end.
+    `subjects` are the batch's; `ending` are the cases whose restrictions are being lifted, by this
+    batch or another.
     """
     match verb:
         case Verb.ERASE:
@@ -76,7 +79,7 @@ def tables(
         case Verb.RESTRICT:
             return _by_means(decisions, Action.RESTRICT)
         case Verb.LIFT:
-            return _by_means(decisions, Action.LIFT, _still(tuple(holds), subjects, lifts))
+            return _lifting(decisions, subjects, _still(holds, ending))
 
 
 def moved_from(system: System) -> Mapping[str, str]:
@@ -104,6 +107,7 @@ def _rectification(
 
     A restriction does not stand in the way of the person whose data it protects: contested
     accuracy is a reason for one (Art. 18(1)(a) GDPR), and its end is that the data is put right.
+    Only a row that would lose a name by which its hold finds it stays as it is until the lifting.
     What the law has kept may not be altered so that the original can no longer be told (AO s.146(4)
     for books and vouchers): its kept fields stay, or the whole row where none are named.
     """
@@ -114,11 +118,27 @@ def _rectification(
         minimums = decisions.kept_by_minimum(collection)
         rules = (
             *rules_for(system.name, collection, standing, subjects),
+            *_still_found(collection, holds, subjects),
             *(_outside_kept(collection, rule) for rule in minimums),
             Rule("default", Always(), Action.RECTIFY),
         )
         found[collection.name] = DecisionTable(collection.name, rules)
     return found
+
+
+def _still_found(
+    collection: Collection, holds: Sequence[Hold], subjects: Sequence[Subject]
+) -> list[Rule]:
+    """Return the rule that keeps rows of restricted people from being renamed, where it applies."""
+    names = {by.field for by in collection.takes.values()}
+    renamed = [
+        subject
+        for subject in subjects
+        if any(c.field in names for c in subject.corrections.get(collection.name, ()))
+    ]
+    restricting = [hold for hold in active(holds) if hold.reason == RESTRICTED]
+    refs = frozenset[str]().union(*(held_refs(hold, renamed) for hold in restricting))
+    return [_kept(HeldSubjects(refs))] if refs else []
 
 
 def _outside_kept(collection: Collection, rule: Rule) -> Rule:
@@ -127,30 +147,55 @@ def _outside_kept(collection: Collection, rule: Rule) -> Rule:
     return replace(rule, action=Action.RECTIFY, kept_fields=collection.kept_fields)
 
 
-def _by_means(
-    decisions: Decisions, action: Action, before: Sequence[Rule] = ()
-) -> dict[str, DecisionTable]:
+def _by_means(decisions: Decisions, action: Action) -> dict[str, DecisionTable]:
     return {
-        collection.name: DecisionTable(collection.name, (*before, _with_means(collection, action)))
+        collection.name: DecisionTable(collection.name, (_with_means(collection, action),))
         for collection in decisions.system.children_first()
     }
 
 
-def _still(
-    holds: Sequence[Hold], subjects: Sequence[Subject], lifts: Mapping[str, str]
-) -> list[Rule]:
-    """Return the rules that keep restricted what another case restricts: the last lifting frees."""
-    found: list[Rule] = []
-    ending = set(lifts.values())
-    for hold in active(holds):
-        if hold.reason != RESTRICTED or not isinstance(hold.scope, PeopleHeld):
-            continue
-        others = {ref for ref in held_refs(hold, subjects) if lifts.get(ref) != hold.matter}
-        if others:
-            found.append(_kept(HeldSubjects(frozenset(others))))
-        if hold.matter not in ending and not others:
-            found.append(_kept(HeldPeople(hold.scope.identities)))
-    return found
+def _lifting(
+    decisions: Decisions, subjects: Sequence[Subject], still: Sequence[tuple[Hold, PeopleHeld]]
+) -> dict[str, DecisionTable]:
+    """Return the tables that free all but what another case restricts: the last lifting frees.
+
+    A row is another's by its owners. One that may have moved, or lies below such rows, is found by
+    no name: there everything stays of whoever shares an identity with the other case.
+    """
+    owned = [_kept(HeldPeople(people.identities)) for _, people in still]
+    refs = frozenset[str]().union(*(held_refs(hold, subjects) for hold, _ in still))
+    shared = [_kept(HeldSubjects(refs))] if refs else []
+    return {
+        name: DecisionTable(
+            name,
+            (
+                *owned,
+                *(shared if _may_move(decisions.system, name) else ()),
+                *table.rules,
+            ),
+        )
+        for name, table in _by_means(decisions, Action.LIFT).items()
+    }
+
+
+def _still(holds: Iterable[Hold], ending: Group[str]) -> list[tuple[Hold, PeopleHeld]]:
+    """Return the holds of the restrictions that nobody is lifting yet, with whom they protect."""
+    return [
+        (hold, hold.scope)
+        for hold in active(holds)
+        if hold.reason == RESTRICTED
+        and isinstance(hold.scope, PeopleHeld)
+        and hold.matter not in ending
+    ]
+
+
+def _may_move(system: System, name: str) -> bool:
+    """Whether rows of a collection, or rows above them, are restricted by a move."""
+    collection = system.collections[name]
+    means = collection.restriction
+    if means is not None and means.kind is RestrictionKind.MOVE:
+        return True
+    return collection.parent is not None and _may_move(system, collection.parent.collection)
 
 
 def _kept(when: Predicate) -> Rule:

@@ -22,7 +22,7 @@ from dsr_worker.contract import (
     Subject,
     Transient,
 )
-from dsr_worker.domain.rights import LIFTS, Verb
+from dsr_worker.domain.rights import Verb
 from dsr_worker.engine.context import BatchContext
 from dsr_worker.engine.errors import place, told
 from dsr_worker.engine.materials import Frozen
@@ -92,8 +92,7 @@ class Batch:
     def among(self, members: Sequence[Member], verb: Verb) -> Batch:
         """Some of the members, by a verb's tables, as a part of the same call."""
         kept = tuple(members)
-        lifts = {m.subject.ref: m.job.facts[LIFTS] for m in kept if LIFTS in m.job.facts}
-        ctx = self.ctx.part(tuple(m.subject for m in kept)).doing(verb, lifts)
+        ctx = self.ctx.part(tuple(m.subject for m in kept)).doing(verb)
         return replace(self, members=kept, ctx=ctx)
 
 

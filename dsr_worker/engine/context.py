@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg2.errors
 
 from dsr_worker.contract import (
-    NOTHING,
     DecisionTable,
     LeaseLost,
     NeedsHuman,
@@ -33,7 +32,7 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.holds import HoldReader
 from dsr_worker.engine.leases import Lease
 from dsr_worker.engine.receipts import to_json
-from dsr_worker.ledger import Ledger, rates, states, steps
+from dsr_worker.ledger import Ledger, liftings, rates, states, steps
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.holds import share_lock
 from dsr_worker.ledger.rows import Claim
@@ -116,7 +115,6 @@ class BatchContext:
     dry_run: bool = False
     second_path: bool = False
     verb: Verb = Verb.ERASE
-    lifts: Mapping[str, str] = field(default_factory=dict)  # subject -> case whose restriction ends
     inspect: Callable[[Sequence[Receipt]], None] | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
     _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
@@ -174,9 +172,9 @@ class BatchContext:
         """The same context; `inspect` sees every intent first and may raise to prevent it."""
         return replace(self, inspect=inspect)
 
-    def doing(self, verb: Verb, lifts: Mapping[str, str] = NOTHING) -> BatchContext:
+    def doing(self, verb: Verb) -> BatchContext:
         """The same context with the tables of a verb."""
-        return replace(self, verb=verb, lifts=lifts)
+        return replace(self, verb=verb)
 
     def table(self, collection: str) -> DecisionTable:
         """The table for planning, under the holds of this moment."""
@@ -189,7 +187,8 @@ class BatchContext:
             message = f"nothing was decided for system {self.system.name}"
             raise LookupError(message)
         holds = self.bench.holds.read(cursor, self.system.name)
-        return tables(self.verb, self.decisions, self.subjects, holds, self.lifts)
+        ending = liftings.under_way(cursor) if self.verb is Verb.LIFT else ()
+        return tables(self.verb, self.decisions, self.subjects, holds, ending)
 
     def _keep_holds_out(self, cursor: Cursor) -> None:
         try:

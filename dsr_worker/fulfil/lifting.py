@@ -14,10 +14,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dsr_worker.domain.request import State
-from dsr_worker.domain.rights import LIFTS
+from dsr_worker.domain.rights import LIFTING_FACT, LIFTS
 from dsr_worker.fulfil.composing import INFORMED_ON
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
-from dsr_worker.fulfil.locating import RESTRICTED_KEYS
+from dsr_worker.fulfil.locating import KEPT_BEFORE, RESTRICTED_KEYS
 from dsr_worker.fulfil.promises import house_clock
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.verbs import LIFTING, RESTRICTION
@@ -28,7 +28,6 @@ from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
 
 LIFT = "lift"
-LIFTING_FACT = "lifting"  # the fact of a restriction case: the job that ends it
 _ANSWERED = (State.READY, State.DELIVERED, State.CLOSED)
 
 
@@ -78,6 +77,7 @@ class Liftings:
             LIFTS: case.ref,
             INFORMED_ON: informed_on.isoformat(),
             RESTRICTED_KEYS: liftings.restricted_keys(cursor, case.id),
+            KEPT_BEFORE: liftings.kept_before(cursor, case.id),
             "channel": "house",
             "language": case.facts.get("language"),
         }

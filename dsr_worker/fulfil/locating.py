@@ -1,7 +1,8 @@
 """Which rows a case is about: what the connector locates, and what belongs to it without a name.
 
 In: a batch. Out: the key of every row, each once. A rectification is about the collections with
-corrections. A restriction names moved rows by where they were, and leaves its own lists alone. What
+corrections. A restriction names moved rows by where they were, and leaves its own lists alone. Its
+lifting is about what it had restricted, and about what an earlier lifting left to the last. What
 an earlier round kept, a promise named, or a restriction had restricted is found by no name any more
 and belongs to its case all the same.
 """
@@ -22,6 +23,7 @@ from dsr_worker.spool import Frame, read_keys
 from dsr_worker.store import Store
 
 RESTRICTED_KEYS = "restricted_keys"  # the fact of a lifting: frames of what was restricted
+KEPT_BEFORE = "kept_before"  # the fact of a lifting: an earlier one left rows to the last
 _COLLECTION_UNMAPPED = "collection_unmapped"  # a row or correction lies where the map names nothing
 
 
@@ -54,6 +56,8 @@ def _named(batch: Batch, member: Member, key: Key) -> Key | None:
     doing = DONE_BY.get(member.job.kind, ERASING)
     if doing.verb is Verb.RECTIFY:
         return key if key.collection in member.subject.corrections else None
+    if doing.verb is Verb.LIFT and not member.job.facts.get(KEPT_BEFORE):
+        return None
     if doing.verb in {Verb.RESTRICT, Verb.LIFT}:
         if key.collection in rights.lists(batch.ctx.system):
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsr_worker.domain.rights import LIFTING_FACT, RESTRICTED
 from dsr_worker.ledger.connection import Cursor
 
 
@@ -19,6 +20,35 @@ def restricted_keys(cursor: Cursor, job_id: int) -> dict[str, dict[str, Any]]:
         (job_id,),
     )
     return {row.system: row.frame for row in cursor.fetchall()}
+
+
+def kept_before(cursor: Cursor, job_id: int) -> bool:
+    """Whether a lifting of somebody who shares a name with a case left rows restricted for another.
+
+    The last lifting frees these, which its own case need not have restricted.
+    """
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM identities mine"
+        " JOIN identities theirs ON theirs.digest = mine.digest"
+        " JOIN jobs l ON l.id = theirs.job_id AND l.kind = 'lifting'"
+        " JOIN receipts r ON r.job_id = l.id AND r.outcome = 'retained' AND r.ground = %s"
+        " WHERE mine.job_id = %s) AS kept",
+        (RESTRICTED, job_id),
+    )
+    return bool(cursor.fetchone().kept)
+
+
+def under_way(cursor: Cursor) -> frozenset[str]:
+    """The cases whose restrictions are being lifted and whose holds stand until that is certified.
+
+    A lifting does not end but by its certificate, so what another one frees for it stays free.
+    """
+    cursor.execute(
+        "SELECT DISTINCT j.ref FROM holds h JOIN jobs j ON j.ref = h.matter"
+        " WHERE h.released_at IS NULL AND h.reason_code = %s AND j.facts ? %s",
+        (RESTRICTED, LIFTING_FACT),
+    )
+    return frozenset(row.ref for row in cursor.fetchall())
 
 
 def copy_identities(cursor: Cursor, from_job: int, to_job: int) -> None:

@@ -14,13 +14,28 @@ import pytest
 from pydantic import BaseModel
 
 from dsr_worker.cli import questions
-from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Record, Subject, System
+from dsr_worker.contract import (
+    Context,
+    Correction,
+    Finding,
+    Key,
+    Receipt,
+    Record,
+    Subject,
+    System,
+    Transient,
+)
+from dsr_worker.domain.hold import PeopleHeld
 from dsr_worker.domain.identity import claimed
+from dsr_worker.engine.batch import Batch
+from dsr_worker.engine.holds import HoldReader
 from dsr_worker.evidence import render_certificate, verify_certificate
 from dsr_worker.fulfil.correcting import CorrectionRefused, Stated
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
 from dsr_worker.fulfil.intake import RequestRefused
+from dsr_worker.fulfil.restricting import Protecting
 from dsr_worker.ledger import answers, holds, reports
+from dsr_worker.ledger.rows import StepResult
 from dsr_worker.people import ActorRefused, digest_of
 from dsr_worker.statutes import UnknownNameError
 from dsr_worker.testing.memory import Memory, MemoryConfig
@@ -565,6 +580,19 @@ def test_restricted_data_may_still_be_put_right(room: EngineRoom) -> None:
     assert rows_of(room, "crm", "customers")["3"]["blocked"] == "yes"
 
 
+def test_a_restricted_row_is_not_renamed(room: EngineRoom) -> None:
+    """The name by which the hold finds a row stays until the lifting, and the answer says why."""
+    ref = restricted(room)
+    before = rows_of(room, "crm", "customers")
+    stated = certificate(room, rectified(room, right("email", _NEW_MAIL)))
+    assert rows_of(room, "crm", "customers") == before
+    assert results(stated)["crm.customers"]["kept"][0]["ground"] == "RESTRICTION"
+    room.lift(ref)
+    room.settle()
+    rectified(room, right("email", _NEW_MAIL))
+    assert rows_of(room, "crm", "customers")["3"]["email"] == _NEW_MAIL
+
+
 def test_a_second_restriction_finds_everything_restricted(room: EngineRoom) -> None:
     """Moved rows are named by where they were, and lists are no data of the person's own."""
     restricted(room)
@@ -611,6 +639,87 @@ def test_a_second_round_places_no_second_hold(tmp_path: Path, database: Callable
     assert system_dump(room) != before
 
 
+def test_a_lifting_frees_nothing_that_the_case_never_restricted(room: EngineRoom) -> None:
+    """What staff flagged later by the same means stays as they left it."""
+    ref = restricted(room)
+    with room.system("crm").transaction() as (tables, changes):
+        row = tables.rows["customers"]["3",]
+        changes.append(("customers", ("30",), {**row, "id": "30", "blocked": "yes"}))
+    job = room.lift(ref)
+    room.settle()
+    assert room.job(job)["state"] == "closed"
+    customers = rows_of(room, "crm", "customers")
+    assert (customers["3"]["blocked"], customers["30"]["blocked"]) == ("no", "yes")
+
+
+def test_the_last_lifting_frees_what_an_earlier_one_left(room: EngineRoom) -> None:
+    """Rows that came between two restrictions do not stay restricted when both have ended."""
+    one = restricted(room)
+    with room.system("crm").transaction() as (tables, changes):
+        cart = tables.rows["set_aside"]["cart-3",]
+        changes.append(("carts", ("cart-33",), {**cart, "id": "cart-33"}))
+    two = restricted(room)
+    for ref in (two, one):
+        assert set(rows_of(room, "crm", "set_aside")) == {"cart-3", "cart-33"}
+        room.lift(ref)
+        room.settle()
+    assert rows_of(room, "crm", "set_aside") == {}
+    assert {"cart-3", "cart-33"} <= set(rows_of(room, "crm", "carts"))
+
+
+def test_a_name_found_later_is_held_as_well(room: EngineRoom) -> None:
+    """Where a further round finds a new identity, a hold of the same matter covers it too."""
+    ref = restricted(room)
+    with room.system("crm").transaction() as (tables, changes):
+        row = tables.rows["customers"]["3",]
+        changes.append(("customers", ("3",), {**row, "phone": "+49 30 77777"}))
+    room.rows(
+        "UPDATE jobs SET state = 'needs_human', phase = 'found_again' WHERE ref = %s RETURNING id",
+        ref,
+    )
+    room.office.decisions.retry(ref, room.sign("anna", "retry", ref))
+    carried_out(room, ref)
+    with room.office.ledger.transaction() as cursor:
+        standing = holds.of_matter(cursor, ref, "RESTRICTION")
+        read = HoldReader(room.office.keys).read(cursor, "crm")
+    assert len(standing) == room.events(ref).count("hold_placed") == 2
+    held = [i for hold in read if isinstance(hold.scope, PeopleHeld) for i in hold.scope.identities]
+    assert claimed("phone", "+49 30 77777") in held
+    assert len(held) == len(set(held))
+    room.lift(ref)
+    room.settle()
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
+
+
+def test_the_case_tells_of_its_hold_though_its_step_is_lost(
+    room: EngineRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies between the hold and the end of its step leaves no hold untold."""
+    protect = Protecting.__call__
+    lost: list[Batch] = []
+
+    def dying(self: Protecting, batch: Batch) -> Sequence[StepResult]:
+        results = protect(self, batch)
+        if not lost:
+            lost.append(batch)
+            raise Transient("gone")
+        return results
+
+    monkeypatch.setattr(Protecting, "__call__", dying)
+    ref = room.submit("restriction", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    room.settle()
+    assert lost
+    room.rows("UPDATE steps SET run_at = now() WHERE state = 'waiting' RETURNING id")
+    room.settle()
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+    with room.office.ledger.transaction() as cursor:
+        assert len(holds.of_matter(cursor, ref, "RESTRICTION")) == 1
+    assert room.events(ref).count("hold_placed") == 1
+
+
 def test_the_last_lifting_frees(room: EngineRoom) -> None:
     """What another case of the same person restricts too stays restricted, on that ground."""
     before = system_dump(room)
@@ -634,6 +743,33 @@ def test_liftings_of_two_people_share_a_batch(room: EngineRoom) -> None:
     for ref in (one, two):
         room.lift(ref)
     room.settle()
+    assert system_dump(room) == before
+
+
+def _settle_systems(room: EngineRoom) -> None:
+    """Tick and drain the systems and not the desk, so that nothing is certified."""
+    for _ in range(6):
+        room.tick()
+        for name in ("crm", "files"):
+            room.workshop.drainer(name)
+
+
+@pytest.mark.parametrize("overtaking", [False, True])
+def test_two_liftings_of_one_person_under_way_at_once_free(
+    room: EngineRoom, *, overtaking: bool
+) -> None:
+    """Neither keeps for the other what both end, in one batch or applied before a certificate."""
+    before = system_dump(room)
+    one, two = restricted(room), restricted(room)
+    first = room.lift(one)
+    if overtaking:
+        _settle_systems(room)
+        assert [s[0] for s in room.steps(first) if s[3] == "ready"] == ["certify"]
+    second = room.lift(two)
+    if overtaking:
+        _settle_systems(room)
+    room.settle()
+    assert [room.job(job)["state"] for job in (first, second)] == ["closed"] * 2
     assert system_dump(room) == before
 
 

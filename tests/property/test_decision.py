@@ -231,8 +231,8 @@ def test_means_alone_decide_a_restriction(
     system = replace(SYSTEM, collections={**SYSTEM.collections, "top": top})
     person = PeopleHeld(row.owner.identities)
     own = Hold("r", "C-1", RESTRICTED, person, date(2027, 1, 1))
-    lifts = {row.owner.ref: "C-1"}
-    table = tables(verb, compile_decisions(system, bound, NOW), PEOPLE, [*holds, own], lifts)["top"]
+    decisions = compile_decisions(system, bound, NOW)
+    table = tables(verb, decisions, PEOPLE, [*holds, own], {"C-1"})["top"]
     rule = evaluate(table, {"id": row.id, "at": row.at}, Surroundings(row.owner.ref))
     done = Action.RESTRICT if verb is Verb.RESTRICT else Action.LIFT
     assert (rule.action, rule.ground) == ((done, "") if means else (Action.KEEP, NO_MEANS))
@@ -244,12 +244,48 @@ def test_what_another_restricts_is_not_freed(others: str) -> None:
     owner = PEOPLE[0]
     second = Hold("r", "C-2", RESTRICTED, PeopleHeld(owner.identities), date(2027, 1, 1))
     batch = [owner] if others == "subjects" else PEOPLE[1:]
-    lifts = {subject.ref: "C-1" for subject in batch}
     decisions = compile_decisions(SYSTEM, {}, NOW)
-    table = tables(Verb.LIFT, decisions, batch, [second], lifts)["top"]
+    table = tables(Verb.LIFT, decisions, batch, [second], {"C-1"})["top"]
     around = Surroundings(owner.ref, owners=frozenset(owner.identities))
     rule = evaluate(table, {"id": "a", "at": None}, around)
     assert (rule.code, rule.action, rule.ground) == ("hold", Action.KEEP, RESTRICTED)
+
+
+def test_a_lifting_under_way_keeps_nothing_restricted() -> None:
+    """Two cases of one person lifted at once keep no row for each other; a third one does."""
+    owner = PEOPLE[0]
+    held = PeopleHeld(owner.identities)
+    both = [Hold(f"r{n}", f"C-{n}", RESTRICTED, held, date(2027, 1, 1)) for n in (1, 2)]
+    flag = Restriction(RestrictionKind.FLAG, "net")
+    top = replace(SYSTEM.collections["top"], restriction=flag)
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "top": top})
+    decisions = compile_decisions(system, {}, NOW)
+    around = Surroundings(owner.ref, owners=frozenset(owner.identities))
+    found = [
+        evaluate(
+            tables(Verb.LIFT, decisions, [owner], both, ending)["top"],
+            {"id": "a", "at": None},
+            around,
+        ).action
+        for ending in ({"C-1", "C-2"}, {"C-1"}, {"C-2"})
+    ]
+    assert found == [Action.LIFT, Action.KEEP, Action.KEEP]
+
+
+def test_only_rows_of_whom_another_case_restricts_stay() -> None:
+    """A row of somebody else is freed, and one that two own stays whoever else is in the batch."""
+    one, other = PEOPLE[:2]
+    hold = Hold("r", "C-2", RESTRICTED, PeopleHeld(one.identities), date(2027, 1, 1))
+    flag = Restriction(RestrictionKind.FLAG, "net")
+    top = replace(SYSTEM.collections["top"], restriction=flag)
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "top": top})
+    table = tables(Verb.LIFT, compile_decisions(system, {}, NOW), PEOPLE, [hold], {"C-1"})["top"]
+    row = {"id": "a", "at": None}
+    theirs = [frozenset(other.identities), frozenset(one.identities + other.identities)]
+    found = [evaluate(table, row, Surroundings(other.ref, owners=o)).action for o in theirs]
+    assert found == [Action.LIFT, Action.KEEP]
+    named_once = evaluate(table, row, Surroundings(one.ref, owners=theirs[0]))
+    assert named_once.action is Action.LIFT
 
 
 @settings(max_examples=200, deadline=None)
