@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import plain, rewriting, sparing, tallying
+from connectors.postgres.changing import ambiguous, plain, rewriting, sparing, tallying
 from connectors.postgres.changing.applying import Changes, changes, goes
 from connectors.postgres.changing.deciding import FALSE, Rules, any_of, by_rule, clock
 from connectors.postgres.changing.sparing import PROTECTING
@@ -186,7 +186,11 @@ class Erasure:
         return self._receipts()
 
     def refuse_rewriting(self) -> None:
-        """Raise Configuration where rules of the schema would rewrite what is to be done."""
+        """Raise Configuration where rules of the schema would rewrite what is to be done.
+
+        Likewise where a row may be of two collections, or of several owners.
+        """
+        ambiguous.refuse(self.session, self.catalogue, self.touched)
         rewriting.refuse(self.session, self.catalogue, self.touched)
 
     # ---- where putting right and restricting go other ways

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import rewriting, tallying
+from connectors.postgres.changing import ambiguous, rewriting, tallying
 from connectors.postgres.changing.applying import Changes, changes, clock_range, goes, outcome_count
 from connectors.postgres.changing.deciding import FALSE, TRUE, Rules, any_of, by_rule, clock, refers
 from connectors.postgres.changing.ordered import in_force
@@ -85,7 +85,9 @@ class Part:
             mark=self.order.collection,
         )
         family = set(self._family(self.order.collection))
-        rewriting.refuse(self.session, self.catalogue, [self.catalogue.table(n) for n in family])
+        tables = [self.catalogue.table(name) for name in family]
+        ambiguous.refuse(self.session, self.catalogue, tables)
+        rewriting.refuse(self.session, self.catalogue, tables)
         self._ties = _ties(self.catalogue, family)
         changed = (r for name in family for r in self._pointing_at(name) if r.changes)
         names = family.union(*(r.sources for r in changed))
