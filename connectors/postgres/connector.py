@@ -35,7 +35,7 @@ from connectors.postgres.reading.ownership import Ownership
 from connectors.postgres.server import catalogue
 from connectors.postgres.server.catalogue import Catalogue
 from connectors.postgres.server.reaching import Servers
-from connectors.postgres.server.session import Limits, Server, Session
+from connectors.postgres.server.session import Contended, Limits, Server, Session
 from dsr_worker.contract import (
     AffectedPerson,
     Configuration,
@@ -283,22 +283,30 @@ class Postgres:
         *,
         settled: bool,
     ) -> Iterator[Receipt]:
-        """Part after part until nothing is due."""
-        pace = Pace()
+        """Part after part until nothing is due; one that others get in the way of begins again."""
+        pace, attempt = Pace(), 1
         limits = self._limits(self.config.change_timeout_s, lock_s=_SWEEP_LOCK_S)
         while True:
             ctx.check()
             begun = time.monotonic()
-            with ctx.guard() as guard, self._server.transaction(limits) as session:
-                part = sweeping.Part(
-                    session, tables, ctx, order, orders, guard.table, settled=settled
-                )
-                receipts = part.apply(pace.rows)
-                if receipts:
-                    guard.intend(receipts)
-                    session.commit()
+            try:
+                with ctx.guard() as guard, self._server.transaction(limits) as session:
+                    part = sweeping.Part(
+                        session, tables, ctx, order, orders, guard.table, settled=settled
+                    )
+                    receipts = part.apply(pace.rows)
+                    if receipts:
+                        guard.intend(receipts)
+                        session.commit()
+            except Contended:
+                if attempt == erasing.TRIES:
+                    raise
+                erasing.pause(attempt)
+                attempt += 1
+                continue
             if not receipts:
                 break
+            attempt = 1
             pace.took(time.monotonic() - begun)
             yield from receipts
 

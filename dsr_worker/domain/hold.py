@@ -122,20 +122,21 @@ def rules_for(
 ) -> tuple[Rule, ...]:
     """Return the rules that keep what is held in `collection`, in order of the holds' ids.
 
-    `subjects` are those of an erasure's batch, () in a sweep. People held who are not among them
-    keep what is theirs as well: a row may be two people's. They share a rule per reason.
+    `subjects` are those of an erasure's batch, () in a sweep. Of a hold on people the whole scope
+    counts, whoever of them is in the batch: a row may be two people's. What is theirs by their
+    identities shares a rule per reason.
     """
     found: list[Rule] = []
-    strangers: dict[str, list[Identity]] = {}
+    people: dict[str, list[Identity]] = {}
     for hold in sorted(active(holds), key=lambda hold: hold.id):
         when = _predicate(system, collection, hold, subjects)
-        if isinstance(when, HeldPeople):
-            strangers.setdefault(hold.reason, []).extend(when.identities)
-        elif when is not None:
+        if when is not None:
             found.append(Rule("hold", when, Action.KEEP, ground=hold.reason))
+        if isinstance(hold.scope, PeopleHeld):
+            people.setdefault(hold.reason, []).extend(hold.scope.identities)
     found += [
         Rule("hold", HeldPeople(tuple(dict.fromkeys(identities))), Action.KEEP, ground=reason)
-        for reason, identities in strangers.items()
+        for reason, identities in people.items()
     ]
     return tuple(found)
 
@@ -144,9 +145,9 @@ def _predicate(
     system: str, collection: Collection, hold: Hold, subjects: Sequence[Subject]
 ) -> Predicate | None:
     match hold.scope:
-        case PeopleHeld(identities):
+        case PeopleHeld():
             refs = held_refs(hold, subjects)
-            return HeldSubjects(refs) if refs else HeldPeople(identities)
+            return HeldSubjects(refs) if refs else None
         case RowsHeld() as rows:
             here = (rows.system, rows.collection) == (system, collection.name)
             return HeldRows(rows.field, rows.values) if here else None

@@ -24,6 +24,7 @@ from dsr_worker.contract import (
     Key,
     Mask,
     MaskKind,
+    Parent,
     Permanent,
     Restriction,
     RestrictionKind,
@@ -138,6 +139,41 @@ WAYS: dict[str, tuple[Callable[[str], Postgres], Callable[[Postgres], object]]] 
     "rectifying": (mapped, rectify),
     "restricting": (moving, restrict),
 }
+
+# ---- rows that the map reaches in two ways
+
+
+@pytest.mark.parametrize("change", [erase, sweep])
+@pytest.mark.parametrize("also", ["", "CREATE TABLE heir () INHERITS (t)"])
+def test_a_row_of_two_collections_is_never_changed(
+    dsn: str, also: str, change: Callable[..., object]
+) -> None:
+    """What one collection keeps would go as the other's: nothing changes, on paper neither."""
+    execute(dsn, also or "SELECT 1")
+    source = {"table": "heir" if also else "t"}
+    whole = collection("t", "at", clocks={"record_date": "at"})
+    postgres = connected(dsn, whole, collection("again", "v", source=source))
+    assert [f.subject for f in postgres.check() if "erased twice" in f.message]
+    before = rows(dsn)
+    for dry_run in (True, False):
+        with pytest.raises(Configuration, match=r"nothing was changed\. Map the table once"):
+            change(postgres, dry_run=dry_run)
+    assert rows(dsn) == before
+
+
+@pytest.mark.parametrize("change", [erase, sweep])
+def test_a_row_of_several_owners_is_never_changed(dsn: str, change: Callable[..., object]) -> None:
+    """A parent that is named by columns which are not unique is nobody certain."""
+    whole = collection("t", "at", clocks={"record_date": "at"})
+    below = collection("u", "v", owner=None, parent=Parent("t", {"owner": "owner"}))
+    postgres, before = connected(dsn, whole, below), rows(dsn, "u")
+    with pytest.raises(Configuration, match="several owners; nothing was changed"):
+        change(postgres)
+    assert rows(dsn, "u") == before
+    execute(dsn, "CREATE UNIQUE INDEX ON t (owner)")
+    change(postgres)
+    assert ("(1,anna,a)",) not in rows(dsn, "u")
+
 
 # ---- rules that rewrite
 

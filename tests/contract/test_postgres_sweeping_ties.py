@@ -20,6 +20,7 @@ from dsr_worker.contract import (
     Permanent,
     Receipt,
     Rule,
+    Since,
     SweepOrder,
 )
 from dsr_worker.testing.context import TrialContext
@@ -240,6 +241,40 @@ def test_a_reference_that_comes_while_rows_are_locked_counts(shop: str) -> None:
         committing.join()
     assert ids(shop, "carts") == [200, 900]
     assert told["carts", *STAYS] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO invoices VALUES (777, 200, 'n', 'e', 1, '2024-01-01')",
+        "UPDATE invoices SET issued_on = '2024-01-01' WHERE order_id = 200",
+    ],
+)
+def test_a_child_that_comes_to_stay_while_rows_are_locked_stays(shop: str, change: str) -> None:
+    """What another transaction puts inside a minimum meanwhile keeps what it hangs on."""
+    execute(
+        shop,
+        "UPDATE orders SET placed_at = '2010-01-01'; UPDATE invoices SET issued_on = '2010-01-01'",
+    )
+    young = DecisionTable(
+        "invoices",
+        (
+            Rule("minimum", Since("issued_on", CUTOFF), Action.KEEP, "tax"),
+            Rule("default", Always(), Action.ERASE),
+        ),
+    )
+    old = order("orders", "placed_at")
+    tables = {name: DecisionTable(name, (KEEP,)) for name in connector(shop).system.collections}
+    tables |= {"orders": old.table, "invoices": young}
+    with connected(shop) as other, other.cursor() as cursor:
+        cursor.execute(f"BEGIN; {change}")
+        committing = threading.Timer(0.4, cursor.execute, ["COMMIT"])
+        committing.start()
+        list(connector(shop).sweep([old], TrialContext(tables=tables)))
+        committing.join()
+    left = query(shop, "SELECT order_id FROM invoices WHERE issued_on >= '2018-01-01'")
+    assert left == [(200,)]
+    assert ids(shop, "orders") == [200]
 
 
 def test_the_brake_counts_what_only_waits_for_others(shop: str) -> None:

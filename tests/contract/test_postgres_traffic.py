@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 from psycopg2.sql import Composable
 
 from connectors.postgres.server.session import Session
@@ -20,8 +21,12 @@ from dsr_worker.contract import (
     Before,
     DecisionTable,
     HeldPeople,
+    HeldRows,
     Identity,
     LeakScope,
+    Mask,
+    MaskKind,
+    Permanent,
     Receipt,
     Rule,
     Subject,
@@ -46,6 +51,8 @@ from tests.contract.postgres_shop import (
     query,
     subject,
 )
+from tests.contract.postgres_tables import collection
+from tests.contract.postgres_tables import connected as mapped_tables
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +118,58 @@ def test_no_value_reaches_the_servers_log(database: Callable[[], str], services:
     assert "zqlogzq" in text
     assert 'COPY pg_temp."dsr_name"' in text
     assert "zq7zq" not in text
+
+
+_MASK = Rule("default", Always(), Action.MASK, "", {"v": Mask(MaskKind.NULL)})
+_HOLD = Rule("hold", HeldRows("v", ("another",)), Action.KEEP, "DISPUTE")
+_CIRCLE = "ALTER TABLE t ADD u text REFERENCES u; ALTER TABLE u ADD t text REFERENCES t;"
+
+
+@pytest.mark.parametrize(
+    ("schema", "rules"),
+    [
+        ("ALTER TABLE t ADD CONSTRAINT refused CHECK (v IS NOT NULL);", (_MASK,)),
+        ("CREATE TABLE r (id text CONSTRAINT refused REFERENCES t);", (_HOLD, ERASE)),
+        (_CIRCLE + "CREATE TABLE r (id text CONSTRAINT refused REFERENCES t);", (_HOLD, ERASE)),
+        (
+            "CREATE TABLE r (id text CONSTRAINT refused REFERENCES t INITIALLY DEFERRED);",
+            (ERASE,),
+        ),
+        (
+            "CREATE TABLE r (id text CONSTRAINT refused REFERENCES t INITIALLY DEFERRED);",
+            (_HOLD, ERASE),
+        ),
+    ],
+)
+def test_a_refused_change_tells_the_log_nothing_of_the_row(
+    database: Callable[[], str], services: Services, schema: str, rules: tuple[Rule, ...]
+) -> None:
+    """The refusal names the constraint; neither it nor the server's log names the person."""
+    dsn = database()
+    execute(dsn, "CREATE TABLE t (id text PRIMARY KEY, owner text, v text)")
+    execute(dsn, "CREATE TABLE u (id text PRIMARY KEY, owner text)")
+    execute(dsn, schema)
+    row = "INSERT INTO t (id, owner, v) VALUES (%s, 'anna', %s)"
+    execute(dsn, row, [("row-zk", "row-zk")])
+    execute(dsn, "INSERT INTO u (id, owner) VALUES ('1', 'anna')")
+    if "TABLE r" in schema:
+        execute(dsn, "INSERT INTO r SELECT id FROM t")
+    loud = make_dsn(dsn, options="-c log_min_messages=warning -c log_error_verbosity=verbose")
+    path = next(path for path in services.log_files() if "postgres" in path.name)
+    postgres = mapped_tables(
+        loud, collection("t", masks={"v": Mask(MaskKind.NULL)}), collection("u")
+    )
+    person = [Subject("anna", (Identity("owner", "anna"),))]
+    ctx = TrialContext(tables={"t": DecisionTable("t", rules)})
+    keys, offset = list(postgres.locate(person, ctx)), path.stat().st_size
+    with pytest.raises(Permanent, match="of refused: nothing was changed") as refusal:
+        list(postgres.erase(person, keys, ctx))
+    with pytest.raises(psycopg2.Error):
+        query(loud, "SELECT 'told-zk'::int")
+    told = path.read_bytes()[offset:].decode()
+    assert "told-zk" in told
+    assert "row-zk" not in told
+    assert "row-zk" not in str(refusal.value)
 
 
 def add_customer_quietly(cursor: psycopg2.extensions.cursor) -> None:

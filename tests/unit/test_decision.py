@@ -190,6 +190,16 @@ def test_a_hold_on_a_person_keeps_their_rows_whole() -> None:
     assert evaluate(alone["invoices"], row, shared).ground == "ER_LEGAL_CLAIMS"
 
 
+def test_a_hold_on_several_people_is_whole_whoever_is_in_the_batch() -> None:
+    """One of the held in the batch takes nothing of another's protection from a shared row."""
+    noor, ida = Identity("email", "noor@mail.example"), Identity("email", "ida@mail.example")
+    hold = _hold(PeopleHeld((MARA, noor)))
+    shared = Surroundings(subject_ref="s2", owners=frozenset({noor, ida}))
+    for batch in ([Subject("s2", (ida,))], [Subject("s2", (ida,)), SUBJECT]):
+        table = TAXED.erasure(batch, [hold])["invoices"]
+        assert evaluate(table, {"issued_on": date(2010, 1, 1)}, shared).code == "hold"
+
+
 def test_a_hold_on_rows_keeps_those_rows() -> None:
     """A row-set hold names a field's values, whatever their type, in one collection."""
     tables = _decisions().erasure(holds=[_hold(RowsHeld("shop", "orders", "id", ("7",)))])

@@ -41,6 +41,22 @@ def test_every_subject_and_key_is_in_exactly_one_portion(counts: list[int], rows
     assert seen == keys
 
 
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=12),
+    st.lists(st.integers(1, 25), min_size=1, max_size=12),
+)
+def test_a_pace_that_changes_between_portions_loses_no_key(
+    counts: list[int], paces: list[int]
+) -> None:
+    """Every key of a large subject comes, however the pace is adapted meanwhile."""
+    subjects, keys = [Subject(str(n), ()) for n in range(len(counts))], _keys(counts)
+    pace, seen = _pace(paces[0]), list[Key]()
+    for number, portion in enumerate(portions(subjects, keys, pace), 1):
+        seen += portion.keys
+        pace.rows = paces[number % len(paces)]
+    assert seen == keys
+
+
 def test_few_keys_may_come_in_any_order() -> None:
     """What fits into one transaction is one portion, as a connector's own `locate` gives it."""
     subjects, keys = [Subject("0", ()), Subject("1", ())], _keys([2, 2])[::2] + _keys([2, 2])[1::2]

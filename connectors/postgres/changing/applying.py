@@ -18,7 +18,7 @@ from functools import partial
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import large
+from connectors.postgres.changing import attempting, large
 from connectors.postgres.changing.deciding import (
     FIRST_INSTANT,
     LAST_INSTANT,
@@ -94,7 +94,7 @@ class Changes:
                 self._refuse_updates(table, number, rule)
                 self._mask(table, number, rule)
         large.unlink(self)
-        self.session.run(SQL("SET CONSTRAINTS ALL IMMEDIATE"))
+        attempting.carried_out(self.session, SQL("SET CONSTRAINTS ALL IMMEDIATE"))
         for table in self.tables:
             self._confirm(table)
 
@@ -128,10 +128,11 @@ class Changes:
             "(SELECT DISTINCT ON ({keys}) * FROM pg_temp.{done}"
             " WHERE rule = {rule} AND fields > 0 ORDER BY {keys}, s)"
         ).format(keys=keys, done=self.done(table), rule=Literal(number))
-        changed = self.session.run(
+        changed = attempting.carried_out(
+            self.session,
             SQL("UPDATE {} t SET {} FROM {} d WHERE {}").format(
                 table.sql, assignments(table, rule), rows, table.same_key("t", "d")
-            )
+            ),
         )
         expected = SQL("rule = {} AND fields > 0").format(Literal(number))
         self.agree(table, changed, self.count(table, expected))
@@ -216,7 +217,8 @@ class Changes:
             counts = SQL(", ").join(
                 SQL("(SELECT count(*) FROM {})").format(self.done(table)) for table, _ in going
             )
-            erased = self.session.rows(SQL("WITH {} SELECT {}").format(parts, counts))[0]
+            query = SQL("WITH {} SELECT json_build_array({})").format(parts, counts)
+            erased = attempting.told(self.session, query)
             for (table, rows), changed in zip(going, erased, strict=True):
                 self.agree(table, changed, rows)
 
@@ -224,14 +226,15 @@ class Changes:
         """Erase by address, and by key what a trigger has moved since it was locked."""
         erased = 0
         if table.collection.name in self.addressed:
-            erased = self.session.run(
+            erased = attempting.carried_out(
+                self.session,
                 SQL(
                     "DELETE FROM {} t WHERE t.ctid = ANY"
                     " (ARRAY(SELECT d.address FROM pg_temp.{} d WHERE {}))"
-                ).format(table.sql, self.done(table), self.with_rule(table, "d", goes))
+                ).format(table.sql, self.done(table), self.with_rule(table, "d", goes)),
             )
         if erased < rows:
-            erased += self.session.run(self._deletion(table))
+            erased += attempting.carried_out(self.session, self._deletion(table))
         return erased
 
     def _deletion(self, table: Table) -> Composable:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg2.sql import SQL, Composable, Literal
 
-from connectors.postgres.server.session import Session
+from connectors.postgres.server.session import Session, refused
 
 _TOLD = "dsr_worker.told"  # a setting of the transaction: no table is needed
 _OPERATIONAL = "^(08|25|40|53|55|57|58)|^42501$"
@@ -37,6 +38,44 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.state} of {self.constraint}" if self.constraint else self.state
+
+
+def carried_out(session: Session, statement: Composable) -> int:
+    """Carry out one statement; how many rows it touched. Constraints stay as deferred as they are.
+
+    Raises Permanent, or Configuration where the schema is another, with the constraint's name.
+    """
+    body = f"EXECUTE {_quoted(session, _text(session, statement))}; GET DIAGNOSTICS n = ROW_COUNT;"
+    return int(_sole(session, f"{body} told := to_json(n);"))
+
+
+def told(session: Session, query: Composable) -> Any:
+    """Carry out a statement whose one row is one JSON value, and return it. Raises likewise."""
+    return _sole(session, f"EXECUTE {_quoted(session, _text(session, query))} INTO told;")
+
+
+def _sole(session: Session, body: str) -> Any:
+    """The JSON `told` that a block sets, in one round trip."""
+    block = (
+        "DECLARE n int8; told json; code text; named text; field text;"
+        f" BEGIN {body}"
+        f" PERFORM set_config('{_TOLD}', json_build_object('told', told)::text, true);"
+        " EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS"
+        " code = RETURNED_SQLSTATE, named = CONSTRAINT_NAME, field = COLUMN_NAME;"
+        f" IF code ~ '{_OPERATIONAL}' THEN RAISE; END IF;"
+        f" PERFORM set_config('{_TOLD}', json_build_object("
+        "'state', code, 'name', coalesce(nullif(named, ''), field))::text, true); END"
+    )
+    query = SQL("DO {}; SELECT current_setting({})").format(Literal(block), Literal(_TOLD))
+    ((text,),) = session.rows(query)
+    answer = json.loads(text)
+    if "state" in answer:
+        raise refused(answer["state"], answer["state"], answer["name"])
+    return answer["told"]
+
+
+def _text(session: Session, statement: Composable) -> str:
+    return statement.as_string(session.connection)
 
 
 def attempt(session: Session, steps: Sequence[Step]) -> list[list[int]] | Refusal:

@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import plain, rewriting, sparing, tallying
+from connectors.postgres.changing import ambiguous, plain, rewriting, sparing, tallying
 from connectors.postgres.changing.applying import Changes, changes, goes
 from connectors.postgres.changing.deciding import FALSE, Rules, any_of, by_rule, clock
 from connectors.postgres.changing.sparing import PROTECTING
@@ -43,7 +43,7 @@ from dsr_worker.contract import (
     Subject,
 )
 
-_TRIES = 4
+TRIES = 4
 _KEYS_BETWEEN_CHECKS = 5000
 
 
@@ -186,7 +186,11 @@ class Erasure:
         return self._receipts()
 
     def refuse_rewriting(self) -> None:
-        """Raise Configuration where rules of the schema would rewrite what is to be done."""
+        """Raise Configuration where rules of the schema would rewrite what is to be done.
+
+        Likewise where a row may be of two collections, or of several owners.
+        """
+        ambiguous.refuse(self.session, self.catalogue, self.touched)
         rewriting.refuse(self.session, self.catalogue, self.touched)
 
     # ---- where putting right and restricting go other ways
@@ -358,15 +362,20 @@ def _outcomes(counted: list[OutcomeCount], located: int) -> tuple[OutcomeCount, 
 def carried_out(erasure: Erasure) -> list[Receipt]:
     """Lock, decide, change and commit; a deadlock begins again after a short random wait."""
     erasure.session.run(SQL("SAVEPOINT received"))
-    for attempt in range(1, _TRIES + 1):
+    for attempt in range(1, TRIES + 1):
         try:
             return _once(erasure)
         except Contended:
-            if attempt == _TRIES:
+            if attempt == TRIES:
                 raise
             erasure.session.run(SQL("ROLLBACK TO SAVEPOINT received"))
-            time.sleep(random.SystemRandom().uniform(0.02, 0.1) * 2**attempt)
+            pause(attempt)
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def pause(attempt: int) -> None:
+    """Let others end before the next try: a short random time, longer with each."""
+    time.sleep(random.SystemRandom().uniform(0.02, 0.1) * 2**attempt)
 
 
 def _once(erasure: Erasure) -> list[Receipt]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Composable
 
-from connectors.postgres.changing import tallying
+from connectors.postgres.changing import attempting, tallying
 from connectors.postgres.server.catalogue import Catalogue, Table
 from dsr_worker.contract import Action, Always, DecisionTable, Rule
 
@@ -77,7 +77,7 @@ def erase(erasure: Erasure) -> Counts | None:
                 return None
         counts.update({(name, number): rows for number, rows in erased.items()})
         going[table.schema, table.name] += sum(erased.values())
-    erasure.session.run(SQL("SET CONSTRAINTS ALL IMMEDIATE"))
+    attempting.carried_out(erasure.session, SQL("SET CONSTRAINTS ALL IMMEDIATE"))
     return None if tally.excess(going) else counts
 
 

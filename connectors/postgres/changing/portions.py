@@ -62,13 +62,14 @@ def _by_subject(subjects: Sequence[Subject], keys: Iterable[Key], pace: Pace) ->
         subject = waiting.pop(ref, None)
         if subject is None:
             raise Permanent("located keys are a stranger's, or one subject's do not come together")
-        own = list(islice(of_subject, pace.rows))
-        if some and len(held) + len(own) > pace.rows:
+        most = pace.rows  # the caller adapts the pace while a portion is out
+        own = list(islice(of_subject, most))
+        if some and len(held) + len(own) > most:
             yield Portion(some, held, len(held))
             some, held = [], []
         some.append(subject)
         held += own
-        if len(own) >= pace.rows:
+        if len(own) >= most:
             yield Portion(some, chain(held, of_subject))  # noqa: B031 - what `own` left of it
             some, held = [], []
     some += waiting.values()

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import rewriting
+from connectors.postgres.changing import ambiguous, rewriting
 from connectors.postgres.changing.attempting import Refusal, attempt
 from connectors.postgres.changing.deciding import any_of, refers
 from connectors.postgres.changing.erasing import Erasure
@@ -74,6 +74,7 @@ class Restricting(Erasure):
         means = (table.collection.restriction for table in self.touched)
         others = [self.catalogue.table(m.collection) for m in means if m and m.collection]
         changing = [*self.touched, *others]
+        ambiguous.refuse(self.session, self.catalogue, changing)
         rewriting.refuse(self.session, self.catalogue, changing, inserting=True)
 
     def carry_out(self) -> None:

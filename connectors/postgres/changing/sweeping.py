@@ -1,10 +1,10 @@
 """Retention sweeps: rows past their limit go in short transactions, each decided anew.
 
 In: sweep orders. Out: receipts, one per committed part and collection. A part takes the oldest
-due rows by address, tests them again as it locks them, and takes along the rows that hang below
-them. A row whose child has to stay (held, or inside a minimum) stays too, or is masked where its
-table says so; so does one that a staying row refers to by a foreign key, directly or by what would
-go along.
+due rows by address, tests them again as it locks them, takes along the rows that hang below them,
+and tests once more when those are locked too: what came meanwhile begins the part again. A row
+whose child has to stay (held, or inside a minimum) stays too, or is masked where its table says
+so; so does one that a staying row refers to by a foreign key, directly or by what would go along.
 
 What refers may be due itself: then it goes first, and what it referred to in a later part. Only
 when nothing more can go is masked what is still needed, and refused what a cascade would take.
@@ -21,14 +21,14 @@ from typing import Protocol
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import rewriting, tallying
+from connectors.postgres.changing import ambiguous, rewriting, tallying
 from connectors.postgres.changing.applying import Changes, changes, clock_range, goes, outcome_count
 from connectors.postgres.changing.deciding import FALSE, TRUE, Rules, any_of, by_rule, clock, refers
 from connectors.postgres.changing.ordered import in_force
 from connectors.postgres.changing.sparing import PROTECTING, Tie, by_keys
 from connectors.postgres.server.catalogue import Catalogue, Table
 from connectors.postgres.server.references import Reference
-from connectors.postgres.server.session import Session
+from connectors.postgres.server.session import Contended, Session
 from dsr_worker.contract import (
     Action,
     Always,
@@ -85,7 +85,9 @@ class Part:
             mark=self.order.collection,
         )
         family = set(self._family(self.order.collection))
-        rewriting.refuse(self.session, self.catalogue, [self.catalogue.table(n) for n in family])
+        tables = [self.catalogue.table(name) for name in family]
+        ambiguous.refuse(self.session, self.catalogue, tables)
+        rewriting.refuse(self.session, self.catalogue, tables)
         self._ties = _ties(self.catalogue, family)
         changed = (r for name in family for r in self._pointing_at(name) if r.changes)
         names = family.union(*(r.sources for r in changed))
@@ -249,6 +251,7 @@ class Part:
         if not self._pick(changing, rows) or not self._still_due(changing):
             return ()
         self._take_along(changing, self.table)
+        self._refuse_outrun(changing)
         tally = tallying.begun(self.session, self.catalogue)
         changing.apply()
         tally.refuse_excess(changing.going)
@@ -304,17 +307,34 @@ class Part:
 
     def _still_due(self, changing: Changes) -> bool:
         """Leave out what a transaction that ended while we locked has come to need."""
-        if self._ties:
+        if self._ties or self._children():
             self.session.run(
-                SQL("DELETE FROM pg_temp.{} d USING {} t WHERE {} AND d.rule <> {}").format(
-                    changing.done(self.table),
-                    self.table.sql,
-                    self.table.same_key("t", "d"),
-                    self._deciding(),
+                SQL("DELETE FROM pg_temp.{} d USING {} t WHERE {}").format(
+                    changing.done(self.table), self.table.sql, self._differs()
                 )
             )
         left = SQL("SELECT EXISTS (SELECT FROM pg_temp.{})").format(changing.done(self.table))
         return bool(self.session.rows(left)[0][0])
+
+    def _refuse_outrun(self, changing: Changes) -> None:
+        """What hangs below is locked now as well: raise Contended where some of it has to stay.
+
+        It came, or was changed, while rows were waited for.
+        """
+        if not self._children():
+            return
+        query = SQL("SELECT EXISTS (SELECT FROM pg_temp.{} d, {} t WHERE {})").format(
+            changing.done(self.table), self.table.sql, self._differs()
+        )
+        if self.session.rows(query)[0][0]:
+            raise Contended(
+                f"{self.table.collection.name}: rows below those that were to go have come to stay"
+                " while they were waited for; nothing was changed"
+            )
+
+    def _differs(self) -> Composable:
+        """Whether the row `t` is decided otherwise by now than beside its key `d`."""
+        return SQL("{} AND d.rule <> {}").format(self.table.same_key("t", "d"), self._deciding())
 
     def _clock(self, rule: Rule) -> Composable | None:
         return clock(self.table, rule)

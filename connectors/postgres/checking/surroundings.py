@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier
 
+from connectors.postgres.changing import ambiguous
 from connectors.postgres.checking.triggers import WRITING, writes_into
 from connectors.postgres.server.catalogue import Catalogue, Table, table_name
 from connectors.postgres.server.session import Session, line
@@ -41,14 +42,6 @@ _HEIRS = SQL("""{}
 SELECT w.collection, h.oid::regclass::text FROM wanted w
 JOIN pg_inherits i ON i.inhparent = w.oid JOIN pg_class h ON h.oid = i.inhrelid
 WHERE w.relkind = 'r' ORDER BY 1, 2
-""").format(_WANTED)
-
-_TWICE = SQL("""{}, lies AS (
-  SELECT collection, oid FROM wanted
-  UNION SELECT l.collection, i.inhrelid FROM lies l JOIN pg_inherits i ON i.inhparent = l.oid
-)
-SELECT l.collection, w.collection FROM wanted w JOIN lies l ON l.oid = w.oid
-WHERE l.collection <> w.collection ORDER BY 1, 2
 """).format(_WANTED)
 
 _EXCLUDING = SQL("""{}
@@ -112,7 +105,7 @@ def findings(
     """Every finding; `obeying` row security, `refreshing` the materialised views after erasures."""
     _want(session, tables.system)
     yield from _security(session, obeying=obeying)
-    yield from _heirs(session)
+    yield from _heirs(session, tables)
     yield from _triggers(session, tables)
     yield from _excluding(session, tables)
     yield from _copied(tables.system, session, refreshing=refreshing)
@@ -140,7 +133,7 @@ def _security(session: Session, *, obeying: bool) -> Iterator[Finding]:
         )
 
 
-def _heirs(session: Session) -> Iterator[Finding]:
+def _heirs(session: Session, tables: Catalogue) -> Iterator[Finding]:
     for collection, heir in session.rows(_HEIRS):
         yield _warning(
             collection,
@@ -148,7 +141,7 @@ def _heirs(session: Session) -> Iterator[Finding]:
             " its rows",
             "make sure that keys differ; an erasure of a key that two rows share is refused",
         )
-    for collection, part in session.rows(_TWICE):
+    for collection, part in ambiguous.parts(session, tables):
         yield Finding(
             Severity.ERROR,
             collection,

@@ -67,22 +67,22 @@ def consequence(error: psycopg2.Error) -> ConnectorError:
         return Contended(f"Postgres: {what}: another transaction was in the way", retry_after_s=1)
     if state[:2] in {"08", "53", "57"} or state in {"55P03", "25P03", "25P04"}:
         return Transient(f"Postgres: {what}: the server was busy, waited for or stopped")
-    if state[:2] in {"28", "3D", "42"} or state == "25006":
-        return Configuration(f"Postgres: {what}: grants, map and catalogue disagree; run the check")
     if not state and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return Transient(f"Postgres: {what}: the connection failed")
+    return refused(state, what, error.diag.constraint_name or error.diag.column_name or "")
+
+
+def refused(state: str, what: str, name: str) -> ConnectorError:
+    """What follows where a statement was refused, by a constraint or column of this name."""
+    if state[:2] in {"28", "3D", "42"} or state == "25006":
+        return Configuration(f"Postgres: {what}: grants, map and catalogue disagree; run the check")
     if state[:2] == "23":
+        named = f" of {name}" if _PLAIN_NAME.fullmatch(name) else ""  # never a subject's value
         return Permanent(
-            f"Postgres: {what}{_constraint(error)}: nothing was changed. Map what refers to the"
+            f"Postgres: {what}{named}: nothing was changed. Map what refers to the"
             " rows, or give the masked fields masks that the constraint lets through"
         )
     return Permanent(f"Postgres: {what}: nothing was changed")
-
-
-def _constraint(error: psycopg2.Error) -> str:
-    """The violated constraint, where its name can be no subject's value."""
-    name = error.diag.constraint_name or error.diag.column_name or ""
-    return f" of {name}" if _PLAIN_NAME.fullmatch(name) else ""
 
 
 @contextmanager
