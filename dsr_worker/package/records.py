@@ -136,18 +136,19 @@ class ThirdParty:
         if not self._is_suspect(body):
             return body
         try:
-            content = json.loads(body)
+            content, repeats = _read(body)
         except ValueError:
             raise PackageRefused(
                 f"{self._system}.{self._collection}: a record is not JSON.",
                 system=self._system,
                 collection=self._collection,
             ) from None
-        gone = [name for name in self._names if _take_out(content, name)]
-        if not gone:
+        taken = {name: _take_out(content, name) for name in self._names}
+        if not (repeats or any(taken.values())):
             return body
         if count:
-            for name in gone:
+            held = (n for n, found in taken.items() if _held_values(found, repeats=repeats))
+            for name in held:
                 where = (self._system, self._collection, name, _RIGHTS_OF_OTHERS, False)
                 self._withheld[where] += 1
         return body_of(content)
@@ -160,18 +161,38 @@ class ThirdParty:
         )
 
 
-def _take_out(content: Any, name: str) -> bool:
-    """Take the field out; True when it held a value. `a->>b` names `b` within the document `a`."""
-    if not isinstance(content, dict):
-        return False
-    if name in content:
-        return content.pop(name) is not None
+def _read(body: bytes) -> tuple[Any, bool]:
+    """A body's content, and whether an object in it names a key twice: only the last is in there.
+
+    Another reader may show the first, so such a body is never handed out as it is.
+    """
+    repeats = False
+
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        found = dict(pairs)
+        repeats = repeats or len(found) < len(pairs)
+        return found
+
+    return json.loads(body, object_pairs_hook=as_object), repeats
+
+
+def _take_out(content: Any, name: str) -> list[Any]:
+    """Take the field out wherever its name leads: `a->>b` is also `b` within the document `a`."""
     *above, last = _path(name)
-    for step in above:
-        content = content.get(step)
-        if not isinstance(content, dict):
-            return False
-    return bool(above) and content.pop(last, None) is not None
+    holders = [(content, name)]
+    if above:
+        for step in above:
+            content = content.get(step) if isinstance(content, dict) else None
+        holders.append((content, last))
+    return [
+        holder.pop(key) for holder, key in holders if isinstance(holder, dict) and key in holder
+    ]
+
+
+def _held_values(taken: list[Any], *, repeats: bool) -> bool:
+    """Whether a field held something: a null that stood there twice may have hidden a value."""
+    return any(value is not None for value in taken) or (repeats and bool(taken))
 
 
 def _parsed(body: bytes) -> Any:
