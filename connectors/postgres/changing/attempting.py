@@ -45,12 +45,16 @@ def carried_out(session: Session, statement: Composable) -> int:
 
     Raises Permanent, or Configuration where the schema is another, with the constraint's name.
     """
+    if session.explains:
+        return session.run(statement)
     body = f"EXECUTE {_quoted(session, _text(session, statement))}; GET DIAGNOSTICS n = ROW_COUNT;"
     return int(_sole(session, f"{body} told := to_json(n);"))
 
 
 def told(session: Session, query: Composable) -> Any:
     """Carry out a statement whose one row is one JSON value, and return it. Raises likewise."""
+    if session.explains:
+        return session.rows(query)[0][0]
     return _sole(session, f"EXECUTE {_quoted(session, _text(session, query))} INTO told;")
 
 

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
 from psycopg2.sql import SQL, Composable, Literal
@@ -60,6 +60,7 @@ FROM part JOIN pg_class c ON c.oid = part.oid JOIN pg_namespace n ON n.oid = c.r
 class Explained(Session):
     """A session whose statements on mapped tables are explained. `scanned` are the tables read."""
 
+    explains: ClassVar = True
     scanned: set[tuple[str, str]] = field(default_factory=set)
 
     def run(self, statement: Composable) -> int:

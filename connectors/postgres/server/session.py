@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import psycopg2
@@ -143,6 +143,7 @@ def _cell(value: str | int | None) -> str:
 class Session:
     """One transaction. It rolls back unless `commit` was reached."""
 
+    explains: ClassVar = False  # whether statements are explained in place of being executed
     connection: Connection
     committed: bool = False
 
