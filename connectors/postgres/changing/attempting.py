@@ -2,8 +2,9 @@
 
 A server logs the errors it reports, and many quote the value: "invalid input syntax", "Failing row
 contains", "Key (email)=(…) already exists". In: statements. Out: how many rows each touched, or
-which of them was refused, as SQLSTATE and name of the constraint. The error is caught inside the
-server (a PL/pgSQL block), so that it is neither logged nor sent; what was tried is undone.
+which of them was refused, as SQLSTATE and name of the constraint or column. The error is caught
+inside the server (a PL/pgSQL block), so that it is neither logged nor sent; what was tried is
+undone.
 
 Errors that speak of the server or of other transactions are no refusals: they are raised as ever.
 """
@@ -34,10 +35,10 @@ class Refusal:
 
     step: int
     state: str
-    constraint: str
+    name: str  # of the constraint or the column
 
     def __str__(self) -> str:
-        return f"{self.state} of {self.constraint}" if self.constraint else self.state
+        return f"{self.state} of {self.name}" if self.name else self.state
 
 
 def carried_out(session: Session, statement: Composable) -> int:
@@ -47,39 +48,15 @@ def carried_out(session: Session, statement: Composable) -> int:
     """
     if session.explains:
         return session.run(statement)
-    body = f"EXECUTE {_quoted(session, _text(session, statement))}; GET DIAGNOSTICS n = ROW_COUNT;"
-    return int(_sole(session, f"{body} told := to_json(n);"))
+    executed = _executed(session, statement)
+    return int(_sole(session, f"{executed}; GET DIAGNOSTICS n = ROW_COUNT; told := to_jsonb(n);"))
 
 
 def told(session: Session, query: Composable) -> Any:
     """Carry out a statement whose one row is one JSON value, and return it. Raises likewise."""
     if session.explains:
         return session.rows(query)[0][0]
-    return _sole(session, f"EXECUTE {_quoted(session, _text(session, query))} INTO told;")
-
-
-def _sole(session: Session, body: str) -> Any:
-    """The JSON `told` that a block sets, in one round trip."""
-    block = (
-        "DECLARE n int8; told json; code text; named text; field text;"
-        f" BEGIN {body}"
-        f" PERFORM set_config('{_TOLD}', json_build_object('told', told)::text, true);"
-        " EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS"
-        " code = RETURNED_SQLSTATE, named = CONSTRAINT_NAME, field = COLUMN_NAME;"
-        f" IF code ~ '{_OPERATIONAL}' THEN RAISE; END IF;"
-        f" PERFORM set_config('{_TOLD}', json_build_object("
-        "'state', code, 'name', coalesce(nullif(named, ''), field))::text, true); END"
-    )
-    query = SQL("DO {}; SELECT current_setting({})").format(Literal(block), Literal(_TOLD))
-    ((text,),) = session.rows(query)
-    answer = json.loads(text)
-    if "state" in answer:
-        raise refused(answer["state"], answer["state"], answer["name"])
-    return answer["told"]
-
-
-def _text(session: Session, statement: Composable) -> str:
-    return statement.as_string(session.connection)
+    return _sole(session, f"{_executed(session, query)} INTO told;")
 
 
 def attempt(session: Session, steps: Sequence[Step]) -> list[list[int]] | Refusal:
@@ -87,26 +64,46 @@ def attempt(session: Session, steps: Sequence[Step]) -> list[list[int]] | Refusa
 
     The rows that each statement of each step touched, or why none was carried out.
     """
-    texts = [_counting(step).as_string(session.connection) for step in steps]
     parts = "".join(
-        f" at := {n}; EXECUTE {_quoted(session, text)} INTO touched;"
-        " told := told || json_build_array(touched)::jsonb;"
-        for n, text in enumerate(texts)
+        f"at := {n}; {_executed(session, _counting(step))} INTO touched;"
+        " told := told || json_build_array(touched)::jsonb; "
+        for n, step in enumerate(steps)
     )
+    done: list[list[int]] | Refusal = _tried(
+        session, f"{parts} at := {len(steps)}; SET CONSTRAINTS ALL IMMEDIATE;"
+    )
+    return done
+
+
+def _sole(session: Session, body: str) -> Any:
+    done = _tried(session, body)
+    if isinstance(done, Refusal):
+        raise refused(done.state, done.state, done.name)
+    return done
+
+
+def _tried(session: Session, body: str) -> Any:
+    """The JSON that a block sets `told` to, or a Refusal, in one round trip."""
     block = (
-        "DECLARE at int4; touched int8[]; told jsonb := '[]'; code text; named text;"
-        f" BEGIN{parts} at := {len(texts)}; SET CONSTRAINTS ALL IMMEDIATE;"
-        f" PERFORM set_config('{_TOLD}', told::text, true);"
+        "DECLARE at int4 := 0; n int8; touched int8[]; told jsonb := '[]';"
+        " code text; named text; field text;"
+        f" BEGIN {body}"
+        f" PERFORM set_config('{_TOLD}', json_build_object('told', told)::text, true);"
         " EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS"
-        " code = RETURNED_SQLSTATE, named = CONSTRAINT_NAME;"
+        " code = RETURNED_SQLSTATE, named = CONSTRAINT_NAME, field = COLUMN_NAME;"
         f" IF code ~ '{_OPERATIONAL}' THEN RAISE; END IF;"
         f" PERFORM set_config('{_TOLD}', json_build_object("
-        "'step', at, 'state', code, 'constraint', named)::text, true); END"
+        "'step', at, 'state', code, 'name', coalesce(nullif(named, ''), field))::text, true); END"
     )
-    session.run(SQL("DO {}").format(Literal(block)))
-    ((text,),) = session.rows(SQL("SELECT current_setting({})").format(Literal(_TOLD)))
-    told = json.loads(text)
-    return Refusal(**told) if isinstance(told, dict) else told
+    query = SQL("DO {}; SELECT current_setting({})").format(Literal(block), Literal(_TOLD))
+    ((text,),) = session.rows(query)
+    answer = json.loads(text)
+    return answer["told"] if "told" in answer else Refusal(**answer)
+
+
+def _executed(session: Session, statement: Composable) -> str:
+    text = statement.as_string(session.connection)
+    return f"EXECUTE {Literal(text).as_string(session.connection)}"
 
 
 def _counting(step: Step) -> Composable:
@@ -120,7 +117,3 @@ def _counting(step: Step) -> Composable:
         SQL("(SELECT count(*) FROM dsr_part_{})").format(SQL(str(n))) for n in range(len(step))
     )
     return SQL("WITH {} SELECT ARRAY[{}]").format(parts, counts)
-
-
-def _quoted(session: Session, text: str) -> str:
-    return Literal(text).as_string(session.connection)
