@@ -12,7 +12,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,14 +258,15 @@ class _Timed(TrialContext):
         self.lasted_s.append(time.perf_counter() - self._began)
 
 
-class _Beside:
-    """Somebody who goes on working while people are erased, and notes how long each time took."""
+class Beside:
+    """Somebody who goes on working while people are erased, and notes how long each time took.
 
-    _pause_s: float
+    `once` does the work with a cursor; `pause_s` is what lies between two times.
+    """
 
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
+    def __init__(self, dsn: str, once: Callable[[Any], None], *, pause_s: float) -> None:
         self.waited_s: list[float] = []
+        self._dsn, self._once, self._pause_s = dsn, once, pause_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
 
@@ -278,40 +279,32 @@ class _Beside:
         self._thread.join()
 
     def _work(self) -> None:
-        with connected(self.dsn) as connection, connection.cursor() as cursor:
+        with connected(self._dsn) as connection, connection.cursor() as cursor:
             while not self._stop.wait(self._pause_s):
                 began = time.perf_counter()
                 self._once(cursor)
                 self.waited_s.append(time.perf_counter() - began)
 
-    def _once(self, cursor: Any) -> None:
-        raise NotImplementedError
+
+def writing(dsn: str, customers: Sequence[int]) -> Beside:
+    """Somebody who updates one customer of the batch at a time."""
+    numbers, chance = list(customers), random.Random(11)
+
+    def once(cursor: Any) -> None:
+        cursor.execute("UPDATE customers SET name = name WHERE id = %s", (chance.choice(numbers),))
+
+    return Beside(dsn, once, pause_s=0.002)
 
 
-class Writer(_Beside):
-    """Updates one customer of the batch at a time."""
+def holding(dsn: str) -> Beside:
+    """Somebody who places hold after hold, as far as effects notice: by the ledger's lock."""
 
-    _pause_s = 0.002
-
-    def __init__(self, dsn: str, customers: Sequence[int]) -> None:
-        super().__init__(dsn)
-        self._customers = list(customers)
-        self._chance = random.Random(11)
-
-    def _once(self, cursor: Any) -> None:
-        number = self._chance.choice(self._customers)
-        cursor.execute("UPDATE customers SET name = name WHERE id = %s", (number,))
-
-
-class Holder(_Beside):
-    """Places one hold after the other, as far as effects notice: by the ledger's own lock."""
-
-    _pause_s = 0.02
-
-    def _once(self, cursor: Any) -> None:
+    def once(cursor: Any) -> None:
         cursor.execute("BEGIN")
         exclude_effects(cursor, [SYSTEM.name])
         cursor.execute("COMMIT")
+
+    return Beside(dsn, once, pause_s=0.02)
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -26,11 +26,11 @@ from benchmarks._mass_erasure import (
     SYSTEM,
     TARGET_S,
     Erased,
-    Holder,
     Trial,
-    Writer,
     fill,
+    holding,
     quantile,
+    writing,
 )
 from dsr_worker.contract import Identity, Subject
 from dsr_worker.embedded import Services
@@ -130,7 +130,7 @@ def _sealing(report: _report.Report, trial: Trial, sizes: Sizes, folder: Path) -
 
 def _beside_others(report: _report.Report, trial: Trial, sizes: Sizes) -> None:
     people = trial.draw(sizes.at_once)
-    with Writer(trial.dsn, people) as writer:
+    with writing(trial.dsn, people) as writer:
         trial.connector(people)
     told = f"{len(writer.waited_s):,} updates, transactions of {TARGET_S} s aimed at"
     report.add(
@@ -139,7 +139,7 @@ def _beside_others(report: _report.Report, trial: Trial, sizes: Sizes) -> None:
         ),
         _report.Row("a writer's wait, longest", max(writer.waited_s), "s", told),
     )
-    with Holder(trial.dsn) as holder:
+    with holding(trial.dsn) as holder:
         erased = trial.connector(trial.draw(sizes.at_once))
     told = f"{len(holder.waited_s):,} holds, transactions of up to {max(erased.lasted_s):.2f} s"
     report.add(
