@@ -22,9 +22,10 @@ from connectors.helpdesk.bundle import (
 from connectors.helpdesk.decide import Case, Tables, Tally, decide, latest, needed
 from connectors.helpdesk.layout import Layout, Row, as_id, files_of, id_of, part_of
 from connectors.helpdesk.moment import moment
-from connectors.helpdesk.people import refuse_agents
+from connectors.helpdesk.people import People, refuse_agents
 from connectors.helpdesk.stay import Stay, user_changes
 from dsr_worker.contract import (
+    OWNER_CHANGED,
     Action,
     Collection,
     Context,
@@ -36,7 +37,6 @@ from dsr_worker.contract import (
     Subject,
 )
 
-OWNER_CHANGED = "owner_changed"
 HELD_IN_BIN = "held_in_bin"
 
 Located = dict[int, list[Key]]
@@ -62,6 +62,7 @@ class Erasure:
         self._located: dict[str, Located] = {c.name: {} for c in layout.mapped}
         self._staying: set[int] = set()  # users whose tickets stay
         self._waiting: set[str] = set()  # subjects with tickets under way
+        self._people = People(api, layout, ctx)
         collections = {c.name: c for c in layout.mapped}
         for key in keys:
             number = id_of(collections[key.collection], key.key)
@@ -70,6 +71,7 @@ class Erasure:
 
     def run(self) -> Iterator[Receipt]:
         """Carry it out, children first, and hand back the receipts."""
+        self._leave_anothers()
         if self._layout.tickets is not None:
             self._tickets(sorted(self._located[self._layout.tickets.name]))
         if self._layout.users is not None:
@@ -218,6 +220,22 @@ class Erasure:
     def _still_theirs(self, bundle: Bundle) -> bool:
         """Whether the requester is still the subject: tickets can be merged or handed on."""
         return all(bundle.row["requester_id"] in self._users_of(ref) for ref in bundle.refs)
+
+    def _leave_anothers(self) -> None:
+        """Take out the users who go by another's names by now: neither they nor theirs go."""
+        if self._layout.users is None:
+            return
+        located = self._located[self._layout.users.name]
+        for number, user in self._api.many("users", sorted(located)).items():
+            anothers = [
+                key
+                for key in located[number]
+                if self._people.is_anothers(user, self._subjects[key.subject_ref])
+            ]
+            self._tally.add(anothers, Outcome.RETAINED, ground=OWNER_CHANGED)
+            located[number] = [key for key in located[number] if key not in anothers]
+            if not located[number]:
+                del located[number]
 
     def _users_of(self, ref: str) -> set[int]:
         subject = self._subjects[ref]

@@ -141,6 +141,29 @@ class People:
             and identity.get("verified", False)
         )
 
+    def is_anothers(self, user: Row, subject: Subject) -> bool:
+        """Whether a located user goes by somebody else's names by now, and by none of theirs.
+
+        One whose names were masked goes by none.
+        """
+        takes = list(self._takes())
+        if any(
+            self._equal(user, kind, name, text)
+            for kind, name in takes
+            for text in subject.values(kind)
+        ):
+            return False
+        return any(self._names_somebody(user, kind, name) for kind, name in takes)
+
+    def _names_somebody(self, user: Row, kind: str, name: str) -> bool:
+        users, stored = self._layout.users, value(user, name)
+        if users is None or name == ID_FIELD or stored is None:
+            return False
+        mask = users.fields[name].mask if name in users.fields else None
+        if (mask is not None and mask.holds(stored)) or users.names_nobody(name, str(stored)):
+            return False
+        return self._ctx.canonical(kind, str(stored)) is not None
+
     def canonical(self, kind: str, text: str) -> str | None:
         """The canonical form of a value found in a text."""
         return self._ctx.canonical(kind, text)

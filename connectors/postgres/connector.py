@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import ClassVar, TypeVar
 
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connectors.postgres import checking, proposing
 from connectors.postgres.changing import (
-    erasing,
+    carrying,
     orphans,
     portions,
     rectifying,
@@ -35,7 +36,7 @@ from connectors.postgres.reading.ownership import Ownership
 from connectors.postgres.server import catalogue
 from connectors.postgres.server.catalogue import Catalogue
 from connectors.postgres.server.reaching import Servers
-from connectors.postgres.server.session import Contended, Limits, Server, Session
+from connectors.postgres.server.session import Limits, Server, Session
 from dsr_worker.contract import (
     AffectedPerson,
     Configuration,
@@ -216,16 +217,23 @@ class Postgres:
         pace = Pace()
         for portion in portions.portions(subjects, keys, pace):
             begun = time.monotonic()
-            part = ctx.part(portion.subjects)
-            with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
-                erasure = kind(session, self._fresh(session), portion.subjects, part)
-                erasure.receive(portion.keys)
-                erasure.refuse_rewriting()
-                receipts = erasing.carried_out(erasure)
+            receipts = carrying.tried(
+                partial(self._carried_out, kind, portion, ctx.part(portion.subjects)),
+                tries=carrying.TRIES if portion.rows else 1,  # what streams can be read once
+            )
             if 2 * portion.rows >= pace.rows:
                 pace.took((time.monotonic() - begun) * pace.rows / portion.rows)
             yield from receipts
         self._refresh()
+
+    def _carried_out(
+        self, kind: type[Erasure], portion: portions.Portion, ctx: Context
+    ) -> list[Receipt]:
+        with self._server.transaction(self._limits(self.config.change_timeout_s)) as session:
+            erasure = kind(session, self._fresh(session), portion.subjects, ctx)
+            erasure.receive(portion.keys)
+            erasure.refuse_rewriting()
+            return carrying.carried_out(erasure)
 
     @contextmanager
     def _trying(self, ctx: Context) -> Iterator[tuple[Session, Catalogue]]:
@@ -284,31 +292,26 @@ class Postgres:
         settled: bool,
     ) -> Iterator[Receipt]:
         """Part after part until nothing is due; one that others get in the way of begins again."""
-        pace, attempt = Pace(), 1
+        pace = Pace()
         limits = self._limits(self.config.change_timeout_s, lock_s=_SWEEP_LOCK_S)
-        while True:
+
+        def swept() -> Sequence[Receipt]:
             ctx.check()
-            begun = time.monotonic()
-            try:
-                with ctx.guard() as guard, self._server.transaction(limits) as session:
-                    part = sweeping.Part(
-                        session, tables, ctx, order, orders, guard.table, settled=settled
-                    )
-                    receipts = part.apply(pace.rows)
-                    if receipts:
-                        guard.intend(receipts)
-                        session.commit()
-            except Contended:
-                if attempt == erasing.TRIES:
-                    raise
-                erasing.pause(attempt)
-                attempt += 1
-                continue
-            if not receipts:
-                break
-            attempt = 1
+            with ctx.guard() as guard, self._server.transaction(limits) as session:
+                part = sweeping.Part(
+                    session, tables, ctx, order, orders, guard.table, settled=settled
+                )
+                receipts = part.apply(pace.rows)
+                if receipts:
+                    guard.intend(receipts)
+                    session.commit()
+                return receipts
+
+        begun = time.monotonic()
+        while receipts := carrying.tried(swept):
             pace.took(time.monotonic() - begun)
             yield from receipts
+            begun = time.monotonic()
 
     def _owned(
         self,

@@ -80,7 +80,14 @@ from dsr_worker.contract.mapping import (
 )
 from dsr_worker.contract.masks import Mask, MaskKind
 from dsr_worker.contract.people import NOTHING, Correction, Identity, Subject
-from dsr_worker.contract.receipts import Key, Outcome, OutcomeCount, Receipt
+from dsr_worker.contract.receipts import (
+    OWNER_CHANGED,
+    STATED_OTHERWISE,
+    Key,
+    Outcome,
+    OutcomeCount,
+    Receipt,
+)
 from dsr_worker.contract.records import (
     Attachment,
     ContactPoint,
@@ -95,6 +102,8 @@ from dsr_worker.contract.records import (
 
 __all__ = [
     "NOTHING",
+    "OWNER_CHANGED",
+    "STATED_OTHERWISE",
     "Action",
     "Affected",
     "AffectedPerson",

@@ -80,8 +80,10 @@ class Erases(Protocol):
         """Apply the decision tables to the located keys, children first.
 
         `keys` were sealed before this call, so that a repeat after any crash works from the same
-        ones: what is no longer there is `already_gone`. With `ctx.dry_run`, counts only. One
-        receipt for every subject and collection, `absent` where nothing was located.
+        ones: what is no longer there is `already_gone`. A row that names somebody else by now, and
+        not the subject, itself or by the rows above it, stays as it is: `retained` on the ground
+        OWNER_CHANGED, and among `kept`. With `ctx.dry_run`, counts only. One receipt for every
+        subject and collection, `absent` where nothing was located.
         """
         ...
 
@@ -99,8 +101,8 @@ class Rectifies(Protocol):
         is `rectified`, its `fields` the values that differ: 0 once all are in place, so that a
         repeat and a dry run by the second path say whether it has taken effect; it carries the
         rule's ground only where `kept_fields` hold one of its corrections back. It is `retained` on
-        that ground where they leave nothing to change, and on the ground `stated_otherwise` where
-        no field says what `was` says, or says it already. A value that the store refuses raises
+        that ground where they leave nothing to change, and on the ground STATED_OTHERWISE where no
+        field says what `was` says, or says it already. A value that the store refuses raises
         NeedsHuman("correction_refused", collection and field), changing nothing.
         """
         ...

@@ -7,6 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+OWNER_CHANGED = "owner_changed"
+"""The ground on which a located row stays that names somebody else by the time it would change."""
+STATED_OTHERWISE = "stated_otherwise"
+"""The ground on which a row stays that says neither what `was` says nor the right value."""
+
 
 class Outcome(StrEnum):
     """What became of rows."""

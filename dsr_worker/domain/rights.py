@@ -34,8 +34,6 @@ from dsr_worker.domain.hold import Hold, PeopleHeld, active, held_refs, rules_fo
 
 NO_MEANS = "no_means"
 """The ground of a row whose collection maps no means of restriction: it stays as it is."""
-STATED_OTHERWISE = "stated_otherwise"
-"""The ground of a row that does not say what the request says it says."""
 RESTRICTED = "RESTRICTION"
 """The reason of the hold by which a restriction protects rows from erasure (Art. 18(2) GDPR)."""
 

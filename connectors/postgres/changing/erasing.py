@@ -1,21 +1,18 @@
 """Applying decision tables to located rows: one transaction for the batch, all of it or nothing.
 
 In: located keys, the guard's tables. Out: receipts that add up to the keys. The keys go into a
-temporary table. Where every row goes whatever is in it, `plain` erases at once, and the guard
-confirms it. Else the rows still there are locked; within the guard each row's first matching rule
-is written beside it, children first, so that a parent knows which children stay; what a staying row
-refers to is spared as well; then rows go or are masked. The intent is recorded, and the transaction
-commits. Putting right (`rectifying`) and restricting (`restricting`) differ in what is done then.
+temporary table; the rows still there are locked. Each row's first matching rule is written beside
+it, children first, so that a parent knows which children stay; what is somebody else's by now stays
+as it is, and what a staying row refers to is spared as well; then rows go or are masked. Putting
+right (`rectifying`) and restricting (`restricting`) differ in what is done then, `carrying` says
+when all this happens.
 
-Rows are waited for before the guard is entered: nobody who places a hold waits for another's lock.
 What would reach beyond the plan (a cascade into other rows, a trigger that keeps a row, or erases
 others) rolls everything back.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +20,12 @@ from typing import ClassVar
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import ambiguous, plain, rewriting, sparing, tallying
+from connectors.postgres.changing import ambiguous, owning, plain, rewriting, sparing
 from connectors.postgres.changing.applying import Changes, changes, goes
 from connectors.postgres.changing.deciding import FALSE, Rules, any_of, by_rule, clock
 from connectors.postgres.changing.sparing import PROTECTING
 from connectors.postgres.server.catalogue import Catalogue, Table
-from connectors.postgres.server.session import Contended, Session, typed_cells
+from connectors.postgres.server.session import Session, typed_cells
 from dsr_worker.contract import (
     Context,
     DecisionTable,
@@ -43,7 +40,6 @@ from dsr_worker.contract import (
     Subject,
 )
 
-TRIES = 4
 _KEYS_BETWEEN_CHECKS = 5000
 
 
@@ -60,9 +56,11 @@ class Erasure:
     touched: tuple[Table, ...] = ()  # the tables with located keys, children first
     erases: ClassVar = True  # whether rows may go at all
     _parts: int = 0  # of the longest key
+    _anothers: set[str] = field(default_factory=set)  # collections with rows of somebody else
 
     def __post_init__(self) -> None:
         self._numbers = {name: n for n, name in enumerate(self.catalogue.tables)}
+        self.names = owning.Names(self.catalogue.system, self.subjects, self.ctx)
         self._rules = Rules(self.session, self.catalogue, self.ctx, self._stays, self._held)
         self.changes = Changes(self.session, self.catalogue, self._pseudonym, self._protected)
 
@@ -178,10 +176,10 @@ class Erasure:
         names = {t.collection.name for t in self.touched}.union(*(r.sources for r in changed))
         self.tables = {name: tables(name) for name in self.catalogue.tables if name in names}
         self._rules.load(self.tables)
+        self._mark_anothers()
         for table in self.touched:
             self._refuse_ambiguous(table)
             self._decide(table)
-            self.changes.rules[table.collection.name] = self.tables[table.collection.name].rules
         self._settle()
         return self._receipts()
 
@@ -231,12 +229,44 @@ class Erasure:
     def _decide(self, table: Table) -> None:
         rules = self.tables[table.collection.name].rules
         row, done = self._row(table), self.changes.done(table)
-        if plain.is_settled(rules):
+        anothers = table.collection.name in self._anothers
+        if plain.is_settled(rules) and not anothers:
             self.session.run(SQL("ALTER TABLE pg_temp.{} RENAME TO {}").format(row, done))
         else:
             self._ready(table, row, "s")
             self._judge(table)
+        if anothers:
+            self._leave_alone(table, len(rules))
+            rules = (*rules, owning.LEFT_ALONE)
+        self.changes.rules[table.collection.name] = rules
         self._ready(table, done, "s, rule")
+
+    def _mark_anothers(self) -> None:
+        """Say beside each located row whether it is somebody else's by now, parents first."""
+        self._anothers.clear()
+        for table in reversed(self.touched):
+            tables = [t for t in (table, self._moved(table)) if t is not None]
+            if owning.mark(self.session, self.names, tables, self._row(table), self._named):
+                self._anothers.add(table.collection.name)
+
+    def _named(self, table: Table) -> Composable:
+        """Whom a row `t` names beside its located row `r`."""
+        return owning.told(self.catalogue, table, "t", SQL("r.s"), self._rows_of_anothers)
+
+    def _rows_of_anothers(self, table: Table) -> Identifier | None:
+        return self._row(table) if table.collection.name in self._anothers else None
+
+    def _leave_alone(self, table: Table, rule: int) -> None:
+        """What is somebody else's by now stays as it is."""
+        row, done = self._row(table), self.changes.done(table)
+        self.session.run(
+            SQL(
+                "UPDATE pg_temp.{} d SET rule = {}, fields = 0, clock = NULL FROM pg_temp.{} r"
+                " WHERE r.rule = {} AND r.s = d.s AND {}"
+            ).format(
+                done, Literal(rule), row, Literal(owning.ANOTHERS), table.same_key_columns("r", "d")
+            )
+        )
 
     def _judge(self, table: Table) -> None:
         done = self.changes.done(table)
@@ -357,64 +387,3 @@ def _outcomes(counted: list[OutcomeCount], located: int) -> tuple[OutcomeCount, 
     if gone:
         counted.append(OutcomeCount(Outcome.ALREADY_GONE, gone))
     return tuple(counted) or (OutcomeCount(Outcome.ABSENT, 0),)
-
-
-def carried_out(erasure: Erasure) -> list[Receipt]:
-    """Lock, decide, change and commit; a deadlock begins again after a short random wait."""
-    erasure.session.run(SQL("SAVEPOINT received"))
-    for attempt in range(1, TRIES + 1):
-        try:
-            return _once(erasure)
-        except Contended:
-            if attempt == TRIES:
-                raise
-            erasure.session.run(SQL("ROLLBACK TO SAVEPOINT received"))
-            pause(attempt)
-    raise AssertionError("unreachable: the last try returns or raises")
-
-
-def pause(attempt: int) -> None:
-    """Let others end before the next try: a short random time, longer with each."""
-    time.sleep(random.SystemRandom().uniform(0.02, 0.1) * 2**attempt)
-
-
-def _once(erasure: Erasure) -> list[Receipt]:
-    receipts = _plainly(erasure)
-    return _row_by_row(erasure) if receipts is None else receipts
-
-
-def _plainly(erasure: Erasure) -> list[Receipt] | None:
-    """Erase without looking where every row goes; None, and nothing done, where some may stay."""
-    if not erasure.erases or not plain.applies(
-        erasure.catalogue, erasure.touched, erasure.ctx.table
-    ):
-        return None
-    erasure.session.run(SQL("SAVEPOINT plain"))
-    counts = plain.erase(erasure)
-    if counts is not None:
-        erasure.ctx.check()
-        with erasure.ctx.guard() as guard:
-            if plain.applies(erasure.catalogue, erasure.touched, guard.table):
-                receipts = erasure.receipts_of(counts, guard)
-                _commit(erasure.session, guard, receipts)
-                return receipts
-    erasure.session.run(SQL("ROLLBACK TO SAVEPOINT plain"))
-    return None
-
-
-def _row_by_row(erasure: Erasure) -> list[Receipt]:
-    erasure.gather(lock=True)
-    erasure.ctx.check()
-    with erasure.ctx.guard() as guard:
-        receipts = erasure.decide(guard.table)
-        tally = tallying.begun(erasure.session, erasure.catalogue)
-        erasure.changes.going.clear()  # of a try that was rolled back
-        erasure.carry_out()
-        tally.refuse_excess(erasure.changes.going)
-        _commit(erasure.session, guard, receipts)
-    return receipts
-
-
-def _commit(session: Session, guard: Guard, receipts: Sequence[Receipt]) -> None:
-    guard.intend(receipts)
-    session.commit()

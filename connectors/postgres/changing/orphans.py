@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from psycopg2.sql import SQL, Composable, Literal
 
 from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.changing.owning import below_located
 from connectors.postgres.reading.ownership import Ownership
 from connectors.postgres.server import catalogue
 from connectors.postgres.server.catalogue import Catalogue, Table
@@ -190,21 +191,11 @@ def _refers_to_gone(tables: Catalogue, table: Table) -> Composable | None:
 
     None where the reference is not to the parent's key.
     """
-    parent = table.collection.parent
-    if parent is None:
+    parent, below = table.collection.parent, below_located(tables, table, "t", "k")
+    if parent is None or below is None:
         return None
     above = tables.table(parent.collection)
-    key = above.collection.key
-    if not set(parent.on.values()) <= set(key):
-        return None
-    same = [
-        table.place(ours).equals_part("t", "k", key.index(theirs))
-        for ours, theirs in parent.on.items()
-    ]
     there = [place.equals_part("p", "k", n) for n, place in enumerate(above.keys)]
-    return SQL("k.c = {} AND {} AND NOT EXISTS (SELECT FROM {} p WHERE {})").format(
-        Literal(list(tables.tables).index(parent.collection)),
-        SQL(" AND ").join(same),
-        above.sql,
-        SQL(" AND ").join(there),
+    return SQL("{} AND NOT EXISTS (SELECT FROM {} p WHERE {})").format(
+        below, above.sql, SQL(" AND ").join(there)
     )

@@ -5,7 +5,8 @@ went, not yet committed. It is the common case and the cheapest; whoever calls i
 guard once more whether the tables still say so, and goes back behind it where they do not.
 
 Where rows would have to be looked at one by one, it does not apply: other rules, references by
-which the schema changes other rows, circles, large objects, keys that may name several rows.
+which the schema changes other rows, circles, large objects, keys that may name several rows, rows
+that are somebody else's by now.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2.sql import SQL, Composable
 
-from connectors.postgres.changing import attempting, tallying
+from connectors.postgres.changing import attempting, owning, tallying
 from connectors.postgres.server.catalogue import Catalogue, Table
 from dsr_worker.contract import Action, Always, DecisionTable, Rule
 
@@ -60,8 +61,8 @@ def _is_simple(catalogue: Catalogue, table: Table) -> bool:
 def erase(erasure: Erasure) -> Counts | None:
     """Erase every located row that is still there, children first.
 
-    None where a row is located for two subjects, where one resists, or where more rows have gone
-    than these: undo what was done.
+    None where a row is located for two subjects, where one resists or is somebody else's by now, or
+    where more rows have gone than these: undo what was done.
     """
     tally = tallying.begun(erasure.session, erasure.catalogue)
     erasure.session.run(SQL("SET CONSTRAINTS ALL DEFERRED"))
@@ -69,23 +70,34 @@ def erase(erasure: Erasure) -> Counts | None:
     going: Counter[tuple[str, str]] = Counter()
     for table in erasure.touched:
         name = table.collection.name
-        erased = dict(erasure.session.rows(_deletion(erasure, table)))
+        erased: Counter[int] = Counter()
+        for number, told, rows in attempting.told(erasure.session, _deletion(erasure, table)):
+            if told is not None and erasure.names.are_anothers(table.collection, number, told):
+                return None
+            erased[number] += rows
         located = sum(rows for (other, _), rows in erasure.located.items() if other == name)
-        if sum(erased.values()) != located:
+        if erased.total() != located:
             erasure.count_once()
             if erasure.session.rows(_left(erasure, table))[0][0]:
                 return None
         counts.update({(name, number): rows for number, rows in erased.items()})
-        going[table.schema, table.name] += sum(erased.values())
+        going[table.schema, table.name] += erased.total()
     attempting.carried_out(erasure.session, SQL("SET CONSTRAINTS ALL IMMEDIATE"))
     return None if tally.excess(going) else counts
 
 
 def _deletion(erasure: Erasure, table: Table) -> Composable:
+    """What went as arrays of a subject's number, whom its rows named, how many they were."""
     return SQL(
-        "WITH gone AS (DELETE FROM {} t USING {} k WHERE {} RETURNING k.s)"
-        " SELECT s, count(*) FROM gone GROUP BY s"
-    ).format(table.sql, erasure.wanted(table), _named(table))
+        "WITH gone AS (DELETE FROM {} t USING {} k WHERE {} RETURNING k.s, {} AS told)"
+        " SELECT coalesce(jsonb_agg(jsonb_build_array(s, told, rows)), '[]')"
+        " FROM (SELECT s, told, count(*) AS rows FROM gone GROUP BY s, told) g"
+    ).format(
+        table.sql,
+        erasure.wanted(table),
+        _named(table),
+        owning.told(erasure.catalogue, table, "t", SQL("k.s")),
+    )
 
 
 def _left(erasure: Erasure, table: Table) -> Composable:

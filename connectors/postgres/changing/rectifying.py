@@ -29,9 +29,8 @@ from connectors.postgres.changing.erasing import Erasure
 from connectors.postgres.changing.sparing import PROTECTING
 from connectors.postgres.server.catalogue import Table
 from connectors.postgres.server.references import Reference
-from dsr_worker.contract import Action, Key, NeedsHuman, Permanent, Rule
+from dsr_worker.contract import STATED_OTHERWISE, Action, Key, NeedsHuman, Permanent, Rule
 
-_STATED_OTHERWISE = "stated_otherwise"
 _BECOMES = range(4)
 _ALL, _SOME, _NONE_ALLOWED, _OTHERWISE = _BECOMES
 """What becomes of a row that is to be put right: all of its corrections apply as far as they fit, a
@@ -362,7 +361,7 @@ def _becoming(rule: Rule) -> Iterator[Rule]:
     yield replace(rule, ground="")
     yield rule
     yield replace(rule, action=Action.KEEP)
-    yield replace(rule, action=Action.KEEP, ground=_STATED_OTHERWISE)
+    yield replace(rule, action=Action.KEEP, ground=STATED_OTHERWISE)
 
 
 def _written(document: Composable, one: Asked, value: Composable) -> Composable:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from dsr_worker.contract import (
+    OWNER_CHANGED,
     Connector,
     DecisionTable,
     Erases,
@@ -290,6 +291,22 @@ class ErasesPart(Basics):
             receipts = list(connector.erase(people, wild, TrialContext()))
             assert {o.outcome for r in receipts for o in r.outcomes} <= _GONE - {Outcome.ERASED}
             assert adapter.dump() == before
+
+    def test_what_is_somebody_elses_by_now_stays(self) -> None:
+        """Keys of rows that name another person erase nothing: their owner changed meanwhile."""
+        with made(self) as adapter:
+            connector, world, before = adapter.connector(), adapter.world, adapter.dump()
+            assert isinstance(connector, Erases)
+            first, *_, last = world.people
+            taken = world.owned[last.ref] - world.owned[first.ref]
+            wrong = [Key(first.ref, *place) for place in sorted(taken)]
+            receipts = list(connector.erase([first], wrong, TrialContext()))
+            assert adapter.dump() == before
+            assert {(o.outcome, o.ground) for r in receipts for o in r.outcomes if o.rows} <= {
+                (Outcome.RETAINED, OWNER_CHANGED),
+                (Outcome.ALREADY_GONE, ""),
+            }
+            assert sum(_rows(receipts).values()) == len(wrong)
 
 
 class RechecksPart(ErasesPart):

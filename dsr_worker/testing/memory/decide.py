@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from dsr_worker.contract import (
+    OWNER_CHANGED,
     Action,
     Always,
     Before,
@@ -22,6 +23,7 @@ from dsr_worker.contract import (
     HeldPeople,
     HeldRows,
     HeldSubjects,
+    Identity,
     Key,
     NeededByKept,
     NeedsHuman,
@@ -29,6 +31,7 @@ from dsr_worker.contract import (
     OutcomeCount,
     Predicate,
     Receipt,
+    RestrictionKind,
     Rule,
     Since,
     Subject,
@@ -94,9 +97,14 @@ class Judge:
     def each_located(
         self, subjects: Sequence[Subject], keys: Iterable[Key], decide: RowDecision
     ) -> tuple[Receipt, ...]:
-        """Decide every located row once, for all the subjects whose row it is."""
+        """Decide every located row once, for all the subjects whose row it is.
+
+        Where it names somebody else by now it stays, as far as a subject is concerned.
+        """
+        known = set(keys)
+        left_alone = self._somebody_elses(subjects, known)
         located: dict[str, dict[RowKey, list[str]]] = {}
-        for each in keys:
+        for each in known - left_alone:
             rows = located.setdefault(each.collection, {})
             rows.setdefault(each.key, []).append(each.subject_ref)
         tallies: dict[tuple[str, str], Tally] = {}
@@ -106,7 +114,47 @@ class Judge:
             for key, refs in located.get(collection.name, {}).items():
                 told = [tallies[ref, collection.name] for ref in refs]
                 decide(collection, table, key, told, refs)
+        for each in left_alone:
+            tally = tallies[each.subject_ref, each.collection]
+            tally.add(Outcome.RETAINED, OWNER_CHANGED)
+            tally.kept.add(self.ctx.digest(each.collection, each.key))
         return tuple(tally.receipt(*place) for place, tally in tallies.items())
+
+    def _somebody_elses(self, subjects: Sequence[Subject], located: set[Key]) -> set[Key]:
+        """The located rows that are no longer the subject's, parents first.
+
+        A row answers for those below it that were located with it.
+        """
+        own = {subject.ref: set(_names(self.system, subject, self.ctx)) for subject in subjects}
+        found: set[Key] = set()
+        for collection in reversed(self.system.children_first()):
+            for key in (key for key in located if key.collection == collection.name):
+                row = self._stored(collection, key.key)
+                if row is None or self._answered(collection, key, row, located - found):
+                    continue
+                names = set(owners.named(self.system, self.tables, collection, row, self.ctx))
+                if names and names.isdisjoint(own[key.subject_ref]):
+                    found.add(key)
+        return found
+
+    def _stored(self, collection: Collection, key: RowKey) -> Row | None:
+        """A row, here or where a restriction has moved it."""
+        means = collection.restriction
+        moved = means.collection if means and means.kind is RestrictionKind.MOVE else None
+        row = self.tables.rows[collection.name].get(key)
+        return row if row is not None or moved is None else self.tables.rows[moved].get(key)
+
+    def _answered(self, collection: Collection, key: Key, row: Row, located: set[Key]) -> bool:
+        """Whether the row above, by its key, was located for the same subject."""
+        parent = collection.parent
+        if parent is None:
+            return False
+        names = self.system.collections[parent.collection].key
+        referred = {theirs: str(row.get(ours)) for ours, theirs in parent.on.items()}
+        if set(referred) != set(names):
+            return False
+        above = Key(key.subject_ref, parent.collection, tuple(referred[name] for name in names))
+        return above in located
 
     def sweep(self, order: SweepOrder, table: DecisionTable) -> tuple[Receipt, ...]:
         """Decide every row of one collection; rows below an erased one go with it.
@@ -258,6 +306,18 @@ class Judge:
     def _refers(self, child: str, row: Row) -> bool:
         keys = owners.children(self.tables, self.system.collections[child], row)
         return any((child, key) not in self._gone for key in keys)
+
+
+def _names(system: System, subject: Subject, ctx: Context) -> Iterator[Identity]:
+    """The names that the subject came with, and those they ask to be put in their place."""
+    yield from subject.identities
+    for name, corrections in subject.corrections.items():
+        for kind, by in system.collections[name].takes.items():
+            for correction in corrections:
+                if correction.field == by.field and correction.value is not None:
+                    value = ctx.canonical(kind, correction.value)
+                    if value is not None:
+                        yield Identity(kind, value)
 
 
 def _in_time(when: Since | Before, row: Row) -> bool:

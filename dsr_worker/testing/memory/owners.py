@@ -85,6 +85,22 @@ def is_anothers(
     )
 
 
+def named(
+    system: System, tables: Tables, collection: Collection, row: dict[str, Any], ctx: Context
+) -> Iterator[Identity]:
+    """By whose names a row is found, itself or by the rows above it; masked ones name nobody."""
+    for kind, by in collection.takes.items():
+        mask = collection.fields[by.field].mask if by.field in collection.fields else None
+        if mask is None or not mask.holds(row.get(by.field)):
+            identity = identity_in(collection, row, kind, by.field, ctx)
+            if identity is not None:
+                yield identity
+    if collection.parent is not None:
+        above = system.collections[collection.parent.collection]
+        for key in parents(tables, collection, row):
+            yield from named(system, tables, above, tables.rows[above.name][key], ctx)
+
+
 def identities(collection: Collection, row: dict[str, Any], ctx: Context) -> Iterator[Identity]:
     """The identities in the fields by which a row is found, and in those that it yields."""
     taken = [(kind, by.field) for kind, by in collection.takes.items()]

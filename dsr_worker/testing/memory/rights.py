@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsr_worker.contract import (
+    STATED_OTHERWISE,
     Action,
     Collection,
     Correction,
@@ -26,8 +27,6 @@ from dsr_worker.contract import (
 from dsr_worker.testing.memory import owners
 from dsr_worker.testing.memory.decide import Judge, Tally
 from dsr_worker.testing.memory.rows import Change, Row, RowKey
-
-_STATED_OTHERWISE = "stated_otherwise"
 
 
 @dataclass
@@ -82,7 +81,7 @@ class RightsJudge(Judge):
         applying = [c for c in allowed if _applies(c, row)]
         tally.kept.add(self.ctx.digest(collection.name, key))
         if not applying:
-            ground = _STATED_OTHERWISE if allowed or not asked else rule.ground
+            ground = STATED_OTHERWISE if allowed or not asked else rule.ground
             tally.add(Outcome.RETAINED, ground, at=self.kept_by(rule, row))
             return row
         right = {
