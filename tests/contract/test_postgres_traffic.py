@@ -129,6 +129,7 @@ _CIRCLE = "ALTER TABLE t ADD u text REFERENCES u; ALTER TABLE u ADD t text REFER
     ("schema", "rules"),
     [
         ("ALTER TABLE t ADD CONSTRAINT refused CHECK (v IS NOT NULL);", (_MASK,)),
+        ("CREATE TABLE r (id text CONSTRAINT refused REFERENCES t);", (ERASE,)),
         ("CREATE TABLE r (id text CONSTRAINT refused REFERENCES t);", (_HOLD, ERASE)),
         (_CIRCLE + "CREATE TABLE r (id text CONSTRAINT refused REFERENCES t);", (_HOLD, ERASE)),
         (

@@ -233,18 +233,18 @@ class Erasure:
         if plain.is_settled(rules) and not anothers:
             self.session.run(SQL("ALTER TABLE pg_temp.{} RENAME TO {}").format(row, done))
         else:
-            self._ready(table, row, "s")
             self._judge(table)
+            self._ready(table, done, "s, rule")
         if anothers:
             self._leave_alone(table, len(rules))
             rules = (*rules, owning.LEFT_ALONE)
         self.changes.rules[table.collection.name] = rules
-        self._ready(table, done, "s, rule")
 
     def _mark_anothers(self) -> None:
         """Say beside each located row whether it is somebody else's by now, parents first."""
         self._anothers.clear()
         for table in reversed(self.touched):
+            self._ready(table, self._row(table), "s, rule")
             tables = [t for t in (table, self._moved(table)) if t is not None]
             if owning.mark(self.session, self.names, tables, self._row(table), self._named):
                 self._anothers.add(table.collection.name)
