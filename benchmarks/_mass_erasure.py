@@ -13,9 +13,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Self
 
 import psycopg2
@@ -44,6 +47,7 @@ from dsr_worker.vault import KeyRing
 ORDERS_EACH = 5
 LINES_EACH = 10
 TARGET_S = 0.5  # how long one transaction is to last
+TRANSACTIONS_AT_ONCE: int = PostgresConfig.model_fields["transactions_at_once"].default
 _FIRST_BATCH = 200
 _MOST_AT_ONCE = 10_000
 
@@ -161,13 +165,17 @@ class Trial:
         assert len(drawn) == count, "the shop has run out of people"
         return drawn
 
-    def connector(self, numbers: Sequence[int], *, verify: bool = False) -> Erased:
+    def connector(
+        self, numbers: Sequence[int], *, verify: bool = False, at_once: int = TRANSACTIONS_AT_ONCE
+    ) -> Erased:
         """Locate and erase people with the connector; receipts must account for every row."""
         count = len(numbers)
         subjects = [Subject(str(n), (Identity("customer_number", str(n)),)) for n in numbers]
-        connector = self.opened()
-        with connected(self.dsn) as ledger:
-            ctx = _Timed(ledger=ledger.cursor())
+        connector = self.opened(at_once)
+        with ExitStack() as stack:
+            ctx = _Timed()
+            for _ in range(at_once):
+                ctx.ledgers.put(stack.enter_context(connected(self.dsn)).cursor())
             started = time.perf_counter()
             keys = sorted(connector.locate(subjects, ctx), key=lambda key: key.subject_ref)
             receipts = list(connector.erase(subjects, keys, ctx))
@@ -178,9 +186,10 @@ class Trial:
         verified_s = self._verified(connector, subjects, keys) if verify else 0.0
         return Erased(count, spent_s, tuple(ctx.lasted_s), verified_s)
 
-    def opened(self) -> Postgres:
-        """A connector of this shop."""
-        return Postgres(SYSTEM, PostgresConfig(dsn=SecretStr(self.dsn)))
+    def opened(self, at_once: int = TRANSACTIONS_AT_ONCE) -> Postgres:
+        """A connector of this shop, with so many transactions of a call under way at a time."""
+        config = PostgresConfig(dsn=SecretStr(self.dsn), transactions_at_once=at_once)
+        return Postgres(SYSTEM, config)
 
     def sealed(self, numbers: Sequence[int], folder: Path) -> float:
         """Seconds that it takes to seal these people's keys durably and to read them back."""
@@ -206,13 +215,29 @@ class Trial:
         return time.perf_counter() - started
 
     def by_hand(
-        self, people: Sequence[int], *, at_once: int | None = None, target_s: float = TARGET_S
+        self,
+        people: Sequence[int],
+        *,
+        at_once: int | None = None,
+        target_s: float = TARGET_S,
+        connections: int = 1,
     ) -> Erased:
-        """The same by SQL written for it: `at_once` people a transaction, or as `target_s` says."""
-        numbers, size, lasted, count = list(people), at_once or _FIRST_BATCH, [], len(people)
+        """The same by SQL written for it: `at_once` people a transaction, or as `target_s` says.
+
+        By several connections, each has its share of the people.
+        """
+        shares = [people[n::connections] for n in range(connections)]
+        started = time.perf_counter()
+        with ThreadPoolExecutor(connections) as threads:
+            lasted = list(threads.map(lambda share: self._share(share, at_once, target_s), shares))
+        spent_s = time.perf_counter() - started
+        return Erased(len(people), spent_s, tuple(chain.from_iterable(lasted)))
+
+    def _share(self, people: Sequence[int], at_once: int | None, target_s: float) -> list[float]:
+        """How long each transaction lasted."""
+        numbers, size, lasted = list(people), at_once or _FIRST_BATCH, list[float]()
         counted: Counter[int] = Counter()
         connection = psycopg2.connect(self.dsn)
-        started = time.perf_counter()
         try:
             while numbers:
                 batch, numbers = numbers[:size], numbers[size:]
@@ -227,9 +252,8 @@ class Trial:
                     size = min(_MOST_AT_ONCE, max(1, round(size * target_s / lasted[-1])))
         finally:
             connection.close()
-        spent_s = time.perf_counter() - started
-        assert sum(counted.values()) == count * (1 + ORDERS_EACH + LINES_EACH)
-        return Erased(count, spent_s, tuple(lasted))
+        assert counted.total() == len(people) * (1 + ORDERS_EACH + LINES_EACH)
+        return lasted
 
 
 @dataclass
@@ -239,22 +263,23 @@ class _Timed(TrialContext):
     A transaction begins after a part of the subjects was taken, and has ended when its guard has.
     """
 
-    ledger: Any = None  # a cursor
+    ledgers: SimpleQueue[Any] = field(default_factory=SimpleQueue)  # cursors that nobody uses
     lasted_s: list[float] = field(default_factory=list)
     _began: float = 0.0
 
     def part(self, subjects: Sequence[Subject]) -> TrialContext:
-        """As TrialContext's; the clock starts."""
-        self._began = time.perf_counter()
-        return super().part(subjects)
+        """As TrialContext's, with a clock of its own, which starts."""
+        return replace(self, _began=time.perf_counter())
 
     @contextmanager
     def guard(self) -> Iterator[TrialContext]:
         """As TrialContext's, under the lock; the clock stops."""
-        self.ledger.execute("BEGIN")
-        share_lock(self.ledger, SYSTEM.name)
+        ledger = self.ledgers.get()
+        ledger.execute("BEGIN")
+        share_lock(ledger, SYSTEM.name)
         yield self
-        self.ledger.execute("COMMIT")
+        ledger.execute("COMMIT")
+        self.ledgers.put(ledger)
         self.lasted_s.append(time.perf_counter() - self._began)
 
 

@@ -1,7 +1,7 @@
 """Erasing many people in Postgres, beside SQL that was written by hand for these tables.
 
 In: nothing; it starts a Postgres of its own and ends it. Out: people a second of the connector,
-receipts included, by those of two scripts; what a writer of the same rows and whoever places a hold
+receipts included, by those of scripts, as it comes and with one transaction at a time; what a writer of the same rows and whoever places a hold
 wait; what a person costs among few and among many, and what nobody does.
 `./scripts/bench erasing [--json] [--quick]`
 """
@@ -13,10 +13,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import _report
 from benchmarks._installation import Server
@@ -25,6 +27,7 @@ from benchmarks._mass_erasure import (
     ORDERS_EACH,
     SYSTEM,
     TARGET_S,
+    TRANSACTIONS_AT_ONCE,
     Erased,
     Trial,
     fill,
@@ -86,35 +89,62 @@ def main() -> int:
 
 
 def _beside_scripts(report: _report.Report, trial: Trial, sizes: Sizes) -> None:
-    """By the connector, by batches of the time that its transactions took, in one; by turns."""
-    found: list[tuple[Erased, Erased, Erased]] = []
+    """By the connector, as it comes and with one transaction at a time, and by hand; by turns."""
+    found: list[_Round] = []
     for _ in range(sizes.rounds):
         ours = trial.connector(trial.draw(sizes.at_once), verify=True)
-        batches = trial.by_hand(trial.draw(sizes.at_once), target_s=ours.transaction_s)
-        one = trial.by_hand(trial.draw(sizes.at_once), at_once=sizes.at_once)
-        found.append((ours, batches, one))
-    connector, by_batches, in_one = (
+        paced = partial(trial.by_hand, target_s=ours.transaction_s)
+        found.append(
+            _Round(
+                ours,
+                trial.connector(trial.draw(sizes.at_once), at_once=1),
+                paced(trial.draw(sizes.at_once)),
+                paced(trial.draw(sizes.at_once), connections=TRANSACTIONS_AT_ONCE),
+                trial.by_hand(trial.draw(sizes.at_once), at_once=sizes.at_once),
+            )
+        )
+    ours, single, batches, several, one = (
         statistics.median(erased.people_per_s for erased in column)
         for column in zip(*found, strict=True)
     )
-    lasted_s, theirs_s = (
-        statistics.median(erased.transaction_s for erased in column)
-        for column in list(zip(*found, strict=True))[:2]
-    )
-    of_batches = statistics.median(ours.people_per_s / b.people_per_s for ours, b, _ in found)
-    of_one = statistics.median(ours.people_per_s / one.people_per_s for ours, _, one in found)
-    batches_told = f"by hand in batches of {theirs_s:.2f} s: {by_batches:,.0f}/s"
-    one_told = f"by hand in one transaction: {in_one:,.0f}/s"
+    lasted_s = statistics.median(r.ours.transaction_s for r in found)
+    theirs_s = statistics.median(r.batches.transaction_s for r in found)
+    batches_told = f"by hand in batches of {theirs_s:.2f} s: {batches:,.0f}/s"
+    several_told = f"by hand by {TRANSACTIONS_AT_ONCE} connections: {several:,.0f}/s"
+    one_told = f"by hand in one transaction: {one:,.0f}/s"
+    default = f"erasing, {TRANSACTIONS_AT_ONCE} at a time (default)"
     report.add(
-        _report.Row("erasing, connector", connector, "people/s"),
+        _report.Row(default, ours, "people/s"),
+        _report.Row("erasing, 1 at a time", single, "people/s"),
         _report.Row("median transaction, connector", lasted_s, "s", batches_told),
-        _report.Row("erasing, connector", of_batches, "of batches", batches_told, 0.7),
-        _report.Row("erasing, connector", of_one, "of one", one_told, 0.45),
+        _report.Row(default, _ratio(found, "ours", "batches"), "of batches", batches_told, 0.7),
+        _report.Row(
+            "erasing, 1 at a time", _ratio(found, "single", "batches"), "of batches", batches_told
+        ),
+        _report.Row(default, _ratio(found, "ours", "several"), "of as many", several_told),
+        _report.Row(default, _ratio(found, "ours", "one"), "of one", one_told, 0.45),
         _report.Row(
             "looking again by the second path",
-            statistics.median(ours.verified_s for ours, _, _ in found) / sizes.at_once * _MS,
+            statistics.median(r.ours.verified_s for r in found) / sizes.at_once * _MS,
             "ms a person",
         ),
+    )
+
+
+class _Round(NamedTuple):
+    """The same number of people, erased in each way once."""
+
+    ours: Erased  # as the connector comes
+    single: Erased  # with one transaction at a time
+    batches: Erased  # by hand, by one connection, in transactions as long as ours
+    several: Erased  # the same by as many connections as ours
+    one: Erased  # by hand, in one transaction
+
+
+def _ratio(found: Sequence[_Round], ours: str, theirs: str) -> float:
+    """How many people a second in one way for each in another: the median of the rounds."""
+    return statistics.median(
+        getattr(one, ours).people_per_s / getattr(one, theirs).people_per_s for one in found
     )
 
 

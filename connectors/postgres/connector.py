@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -26,12 +26,13 @@ from connectors.postgres.changing import (
     rectifying,
     restricting,
     sweeping,
+    underway,
 )
 from connectors.postgres.changing.erasing import Erasure
 from connectors.postgres.changing.pace import Pace
 from connectors.postgres.changing.rehearsing import Rehearsal
 from connectors.postgres.checking import granting, surroundings
-from connectors.postgres.reading import affecting, finding, resolving
+from connectors.postgres.reading import affecting, ahead, finding, resolving
 from connectors.postgres.reading.ownership import Ownership
 from connectors.postgres.server import catalogue
 from connectors.postgres.server.catalogue import Catalogue
@@ -59,6 +60,7 @@ from dsr_worker.contract import (
 
 _Value = TypeVar("_Value")
 _LOCATED_AT_ONCE = 1000
+_MOST_AT_ONCE = 8
 _SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
 
 
@@ -67,7 +69,8 @@ class PostgresConfig(BaseModel):
 
     Row security that would hide rows is an error unless `obey_row_security` says that its policies
     are the border of what is ours. With `refresh_views`, materialised views that hold copies of the
-    mapped tables are refreshed after each erasure and each sweep.
+    mapped tables are refreshed after each erasure and each sweep. A call about more people than one
+    transaction takes has up to `transactions_at_once` under way, on a connection each.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,6 +84,7 @@ class PostgresConfig(BaseModel):
     change_timeout_s: float = Field(default=300, gt=0)
     lock_timeout_s: float = Field(default=5, gt=0)
     idle_timeout_s: float = Field(default=120, gt=0)
+    transactions_at_once: int = Field(default=2, ge=1, le=_MOST_AT_ONCE)
     obey_row_security: bool = False
     refresh_views: bool = False
 
@@ -93,11 +97,12 @@ class Postgres:
     def __init__(self, system: System, config: PostgresConfig) -> None:
         self.system = system
         self.config = config
-        self._server = Server(config.dsn.get_secret_value, keep=system.parallel)
+        keep = system.parallel * config.transactions_at_once
+        self._server = Server(config.dsn.get_secret_value, keep=keep)
         self._servers = Servers(
             system.name,
             self._server,
-            _optional(config.reader_dsn, keep=system.parallel),
+            _optional(config.reader_dsn, keep=keep),
             _optional(config.replica_dsn, keep=0),
             config.max_replica_lag_s,
         )
@@ -148,9 +153,11 @@ class Postgres:
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The key of every owned row; so many people at once that indexes serve to reach them."""
-        for first in range(0, max(1, len(subjects)), _LOCATED_AT_ONCE):
-            some = subjects[first : first + _LOCATED_AT_ONCE]
-            yield from self._owned(some, ctx, finding.keys)
+        chunks = (
+            self._owned(subjects[first : first + _LOCATED_AT_ONCE], ctx, finding.keys)
+            for first in range(0, max(1, len(subjects)), _LOCATED_AT_ONCE)
+        )
+        yield from ahead.one_after_the_other(chunks, self.config.transactions_at_once)
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Other people's free text that holds a name of a subject."""
@@ -215,15 +222,12 @@ class Postgres:
                 yield from erasure.decide(ctx.table)
             return
         pace = Pace()
-        for portion in portions.portions(subjects, keys, pace):
-            begun = time.monotonic()
-            receipts = carrying.tried(
-                partial(self._carried_out, kind, portion, ctx.part(portion.subjects)),
-                tries=carrying.TRIES if portion.rows else 1,  # what streams can be read once
-            )
-            if 2 * portion.rows >= pace.rows:
-                pace.took((time.monotonic() - begun) * pace.rows / portion.rows)
-            yield from receipts
+        yield from underway.carried_out(
+            portions.portions(subjects, keys, pace),
+            lambda portion: partial(self._carried_out, kind, portion, ctx.part(portion.subjects)),
+            pace,
+            self.config.transactions_at_once,
+        )
         self._refresh()
 
     def _carried_out(
@@ -320,7 +324,7 @@ class Postgres:
         read: Callable[[Ownership], Iterator[_Value]],
         *,
         copy: bool = False,
-    ) -> Iterator[_Value]:
+    ) -> Generator[_Value, None, None]:
         ctx.check()
         with self._reading(second_path=ctx.second_path, copy=copy) as (session, tables):
             own = Ownership(session, tables, subjects, ctx, beyond_parents=ctx.second_path)

@@ -18,7 +18,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from connectors.postgres.reading.ownership import Ownership, told
 from connectors.postgres.server.catalogue import TEXTS, WHOLE_NUMBERS, Place, Table, fold
 from connectors.postgres.server.columns import named_columns
-from connectors.postgres.server.session import CELLS, line, sendable
+from connectors.postgres.server.session import ARRAYS_BYTES, CELLS, arrays, line, sendable
 from dsr_worker.contract import (
     ContactPoint,
     Form,
@@ -168,12 +168,15 @@ def keys(
 ) -> Iterator[Key]:
     """The key of every owned row, but for those in a table that `except_in` names."""
     refs = [subject.ref for subject in own.subjects]
-    for table in own.catalogue.tables.values():
-        own.ctx.check()
+    names, queries = list[str](), list[Composable]()
+    for table in _tables(own):
         known = except_in(table)
-        query = own.keys(table) if known is None else _keys_but(own, table, known)
-        name = table.collection.name
-        for number, *key in own.session.arrays(query):
+        names.append(table.collection.name)
+        queries.append(own.keys(table) if known is None else _keys_but(own, table, known))
+    for at, parcel in own.session.parcels(queries, size_bytes=ARRAYS_BYTES):
+        own.ctx.check()
+        name = names[at]
+        for number, *key in arrays(parcel):
             yield Key(refs[number], name, tuple(key))
 
 

@@ -28,7 +28,7 @@ from psycopg2.sql import SQL, Composable, Literal
 from connectors.postgres.server.copying import PARCEL_BYTES, Lines, Parcels, Stopped
 from dsr_worker.contract import Configuration, ConnectorError, Permanent, Transient
 
-_ARRAYS_BYTES = 32 * 1024  # small, so that the reader parses while the server still works
+ARRAYS_BYTES = 32 * 1024  # small, so that the reader parses while the server still works
 CELLS = b"\x02"
 """What stands between the cells of a row: no text that JSON or a number can be holds it."""
 _COPY_OF = SQL("COPY (")
@@ -128,6 +128,12 @@ def typed_cells(value: str | None) -> str:
 def line(*values: str | int | None) -> bytes:
     """One row in the text format of COPY, exact for every character but NUL."""
     return ("\t".join(map(_cell, values)) + "\n").encode()
+
+
+def arrays(parcel: bytes) -> list[list[Any]]:
+    """The rows of a parcel, each a JSON array: read at once, which takes a third of the time."""
+    rows: list[list[Any]] = orjson.loads(b"[%s]" % parcel.replace(b"\n", b","))
+    return rows
 
 
 def _cell(value: str | int | None) -> str:
@@ -231,8 +237,8 @@ class Session:
 
     def arrays(self, query: Composable) -> Iterator[list[Any]]:
         """The rows of a query whose one column is a JSON array."""
-        for _, parcel in self.parcels([query], size_bytes=_ARRAYS_BYTES):
-            yield from map(orjson.loads, parcel.split(b"\n"))
+        for _, parcel in self.parcels([query], size_bytes=ARRAYS_BYTES):
+            yield from arrays(parcel)
 
     def commit(self) -> None:
         """Commit, or raise: a server that rolled back instead says so only in its status."""
