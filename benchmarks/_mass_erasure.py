@@ -1,8 +1,8 @@
 """Erasing many people at once, beside SQL that somebody wrote by hand for these three tables.
 
 In: a server, how many customers the shop has. Out: subjects a second of the connector (located
-keys, receipts and all) and of two scripts: one deletes in batches of about the same transaction
-time and counts per person by RETURNING, the other does it all in one transaction.
+keys, receipts and all) and of scripts: one deletes in batches of about the same transaction time,
+by one connection or several, and counts per person by RETURNING, one does it in one transaction.
 """
 
 from __future__ import annotations

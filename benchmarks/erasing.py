@@ -1,8 +1,9 @@
 """Erasing many people in Postgres, beside SQL that was written by hand for these tables.
 
 In: nothing; it starts a Postgres of its own and ends it. Out: people a second of the connector,
-receipts included, by those of scripts, as it comes and with one transaction at a time; what a writer of the same rows and whoever places a hold
-wait; what a person costs among few and among many, and what nobody does.
+receipts included, as it comes and with one transaction at a time, by those of scripts with one
+connection and with several; what a writer of the same rows and whoever places a hold wait; what a
+person costs among few and among many, and what nobody does.
 `./scripts/bench erasing [--json] [--quick]`
 """
 
@@ -112,14 +113,17 @@ def _beside_scripts(report: _report.Report, trial: Trial, sizes: Sizes) -> None:
     batches_told = f"by hand in batches of {theirs_s:.2f} s: {batches:,.0f}/s"
     several_told = f"by hand by {TRANSACTIONS_AT_ONCE} connections: {several:,.0f}/s"
     one_told = f"by hand in one transaction: {one:,.0f}/s"
-    default = f"erasing, {TRANSACTIONS_AT_ONCE} at a time (default)"
+    default = f"erasing, {TRANSACTIONS_AT_ONCE} transactions at a time"
     report.add(
         _report.Row(default, ours, "people/s"),
-        _report.Row("erasing, 1 at a time", single, "people/s"),
+        _report.Row("erasing, 1 transaction at a time", single, "people/s"),
         _report.Row("median transaction, connector", lasted_s, "s", batches_told),
         _report.Row(default, _ratio(found, "ours", "batches"), "of batches", batches_told, 0.7),
         _report.Row(
-            "erasing, 1 at a time", _ratio(found, "single", "batches"), "of batches", batches_told
+            "erasing, 1 transaction at a time",
+            _ratio(found, "single", "batches"),
+            "of batches",
+            batches_told,
         ),
         _report.Row(default, _ratio(found, "ours", "several"), "of as many", several_told),
         _report.Row(default, _ratio(found, "ours", "one"), "of one", one_told, 0.45),
@@ -143,9 +147,10 @@ class _Round(NamedTuple):
 
 def _ratio(found: Sequence[_Round], ours: str, theirs: str) -> float:
     """How many people a second in one way for each in another: the median of the rounds."""
-    return statistics.median(
+    ratios: list[float] = [
         getattr(one, ours).people_per_s / getattr(one, theirs).people_per_s for one in found
-    )
+    ]
+    return statistics.median(ratios)
 
 
 def _sealing(report: _report.Report, trial: Trial, sizes: Sizes, folder: Path) -> None:

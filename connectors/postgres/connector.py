@@ -60,7 +60,7 @@ from dsr_worker.contract import (
 
 _Value = TypeVar("_Value")
 _LOCATED_AT_ONCE = 1000
-_MOST_AT_ONCE = 8
+_MOST_AT_ONCE = 4
 _SWEEP_LOCK_S = 1.0  # a sweep holds the guard while it waits
 
 
