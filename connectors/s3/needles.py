@@ -9,7 +9,7 @@ A value that is compared exactly must stand alone, as a whole JSON string or num
 
 Sound: a line that names somebody in other bytes than the value's own is a candidate as well. In
 JSON those are escapes (`\u`, and `\/` where a value holds a slash); where spelling is compared
-by form, ASCII letters in any case, and the few characters beyond ASCII that mean ASCII ones.
+by form, ASCII letters in any case, and the other signs that stand for a dot.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from ahocorasick_rs import BytesAhoCorasick
 
 _ESCAPED = b"\\u"
 _ESCAPED_SLASH = b"\\/"
-_MEAN_ASCII = (
-    *("\u212a", "\u037e", "\u1fef"),  # what Unicode's NFC makes ASCII of
-    *("\u3002", "\uff0e", "\uff61"),  # dots between the labels of a domain (RFC 3490, 3.1)
-)
-"""Characters that a canonical e-mail address has as ASCII ones."""
+_DOTS = tuple(dot.encode() for dot in ("\u3002", "\uff0e", "\uff61"))
+"""What stands for the dot between the labels of a domain (RFC 3490, section 3.1)."""
 _BEFORE = frozenset({b'"', b" ", b"\t", b":", b",", b"["})
 _AFTER = frozenset({b'"', b" ", b"\t", b"\r", b"\n", b",", b"}", b"]"})
 """What stands around a whole value in JSON (RFC 8259, section 2)."""
@@ -34,7 +31,7 @@ _UNSOUND = frozenset('"\\\r\n')  # a value with one of these may be written in s
 class Needles:
     """Finds lines by values.
 
-    `folded`: in any ASCII case, and in other characters that mean it. `whole`: only where the value
+    `folded`: in any ASCII case, and with other signs for its dots. `whole`: only where the value
     is all of a JSON string or number.
     """
 
@@ -44,7 +41,7 @@ class Needles:
         if any(b"/" in value for value in wanted):
             wanted.add(_ESCAPED_SLASH)
         if folded:
-            wanted.update(character.encode() for character in _MEAN_ASCII)
+            wanted.update(_DOTS)
         self._folded, self._whole = folded, whole
         ordered = sorted(wanted)
         self._escapes = {n for n, value in enumerate(ordered) if value.startswith(b"\\")}
