@@ -2,10 +2,10 @@
 
 `services`       the embedded Postgres and broker of this run (`.log_files()` for tests that read
 logs) `postgres_dsn`   superuser on the cluster, maintenance database `database`       call it for a
-fresh empty database: returns its DSN; dropped after the test `redis_url`      a broker that is
-empty at the start of the test `s3_endpoint`    address of an S3 API;  `s3` a client of it;
-`bucket` call it for a new bucket's name `smtp_sink`      an SMTP server that keeps what it gets in
-`.mails`, empty at the start of the test
+fresh empty database: returns its DSN; dropped after the test (`module_databases`: after the file)
+`redis_url`      a broker that is empty at the start of the test `s3_endpoint`    address of an S3
+API;  `s3` a client of it; `bucket` call it for a new bucket's name `smtp_sink`      an SMTP server
+that keeps what it gets in `.mails`, empty at the start of the test
 """
 
 from __future__ import annotations
@@ -72,6 +72,14 @@ def postgres_dsn(endpoints: Endpoints) -> str:
 @pytest.fixture
 def database(postgres_dsn: str) -> Iterator[Callable[[], str]]:
     """Makes fresh empty databases; they go after the test."""
+    databases = real.Databases(postgres_dsn)
+    yield databases
+    databases.drop_all()
+
+
+@pytest.fixture(scope="module")
+def module_databases(postgres_dsn: str) -> Iterator[Callable[[], str]]:
+    """As `database`, for what the tests of a file share; they go after its last test."""
     databases = real.Databases(postgres_dsn)
     yield databases
     databases.drop_all()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import make_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -34,7 +34,7 @@ from dsr_worker.contract import (
     Subject,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import ERASE, database_of_a_module, execute, outcomes, query
+from tests.contract.postgres_shop import ERASE, execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 NULL, YEAR, NETWORK = Mask(MaskKind.NULL), Mask(MaskKind.YEAR), Mask(MaskKind.NETWORK)
@@ -43,23 +43,6 @@ ERASED = Mask(MaskKind.CONSTANT, "erased")
 ANNA = Subject("anna", (Identity("owner", "anna"),))
 HELD = Rule("hold", HeldSubjects(frozenset({"anna"})), Action.KEEP, "DISPUTE")
 NEEDED = "needed_by_kept"
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        execute(dsn, "CREATE ROLE awkward LOGIN")
-        yield dsn
-        execute(dsn, "DROP OWNED BY awkward; DROP ROLE awkward")
-
-
-@pytest.fixture
-def dsn(module_database: str) -> str:
-    """An empty database."""
-    execute(module_database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    return module_database
 
 
 def erased(postgres: Postgres, *rules: Rule, at: str = "t", **others: Rule) -> list[Receipt]:
@@ -501,7 +484,15 @@ def test_a_table_that_is_mapped_twice_is_an_error(dsn: str) -> None:
 # ---- what lies around
 
 
-def test_row_security_never_hides_rows_in_silence(dsn: str) -> None:
+@pytest.fixture
+def awkward(dsn: str) -> Iterator[str]:
+    """A role that owns nothing."""
+    execute(dsn, "CREATE ROLE awkward LOGIN")
+    yield "awkward"
+    execute(dsn, "DROP OWNED BY awkward; DROP ROLE awkward")
+
+
+def test_row_security_never_hides_rows_in_silence(dsn: str, awkward: str) -> None:
     """A role that policies restrict is refused, unless the policies are said to be the border."""
     execute(
         dsn,
@@ -512,7 +503,7 @@ def test_row_security_never_hides_rows_in_silence(dsn: str) -> None:
         "GRANT USAGE ON SCHEMA public TO awkward;"
         "GRANT SELECT, UPDATE, DELETE ON t TO awkward",
     )
-    restricted = make_dsn(dsn, user="awkward")
+    restricted = make_dsn(dsn, user=awkward)
     postgres = connected(restricted, collection("t", "tenant"))
     assert found(postgres, "row security").severity is Severity.ERROR
     with pytest.raises(Configuration, match="run the check"):

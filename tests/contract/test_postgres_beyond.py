@@ -5,7 +5,7 @@ And what a row may hold that stops everybody's statements: escapes, clocks beyon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -35,7 +35,7 @@ from dsr_worker.contract import (
     Taken,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import ERASE, database_of_a_module, execute, query
+from tests.contract.postgres_shop import ERASE, execute, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
@@ -52,14 +52,6 @@ CREATE TABLE moved (LIKE t INCLUDING ALL);
 INSERT INTO t VALUES (1, 'anna', 'a'), (2, 'bert', 'b');
 INSERT INTO u VALUES (1, 'anna', 'a'), (2, 'bert', 'b');
 """
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
 
 
 @pytest.fixture

@@ -41,7 +41,6 @@ from tests.contract.postgres_shop import (
     SCHEMA,
     add_customer,
     connector,
-    database_of_a_module,
     dump,
     execute,
     keep_vouchers,
@@ -83,18 +82,18 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
+def owned_database(module_database: str) -> Iterator[str]:
     """One database for the module, and its owner."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
-        execute(
-            dsn,
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO zq_owner',"
-            " current_database()); END $$",
-        )
-        yield dsn
-        drop_roles(dsn)
-        execute(dsn, f"REASSIGN OWNED BY {OWNER} TO dsr; DROP OWNED BY {OWNER}; DROP ROLE {OWNER}")
+    dsn = module_database
+    execute(dsn, f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
+    execute(
+        dsn,
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO zq_owner',"
+        " current_database()); END $$",
+    )
+    yield dsn
+    drop_roles(dsn)
+    execute(dsn, f"REASSIGN OWNED BY {OWNER} TO dsr; DROP OWNED BY {OWNER}; DROP ROLE {OWNER}")
 
 
 def drop_roles(dsn: str) -> None:
@@ -104,9 +103,9 @@ def drop_roles(dsn: str) -> None:
 
 
 @pytest.fixture
-def shop(module_database: str) -> Shop:
+def shop(owned_database: str) -> Shop:
     """The shop's tables as somebody's own, whole roles dropped, nobody else with any right."""
-    dsn = module_database
+    dsn = owned_database
     execute(dsn, "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS aside CASCADE")
     execute(dsn, f"CREATE SCHEMA public AUTHORIZATION {OWNER}")
     drop_roles(dsn)

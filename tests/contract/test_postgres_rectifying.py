@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import make_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -36,28 +36,13 @@ from dsr_worker.contract import (
 from dsr_worker.embedded import Services
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import connected as connected_plainly
-from tests.contract.postgres_shop import database_of_a_module, execute, outcomes, query
+from tests.contract.postgres_shop import execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 LOUD = "-c log_min_messages=warning -c log_error_verbosity=verbose -c log_statement=all"
 RECTIFY = Rule("default", Always(), Action.RECTIFY)
 SECRET = "zq-secret-zq"
 LONG = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000))  # no compression makes it short
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
-
-
-@pytest.fixture
-def dsn(module_database: str) -> str:
-    """An empty database."""
-    execute(module_database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    return module_database
 
 
 def person(owner: str, *corrections: Correction, at: str = "t") -> Subject:

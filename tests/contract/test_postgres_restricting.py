@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import make_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -31,7 +31,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.embedded import Services
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import database_of_a_module, execute, outcomes, query
+from tests.contract.postgres_shop import execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 LOUD = "-c log_min_messages=warning -c log_error_verbosity=verbose -c log_statement=all"
@@ -51,14 +51,6 @@ INSERT INTO t VALUES (0, 'anna', false, E'a\\t"b\\\\c\\n'), (1, 'anna', false, N
 CREATE TABLE listed (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t_id int UNIQUE REFERENCES t);
 CREATE TABLE restricted.t (LIKE t INCLUDING ALL);
 """
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from dsr_worker.contract import ConnectorError, Key, NeedsHuman, Outcome, Perman
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_model import Expected, RefusedError, expected
 from tests.contract.postgres_schemas import SCHEMA, Row, Table, World, drawn
-from tests.contract.postgres_shop import database_of_a_module
+from tests.contract.postgres_shop import connected
 from tests.contract.postgres_sweep_model import Swept, order, protection
 
 _PER_TEST = 5
@@ -76,20 +76,17 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def ground(postgres_dsn: str) -> Iterator[Ground]:
+def ground(module_database: str) -> Iterator[Ground]:
     """One database for all of them."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        connection = psycopg2.connect(dsn)
-        connection.autocommit = True
+    with connected(module_database) as connection:
         with connection.cursor() as cursor:
-            cursor.execute("SET timezone = 'UTC'; SET synchronous_commit = off")
+            cursor.execute("SET timezone = 'UTC'")
             cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'")
             there = cursor.fetchone() == (1,)
             cursor.execute("CREATE EXTENSION citext" if there else "CREATE DOMAIN citext AS text")
             cursor.execute("SELECT count(*) > 0 FROM pg_collation WHERE collname = 'de-x-icu'")
             icu = cursor.fetchone() == (True,)
-        yield Ground(dsn, connection, icu)
-        connection.close()
+        yield Ground(module_database, connection, icu)
 
 
 def test_random_schemas_are_left_as_the_model_says(ground: Ground, seeds: range) -> None:
