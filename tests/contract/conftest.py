@@ -29,3 +29,9 @@ def dsn(module_database: str) -> str:
 def shop(module_database: str) -> str:
     """A database with the shop's empty tables and nothing else."""
     return emptied(module_database)
+
+
+@pytest.fixture
+def bucket_name(bucket: Callable[[], str]) -> str:
+    """An S3 bucket for this test alone."""
+    return bucket()
