@@ -21,7 +21,11 @@ def module_database(module_databases: Callable[[], str]) -> str:
 @pytest.fixture
 def dsn(module_database: str) -> str:
     """An empty database."""
-    execute(module_database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    execute(
+        module_database,
+        "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS restricted CASCADE;"
+        " CREATE SCHEMA public",
+    )
     return module_database
 
 
