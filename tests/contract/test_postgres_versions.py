@@ -13,18 +13,15 @@ from psycopg2.extensions import make_dsn
 from dsr_worker.contract import (
     Action,
     HeldRows,
-    Mask,
-    MaskKind,
     Permanent,
     Rule,
     Severity,
 )
 from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_erasures import ANNA, ERASED, NULL, erased, masking
 from tests.contract.postgres_shop import execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
-from tests.contract.test_postgres_awkward import ANNA, erased, masking
 
-NULL, ERASED = Mask(MaskKind.NULL), Mask(MaskKind.CONSTANT, "erased")
 Having = Callable[[int, str], str]
 
 
