@@ -37,8 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """No test reads the user's settings or reaches another machine."""
+    """No test reads the user's settings or reaches another machine; its files are short-lived."""
     real.isolate_from_the_user()
+    real.keep_files_in_memory()
     sys.addaudithook(real.keep_to_this_machine)
 
 
