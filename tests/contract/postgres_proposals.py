@@ -5,13 +5,7 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from connectors.postgres import Postgres, PostgresConfig
-from dsr_worker.contract import (
-    Field,
-    Proposal,
-    Proposes,
-    Severity,
-    System,
-)
+from dsr_worker.contract import Field, Proposal, Proposes, Severity, System
 from dsr_worker.datamap import read_system
 from dsr_worker.map_text import written
 from tests.contract.postgres_shop import execute

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsr_worker.contract import (
-    Finding,
-    Severity,
-    System,
-)
-from tests.contract.postgres_shop import (
-    connector,
-    execute,
-    query,
-    subject,
-)
+from dsr_worker.contract import Finding, Severity, System
+from tests.contract.postgres_shop import connector, execute, query, subject
 
 OWNER, READER, ERASER = "zq_owner", "dsr_shop_reader", "dsr_shop_eraser"
 CASCADING = """

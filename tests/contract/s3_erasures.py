@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dsr_worker.contract import (
-    Action,
-    Always,
-    Receipt,
-    Rule,
-    Subject,
-)
+from dsr_worker.contract import Action, Always, Receipt, Rule, Subject
 from dsr_worker.testing.context import TrialContext
 
 if TYPE_CHECKING:

@@ -11,13 +11,7 @@ import pytest
 from connectors.postgres import Postgres
 from dsr_worker.contract import Form, Identity, Record, Subject, System, Taken
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import (
-    add_customer,
-    belongings,
-    connector,
-    subject,
-    system,
-)
+from tests.contract.postgres_shop import add_customer, belongings, connector, subject, system
 
 ANNA = subject("a", email="anna@shop.example")
 BEN = subject("b", email="ben@shop.example")

@@ -7,14 +7,7 @@ import pytest
 from connectors.postgres.server.reaching import judged
 from dsr_worker.contract import Finding, NeedsHuman, Severity
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import (
-    add_customer,
-    connector,
-    emptied,
-    erase,
-    execute,
-    subject,
-)
+from tests.contract.postgres_shop import add_customer, connector, emptied, erase, execute, subject
 
 ROWS = 120_000
 ANNA = subject("a", email="anna@shop.example", number="1")

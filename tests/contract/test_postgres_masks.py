@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsr_worker.contract import (
-    Configuration,
-    ConnectorError,
-    Mask,
-    MaskKind,
-    Permanent,
-    Severity,
-)
+from dsr_worker.contract import Configuration, ConnectorError, Mask, MaskKind, Permanent, Severity
 from tests.contract.postgres_erasures import (
     ERASED,
     NETWORK,

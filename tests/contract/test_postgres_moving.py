@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.postgres import Postgres
-from dsr_worker.contract import (
-    Configuration,
-    Parent,
-    Permanent,
-    Restriction,
-    RestrictionKind,
-)
+from dsr_worker.contract import Configuration, Parent, Permanent, Restriction, RestrictionKind
 from tests.contract.postgres_restrictions import (
     ANNA,
     LIFT,

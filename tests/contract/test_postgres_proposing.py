@@ -10,14 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.postgres import Postgres, PostgresConfig
-from dsr_worker.contract import (
-    Collection,
-    Configuration,
-    MaskKind,
-    Proposal,
-    Severity,
-    System,
-)
+from dsr_worker.contract import Collection, Configuration, MaskKind, Proposal, Severity, System
 from dsr_worker.datamap import read_system
 from dsr_worker.embedded import Services
 from dsr_worker.testing.shop import Shop, load_postgres

@@ -9,11 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.postgres import Postgres, PostgresConfig
-from dsr_worker.contract import (
-    Proposal,
-    Severity,
-    System,
-)
+from dsr_worker.contract import Proposal, Severity, System
 from tests.contract.postgres_proposals import left_out, proposed, proposed_for, text_of
 from tests.contract.postgres_shop import execute
 

@@ -8,10 +8,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from dsr_worker.contract import (
-    Correction,
-    NeedsHuman,
-)
+from dsr_worker.contract import Correction, NeedsHuman
 from dsr_worker.embedded import Services
 from tests.contract.postgres_rectifications import SECRET, counted, insert, person, rectified
 from tests.contract.postgres_shop import execute, query

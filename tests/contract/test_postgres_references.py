@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsr_worker.contract import (
-    Action,
-    HeldRows,
-    Permanent,
-    Rule,
-    Severity,
-)
+from dsr_worker.contract import Action, HeldRows, Permanent, Rule, Severity
 from tests.contract.postgres_erasures import (
     ERASED,
     KEPT,

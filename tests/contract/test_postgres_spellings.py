@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 from dsr_worker.domain.identity import canonical_stored, claimed
 from dsr_worker.domain.resolution import absorb, start
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import (
-    add_customer,
-    connector,
-    erase,
-    execute,
-    subject,
-    system,
-)
+from tests.contract.postgres_shop import add_customer, connector, erase, execute, subject, system
 
 NFC, NFD = "m\u00fcller@mail.example", "mu\u0308ller@mail.example"
 READ, SENT = "anna@m\u00fcnchen.example", "anna@xn--mnchen-3ya.example"

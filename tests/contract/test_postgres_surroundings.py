@@ -7,11 +7,7 @@ from collections.abc import Iterator
 import pytest
 from psycopg2.extensions import make_dsn
 
-from dsr_worker.contract import (
-    Configuration,
-    Permanent,
-    Severity,
-)
+from dsr_worker.contract import Configuration, Permanent, Severity
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_erasures import ANNA, ERASED, NULL, PSEUDONYM, erased, found, masking
 from tests.contract.postgres_shop import execute, outcomes, query

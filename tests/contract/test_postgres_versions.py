@@ -10,13 +10,7 @@ from collections.abc import Callable
 import pytest
 from psycopg2.extensions import make_dsn
 
-from dsr_worker.contract import (
-    Action,
-    HeldRows,
-    Permanent,
-    Rule,
-    Severity,
-)
+from dsr_worker.contract import Action, HeldRows, Permanent, Rule, Severity
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_erasures import ANNA, ERASED, NULL, erased, masking
 from tests.contract.postgres_shop import execute, outcomes, query

@@ -20,25 +20,12 @@ from hypothesis import strategies as st
 from connectors.s3.csv_records import CsvEntry, csv
 from connectors.s3.owners import Owners
 from connectors.s3.records import JsonEntry, Piece, line_blocks, ndjson, opened
-from dsr_worker.contract import (
-    Configuration,
-    Identity,
-    LeakScope,
-    Subject,
-)
+from dsr_worker.contract import Configuration, Identity, LeakScope, Subject
 from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.shop import Shop
 from dsr_worker.testing.shop.load import load_s3
-from tests.contract.s3_support import (
-    EVENTS,
-    FILES,
-    connector,
-    lines,
-    members,
-    number,
-    person,
-)
+from tests.contract.s3_support import EVENTS, FILES, connector, lines, members, number, person
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

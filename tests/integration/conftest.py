@@ -1,13 +1,24 @@
-"""Desks for the tests of the command line: one for a file, or one for a test that changes it."""
+"""Installations: a room for a test alone, desks of the command line for a file or a test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.cli_desk import Desk
+from tests.integration.engine_room import EngineRoom
+from tests.integration.sweep_room import SHARED, Make, SweepRoom
+
+
+@pytest.fixture
+def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+    """An installation with ten people in two systems."""
+    made = EngineRoom(tmp_path, database())
+    made.load_people(10)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +44,13 @@ def alone(tmp_path: Path, database: Callable[[], str]) -> Iterator[Desk]:
     desk = Desk(tmp_path, database())
     yield desk
     desk.room.office.ledger.dispose()
+
+
+@pytest.fixture
+def make(tmp_path: Path, database: Callable[[], str]) -> Make:
+    """Makes an installation; `policies` are the texts of its policy files."""
+
+    def made(**texts: Any) -> SweepRoom:
+        return SweepRoom(tmp_path, database(), **{"policies": {"trial": SHARED}, **texts})
+
+    return made

@@ -12,14 +12,6 @@ from dsr_worker.people import ActorRefused
 from tests.integration.engine_room import CRM, EngineRoom
 
 
-@pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
-    """An installation with ten people in two systems."""
-    made = EngineRoom(tmp_path, database())
-    made.load_people(10)
-    return made
-
-
 def test_an_access_request_becomes_a_sealed_package(room: EngineRoom) -> None:
     """A verified access request ends in a package with everything of that person."""
     ref = room.submit("access", email="P.ZQ0003zq@Mail.example")

@@ -71,14 +71,6 @@ class Piecemeal(Memory):
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
-    """An installation with ten people in two systems."""
-    made = EngineRoom(tmp_path, database())
-    made.load_people(10)
-    return made
-
-
-@pytest.fixture
 def wide(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
     """The same with a helpdesk, in which user `u3` is customer 3 and `u4` is customer 4."""
     systems = {"crm": CRM, "files": FILES, "tickets": _TICKETS}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine_room import ORGANISATION
-from tests.integration.test_sweep import SHARED, SweepRoom
+from tests.integration.sweep_room import SHARED, SweepRoom
 
 BACKUPS = ORGANISATION + 'backups: {en: "Overwritten within 35 days."}\n'
 FOREIGN = ORGANISATION + 'backups: {de: "Nach 35 Tagen überschrieben."}\n'

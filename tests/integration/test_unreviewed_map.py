@@ -17,7 +17,7 @@ from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.ledger.rows import StepResult
 from tests.integration.engine_room import CRM, FILES
-from tests.integration.test_sweep import SweepRoom
+from tests.integration.sweep_room import SweepRoom
 
 _MAIL = "p.zq0003zq@mail.example"
 _MARKED = CRM.replace(

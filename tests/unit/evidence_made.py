@@ -7,14 +7,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from dsr_worker.evidence import (
-    GENESIS,
-    ChainedEvent,
-    Event,
-    Kind,
-    chain_hash,
-    leaf_hash,
-)
+from dsr_worker.evidence import GENESIS, ChainedEvent, Event, Kind, chain_hash, leaf_hash
 
 JOB = "6f0c1d0a-0000-4000-8000-000000000001"
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,13 +14,7 @@ from html.parser import HTMLParser
 from typing import BinaryIO, cast
 
 from dsr_worker.contract import Collection, Field, System, Withheld
-from dsr_worker.package import (
-    CaseFacts,
-    Contents,
-    OrganisationTexts,
-    Source,
-    write_package,
-)
+from dsr_worker.package import CaseFacts, Contents, OrganisationTexts, Source, write_package
 from dsr_worker.vault import CaseKey, SealingWriter, opening
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,12 +12,7 @@ from pathlib import Path
 import pytest
 
 from dsr_worker.contract import Withheld
-from dsr_worker.package import (
-    CaseFacts,
-    Contents,
-    WithheldPart,
-    verify_package,
-)
+from dsr_worker.package import CaseFacts, Contents, WithheldPart, verify_package
 from dsr_worker.package.texts import languages
 from tests.unit.package_contents import (
     AT,

@@ -11,9 +11,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsr_worker.package import (
-    verify_package,
-)
+from dsr_worker.package import verify_package
 from dsr_worker.package.archive import Names
 from tests.unit.package_contents import (
     ORDINARY,

@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from dsr_worker.contract import Attachment, Field, Key, Record, Withheld
-from dsr_worker.package import (
-    Contents,
-    PackageRefused,
-    Source,
-    WithheldPart,
-    verify_package,
-)
+from dsr_worker.package import Contents, PackageRefused, Source, WithheldPart, verify_package
 from dsr_worker.spool import KeySpool, RecordSpool, read_keys, read_records
 from dsr_worker.store import LocalStore
 from tests.unit.package_contents import (

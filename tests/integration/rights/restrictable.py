@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dsr_worker.contract import (
-    Correction,
-)
+from dsr_worker.contract import Correction
 from dsr_worker.evidence import render_certificate, verify_certificate
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.ledger import answers

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr_worker.contract import (
-    Correction,
-)
+from dsr_worker.contract import Correction
 from dsr_worker.domain.identity import claimed
 from dsr_worker.fulfil.correcting import CorrectionRefused, Stated
 from dsr_worker.fulfil.intake import RequestRefused

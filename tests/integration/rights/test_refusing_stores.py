@@ -10,16 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from dsr_worker.cli import questions
-from dsr_worker.contract import (
-    Context,
-    Correction,
-    Finding,
-    Key,
-    Receipt,
-    Record,
-    Subject,
-    System,
-)
+from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Record, Subject, System
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
 from dsr_worker.ledger import holds, reports
@@ -34,7 +25,7 @@ from tests.integration.rights.restrictable import (
     rows_of,
     system_dump,
 )
-from tests.integration.test_sweep import SweepRoom
+from tests.integration.sweep_room import SweepRoom
 
 # ---- rectification
 

@@ -9,13 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from dsr_worker.contract import (
-    Context,
-    Key,
-    Receipt,
-    Subject,
-    Transient,
-)
+from dsr_worker.contract import Context, Key, Receipt, Subject, Transient
 from dsr_worker.domain.hold import PeopleHeld
 from dsr_worker.domain.identity import claimed
 from dsr_worker.engine.batch import Batch
@@ -40,7 +34,7 @@ from tests.integration.rights.restrictable import (
     rows_of,
     system_dump,
 )
-from tests.integration.test_sweep import SweepRoom
+from tests.integration.sweep_room import SweepRoom
 
 # ---- rectification
 
