@@ -169,16 +169,17 @@ def smtp_server() -> Iterator[SmtpSink]:
 
 
 class Databases:
-    """Makes fresh empty databases on one cluster and drops them again."""
+    """Makes fresh databases on one cluster, empty or like another, and drops them again."""
 
-    def __init__(self, maintenance_dsn: str) -> None:
+    def __init__(self, maintenance_dsn: str, template: str = "template0") -> None:
         self._maintenance_dsn = maintenance_dsn
+        self._template = template
         self._made: list[str] = []
 
     def __call__(self) -> str:
-        """The DSN of a new, empty database."""
+        """The DSN of a new database."""
         name = f"test_{uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
         self._made.append(name)
         return self._maintenance_dsn.replace("/postgres?", f"/{name}?")
 

@@ -14,9 +14,9 @@ from tests.integration.sweep_room import SHARED, Make, SweepRoom
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """An installation with ten people in two systems."""
-    made = EngineRoom(tmp_path, database())
+    made = EngineRoom(tmp_path, ledger())
     made.load_people(10)
     return made
 
@@ -39,18 +39,18 @@ def desk(shared: Desk) -> Desk:
 
 
 @pytest.fixture
-def alone(tmp_path: Path, database: Callable[[], str]) -> Iterator[Desk]:
+def alone(tmp_path: Path, ledger: Callable[[], str]) -> Iterator[Desk]:
     """An installation for a test that changes clock, keys, files or events."""
-    desk = Desk(tmp_path, database())
+    desk = Desk(tmp_path, ledger())
     yield desk
     desk.room.office.ledger.dispose()
 
 
 @pytest.fixture
-def make(tmp_path: Path, database: Callable[[], str]) -> Make:
+def make(tmp_path: Path, ledger: Callable[[], str]) -> Make:
     """Makes an installation; `policies` are the texts of its policy files."""
 
     def made(**texts: Any) -> SweepRoom:
-        return SweepRoom(tmp_path, database(), **{"policies": {"trial": SHARED}, **texts})
+        return SweepRoom(tmp_path, ledger(), **{"policies": {"trial": SHARED}, **texts})
 
     return made

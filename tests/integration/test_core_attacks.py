@@ -71,10 +71,10 @@ class Piecemeal(Memory):
 
 
 @pytest.fixture
-def wide(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def wide(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """The same with a helpdesk, in which user `u3` is customer 3 and `u4` is customer 4."""
     systems = {"crm": CRM, "files": FILES, "tickets": _TICKETS}
-    made = EngineRoom(tmp_path, database(), systems=systems, connectors={"gossip": Gossip})
+    made = EngineRoom(tmp_path, ledger(), systems=systems, connectors={"gossip": Gossip})
     made.load_people(10)
     users = [
         {"id": f"u{n}", "email": f"p.zq{n:04x}zq@mail.example", "phone": f"+49 30 1{n:06}"}
@@ -329,10 +329,10 @@ def test_an_erasure_waits_until_the_access_package_is_handed_over(
 
 
 def test_what_went_before_an_approval_was_voided_is_accounted_for(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Rows erased right before an effect was found to go too far stand in the final account."""
-    room = EngineRoom(tmp_path, database(), connectors={"memory": Piecemeal})
+    room = EngineRoom(tmp_path, ledger(), connectors={"memory": Piecemeal})
     room.load_people(5)
     review_on = room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
     hold = room.place_hold(DatasetHeld("crm", "invoices"), "matter-1", review_on)

@@ -33,10 +33,10 @@ class Stubborn(Memory):
 
 @pytest.mark.parametrize("way", ["withdraw", "refuse"])
 def test_an_erasure_that_has_begun_is_neither_withdrawn_nor_refused(
-    tmp_path: Path, database: Callable[[], str], way: str
+    tmp_path: Path, ledger: Callable[[], str], way: str
 ) -> None:
     """Once rows are gone a case ends in a certificate that accounts for them, in no other way."""
-    room = EngineRoom(tmp_path, database(), connectors={"memory": Stubborn})
+    room = EngineRoom(tmp_path, ledger(), connectors={"memory": Stubborn})
     room.load_people(5)
     ref = room.submit("erasure", email=MAIL)
     room.settle()
@@ -120,10 +120,10 @@ def _left(room: EngineRoom) -> int:
 
 @pytest.mark.parametrize("connector", [Restless, OneByOne])
 def test_work_that_was_rolled_back_and_begun_again_counts_once(
-    tmp_path: Path, database: Callable[[], str], connector: type[Memory]
+    tmp_path: Path, ledger: Callable[[], str], connector: type[Memory]
 ) -> None:
     """An approval is not void because a target deadlocked, whole or by the object."""
-    room = EngineRoom(tmp_path, database(), connectors={"memory": connector})
+    room = EngineRoom(tmp_path, ledger(), connectors={"memory": connector})
     room.load_people(5)
     _carts(room, 25)
     ref = room.submit("erasure", email=MAIL)
@@ -136,10 +136,10 @@ def test_work_that_was_rolled_back_and_begun_again_counts_once(
 
 
 def test_small_effects_add_up_against_the_approval(
-    tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Carts that go one by one after a hold fell stop where the approved number is reached."""
-    room = EngineRoom(tmp_path, database(), connectors={"memory": OneByOne})
+    room = EngineRoom(tmp_path, ledger(), connectors={"memory": OneByOne})
     room.load_people(5)
     _carts(room, 12)
     scope = RowsHeld("crm", "carts", "id", tuple(f"c{n:02}" for n in range(6)))

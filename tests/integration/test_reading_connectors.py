@@ -37,12 +37,12 @@ _BY_MAIL = FILES.replace("takes: {customer_number: owner}", "takes: {email: owne
 
 
 @pytest.fixture
-def archive(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def archive(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """An installation whose archive of documents, by e-mail, cannot erase."""
     systems = {"crm": CRM, "files": _BY_MAIL.replace("connector: memory", "connector: archive")}
     made = EngineRoom(
         tmp_path,
-        database(),
+        ledger(),
         systems=systems,
         organisation=_SECOND_LOOK,
         connectors={"archive": ReadOnly},

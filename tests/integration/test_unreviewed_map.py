@@ -27,10 +27,10 @@ _MARKED = CRM.replace(
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> SweepRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> SweepRoom:
     """An installation with ten people, whose map carries one mark."""
     assert _MARKED != CRM
-    made = SweepRoom(tmp_path, database(), systems={"crm": _MARKED, "files": FILES})
+    made = SweepRoom(tmp_path, ledger(), systems={"crm": _MARKED, "files": FILES})
     made.load_people(10)
     return made
 

@@ -12,8 +12,8 @@ from tests.integration.engine_room import EngineRoom
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """An installation with ten people in two systems; access cases are looked at by a second."""
-    made = EngineRoom(tmp_path, database(), organisation=SECOND_LOOK)
+    made = EngineRoom(tmp_path, ledger(), organisation=SECOND_LOOK)
     made.load_people(10)
     return made

@@ -39,7 +39,7 @@ def test_a_masked_parent_is_promised_with_what_it_is_kept_for(
 
 
 def test_a_promise_covers_as_many_parents_as_it_names(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Thirty orders kept for thirty invoices go with them: they are no surprise on the day."""
     orders = CRM.replace(
@@ -55,7 +55,7 @@ def test_a_promise_covers_as_many_parents_as_it_names(
         "      order_id: user.unique_id\n      name:",
     )
     orders = orders.replace("keeps: [id, customer_id, total", "keeps: [id, order_id, total")
-    room = EngineRoom(tmp_path, database(), systems={"crm": orders})
+    room = EngineRoom(tmp_path, ledger(), systems={"crm": orders})
     numbers = [str(n) for n in range(30)]
     customer = {
         "id": "3",
@@ -113,11 +113,11 @@ def test_a_certificate_names_what_nobody_looked_in(room: EngineRoom, tmp_path: P
 
 
 def test_the_house_text_on_backups_is_in_the_certificate(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Where the organisation says how long backups last, its certificates say so in its words."""
     own = ORGANISATION + 'backups: {en: "Overwritten within 35 days."}\n'
-    room = EngineRoom(tmp_path, database(), organisation=own)
+    room = EngineRoom(tmp_path, ledger(), organisation=own)
     room.load_people(4)
     said = certified(room, answered(room, "erasure"), tmp_path / "c.json")
     assert said["backups"] == "Overwritten within 35 days."
@@ -143,10 +143,10 @@ def test_an_approver_is_told_of_free_texts(room: EngineRoom) -> None:
 
 
 def test_a_standing_approval_names_where_free_texts_may_be(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Where nobody looks at a plan the places stand in it uncounted, for whoever hands over."""
-    room = EngineRoom(tmp_path, database())
+    room = EngineRoom(tmp_path, ledger())
     room.load_people(4)
     ref = room.submit("access", email=MAIL)
     room.settle()
@@ -171,11 +171,11 @@ def test_a_package_says_how_the_person_was_known(room: EngineRoom, tmp_path: Pat
 
 
 def test_missing_texts_are_known_at_the_beginning(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """An access case that no package could be made for warns at once; an erasure does not."""
     bare = ORGANISATION.replace('rights: "yours"', 'rights: ""')
-    room = EngineRoom(tmp_path, database(), organisation=bare)
+    room = EngineRoom(tmp_path, ledger(), organisation=bare)
     (line,) = room.office.texts.warnings("access", None, "eu-gdpr", "DE")
     assert "the person's rights (Art. 15(1)(e) GDPR)" in line
     assert room.office.texts.warnings("erasure", None, "eu-gdpr", "DE") == []

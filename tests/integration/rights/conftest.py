@@ -12,9 +12,9 @@ from tests.integration.rights.restrictable import restrictable
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """An installation with six people, whose customers, carts and documents can be restricted."""
-    made = EngineRoom(tmp_path, database(), systems=restrictable())
+    made = EngineRoom(tmp_path, ledger(), systems=restrictable())
     made.load_people(6)
     with made.system("crm").transaction() as (tables, changes):
         rows = tables.rows["customers"].items()

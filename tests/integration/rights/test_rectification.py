@@ -169,7 +169,7 @@ def test_more_rows_than_approved_void_a_rectification(room: EngineRoom) -> None:
 
 
 def test_a_rectification_that_dies_after_its_effect_is_told_as_done(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """A repeat finds everything in place and reports the values that the intent counted."""
     crm = restrictable()["crm"].replace(
@@ -177,7 +177,7 @@ def test_a_rectification_that_dies_after_its_effect_is_told_as_done(
         "config: {name: NAME-crm, fault: {kind: transient, when: after, method: rectify,"
         " after_calls: 2, times: 1}}",
     )
-    room = EngineRoom(tmp_path, database(), systems={"crm": crm})
+    room = EngineRoom(tmp_path, ledger(), systems={"crm": crm})
     room.load_people(6)
     ref = room.submit("rectification", [right("name", NEW_NAME)], email=MAIL)
     room.settle()

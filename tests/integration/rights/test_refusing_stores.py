@@ -52,7 +52,7 @@ def test_a_value_that_the_store_refuses_asks_a_human_and_changes_nothing(
     room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
 
 
-def _refusing(tmp_path: Path, database: Callable[[], str], method: str, *names: str) -> EngineRoom:
+def _refusing(tmp_path: Path, ledger: Callable[[], str], method: str, *names: str) -> EngineRoom:
     """A room in which systems refuse a method's third call, the first that would change rows."""
     systems = restrictable()
     for name in names:
@@ -61,7 +61,7 @@ def _refusing(tmp_path: Path, database: Callable[[], str], method: str, *names: 
             f"config: {{name: NAME-{name}, fault: {{kind: permanent, method: {method},"
             " after_calls: 2}}",
         )
-    made = EngineRoom(tmp_path, database(), systems=systems)
+    made = EngineRoom(tmp_path, ledger(), systems=systems)
     made.load_people(6)
     with made.system("crm").transaction() as (tables, changes):
         rows = tables.rows["customers"].items()
@@ -81,10 +81,10 @@ def _ended(room: EngineRoom, ref: str, way: str) -> Decided:
     ("kind", "method"), [("rectification", "rectify"), ("restriction", "restrict")]
 )
 def test_approved_work_that_a_store_refused_whole_can_be_ended(
-    tmp_path: Path, database: Callable[[], str], kind: str, method: str, way: str, state: str
+    tmp_path: Path, ledger: Callable[[], str], kind: str, method: str, way: str, state: str
 ) -> None:
     """Where nothing was changed and nothing goes on a case ends, its steps and holds with it."""
-    room = _refusing(tmp_path, database, method, "crm", "files")
+    room = _refusing(tmp_path, ledger, method, "crm", "files")
     before = system_dump(room)
     corrections = [right("name", NEW_NAME)] if kind == "rectification" else []
     ref = room.submit(kind, corrections, email=MAIL)
@@ -105,10 +105,10 @@ def test_approved_work_that_a_store_refused_whole_can_be_ended(
 
 
 def test_partly_carried_out_work_says_how_it_goes_on_instead_of_ending(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Once one system was changed the refusal to end names mending and retrying."""
-    room = _refusing(tmp_path, database, "erase", "files")
+    room = _refusing(tmp_path, ledger, "erase", "files")
     ref = room.submit("erasure", email=MAIL)
     room.settle()
     room.approve(ref)
@@ -120,10 +120,10 @@ def test_partly_carried_out_work_says_how_it_goes_on_instead_of_ending(
 
 
 def test_a_system_gone_from_the_map_is_named_as_not_asked(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """What was to be put right there is not forgotten in silence."""
-    room = SweepRoom(tmp_path, database(), systems=restrictable())
+    room = SweepRoom(tmp_path, ledger(), systems=restrictable())
     room.load_people(6)
     gone = Stated("files", "documents", Correction("text", "x"))
     ref = room.submit("rectification", [right("name", NEW_NAME), gone], email=MAIL)
@@ -173,12 +173,12 @@ class Eraser(Reader):
     ("kind", "code"), [("rectification", "cannot_rectify"), ("restriction", "cannot_restrict")]
 )
 def test_a_connector_that_cannot_asks_a_human(
-    tmp_path: Path, database: Callable[[], str], connector: type[Any], kind: str, code: str
+    tmp_path: Path, ledger: Callable[[], str], connector: type[Any], kind: str, code: str
 ) -> None:
     """A system whose connector lacks the protocol stops the case and says which it lacks."""
     files = FILES.replace("connector: memory", "connector: lesser")
     room = EngineRoom(
-        tmp_path, database(), systems={"files": files}, connectors={"lesser": connector}
+        tmp_path, ledger(), systems={"files": files}, connectors={"lesser": connector}
     )
     corrections = [Stated("files", "documents", Correction("text", "x"))]
     asked = corrections if kind == "rectification" else []

@@ -50,9 +50,9 @@ def test_a_restriction_of_somebody_unknown_is_answered_and_lifted(room: EngineRo
         assert not holds.listed(cursor)
 
 
-def test_a_sweep_leaves_what_is_restricted(tmp_path: Path, database: Callable[[], str]) -> None:
+def test_a_sweep_leaves_what_is_restricted(tmp_path: Path, ledger: Callable[[], str]) -> None:
     """Rows past their limit stay for as long as their person's restriction stands."""
-    room = SweepRoom(tmp_path, database(), systems={"crm": CRM})
+    room = SweepRoom(tmp_path, ledger(), systems={"crm": CRM})
     room.load_people(6)
     room.carts(old=6, young=20, first=100)
     restricted(room)
@@ -159,10 +159,10 @@ class Doubtful(Memory):
             yield replace(receipt, outcomes=left) if doubting else receipt
 
 
-def test_a_second_round_places_no_second_hold(tmp_path: Path, database: Callable[[], str]) -> None:
+def test_a_second_round_places_no_second_hold(tmp_path: Path, ledger: Callable[[], str]) -> None:
     """What is not as it should be is restricted again, under the hold that stands already."""
     Doubtful.doubts.clear()
-    room = EngineRoom(tmp_path, database(), systems=restrictable(), connectors={"memory": Doubtful})
+    room = EngineRoom(tmp_path, ledger(), systems=restrictable(), connectors={"memory": Doubtful})
     room.load_people(6)
     ref = restricted(room)
     done = [step[0] for step in room.steps(ref) if step[1] == "desk"]
