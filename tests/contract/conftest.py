@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.contract.postgres_roles import CASCADING, OWNER, Shop, drop_roles
-from tests.contract.postgres_shop import SCHEMA, add_customer, connector, emptied, execute
+from tests.contract.postgres_shop import NOTHING, SCHEMA, add_customer, connector, emptied, execute
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,7 @@ def module_database(module_databases: Callable[[], str]) -> str:
 @pytest.fixture
 def dsn(module_database: str) -> str:
     """An empty database."""
-    execute(
-        module_database,
-        "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS restricted CASCADE;"
-        " CREATE SCHEMA public",
-    )
+    execute(module_database, NOTHING)
     return module_database
 
 
