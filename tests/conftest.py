@@ -42,6 +42,7 @@ def pytest_configure() -> None:
     """No test reads the user's settings or reaches another machine; its files are short-lived."""
     real.isolate_from_the_user()
     real.keep_files_in_memory()
+    real.read_service_models_once()
     sys.addaudithook(real.keep_to_this_machine)
 
 

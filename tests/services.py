@@ -8,6 +8,7 @@ skip.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import boto3
+import botocore.loaders
+import botocore.session
 import psycopg2
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -224,6 +227,11 @@ def keep_files_in_memory() -> None:
     if runs_programs and shutil.disk_usage(_MEMORY).free >= _PLENTY_BYTES:
         os.environ["TMPDIR"] = str(_MEMORY)
         tempfile.tempdir = None
+
+
+def read_service_models_once() -> None:
+    """Have botocore read what it knows of S3 once a process: most of what a client costs."""
+    vars(botocore.session)["create_loader"] = functools.cache(botocore.loaders.create_loader)
 
 
 def isolate_from_the_user() -> None:
