@@ -35,7 +35,7 @@ from dsr_worker.contract import (
     Taken,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import ERASE, execute, query
+from tests.contract.postgres_shop import ERASE, NOTHING, execute, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
@@ -57,7 +57,7 @@ INSERT INTO u VALUES (1, 'anna', 'a'), (2, 'bert', 'b');
 @pytest.fixture
 def dsn(module_database: str) -> str:
     """A database with these tables alone."""
-    execute(module_database, f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES}")
+    execute(module_database, NOTHING + TABLES)
     return module_database
 
 

@@ -139,6 +139,16 @@ def services_log(services: Services) -> Path:
     return next(path for path in services.log_files() if "postgres" in path.name)
 
 
+def at_fault(dsn: str, *corrections: Correction) -> str:
+    """The fields that a refusal of these corrections names."""
+    postgres = connected(dsn, collection("t", "a", "b"))
+    with pytest.raises(NeedsHuman) as refusal:
+        rectified(postgres, person("anna", *corrections))
+    assert set(refusal.value.fields) == {"collection", "field"}
+    assert refusal.value.fields["collection"] == "t"
+    return refusal.value.fields["field"]
+
+
 def test_the_field_that_is_at_fault_is_found_among_several(dsn: str) -> None:
     """Of two corrections that one statement carries out, the refused one is named."""
     execute(
@@ -146,10 +156,7 @@ def test_the_field_that_is_at_fault_is_found_among_several(dsn: str) -> None:
         "CREATE TABLE t (id int PRIMARY KEY, owner text, a text, b text, CHECK (b <> 'bad'));"
         "INSERT INTO t VALUES (1, 'anna', 'x', 'y')",
     )
-    postgres = connected(dsn, collection("t", "a", "b"))
-    with pytest.raises(NeedsHuman) as refusal:
-        rectified(postgres, person("anna", Correction("a", "bad"), Correction("b", "bad")))
-    assert refusal.value.fields == {"collection": "t", "field": "b"}
+    assert at_fault(dsn, Correction("a", "bad"), Correction("b", "bad")) == "b"
 
 
 def test_fields_that_are_at_fault_together_are_named_together(dsn: str) -> None:
@@ -159,7 +166,4 @@ def test_fields_that_are_at_fault_together_are_named_together(dsn: str) -> None:
         "CREATE TABLE t (id int PRIMARY KEY, owner text, a int, b int, CHECK (a + b < 10));"
         "INSERT INTO t VALUES (1, 'anna', 1, 1)",
     )
-    postgres = connected(dsn, collection("t", "a", "b"))
-    with pytest.raises(NeedsHuman) as refusal:
-        rectified(postgres, person("anna", Correction("a", "6"), Correction("b", "6")))
-    assert refusal.value.fields == {"collection": "t", "field": "a, b"}
+    assert at_fault(dsn, Correction("a", "6"), Correction("b", "6")) == "a, b"

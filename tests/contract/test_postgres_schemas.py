@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg2
@@ -92,21 +93,25 @@ def ground(module_database: str) -> Iterator[Ground]:
 def test_random_schemas_are_left_as_the_model_says(ground: Ground, seeds: range) -> None:
     """What stays, what goes, what is masked, what is refused: all as rules by brute force say."""
     for seed in seeds:
-        try:
+        with _named(seed):
             _try(ground, drawn(seed))
-        except (AssertionError, ConnectorError, psycopg2.Error) as fault:
-            fault.add_note(f"seed {seed}")
-            raise
 
 
 def test_random_schemas_are_swept_as_the_model_says(ground: Ground, seeds: range) -> None:
     """What goes, what goes along, what staying rows keep, what a dry run says of it: the same."""
     for seed in seeds:
-        try:
+        with _named(seed):
             _sweep(ground, drawn(seed))
-        except (AssertionError, ConnectorError, psycopg2.Error) as fault:
-            fault.add_note(f"seed {seed}")
-            raise
+
+
+@contextmanager
+def _named(seed: int) -> Iterator[None]:
+    """Whatever fails names its seed."""
+    try:
+        yield
+    except (AssertionError, ConnectorError, psycopg2.Error) as fault:
+        fault.add_note(f"seed {seed}")
+        raise
 
 
 def _sweep(ground: Ground, world: World) -> None:

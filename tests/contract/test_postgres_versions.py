@@ -20,11 +20,10 @@ Having = Callable[[int, str], str]
 
 
 @pytest.fixture
-def server(database: Callable[[], str]) -> Having:
+def server(dsn: str) -> Having:
     """A database on a server of at least this major version, which brought this feature."""
 
     def made(oldest: int, feature: str) -> str:
-        dsn = database()
         ((major,),) = query(dsn, "SELECT current_setting('server_version_num')::int / 10000")
         if major < oldest:
             pytest.skip(f"Postgres {major} has no {feature}")
