@@ -22,8 +22,9 @@ from pydantic import SecretStr
 from connectors.postgres import Postgres, PostgresConfig
 from dsr_worker.contract import ConnectorError, Key, NeedsHuman, Outcome, Permanent, Receipt
 from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_drawing import drawn
 from tests.contract.postgres_model import Expected, RefusedError, expected
-from tests.contract.postgres_schemas import SCHEMA, Row, Table, World, drawn
+from tests.contract.postgres_schemas import SCHEMA, Row, Table, World
 from tests.contract.postgres_shop import connected
 from tests.contract.postgres_sweep_model import Swept, order, protection
 
