@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from connectors.helpdesk import Zendesk
+from dsr_worker.testing.zendesk import Fake
+from tests.contract import zendesk_world
 from tests.contract.postgres_roles import CASCADING, OWNER, Shop, drop_roles
 from tests.contract.postgres_shop import NOTHING, SCHEMA, add_customer, connector, emptied, execute
 
@@ -36,6 +39,25 @@ def shop(module_database: str) -> str:
 def bucket_name(bucket: Callable[[], str]) -> str:
     """An S3 bucket for this test alone."""
     return bucket()
+
+
+# ---- a helpdesk
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    """A loaded helpdesk."""
+    with Fake() as running:
+        zendesk_world.load(running)
+        yield running
+
+
+@pytest.fixture
+def desk(fake: Fake) -> Iterator[Zendesk]:
+    """A connector to it."""
+    connected = zendesk_world.connect(fake)
+    yield connected
+    connected.close()
 
 
 # ---- the shop as somebody's own, for grants

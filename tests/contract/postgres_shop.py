@@ -39,6 +39,7 @@ from dsr_worker.contract import (
     Taken,
 )
 from dsr_worker.testing.context import TrialContext
+from tests.services import Databases
 
 SCHEMA = """
 CREATE TABLE customers (
@@ -283,6 +284,16 @@ def belongings(number: int) -> set[tuple[str, str]]:
         ("carts", f"{base}"),
         ("cart_items", f"{base}"),
     }
+
+
+@contextmanager
+def database_of_a_module(postgres_dsn: str) -> Iterator[str]:
+    """A database of its own for the tests of one module."""
+    databases = Databases(postgres_dsn)
+    try:
+        yield databases()
+    finally:
+        databases.drop_all()
 
 
 def emptied(dsn: str) -> str:
