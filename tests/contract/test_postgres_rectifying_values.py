@@ -146,7 +146,8 @@ def at_fault(dsn: str, *corrections: Correction) -> str:
         rectified(postgres, person("anna", *corrections))
     assert set(refusal.value.fields) == {"collection", "field"}
     assert refusal.value.fields["collection"] == "t"
-    return refusal.value.fields["field"]
+    field: str = refusal.value.fields["field"]
+    return field
 
 
 def test_the_field_that_is_at_fault_is_found_among_several(dsn: str) -> None:
