@@ -90,6 +90,7 @@ from dsr_worker.contract.records import (
     RecordBlock,
     Withheld,
     body_of,
+    content_of,
     key_within,
 )
 
@@ -164,5 +165,6 @@ __all__ = [
     "Transient",
     "Withheld",
     "body_of",
+    "content_of",
     "key_within",
 ]
