@@ -13,7 +13,7 @@ from typing import Any
 from dsr_worker.domain.plan import VoidCode
 from dsr_worker.domain.request import State
 from dsr_worker.engine.context import MAP_UNREVIEWED
-from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil import protecting
 from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
