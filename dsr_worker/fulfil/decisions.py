@@ -15,6 +15,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil import protecting
+from dsr_worker.fulfil.access import PACKAGE_REFUSED
 from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
@@ -39,6 +40,7 @@ _OPEN_BEFORE_WORK = {
 }
 
 
+_UNDER_WORK = {State.WORKING, State.PACKAGING}
 _PEOPLES = REQUESTED | {"access"}
 """Kinds of job that are a person's request; any job's stopped steps may be retried."""
 _RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
@@ -227,7 +229,9 @@ class Decisions:
         than were promised is located again, and goes on once a fresh erasure has taken the others;
         one that could not be started comes due again, as a job of its own. A case that stopped
         at an unreviewed map is resolved anew, by today's; one whose approved work a system refused
-        is planned anew where the map has changed since, and its approval is void.
+        is planned anew where the map has changed since, and its approval is void. An access whose
+        package cannot be made of what was found, or was destroyed before anybody got it, is asked
+        for anew.
         """
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "retry")
@@ -246,6 +250,9 @@ class Decisions:
                 return self._change(cursor, move)
             if job.state == State.NEEDS_HUMAN and job.phase in _NOT_STARTED:
                 return self._change(cursor, _given_back(cursor, job, event))
+            if _must_be_found_anew(cursor, job):
+                cases.cancel_steps(cursor, job.id)
+                return self._change(cursor, self._course.begun_anew(cursor, job, event))
             if _is_refused(cursor, job) and self._planner.is_outgrown(job):
                 cases.cancel_steps(cursor, job.id)
                 reasons = {job.id: [VoidCode.RULES_CHANGED]}
@@ -323,7 +330,7 @@ class Decisions:
             job = self._case(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_ground(job, reason)
-            _require(job, *_OPEN_BEFORE_WORK, State.WORKING)
+            _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
             _require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
@@ -365,6 +372,16 @@ def _awaits_review(job: Job) -> bool:
     return job.state == State.NEEDS_HUMAN and job.kind in REQUESTED and job.phase == MAP_UNREVIEWED
 
 
+def _must_be_found_anew(cursor: Cursor, job: Job) -> bool:
+    """Whether an access case has found what no package can hold, or its package is gone."""
+    if job.kind != "access":
+        return False
+    if job.state == State.PACKAGING:
+        return cases.stuck(cursor, job.id, PACKAGE_REFUSED)
+    made = answers.of(cursor, job.id) if job.state == State.READY else None
+    return made is not None and made.destroyed_at is not None
+
+
 def _is_refused(cursor: Cursor, job: Job) -> bool:
     """Whether a system refused what was approved, and nothing of it was about to be committed."""
     is_approved = job.state == State.WORKING and job.kind in REQUESTED
@@ -380,10 +397,10 @@ def _require_unchanged(cursor: Cursor, job: Job) -> None:
             f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`"
         )
         raise DecisionRefused(message)
-    if job.state == State.WORKING and not cases.at_a_stand(cursor, job.id):
+    if job.state in _UNDER_WORK and not cases.at_a_stand(cursor, job.id):
         message = (
             f"{job.ref} is under work: it can be ended before its approval, or where all that is"
-            " left of it has stopped and nothing was changed"
+            " left of it has stopped or waits, and nothing was changed"
         )
         raise DecisionRefused(message)
 

@@ -182,6 +182,8 @@ class Delivery:
             raise DecisionRefused(message)
         if answer.destroyed_at is not None:
             message = f"the {kind} of {ref} was destroyed on {answer.destroyed_at:%Y-%m-%d}"
+            if job.state == State.READY:
+                message += f"; `dsr retry {ref}` makes one of what is held today"
             raise DecisionRefused(message)
         return job, answer
 

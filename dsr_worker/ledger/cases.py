@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from dsr_worker.contract import Outcome
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.ledger.connection import Cursor, values
 
@@ -14,6 +15,31 @@ _VERIFIED_AND_OPEN = (
     " AND j.state NOT IN ('delivered', 'closed', 'refused', 'withdrawn')"
 )
 """An access case counts until its package is handed over: an erasure would destroy it."""
+
+
+CHANGING = (
+    Outcome.ERASED,
+    Outcome.MASKED,
+    Outcome.REDACTED,
+    Outcome.RECTIFIED,
+    Outcome.RESTRICTED,
+    Outcome.LIFTED,
+    Outcome.PENDING_REMOTE,
+)
+"""Outcomes of rows to which something happened, or may have."""
+
+_TOOK_EFFECT = """
+SELECT FROM steps s JOIN receipts r ON r.step_id = s.id
+WHERE s.job_id = %(job)s AND s.action = 'apply'
+  AND r.outcome = ANY(%(changing)s) AND r.row_count > 0
+UNION ALL
+SELECT FROM steps s, jsonb_array_elements(s.intent) AS i(intent),
+    jsonb_array_elements(i.intent->'receipts') AS r(receipt),
+    jsonb_array_elements(r.receipt->'outcomes') AS o(part)
+WHERE s.job_id = %(job)s AND s.action = 'apply'
+  AND o.part->>'outcome' = ANY(%(changing)s) AND (o.part->>'rows')::bigint > 0
+LIMIT 1
+"""
 
 
 class ClockRow(NamedTuple):
@@ -165,26 +191,25 @@ def refused(cursor: Cursor, job_id: int) -> bool:
 
 
 def took_effect(cursor: Cursor, job_id: int) -> bool:
-    """Whether an erasure of this case has changed anything, or was about to when last seen.
+    """Whether this case has changed any row, or was about to when last seen.
 
-    An apply that stopped before its first effect, since the approval did not cover it, has not.
+    An apply that found nothing, kept everything, or stopped before its first effect has not.
     """
-    cursor.execute(
-        "SELECT 1 FROM steps WHERE job_id = %s AND action = 'apply' AND (intent IS NOT NULL"
-        " OR (state = 'done' AND NOT coalesce(result, '{}') ? 'voided'))",
-        (job_id,),
-    )
+    cursor.execute(_TOOK_EFFECT, {"job": job_id, "changing": [o.value for o in CHANGING]})
     return cursor.fetchone() is not None
 
 
 def at_a_stand(cursor: Cursor, job_id: int) -> bool:
-    """Whether steps of the case stopped or failed, and no other is left to be worked on."""
+    """Whether every step of the case that is left stopped, failed or waits for a system.
+
+    A case that has no step at the time, since it waits for another case, stands too.
+    """
     cursor.execute(
-        "SELECT bool_and(state IN ('needs_human', 'failed')) AS stands FROM steps"
+        "SELECT bool_and(state IN ('needs_human', 'failed', 'waiting')) AS stands FROM steps"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
         (job_id,),
     )
-    return bool(cursor.fetchone().stands)
+    return cursor.fetchone().stands is not False
 
 
 def cancel_steps(cursor: Cursor, job_id: int) -> None:
