@@ -36,6 +36,7 @@ from dsr_worker.fulfil.decisions import Decisions
 from dsr_worker.fulfil.delivery import Delivery
 from dsr_worker.fulfil.holding import Holding
 from dsr_worker.fulfil.intake import Intake
+from dsr_worker.fulfil.leaving import Leavings
 from dsr_worker.fulfil.lifting import Liftings
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.promises import Promises
@@ -179,6 +180,11 @@ class Office:
     def holding(self) -> Holding:
         """What places and releases holds."""
         return Holding(self.ledger, self.keys, self.materials)
+
+    @cached_property
+    def leavings(self) -> Leavings:
+        """What ends cases with what is left of them."""
+        return Leavings(self.ledger)
 
     @cached_property
     def liftings(self) -> Liftings:

@@ -22,6 +22,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.fulfil import planning
+from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
 from dsr_worker.ledger import cases
 from dsr_worker.ledger.connection import Cursor
@@ -242,7 +243,7 @@ class CaseCourse:
         return [self._certify_or_repeat(job, remaining.get(job.id, 0)) for job in jobs]
 
     def _certify_or_repeat(self, job: Job, remaining: int) -> Move:
-        if remaining == 0:
+        if remaining == 0 or LEFT in job.facts:
             step = NewStep("certify", DESK, effect="idempotent", round=job.round)
             return Move(job, state=State.CERTIFYING, phase="certify", steps=(step,))
         again = job.round + 1

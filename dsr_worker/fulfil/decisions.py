@@ -254,9 +254,7 @@ class Decisions:
                 cases.cancel_steps(cursor, job.id)
                 return self._change(cursor, self._course.begun_anew(cursor, job, event))
             if _is_refused(cursor, job) and self._planner.is_outgrown(job):
-                cases.cancel_steps(cursor, job.id)
-                reasons = {job.id: [VoidCode.RULES_CHANGED]}
-                (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
+                move = self._outgrown(cursor, job)
                 return self._change(cursor, replace(move, events=(event, *move.events)))
             systems = cases.retry(cursor, job.id)
             if not systems:
@@ -264,6 +262,24 @@ class Decisions:
                 raise DecisionRefused(message)
             self._change(cursor, Move(job, events=(event,)))
             return Decided(ref, job.state, tuple(systems))
+
+    def _outgrown(self, cursor: Cursor, job: Job) -> Move:
+        """The move by which approved work that was refused is planned by today's map."""
+        gone = self._planner.gone(job)
+        if gone and cases.took_effect(cursor, job.id):
+            message = (
+                f"{job.ref} has changed rows already, and the data map has no {', '.join(gone)} any"
+                f" more: put it back, then `dsr retry {job.ref}`; where nothing helps,"
+                f" `dsr leave {job.ref}`"
+            )
+            raise DecisionRefused(message)
+        cases.cancel_steps(cursor, job.id)
+        if gone:  # whom it was about may be known by another way now
+            void = {"plan_hash": job.plan_hash, "reason": VoidCode.RULES_CHANGED}
+            return self._course.begun_anew(cursor, job, Event("approval_voided", void))
+        reasons = {job.id: [VoidCode.RULES_CHANGED]}
+        (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
+        return move
 
     # ---- the answer's fate
 
@@ -394,7 +410,8 @@ def _require_unchanged(cursor: Cursor, job: Job) -> None:
         message = (
             f"{job.ref} has changed rows already, which a certificate has to account for: let it"
             " finish, by `dsr approve` if it awaits that; else mend what stopped it, which"
-            f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`"
+            f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`; where nothing helps,"
+            f" `dsr leave {job.ref}` certifies what was done and names what was not"
         )
         raise DecisionRefused(message)
     if job.state in _UNDER_WORK and not cases.at_a_stand(cursor, job.id):

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import pytest
 
+from dsr_worker.bootstrap import Files, Office, Workshop
 from dsr_worker.fulfil import access
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
 from dsr_worker.package import Contents, Method, PackageMade, PackageRefused, write_package
@@ -19,13 +20,18 @@ _PASSPHRASE = "correct-horse-battery"
 
 
 def refusing(
-    tmp_path: Path, database: Callable[[], str], system: str, fault: str = "kind: permanent"
+    tmp_path: Path,
+    database: Callable[[], str],
+    system: str,
+    fault: str = "kind: permanent",
+    after_calls: int = 2,
 ) -> EngineRoom:
     """Six people in two systems, of which one refuses the third erasure: the first with effect."""
     systems = {"crm": CRM, "files": FILES}
     systems[system] = systems[system].replace(
         f"config: {{name: NAME-{system}}}",
-        f"config: {{name: NAME-{system}, fault: {{{fault}, method: erase, after_calls: 2}}}}",
+        f"config: {{name: NAME-{system}, fault: {{{fault}, method: erase,"
+        f" after_calls: {after_calls}}}}}",
     )
     made = EngineRoom(tmp_path, database(), systems=systems)
     made.load_people(6)
@@ -108,6 +114,37 @@ def test_an_erasure_that_waits_for_an_access_can_be_withdrawn(
     room.settle()
     assert room.job(ref)["state"] == "withdrawn"
     assert room.outcomes(ref) == {}
+
+
+def _reopened(room: EngineRoom) -> None:
+    """Let a worker begin by the files as they are now."""
+    before = room.office
+    files = Files.load(room.settings.config_dir)
+    room.office = Office(
+        room.settings, before.endpoints, files, before.keys, registry=before.registry
+    )
+    room.workshop = Workshop(room.office)
+    room.workshop.worker.enlist()
+
+
+@pytest.mark.parametrize("phase", ["locate", "apply"])
+def test_a_system_that_is_given_up_is_taken_out_of_the_map(
+    tmp_path: Path, database: Callable[[], str], phase: str
+) -> None:
+    """A case that changed nothing goes on without it; another first accounts for what it did."""
+    room = refusing(tmp_path, database, "files", after_calls=1 if phase == "locate" else 2)
+    ref = approved(room)
+    assert (phase, "files", "failed") in {(s[0], s[1], s[3]) for s in room.steps(ref)}
+    (room.settings.config_dir / "systems" / "files.yaml").unlink()
+    _reopened(room)
+    if phase == "apply":
+        with pytest.raises(DecisionRefused, match=f"no files any more.*`dsr leave {ref}`"):
+            retried(room, ref)
+        return
+    retried(room, ref)
+    plan = room.job(ref)["plan"]
+    assert (room.job(ref)["state"], plan["systems"]) == ("awaiting_approval", ["crm"])
+    assert "approval_voided" in room.events(ref)
 
 
 # ---- an access whose package cannot be made, or is gone
