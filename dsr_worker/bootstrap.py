@@ -43,6 +43,7 @@ from dsr_worker.fulfil.promises import Promises
 from dsr_worker.fulfil.rechecking import Rechecking
 from dsr_worker.fulfil.resolving import Resolving
 from dsr_worker.fulfil.restricting import Protecting
+from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.fulfil.verbs import DONE_BY
 from dsr_worker.fulfil.verifying import Verifying
@@ -168,7 +169,13 @@ class Office:
     def decisions(self) -> Decisions:
         """What carries out people's decisions."""
         return Decisions(
-            self.ledger, self.keys, self.files.organisation, self.intake, self.course, self.planner
+            self.ledger,
+            self.keys,
+            self.files.organisation,
+            self.intake,
+            self.course,
+            self.planner,
+            Retrying(self.materials, self.course, self.planner),
         )
 
     @cached_property

@@ -24,7 +24,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.evidence import render_certificate
 from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
-from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move

@@ -18,7 +18,7 @@ from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import ROWS
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
-from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.ledger import Ledger, holds, intake, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewJob

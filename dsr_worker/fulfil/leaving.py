@@ -13,7 +13,7 @@ from typing import Any
 
 from dsr_worker.domain.request import State
 from dsr_worker.fulfil.composing import LEFT
-from dsr_worker.fulfil.decisions import Decided, DecisionRefused
+from dsr_worker.fulfil.decided import Decided, DecisionRefused
 from dsr_worker.fulfil.verbs import REQUESTED
 from dsr_worker.ledger import Ledger, cases, jobs, remains
 from dsr_worker.ledger.connection import Cursor

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from dsr_worker.domain.request import State
 from dsr_worker.domain.rights import LIFTING_FACT, LIFTS
 from dsr_worker.fulfil.composing import INFORMED_ON, LEFT
-from dsr_worker.fulfil.decisions import Decided, DecisionRefused
+from dsr_worker.fulfil.decided import Decided, DecisionRefused
 from dsr_worker.fulfil.locating import KEPT_BEFORE, RESTRICTED_KEYS
 from dsr_worker.fulfil.promises import house_clock
 from dsr_worker.fulfil.protecting import LIFTED_AT

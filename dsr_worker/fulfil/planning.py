@@ -218,14 +218,6 @@ class Planner:
         )
         return {row.job_id: row.reasons for row in cursor.fetchall()}
 
-    def is_outgrown(self, job: Job) -> bool:
-        """Whether today's map is another than the one that a case was planned with."""
-        return self._materials.frozen(job.frozen).versions["map"] != self._materials.maps.hash
-
-    def gone(self, job: Job) -> list[str]:
-        """Systems of a case's plan that today's map does not have any more."""
-        return sorted(set((job.plan or {})["systems"]) - set(self._materials.maps.systems))
-
     def again(
         self, cursor: Cursor, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]
     ) -> list[Move]:

@@ -179,9 +179,10 @@ def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
 
 
 def refused(cursor: Cursor, job_id: int) -> bool:
-    """Whether systems refused steps of the case for good, none of which was about to commit."""
+    """Whether systems refused steps of the case, or are away, none of which was about to commit."""
     cursor.execute(
-        "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')) AS refused,"
+        "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')"
+        " OR (state, code) = ('waiting', 'transient')) AS refused,"
         " count(intent) AS intended FROM steps"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
         (job_id,),

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
 
+from dsr_worker.cli import dsr
+from dsr_worker.cli.desk import Opening
 from dsr_worker.contract import Context, Correction, Key, Permanent, Subject
 from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.evidence import render_certificate, verify_certificate
@@ -17,6 +21,7 @@ from dsr_worker.fulfil.decisions import Decided, DecisionRefused
 from dsr_worker.fulfil.leaving import LEAVE
 from dsr_worker.ledger import answers, holds
 from dsr_worker.ledger.rows import StepResult
+from dsr_worker.registry import Registry
 from dsr_worker.testing.memory import Memory
 from tests.integration.engine_room import CRM, FILES, EngineRoom
 
@@ -286,3 +291,31 @@ def test_what_changed_nothing_or_is_under_work_is_not_left(
     access = room.submit("access", email="p.zq0004zq@mail.example")
     with pytest.raises(DecisionRefused, match="no case that changes rows"):
         _left(room, access)
+
+
+def test_the_command_ends_a_case_and_tells_what_it_left(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """`dsr leave` is signed, tells each system it left, and the story tells that it was done."""
+    dsn = database()
+    room = _room(tmp_path, lambda: dsn, f"{_REFUSES}, method: erase")
+    ref = _approved(room)
+    settings = room.settings.model_copy(update={"ledger_dsn": SecretStr(dsn)})
+    opening = Opening(settings, Registry({"memory": Memory}))
+    signing = ("--as", "anna", "--key", str(tmp_path / "anna.key"))
+
+    def said(*args: str) -> Any:
+        found = CliRunner().invoke(dsr, [*args, "--json"], obj=opening)
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    assert said("leave", ref, *signing) == {
+        "case": ref,
+        "state": "certifying",
+        "left": ["files: left at apply (permanent)"],
+        "by": "anna",
+    }
+    room.settle()
+    assert said("status", ref)["next"] == f"dsr certificate {ref} --to FILE"
+    told = [e["text"] for e in said("explain", ref)["events"] if e["kind"] == "left_undone"]
+    assert told == ["what could not be carried out was left undone: systems files; signed"]

@@ -147,6 +147,83 @@ def test_a_system_that_is_given_up_is_taken_out_of_the_map(
     assert "approval_voided" in room.events(ref)
 
 
+def _mended(room: EngineRoom, system: str, *, broken: str = "") -> None:
+    """Write a system's map anew, with a fault or without any, and let a worker begin by it."""
+    file = room.settings.config_dir / "systems" / f"{system}.yaml"
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("config:")]
+    fault = f", fault: {{{broken}}}" if broken else ""
+    lines.insert(2, f"config: {{name: {room.name}-{system}{fault}}}")
+    file.write_text("\n".join(lines) + "\n")
+    _reopened(room)
+
+
+def test_approved_work_of_a_system_that_moved_is_planned_by_the_mended_map(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """A system that is away at its old address is not waited for once the map has the new one."""
+    room = refusing(tmp_path, database, "crm", "kind: transient")
+    ref = approved(room)
+    assert ("apply", "crm", "waiting") in {(s[0], s[1], s[3]) for s in room.steps(ref)}
+    _mended(room, "crm")
+    retried(room, ref)
+    assert room.job(ref)["state"] == "awaiting_approval", room.steps(ref)
+    room.approve(ref)
+    room.settle()
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+
+
+@pytest.mark.parametrize("kind", ["permanent", "transient"])
+def test_a_promise_that_its_map_keeps_from_being_kept_begins_anew_by_the_mended_one(
+    tmp_path: Path, database: Callable[[], str], kind: str
+) -> None:
+    """Nobody approves it again: what was promised rests on no map."""
+    room = EngineRoom(tmp_path, database())
+    room.load_people(6)
+    ref = approved(room)
+    assert room.job(ref)["state"] == "ready"
+    _mended(room, "crm", broken=f"kind: {kind}, method: erase")
+    room.move_clock(days=365 * 12)
+    room.settle()
+    (job,) = {row.ref for row in room.rows("SELECT ref FROM jobs WHERE kind = 'deferred'")}
+    assert room.job(job)["state"] == "working"
+    before = {s[3] for s in room.steps(job)}
+    assert before == {"failed" if kind == "permanent" else "waiting"}
+    _mended(room, "crm")
+    retried(room, job)
+    assert room.job(job)["state"] == "closed", room.steps(job)
+
+
+@pytest.mark.parametrize("means", ["same", "others"])
+def test_a_lifting_keeps_to_its_own_means(
+    tmp_path: Path, database: Callable[[], str], means: str
+) -> None:
+    """By a mended map it begins anew only where rows are freed by what they were restricted by."""
+    room = EngineRoom(tmp_path, database(), systems={"crm": _flagged("blocked")})
+    room.load_people(6)
+    ref = approved(room, "restriction")
+    assert room.job(ref)["state"] == "ready", room.steps(ref)
+    file = room.settings.config_dir / "systems" / "crm.yaml"
+    frozen = room.job(ref)["frozen"]
+    job = room.lift(ref)
+    room.rows(
+        "UPDATE steps SET state = 'failed', code = 'permanent' WHERE state = 'ready' RETURNING id"
+    )
+    if means == "others":
+        file.write_text(file.read_text().replace("blocked", "barred"))
+    else:
+        file.write_text(file.read_text().replace("Trial.", "Trials."))
+    _reopened(room)
+    retried(room, job)
+    assert (room.job(job)["frozen"] == frozen) is (means == "others")
+    assert room.job(job)["state"] == "closed", room.steps(job)
+
+
+def _flagged(name: str) -> str:
+    restricted = f"    class: cart\n    restrict: {{flag: {name}}}\n"
+    text = CRM.replace("    class: cart\n", restricted)
+    return text.replace("      content:", f"      {name}: system.operations\n      content:")
+
+
 # ---- an access whose package cannot be made, or is gone
 
 
