@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from dsr_worker.bootstrap import Files, Office, Workshop
+from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.fulfil import access
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
+from dsr_worker.ledger import holds
+from dsr_worker.ledger.rows import StepResult
 from dsr_worker.package import Contents, Method, PackageMade, PackageRefused, write_package
 from dsr_worker.people import digest_of
 from tests.integration.engine_room import CRM, FILES, EngineRoom
@@ -114,6 +117,30 @@ def test_an_erasure_that_waits_for_an_access_can_be_withdrawn(
     room.settle()
     assert room.job(ref)["state"] == "withdrawn"
     assert room.outcomes(ref) == {}
+
+
+def test_a_restriction_withdrawn_while_its_hold_is_placed_leaves_none(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """Whoever ends a case releases its holds; one that comes after that is not placed."""
+    room = EngineRoom(tmp_path, database())
+    room.load_people(6)
+    ref = room.submit("restriction", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    performers: Any = room.workshop.drainer._performers
+    protect: Performer = performers["protect"]
+
+    def late(batch: Batch) -> Sequence[StepResult]:
+        room.rows("UPDATE steps SET state = 'waiting' WHERE action = 'protect' RETURNING id")
+        ended(room, ref, "withdraw")
+        return protect(batch)
+
+    performers["protect"] = late
+    room.settle()
+    assert room.job(ref)["state"] == "withdrawn"
+    with room.office.ledger.transaction() as cursor:
+        assert not holds.listed(cursor)
 
 
 def _reopened(room: EngineRoom) -> None:
