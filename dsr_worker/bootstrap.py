@@ -191,7 +191,7 @@ class Office:
     @cached_property
     def leavings(self) -> Leavings:
         """What ends cases with what is left of them."""
-        return Leavings(self.ledger)
+        return Leavings(self.ledger, self.planner)
 
     @cached_property
     def liftings(self) -> Liftings:

@@ -285,7 +285,7 @@ class Decisions:
             if state is State.REFUSED:
                 _require_ground(job, reason)
             _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
-            _require_unchanged(cursor, job)
+            self._require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
             protecting.release(cursor, ref, signed.actor)
@@ -304,6 +304,23 @@ class Decisions:
 
     # ---- shared
 
+    def _require_unchanged(self, cursor: Cursor, job: Job) -> None:
+        """Nothing took effect, and approved work stands still: a case may end without an answer."""
+        if cases.took_effect(cursor, job.id):
+            message = (
+                f"{job.ref} has changed rows already, which a certificate has to account for: let"
+                " it finish, by `dsr approve` if it awaits that; else mend what stopped it, which"
+                f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`; where nothing helps,"
+                f" `dsr leave {job.ref}` certifies what was done and names what was not"
+            )
+            raise DecisionRefused(message)
+        if job.state in _UNDER_WORK and not cases.at_a_stand(cursor, job.id, self._planner.served):
+            message = (
+                f"{job.ref} is under work: it can be ended before its approval, or where all that"
+                " is left of it has stopped or waits, and nothing was changed"
+            )
+            raise DecisionRefused(message)
+
     def _case(
         self, cursor: Cursor, ref: str, signed: SignedAction, action: str, plan_hash: str = ""
     ) -> Job:
@@ -320,24 +337,6 @@ class Decisions:
     def _change(self, cursor: Cursor, move: Move) -> Decided:
         ring = jobs.change(cursor, [move])
         return Decided(move.job.ref, str(moved(move.state, move.job.state)), tuple(ring))
-
-
-def _require_unchanged(cursor: Cursor, job: Job) -> None:
-    """Nothing took effect, and approved work is at a stand: a case may end without an answer."""
-    if cases.took_effect(cursor, job.id):
-        message = (
-            f"{job.ref} has changed rows already, which a certificate has to account for: let it"
-            " finish, by `dsr approve` if it awaits that; else mend what stopped it, which"
-            f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`; where nothing helps,"
-            f" `dsr leave {job.ref}` certifies what was done and names what was not"
-        )
-        raise DecisionRefused(message)
-    if job.state in _UNDER_WORK and not cases.at_a_stand(cursor, job.id):
-        message = (
-            f"{job.ref} is under work: it can be ended before its approval, or where all that is"
-            " left of it has stopped or waits, and nothing was changed"
-        )
-        raise DecisionRefused(message)
 
 
 def _require_plan(job: Job, plan_hash: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from dsr_worker.domain.request import State
 from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.decided import Decided, DecisionRefused
+from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.verbs import REQUESTED
 from dsr_worker.ledger import Ledger, cases, jobs, remains
 from dsr_worker.ledger.connection import Cursor
@@ -36,8 +37,9 @@ _WHEREVER_IT_STANDS = {
 class Leavings:
     """Ends cases with remainders."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, planner: Planner) -> None:
         self._ledger = ledger
+        self._planner = planner
 
     def leave(self, ref: str, signed: SignedAction) -> Decided:
         """Leave undone what a case that stands still could not do; its certificate will say so.
@@ -53,28 +55,29 @@ class Leavings:
                 message = f"{ref} is no case that changes rows; `dsr status {ref}` says what helps"
                 raise DecisionRefused(message)
             accept(cursor, signed, LEAVE, ref)
-            _require_left(cursor, job)
+            self._require_left(cursor, job)
             move = _move(cursor, job, signed)
             cases.cancel_steps(cursor, job.id)
             ring = jobs.change(cursor, [move])
         left = move.facts[LEFT]
         return Decided(ref, State.CERTIFYING.value, tuple(ring), tuple(_told(left)))
 
-
-def _require_left(cursor: Cursor, job: Job) -> None:
-    looked_at = job.state == State.CERTIFYING and job.phase == RECHECK
-    if job.state not in _WHEREVER_IT_STANDS and not looked_at:
-        message = f"{job.ref} is {job.state}: only what has not come to its certificate is left"
-        raise DecisionRefused(message)
-    if not cases.took_effect(cursor, job.id):
-        message = (
-            f"{job.ref} has changed nothing that a certificate could account for: `dsr withdraw"
-            f" {job.ref}` or `dsr refuse {job.ref} --ground CODE` ends it"
-        )
-        raise DecisionRefused(message)
-    if not cases.at_a_stand(cursor, job.id):
-        message = f"{job.ref} is under work: wait until all that is left of it has stopped or waits"
-        raise DecisionRefused(message)
+    def _require_left(self, cursor: Cursor, job: Job) -> None:
+        looked_at = job.state == State.CERTIFYING and job.phase == RECHECK
+        if job.state not in _WHEREVER_IT_STANDS and not looked_at:
+            message = f"{job.ref} is {job.state}: only what has not come to its certificate is left"
+            raise DecisionRefused(message)
+        if not cases.took_effect(cursor, job.id):
+            message = (
+                f"{job.ref} has changed nothing that a certificate could account for: `dsr withdraw"
+                f" {job.ref}` or `dsr refuse {job.ref} --ground CODE` ends it"
+            )
+            raise DecisionRefused(message)
+        if not cases.at_a_stand(cursor, job.id, self._planner.served):
+            message = (
+                f"{job.ref} is under work: wait until all that is left of it has stopped or waits"
+            )
+            raise DecisionRefused(message)
 
 
 def _move(cursor: Cursor, job: Job, signed: SignedAction) -> Move:

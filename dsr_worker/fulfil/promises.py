@@ -19,6 +19,7 @@ from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
+from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED
 from dsr_worker.fulfil.promised import Promised
 from dsr_worker.fulfil.verbs import DEFERRED
 from dsr_worker.ledger import Ledger, answers, intake, jobs
@@ -31,7 +32,6 @@ from dsr_worker.vault import KeyRing, SealBroken
 _log = logging.getLogger(__name__)
 
 UNOPENABLE = "promise_unopenable"  # the names in a promise do not open with this key ring
-SYSTEM_UNMAPPED = "system_unmapped"  # the data map has no such system any more
 _HOUSE_DAYS = 30  # our own clock for carrying a promise out; no statute names a number
 
 

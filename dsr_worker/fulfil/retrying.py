@@ -19,8 +19,8 @@ from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.access import PACKAGE_REFUSED
 from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
 from dsr_worker.fulfil.decided import DecisionRefused
-from dsr_worker.fulfil.planning import Planner
-from dsr_worker.fulfil.promises import SYSTEM_UNMAPPED, UNOPENABLE
+from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED, Planner
+from dsr_worker.fulfil.promises import UNOPENABLE
 from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, REQUESTED
 from dsr_worker.ledger import answers, cases
 from dsr_worker.ledger.connection import Cursor
@@ -51,9 +51,8 @@ class Retrying:
         if _must_be_found_anew(cursor, job):
             cases.cancel_steps(cursor, job.id)
             return self._course.begun_anew(cursor, job, event)
-        if _is_refused(cursor, job) and self._is_outgrown(job):
-            move = self._planned_anew(cursor, job)
-            return replace(move, events=(event, *move.events))
+        if self._is_refused(cursor, job) and self._is_outgrown(job):
+            return self._planned_anew(cursor, job, event)
         renewed = self._renewed(cursor, job, event)
         if renewed is not None:
             cases.cancel_steps(cursor, job.id)
@@ -78,9 +77,11 @@ class Retrying:
             if isinstance(move, list):
                 raise DecisionRefused(_still_marked(move))
             return move
+        if job.phase == SYSTEM_UNMAPPED and job.kind in REQUESTED:
+            return self._planned_anew(cursor, job, event)
         return _given_back(cursor, job, event) if job.phase in _NOT_STARTED else None
 
-    def _planned_anew(self, cursor: Cursor, job: Job) -> Move:
+    def _planned_anew(self, cursor: Cursor, job: Job, event: Event) -> Move:
         """How approved work goes on that was refused before any effect, the map having changed.
 
         Its approval is void. A system that the map has no more is left out, unless something was
@@ -97,10 +98,11 @@ class Retrying:
         cases.cancel_steps(cursor, job.id)
         if gone:  # whom it was about may be known by another way now
             void = {"plan_hash": job.plan_hash, "reason": VoidCode.RULES_CHANGED}
-            return self._course.begun_anew(cursor, job, Event("approval_voided", void))
-        reasons = {job.id: [VoidCode.RULES_CHANGED]}
-        (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
-        return move
+            move = self._course.begun_anew(cursor, job, Event("approval_voided", void))
+        else:
+            reasons = {job.id: [VoidCode.RULES_CHANGED]}
+            (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
+        return replace(move, events=(event, *move.events))
 
     def _renewed(self, cursor: Cursor, job: Job, event: Event) -> Move | None:
         """How a promise or a lifting that stopped before any effect begins anew by today's rules.
@@ -109,7 +111,9 @@ class Retrying:
         frees by the means that restricted: where these changed it keeps to its own map.
         """
         is_own = job.kind in {DEFERRED, LIFTING} and job.state == State.WORKING
-        if not is_own or cases.took_effect(cursor, job.id) or not cases.at_a_stand(cursor, job.id):
+        if not is_own or cases.took_effect(cursor, job.id):
+            return None
+        if not cases.at_a_stand(cursor, job.id, self._planner.served):
             return None
         before = self._materials.frozen(job.frozen)
         frozen_id = self._materials.freeze(job.law, job.now)
@@ -125,6 +129,11 @@ class Retrying:
         plan = {**(job.plan or {}), **rules}
         return self._planner.approved(job._replace(pending=0), plan, (event,), frozen=frozen_id)
 
+    def _is_refused(self, cursor: Cursor, job: Job) -> bool:
+        """Whether systems refused approved work, or are away, and none was about to commit it."""
+        is_approved = job.state == State.WORKING and job.kind in REQUESTED
+        return is_approved and cases.refused(cursor, job.id, self._planner.served)
+
     def _is_outgrown(self, job: Job) -> bool:
         """Whether today's map is another than the one that a case was planned with."""
         return self._materials.frozen(job.frozen).versions["map"] != self._materials.maps.hash
@@ -138,12 +147,6 @@ def _must_be_found_anew(cursor: Cursor, job: Job) -> bool:
         return cases.stuck(cursor, job.id, PACKAGE_REFUSED)
     made = answers.of(cursor, job.id) if job.state == State.READY else None
     return made is not None and made.destroyed_at is not None
-
-
-def _is_refused(cursor: Cursor, job: Job) -> bool:
-    """Whether a system refused approved work or is away, and nothing of it was about to commit."""
-    is_approved = job.state == State.WORKING and job.kind in REQUESTED
-    return is_approved and cases.refused(cursor, job.id)
 
 
 def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:

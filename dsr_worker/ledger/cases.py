@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -178,14 +178,18 @@ def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def refused(cursor: Cursor, job_id: int) -> bool:
-    """Whether systems refused steps of the case, or are away, none of which was about to commit."""
+def refused(cursor: Cursor, job_id: int, served: Collection[str]) -> bool:
+    """Whether systems refused steps of the case, or are away, none of which was about to commit.
+
+    One that is not among the `served` is away for good.
+    """
     cursor.execute(
         "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')"
-        " OR (state, code) = ('waiting', 'transient')) AS refused,"
+        " OR (state, code) = ('waiting', 'transient')"
+        " OR (state = 'ready' AND system <> ALL(%s))) AS refused,"
         " count(intent) AS intended FROM steps"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
-        (job_id,),
+        (list(served), job_id),
     )
     row = cursor.fetchone()
     return bool(row.refused) and not row.intended
@@ -200,15 +204,17 @@ def took_effect(cursor: Cursor, job_id: int) -> bool:
     return cursor.fetchone() is not None
 
 
-def at_a_stand(cursor: Cursor, job_id: int) -> bool:
+def at_a_stand(cursor: Cursor, job_id: int, served: Collection[str]) -> bool:
     """Whether every step of the case that is left stopped, failed or waits for a system.
 
-    A case that has no step at the time, since it waits for another case, stands too.
+    One whose system is not among the `served` waits for ever. A case that has no step at the time,
+    since it waits for another case, stands too.
     """
     cursor.execute(
-        "SELECT bool_and(state IN ('needs_human', 'failed', 'waiting')) AS stands FROM steps"
+        "SELECT bool_and(state IN ('needs_human', 'failed', 'waiting')"
+        " OR (state = 'ready' AND system <> ALL(%s))) AS stands FROM steps"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
-        (job_id,),
+        (list(served), job_id),
     )
     return cursor.fetchone().stands is not False
 

@@ -12,7 +12,7 @@ from dsr_worker.bootstrap import Files, Office, Workshop
 from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.fulfil import access
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
-from dsr_worker.ledger import holds
+from dsr_worker.ledger import cases, holds, jobs
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.package import Contents, Method, PackageMade, PackageRefused, write_package
 from dsr_worker.people import digest_of
@@ -172,6 +172,39 @@ def test_a_system_that_is_given_up_is_taken_out_of_the_map(
     plan = room.job(ref)["plan"]
     assert (room.job(ref)["state"], plan["systems"]) == ("awaiting_approval", ["crm"])
     assert "approval_voided" in room.events(ref)
+
+
+@pytest.mark.parametrize("way", ["withdraw", "retry", "voided"])
+def test_steps_of_a_system_that_nobody_serves_any_more_hold_nothing_up(
+    tmp_path: Path, database: Callable[[], str], way: str
+) -> None:
+    """Taken out of the map between approval and work, a system is not waited for."""
+    room = EngineRoom(tmp_path, database())
+    room.load_people(6)
+    ref = room.submit("erasure", email=_MAIL)
+    room.settle()
+    room.approve(ref)
+    (room.settings.config_dir / "systems" / "files.yaml").unlink()
+    _reopened(room)
+    for _ in range(3):  # confirmed where it can be, then located
+        room.tick()
+        room.workshop.drainer("crm")
+    assert ("files", "ready") in {(s[1], s[3]) for s in room.steps(ref)}
+    if way == "withdraw":
+        ended(room, ref, way)
+        return
+    if way == "voided":
+        (job,) = room.rows("SELECT id FROM jobs WHERE ref = %s", ref)
+        with room.office.ledger.transaction() as cursor:
+            locked = jobs.lock(cursor, [job.id])
+            cases.cancel_steps(cursor, job.id)
+            found = [locked[job.id]._replace(pending=0)]
+            void = {job.id: ["over_bound"]}
+            jobs.change(cursor, room.office.planner.again(cursor, found, void))
+        assert room.job(ref)["phase"] == "system_unmapped"
+    retried(room, ref)
+    plan = room.job(ref)["plan"]
+    assert (room.job(ref)["state"], plan["systems"]) == ("awaiting_approval", ["crm"])
 
 
 def _mended(room: EngineRoom, system: str, *, broken: str = "") -> None:
