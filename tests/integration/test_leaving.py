@@ -227,6 +227,37 @@ def test_work_that_nobody_approves_to_go_further_can_be_left(
     assert (left["code"], left["located"], left["requery"]["returned"]) == ("not_approved", 1, 1)
 
 
+def test_what_an_earlier_round_kept_and_masked_stays_accounted_for(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """A later round that was stopped by its approval takes nothing of the account away."""
+    room = _room(tmp_path, database, connector=Haunted)
+    performers: Any = room.workshop.drainer._performers
+    apply: Performer = performers["apply"]
+
+    def voided_later(batch: Batch) -> Sequence[StepResult]:
+        (member,) = batch.members
+        if batch.ctx.system.name == "files" or not batch.results.get(
+            (member.job.id, "apply", "crm")
+        ):
+            return apply(batch)
+        return [member.done(result={"voided": ["over_bound"], "kept": []})]
+
+    performers["apply"] = voided_later
+    ref = _approved(room)
+    assert room.job(ref)["state"] == "awaiting_approval", room.steps(ref)
+    _left(room, ref)
+    stated = _certificate(room, ref)
+    assert _counts(stated) == {
+        "crm.customers": 1,
+        "crm.invoices": 2,
+        "crm.carts": 1,
+        "files.documents": 1,
+    }
+    assert stated["deferred"]
+    assert [part["code"] for part in stated["left_undone"]] == ["not_approved"]
+
+
 def test_a_rectification_says_what_is_still_to_be_changed(
     tmp_path: Path, database: Callable[[], str]
 ) -> None:
