@@ -63,7 +63,7 @@ def findings(
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
             yield from rewriting.findings(session, tables)
-            yield from tallying.findings(session, system.name)
+            yield from tallying.findings(session, tables)
             yield from means.findings(session, tables)
             yield from orphans.findings(session, tables)
             rows = indexing.sizes(session)

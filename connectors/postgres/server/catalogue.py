@@ -210,6 +210,12 @@ class Table:
         return tuple(self.collection.source.get("large_objects", ()))
 
     @property
+    def triggers_erase(self) -> tuple[tuple[str, str], ...]:
+        """Tables outside the map, as schema and name, in which triggers may erase derived rows."""
+        named = (str(n).rpartition(".") for n in self.collection.source.get("triggers_erase", ()))
+        return tuple((schema or self.schema, name) for schema, _, name in named)
+
+    @property
     def keys(self) -> tuple[Place, ...]:
         """Where the parts of the key are."""
         return tuple(map(self.place, self.collection.key))
