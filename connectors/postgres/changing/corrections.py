@@ -63,7 +63,7 @@ class Asked:
         """The field's text as a record of `find` says it."""
         if self.place.path:
             return self.place.value(alias)
-        return SQL("(to_json({}) #>> '{{}}')").format(self.place.value(alias))
+        return SQL("(to_json({}) #>> '{{}}')").format(self.place.document(alias))
 
 
 def given(tables: Catalogue, subjects: Sequence[Subject]) -> Mapping[str, tuple[Asked, ...]]:
