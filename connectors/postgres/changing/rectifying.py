@@ -69,6 +69,11 @@ class Rectification(Erasure):
         for table, due in changing:
             self._confirm(table, due)
 
+    def statements(self) -> Iterator[Composable]:
+        """What puts every asked field in place, for the check to explain."""
+        for table in self._correcting():
+            yield self._update(table, list(range(len(self.asked[table.collection.name]))))
+
     def _correcting(self) -> Iterator[Table]:
         for table in self.touched:
             if table.collection.name in self.asked:

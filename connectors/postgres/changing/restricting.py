@@ -90,6 +90,21 @@ class Restricting(Erasure):
         for table in self.touched:
             self._confirm(table)
 
+    def statements(self) -> Iterator[Composable]:
+        """What restricts and frees rows by each of the means, for the check to explain."""
+        for table in self.touched:
+            means = table.collection.restriction
+            if means is not None and means.kind is RestrictionKind.FLAG:
+                yield self._flag(table, Action.RESTRICT, means.value)
+                yield self._flag(table, Action.LIFT, means.free)
+            elif means is not None and means.kind is RestrictionKind.LIST:
+                listing = self.catalogue.table(means.collection)
+                yield self._list(table, listing)
+                yield self._unlist(table, listing)
+        for way in self._ways():
+            yield self._copy(way)
+            yield self._leave(way)
+
     # ---- deciding
 
     def _settle(self) -> None:
@@ -167,9 +182,8 @@ class Restricting(Erasure):
                 listed = self._listed(table, listing)
                 query = SQL("SELECT count(*) FROM {} x WHERE {}").format(listing.sql, listed)
                 expected = int(self.session.rows(query)[0][0])
-                statement = SQL("DELETE FROM {} x WHERE {}").format(listing.sql, listed)
                 self.changes.going[listing.schema, listing.name] += expected
-                self._carried_out([statement], [(listing, expected)])
+                self._carried_out([self._unlist(table, listing)], [(listing, expected)])
 
     def _flag(self, table: Table, action: Action, value: str | None) -> Composable:
         column = flag(table, table.collection.restriction)
@@ -192,6 +206,9 @@ class Restricting(Erasure):
             self._going(table, Action.RESTRICT),
             table.same_key("t", "d"),
         )
+
+    def _unlist(self, table: Table, listing: Table) -> Composable:
+        return SQL("DELETE FROM {} x WHERE {}").format(listing.sql, self._listed(table, listing))
 
     def _listed(self, table: Table, listing: Table) -> Composable:
         """Whether a row `x` of a list names a row that is freed."""
