@@ -136,18 +136,25 @@ def _reaches(
             for test in (changes.goes(source, "x"), *_freed(changes, source, reference))
         ]
     )
+    where = SQL("{} AND NOT {} AND {}").format(which, planned, only or SQL("true"))
+    decided = SQL("pg_temp.{}").format(changes.done(table))
+    return refers_to_any(changes, table, reference, decided, where)
+
+
+def refers_to_any(
+    changes: Changes, table: Table, reference: Reference, rows: Composable, where: Composable
+) -> bool:
+    """Whether a row `x` refers to a row `t` of a table, of which `rows` hold the key as `d`."""
     query = SQL(
-        "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points}"
-        " JOIN pg_temp.{done} d ON {same} WHERE {which} AND NOT {planned} AND {only})"
+        "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points} JOIN {rows} d ON {same}"
+        " WHERE {where})"
     ).format(
         source=reference.source.sql,
         target=reference.target.sql,
         points=reference.points("x", "t"),
-        done=changes.done(table),
+        rows=rows,
         same=table.same_key("t", "d"),
-        which=which,
-        planned=planned,
-        only=only or SQL("true"),
+        where=where,
     )
     return bool(changes.session.rows(query)[0][0])
 

@@ -19,6 +19,7 @@ from connectors.postgres.changing import ambiguous, rewriting
 from connectors.postgres.changing.attempting import Refusal, attempt
 from connectors.postgres.changing.deciding import any_of, refers
 from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.changing.referring import refers_to_any
 from connectors.postgres.changing.restrictions import (
     destination,
     flag,
@@ -291,18 +292,8 @@ class Restricting(Erasure):
             leaving = [
                 self._among(other, "x") for other in ways if self._is_of(reference, other.source)
             ]
-            query = SQL(
-                "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points}"
-                " JOIN {going} d ON {same} WHERE NOT {leaving})"
-            ).format(
-                source=reference.source.sql,
-                target=reference.target.sql,
-                points=reference.points("x", "t"),
-                going=self._going(way.table, way.action),
-                same=way.source.same_key("t", "d"),
-                leaving=any_of(leaving),
-            )
-            if self.session.rows(query)[0][0]:
+            going, stays = self._going(way.table, way.action), SQL("NOT {}").format(any_of(leaving))
+            if refers_to_any(self.changes, way.source, reference, going, stays):
                 raise Permanent(
                     f"{way.table.collection.name}: rows of {reference.source} refer to rows that"
                     f" would move ({reference.name}) and stay where they are; nothing was moved."
