@@ -79,7 +79,7 @@ def tables(
         case Verb.RESTRICT:
             return _by_means(decisions, Action.RESTRICT)
         case Verb.LIFT:
-            return _lifting(decisions, subjects, _still(holds, ending))
+            return _lifting(decisions, _still(holds, ending))
 
 
 def moved_from(system: System) -> Mapping[str, str]:
@@ -181,48 +181,28 @@ def _by_means(decisions: Decisions, action: Action) -> dict[str, DecisionTable]:
     }
 
 
-def _lifting(
-    decisions: Decisions, subjects: Sequence[Subject], still: Sequence[tuple[Hold, PeopleHeld]]
-) -> dict[str, DecisionTable]:
+def _lifting(decisions: Decisions, still: Sequence[PeopleHeld]) -> dict[str, DecisionTable]:
     """Return the tables that free all but what another case restricts: the last lifting frees.
 
-    A row is another's by its owners. One that may have moved, or lies below such rows, is found by
-    no name: there everything stays of whoever shares an identity with the other case.
+    A row is another's by its owners, wherever it was moved: what a person shares no more than a
+    name with it is theirs to have freed.
     """
-    owned = [_kept(HeldPeople(people.identities)) for _, people in still]
-    refs = frozenset[str]().union(*(held_refs(hold, subjects) for hold, _ in still))
-    shared = [_kept(HeldSubjects(refs))] if refs else []
+    owned = [_kept(HeldPeople(people.identities)) for people in still]
     return {
-        name: DecisionTable(
-            name,
-            (
-                *owned,
-                *(shared if _may_move(decisions.system, name) else ()),
-                *table.rules,
-            ),
-        )
+        name: DecisionTable(name, (*owned, *table.rules))
         for name, table in _by_means(decisions, Action.LIFT).items()
     }
 
 
-def _still(holds: Iterable[Hold], ending: Group[str]) -> list[tuple[Hold, PeopleHeld]]:
-    """Return the holds of the restrictions that nobody is lifting yet, with whom they protect."""
+def _still(holds: Iterable[Hold], ending: Group[str]) -> list[PeopleHeld]:
+    """Return whom the restrictions protect that nobody is lifting yet."""
     return [
-        (hold, hold.scope)
+        hold.scope
         for hold in active(holds)
         if hold.reason == RESTRICTED
         and isinstance(hold.scope, PeopleHeld)
         and hold.matter not in ending
     ]
-
-
-def _may_move(system: System, name: str) -> bool:
-    """Whether rows of a collection, or rows above them, are restricted by a move."""
-    collection = system.collections[name]
-    means = collection.restriction
-    if means is not None and means.kind is RestrictionKind.MOVE:
-        return True
-    return collection.parent is not None and _may_move(system, collection.parent.collection)
 
 
 def _kept(when: Predicate) -> Rule:

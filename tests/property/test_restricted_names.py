@@ -14,6 +14,8 @@ from dsr_worker.contract import (
     Correction,
     Field,
     Identity,
+    Restriction,
+    RestrictionKind,
     Rule,
     Subject,
     System,
@@ -131,3 +133,24 @@ def test_a_period_keeps_what_it_keeps_under_a_restriction_too(at: str, *, named:
     else:
         assert rule.action is Action.RECTIFY
         assert rule.kept_fields >= NAMES | ((keeps or NAMES) if at > "2010" else NAMES)
+
+
+def test_a_name_in_common_keeps_no_row_restricted_that_is_not_the_others() -> None:
+    """Anna and Bert share a phone: lifting hers frees what no name of his leads to."""
+    shared = Identity("phone", "+49999")
+    anna, bert = (replace(p, identities=(*p.identities, shared)) for p in (ANNA, BERT))
+    move = Restriction(RestrictionKind.MOVE, collection="aside")
+    moving = replace(ORDERS, restriction=move)
+    aside = replace(ORDERS, name="aside")
+    decisions = compile_decisions(
+        System("shop", "memory", {"orders": moving, "aside": aside}), {}, NOW
+    )
+    his = Hold("H", "C-bert", RESTRICTED, PeopleHeld(bert.identities), date(2027, 1, 1))
+    table = tables(Verb.LIFT, decisions, [anna], [his], {"C-anna"})["orders"]
+    found = [
+        evaluate(
+            table, {"id": "1", "at": None}, Surroundings("anna", owners=frozenset(owners))
+        ).action
+        for owners in (ANNA.identities, (shared,), (*ANNA.identities, *BERT.identities))
+    ]
+    assert found == [Action.LIFT, Action.KEEP, Action.KEEP]
