@@ -29,6 +29,10 @@ from tests.contract.postgres_shop import connected
 from tests.contract.postgres_sweep_model import Swept, order, protection
 
 _PER_TEST = 5
+_FORESEEN = (
+    "refers to a row that goes",
+    "cascades beyond the plan",
+)  # a dry run refuses it as well
 State = dict[tuple[str, tuple[str | None, ...]], tuple[Row, str]]
 
 
@@ -174,6 +178,10 @@ def _erase(
     try:
         model = expected(world, ctx.pseudonym)
     except RefusedError as refusal:
+        if any(reason in str(refusal) for reason in _FORESEEN):
+            dry = TrialContext(tables=world.decisions, dry_run=True)
+            with pytest.raises(Permanent):
+                _unrefused(postgres.erase(world.people, keys, dry), refusal)
         with pytest.raises(Permanent):
             _unrefused(postgres.erase(world.people, keys, ctx), refusal)
         assert ground.state(world) == before
@@ -185,7 +193,7 @@ def _erase(
         for n in owners
     )
     said: list[Receipt] = []
-    if world.seed % 5 == 0:
+    if world.seed % 2 == 0:
         dry = TrialContext(tables=world.decisions, dry_run=True)
         said = list(postgres.erase(world.people, keys, dry))
     receipts = list(postgres.erase(world.people, keys, ctx))
