@@ -17,9 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.s3.codecs import opened
 from connectors.s3.csv_records import CsvEntry, csv
 from connectors.s3.owners import Owners
-from connectors.s3.records import JsonEntry, Piece, line_blocks, ndjson, opened
+from connectors.s3.records import JsonEntry, Piece, line_blocks, ndjson
 from dsr_worker.contract import Configuration, Identity, LeakScope, Subject
 from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
@@ -140,7 +141,8 @@ def test_the_prefilter_agrees_with_full_parsing(
 
     def run(*, skipping: bool) -> tuple[bytes, list[bytes]]:
         chunks = (body[i : i + block] for i in range(0, len(body), block))
-        pieces = list(ndjson(line_blocks(opened(chunks)[1]), owners.skip() if skipping else None))
+        needles = owners.needles(whole=True) if skipping else None
+        pieces = list(ndjson(line_blocks(opened(chunks)[1]), needles))
         out = b"".join(map(raw_of, pieces))
         mine = [p.raw for p in pieces if isinstance(p, JsonEntry) and owners.of(p)]
         return out, mine
