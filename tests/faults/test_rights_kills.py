@@ -128,6 +128,7 @@ def test_a_kill_around_an_effect_neither_loses_nor_doubles_it(
 
 
 @pytest.mark.faults
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", _CASES)
 def test_a_kill_at_any_pass_of_any_point_changes_nothing(
     tmp_path: Path, database: Callable[[], str], kind: str
@@ -137,6 +138,7 @@ def test_a_kill_at_any_pass_of_any_point_changes_nothing(
 
 
 @pytest.mark.faults
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", _CASES)
 def test_supervised_workers_killed_again_and_again_finish_every_case(
     tmp_path: Path, database: Callable[[], str], redis_url: str, kind: str
