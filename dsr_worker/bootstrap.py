@@ -36,12 +36,14 @@ from dsr_worker.fulfil.decisions import Decisions
 from dsr_worker.fulfil.delivery import Delivery
 from dsr_worker.fulfil.holding import Holding
 from dsr_worker.fulfil.intake import Intake
+from dsr_worker.fulfil.leaving import Leavings
 from dsr_worker.fulfil.lifting import Liftings
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.promises import Promises
 from dsr_worker.fulfil.rechecking import Rechecking
 from dsr_worker.fulfil.resolving import Resolving
 from dsr_worker.fulfil.restricting import Protecting
+from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.fulfil.verbs import DONE_BY
 from dsr_worker.fulfil.verifying import Verifying
@@ -167,7 +169,13 @@ class Office:
     def decisions(self) -> Decisions:
         """What carries out people's decisions."""
         return Decisions(
-            self.ledger, self.keys, self.files.organisation, self.intake, self.course, self.planner
+            self.ledger,
+            self.keys,
+            self.files.organisation,
+            self.intake,
+            self.course,
+            self.planner,
+            Retrying(self.materials, self.course, self.planner),
         )
 
     @cached_property
@@ -179,6 +187,11 @@ class Office:
     def holding(self) -> Holding:
         """What places and releases holds."""
         return Holding(self.ledger, self.keys, self.materials)
+
+    @cached_property
+    def leavings(self) -> Leavings:
+        """What ends cases with what is left of them."""
+        return Leavings(self.ledger, self.planner)
 
     @cached_property
     def liftings(self) -> Liftings:

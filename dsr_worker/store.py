@@ -12,8 +12,8 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import date
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -64,6 +64,14 @@ class Store(Protocol):
 
     def names(self, prefix: str = "") -> Iterator[str]:
         """The names that begin with `prefix`, in order."""
+        ...
+
+    def destroy_unfinished(self, before: datetime) -> int:
+        """Destroy what was begun before this instant and never published; how many there were.
+
+        Its writer has died, or has not written for so long: one that is alive after all cannot
+        publish it any more. Safe to repeat.
+        """
         ...
 
 
@@ -211,6 +219,13 @@ class LocalStore:
                 if name.startswith(prefix):
                     yield name
 
+    def destroy_unfinished(self, before: datetime) -> int:
+        """As `Store.destroy_unfinished`, by when each was last written to."""
+        left = [file for file in self._incoming.iterdir() if _is_older(file, before)]
+        for file in left:
+            file.unlink(missing_ok=True)
+        return len(left)
+
     def _path(self, name: str) -> Path:
         return self.folder / _checked(name)
 
@@ -281,6 +296,22 @@ class S3Store:
         for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
             for found in page.get("Contents", []):
                 yield found["Key"][len(self._prefix) :]
+
+    def destroy_unfinished(self, before: datetime) -> int:
+        """As `Store.destroy_unfinished`: a bucket keeps the parts until told."""
+        pages = self._client.get_paginator("list_multipart_uploads")
+        left = [
+            (upload["Key"], upload["UploadId"])
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
+            for upload in page.get("Uploads", [])
+            if upload["Initiated"] < before
+        ]
+        for key, upload_id in left:
+            with suppress(self._client.exceptions.NoSuchUpload):
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=key, UploadId=upload_id
+                )
+        return len(left)
 
     def _key(self, name: str) -> str:
         return self._prefix + _checked(name)
@@ -407,6 +438,14 @@ def _checked(name: str) -> str:
     if not _NAME.fullmatch(name) or ".." in name:
         raise StoreError("A blob's name is made by `new_name`; this one could leave the store.")
     return name
+
+
+def _is_older(file: Path, before: datetime) -> bool:
+    """Whether a file was last written to before an instant; one that is gone is not."""
+    try:
+        return file.stat().st_mtime < before.timestamp()
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,11 +1,12 @@
 """Fixtures that every test may ask for. Services start when the first test needs them.
 
-`services`       the embedded Postgres and broker of this run (`.log_files()` for tests that read
-logs) `postgres_dsn`   superuser on the cluster, maintenance database `database`       call it for a
-fresh empty database: returns its DSN; dropped after the test `redis_url`      a broker that is
-empty at the start of the test `s3_endpoint`    address of an S3 API;  `s3` a client of it;
-`bucket` call it for a new bucket's name `smtp_sink`      an SMTP server that keeps what it gets in
-`.mails`, empty at the start of the test
+- `services`: the embedded Postgres and broker of this run (`.log_files()`: to read logs);
+- `postgres_dsn`: superuser on the cluster, maintenance database;
+- `database`: call it for a fresh empty database, returns its DSN, dropped after the test; `ledger`:
+  the same with the ledger's schema; `module_databases`: empty ones, dropped after the file;
+- `redis_url`: a broker that is empty at the start of the test;
+- `s3_endpoint`: address of an S3 API; `s3`: a client of it; `bucket`: call it for a new bucket;
+- `smtp_sink`: an SMTP server that keeps what it gets in `.mails`, empty at the start of the test.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import redis
 from hypothesis import settings
 
 from dsr_worker.embedded import Endpoints, Services
+from dsr_worker.ledger import Ledger
 from tests import services as real
 
 if TYPE_CHECKING:
@@ -37,8 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """No test reads the user's settings or reaches another machine."""
+    """No test reads the user's settings or reaches another machine; its files are short-lived."""
     real.isolate_from_the_user()
+    real.keep_files_in_memory()
+    real.read_service_models_once()
     sys.addaudithook(real.keep_to_this_machine)
 
 
@@ -73,6 +77,36 @@ def postgres_dsn(endpoints: Endpoints) -> str:
 def database(postgres_dsn: str) -> Iterator[Callable[[], str]]:
     """Makes fresh empty databases; they go after the test."""
     databases = real.Databases(postgres_dsn)
+    yield databases
+    databases.drop_all()
+
+
+@pytest.fixture(scope="module")
+def module_databases(postgres_dsn: str) -> Iterator[Callable[[], str]]:
+    """As `database`, for what the tests of a file share; they go after its last test."""
+    databases = real.Databases(postgres_dsn)
+    yield databases
+    databases.drop_all()
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres_dsn: str) -> Iterator[str]:
+    """The name of a database with the ledger's schema, to which nobody is connected."""
+    databases = real.Databases(postgres_dsn)
+    made = Ledger(databases())
+    made.migrate()
+    with made.transaction() as cursor:
+        cursor.execute("SELECT current_database() AS name")
+        name = cursor.fetchone().name
+    made.dispose()
+    yield name
+    databases.drop_all()
+
+
+@pytest.fixture
+def ledger(postgres_dsn: str, _migrated: str) -> Iterator[Callable[[], str]]:
+    """As `database`, with the ledger's schema in place: copying it is quicker than migrating."""
+    databases = real.Databases(postgres_dsn, _migrated)
     yield databases
     databases.drop_all()
 

@@ -24,6 +24,7 @@ from connectors.postgres.changing import (
     orphans,
     portions,
     rectifying,
+    referring,
     restricting,
     sweeping,
     underway,
@@ -219,7 +220,10 @@ class Postgres:
                 if not ctx.second_path:  # by which nothing changes
                     erasure.refuse_rewriting()
                 erasure.gather(lock=False)
-                yield from erasure.decide(ctx.table)
+                receipts = erasure.decide(ctx.table)
+                if kind.erases and not ctx.second_path:
+                    referring.foresee(erasure.changes)
+                yield from receipts
             return
         pace = Pace()
         yield from underway.carried_out(

@@ -76,7 +76,7 @@ class LinesLayout(BaseModel):
     layout: Literal["lines"]
     prefix: str
     format: Literal["ndjson", "csv"]
-    compression: Literal["none", "gzip"] = "none"  # for the reader of the map: bytes decide
+    compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
     delimiter: str = Field(default=",", pattern=r"^[^\"\r\n]$")
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
 

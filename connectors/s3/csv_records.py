@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .records import BOM, MAX_RECORD_BYTES, Piece, Skip, UnreadableError, lines_of
+from .needles import Needles
+from .records import BOM, MAX_RECORD_BYTES, Piece, UnreadableError, lines_of, split
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class CsvEntry:
 
 
 def csv(
-    blocks: Iterator[bytes], delimiter: str, owners: Sequence[str], skip: Skip | None
+    blocks: Iterator[bytes], delimiter: str, owners: Sequence[str], needles: Needles | None
 ) -> Iterator[Piece]:
     """The pieces of a CSV object with a header; quotes as in RFC 4180.
 
@@ -77,8 +78,9 @@ def csv(
             rest = rest[len(BOM) :]
         first = False
         quiet = columns is not None and not records.open and b'"' not in rest
-        if quiet and skip is not None and skip(rest):
-            yield rest
+        if quiet and needles is not None and columns is not None:
+            for line, looks in split(rest, needles):
+                yield CsvEntry(line, columns, comma) if looks and line.strip() else line
             continue
         for record in records.feed(rest):
             if columns is None:

@@ -24,8 +24,9 @@ from dsr_worker.contract import (
 
 from .decide import PROTECTION, decide, latest
 from .lines import Lines
+from .needles import Needles
 from .owners import EntryRow, Owners
-from .records import Entry, Skip
+from .records import Entry
 from .tally import Fate, Tally, stronger
 
 RowKey = tuple[str, ...]
@@ -46,8 +47,8 @@ class Judgement:
 class Judge(Protocol):
     """Knows which records are meant and decides them."""
 
-    def skip(self, table: DecisionTable, *, old: bool) -> Skip | None:
-        """Blocks that need no look."""
+    def needles(self, table: DecisionTable, *, old: bool) -> Needles | None:
+        """Finds the lines that could be meant; None: all may be."""
         ...
 
     def judge(
@@ -128,10 +129,12 @@ class LocatedRecords:
         self._located = located
         self._ctx = ctx
 
-    def skip(self, table: DecisionTable, *, old: bool) -> Skip | None:
-        """Blocks that need no look."""
+    def needles(self, table: DecisionTable, *, old: bool) -> Needles | None:
+        """Finds the lines that could be meant; None: all may be."""
         masks = any(rule.action is Action.MASK for rule in table.rules)
-        return None if masks or (old and _holds_rows(table)) else self._owners.skip()
+        if masks or (old and _holds_rows(table)):
+            return None
+        return self._owners.needles(whole=self._lines.layout.format == "ndjson")
 
     def fates(self) -> FatesByKey:
         """An empty count."""
@@ -232,8 +235,8 @@ class EveryRecord:
         self._lines = lines
         self._ctx = ctx
 
-    def skip(self, table: DecisionTable, *, old: bool) -> Skip | None:
-        """Blocks that need no look."""
+    def needles(self, table: DecisionTable, *, old: bool) -> Needles | None:
+        """Finds the lines that could be meant; None: all may be."""
         return None
 
     def fates(self) -> FatesByCount:

@@ -30,19 +30,19 @@ from dsr_worker.contract import (
 )
 
 from .bucket import Bucket, Version
+from .codecs import Codec, opened
 from .config import LinesLayout
 from .csv_records import csv
+from .needles import Needles
 from .owners import Mentioned, Owners, Strangers, clock_of, identities_of, identity_in
 from .records import (
     Broken,
     Entry,
     Piece,
-    Skip,
     UnreadableError,
     key_text,
     line_blocks,
     ndjson,
-    opened,
     text_of,
 )
 from .refusals import ChangedError, GoneError
@@ -76,31 +76,31 @@ class Lines:
     # ---- pieces
 
     def pieces(
-        self, bucket: Bucket, version: Version, skip: Skip | None, ctx: Context
+        self, bucket: Bucket, version: Version, needles: Needles | None, ctx: Context
     ) -> Iterator[Piece]:
         """Everything in one version, in order. Raises `NeedsHuman` where the map is wrong."""
-        return self.opened(bucket, version, skip, ctx)[1]
+        return self.opened(bucket, version, needles, ctx)[1]
 
     def opened(
-        self, bucket: Bucket, version: Version, skip: Skip | None, ctx: Context
-    ) -> tuple[bool, Iterator[Piece]]:
-        """Whether the version is gzip, and its pieces."""
+        self, bucket: Bucket, version: Version, needles: Needles | None, ctx: Context
+    ) -> tuple[Codec | None, Iterator[Piece]]:
+        """How the version is compressed, and its pieces."""
         try:
-            gzip, plain = opened(bucket.stream(version, ctx.spend))
+            codec, plain = opened(bucket.stream(version, ctx.spend))
         except UnreadableError as error:
             raise self.unreadable(version, error.reason, ctx) from None
-        return gzip, self._pieces(plain, version, skip, ctx)
+        return codec, self._pieces(plain, version, needles, ctx)
 
     def _pieces(
-        self, plain: Iterator[bytes], version: Version, skip: Skip | None, ctx: Context
+        self, plain: Iterator[bytes], version: Version, needles: Needles | None, ctx: Context
     ) -> Iterator[Piece]:
         blocks = line_blocks(plain)
         try:
             if self.layout.format == "ndjson":
-                yield from ndjson(blocks, skip)
+                yield from ndjson(blocks, needles)
             else:
                 columns = [taken.field for taken in self.collection.takes.values()]
-                yield from csv(blocks, self.layout.delimiter, columns, skip)
+                yield from csv(blocks, self.layout.delimiter, columns, needles)
         except UnreadableError as error:
             raise self.unreadable(version, error.reason, ctx) from None
 
@@ -111,10 +111,10 @@ class Lines:
         return NeedsHuman("s3-unreadable-object", fields)
 
     def _entries(
-        self, bucket: Bucket, versions: list[Version], skip: Skip | None, ctx: Context
+        self, bucket: Bucket, versions: list[Version], needles: Needles | None, ctx: Context
     ) -> Iterator[tuple[Version, Entry]]:
         for version in versions:
-            for piece in self.pieces(bucket, version, skip, ctx):
+            for piece in self.pieces(bucket, version, needles, ctx):
                 if not isinstance(piece, bytes | Broken):
                     yield version, piece
 
@@ -156,10 +156,10 @@ class Lines:
         owners = Owners(self.collection, subjects, ctx)
         if not owners:
             return
-        skip = None if ctx.second_path else owners.skip()
+        needles = None if ctx.second_path else owners.needles(whole=self.layout.format == "ndjson")
 
         def read(versions: list[Version]) -> Iterator[Owned]:
-            for version, entry in self._entries(bucket, versions, skip, ctx):
+            for version, entry in self._entries(bucket, versions, needles, ctx):
                 found = owners.of(entry)
                 if found:
                     yield Owned(version, entry, self.key_of(version, entry), found)
@@ -305,7 +305,7 @@ class Lines:
         """Places in records of others, and unreadable lines, that name a subject."""
         owners = Owners(self.collection, subjects, ctx)
         mentioned = Mentioned(self.collection, subjects)
-        skip = None if ctx.second_path else mentioned.skip()
+        needles = None if ctx.second_path else mentioned.needles()
 
         def named(version: Version, piece: Entry | Broken) -> Iterator[Mention]:
             if isinstance(piece, Broken):
@@ -319,7 +319,7 @@ class Lines:
 
         def read(versions: list[Version]) -> Iterator[Mention]:
             for version in versions:
-                for piece in self.pieces(bucket, version, skip, ctx):
+                for piece in self.pieces(bucket, version, needles, ctx):
                     if not isinstance(piece, bytes):
                         yield from named(version, piece)
 

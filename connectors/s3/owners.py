@@ -2,7 +2,7 @@
 
 In: a collection's `takes`, the batch's subjects, one entry. Out: the subjects that own it. Where
 the map says `exact` the texts are equal; otherwise the one canonicaliser decides. Also the one
-cheap pre-filter: whole blocks in which no identity can stand.
+cheap pre-filter: the lines in which an identity could stand.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject
 
 from .config import LinesLayout
-from .records import Entry, Skip, key_text, text_of
+from .needles import Needles
+from .records import Entry, key_text, text_of
 
-_FEW_NEEDLES = 8  # measured: up to about so many substring tests cost less than parsing the block
 _SPEAKING = 5  # identities shorter than this say nothing inside a free text
 _STARTS = re.compile(r"(?<!\w)\S")
 _WORD = re.compile(r"\w")
@@ -60,33 +60,22 @@ class Owners:
                 found.setdefault(ref, kind)
         return found
 
-    def skip(self) -> Skip | None:
-        """Tells blocks that hold none of these identities; None where only parsing can tell.
+    def needles(self, *, whole: bool) -> Needles | None:
+        """Finds lines that could hold these identities; None where only parsing can tell.
 
-        Sound: a JSON escape starts with a backslash, a CSV quote is looked for by the reader; and
-        digits among punctuation, letters outside ASCII and encoded domains, which may be written in
-        other bytes, are left to the parser.
+        Digits among punctuation, letters outside ASCII and encoded domains may be written in many
+        ways and are left to the parser. `whole`: exact values are JSON's.
         """
+        forms = {form for _, _, form, _ in self._fields}
         for _, _, form, known in self._fields:
             literal = form is Form.EXACT or not any("xn--" in v or not v.isascii() for v in known)
             if form is Form.DIGITS or not literal:
                 return None
-        return skip_without({value for *_, known in self._fields for value in known})
-
-
-def skip_without(values: set[str]) -> Skip | None:
-    """A test for blocks that hold none of the values in any ASCII case, nor any backslash."""
-    if len(values) > _FEW_NEEDLES or any('"' in value or "\\" in value for value in values):
-        return None
-    needles = [fold(value).encode("utf-8", "surrogateescape") for value in values]
-
-    def without(block: bytes) -> bool:
-        if b"\\" in block:
-            return False
-        folded = block.lower()  # bytes: ASCII letters only
-        return not any(needle in folded for needle in needles)
-
-    return without
+        values = {value for *_, known in self._fields for value in known}
+        if not Needles.are_sound(values):
+            return None
+        exact = forms <= {Form.EXACT}
+        return Needles(values, folded=not exact, whole=whole and exact)
 
 
 class Strangers:
@@ -223,9 +212,10 @@ class Mentioned:
         for value in self._long:
             self._by_start.setdefault(value[:_SPEAKING], []).append(value)
 
-    def skip(self) -> Skip | None:
-        """As `Owners.skip`."""
-        return skip_without({*self._long, *(value for _, value in self._short)})
+    def needles(self) -> Needles | None:
+        """As `Owners.needles`, in texts as well."""
+        values = {*self._long, *(value for _, value in self._short)}
+        return Needles(values, folded=True) if Needles.are_sound(values) else None
 
     def in_entry(self, entry: Entry) -> dict[tuple[str, str], None]:
         """The (subject, field) pairs that a record names, in order."""

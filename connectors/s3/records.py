@@ -8,29 +8,16 @@ emits every piece's `raw` reproduces the object byte for byte.
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Protocol
 
 import orjson
 
+from .needles import Needles
+
 BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 16 * 1024 * 1024
-_GZIP = b"\x1f\x8b"
-_FOREIGN = {
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"PAR1": "parquet",
-    b"Obj\x01": "avro",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
-_OUT_BYTES = 256 * 1024
-
-Skip = Callable[[bytes], bool]
 
 
 class UnreadableError(Exception):
@@ -94,53 +81,7 @@ def key_text(value: object) -> str:
     return "" if value is None else json.dumps(value, sort_keys=True, default=str)
 
 
-# ---- bytes
-
-
-def opened(chunks: Iterator[bytes]) -> tuple[bool, Iterator[bytes]]:
-    """Whether an object is gzip, by its bytes, and its plain bytes in bounded pieces.
-
-    Any number of gzip members is one stream. Raises `UnreadableError` for other formats, and on the
-    way for a damaged or cut gzip.
-    """
-    first = b""
-    for chunk in chunks:
-        first += chunk
-        if len(first) >= 8:  # noqa: PLR2004 - longer than every magic number
-            break
-    for magic, name in _FOREIGN.items():
-        if first.startswith(magic):
-            raise UnreadableError(name)
-    if first.startswith(_GZIP):
-        return True, _inflated(first, chunks)
-    return False, chain((first,), chunks)
-
-
-def _inflated(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    member = zlib.decompressobj(wbits=31)
-    for chunk in chain((first,), chunks):
-        pending = chunk
-        while pending:
-            if member.eof:
-                pending = pending.lstrip(b"\0")  # padding after a member is legal
-                if not pending:
-                    break
-                member = zlib.decompressobj(wbits=31)
-            try:
-                yield member.decompress(pending, _OUT_BYTES)
-            except zlib.error:
-                raise UnreadableError("damaged-gzip") from None
-            pending = member.unused_data if member.eof else member.unconsumed_tail
-    while not member.eof:
-        try:
-            plain = member.decompress(b"", _OUT_BYTES)
-        except zlib.error:
-            raise UnreadableError("damaged-gzip") from None
-        if not plain:
-            break
-        yield plain
-    if not member.eof:
-        raise UnreadableError("cut-gzip")
+# ---- lines
 
 
 def line_blocks(plain: Iterator[bytes]) -> Iterator[bytes]:
@@ -205,8 +146,23 @@ class JsonEntry:
             raise UnreadableError("not-utf-8") from None
 
 
-def ndjson(blocks: Iterator[bytes], skip: Skip | None) -> Iterator[Piece]:
-    """The pieces of an NDJSON object; blocks that `skip` clears pass whole.
+def split(block: bytes, needles: Needles | None) -> Iterator[tuple[bytes, bool]]:
+    """Lines to look at one by one, and what lies between them; whether it is one to look at."""
+    if needles is None:
+        yield from ((line, True) for line in lines_of(block))
+        return
+    at = 0
+    for start, end in needles.lines(block):
+        if start > at:
+            yield block[at:start], False
+        yield block[start:end], True
+        at = end
+    if at < len(block):
+        yield block[at:], False
+
+
+def ndjson(blocks: Iterator[bytes], needles: Needles | None) -> Iterator[Piece]:
+    """The pieces of an NDJSON object; what `needles` do not find passes as it is.
 
     Raises `UnreadableError` when no line at all is a JSON object.
     """
@@ -217,23 +173,20 @@ def ndjson(blocks: Iterator[bytes], skip: Skip | None) -> Iterator[Piece]:
         if offset == 0 and rest.startswith(BOM):
             yield BOM
             rest, offset = rest[len(BOM) :], len(BOM)
-        if skip is not None and skip(rest):
-            yield rest
-            offset += len(rest)
-            good += 1
-            continue
-        for line in rest.splitlines(keepends=True) if b"\r" not in rest else lines_of(rest):
-            piece = _json_piece(line, offset)
-            good += isinstance(piece, JsonEntry)
+        for part, looks in split(rest, needles):
+            piece = _json_piece(part, offset) if looks else part
+            good += not looks or isinstance(piece, JsonEntry)
             broken += isinstance(piece, Broken)
             yield piece
-            offset += len(line)
+            offset += len(part)
     if broken and not good:
         raise UnreadableError("not-ndjson")
 
 
 def lines_of(block: bytes) -> list[bytes]:
     """Lines by newline alone: a carriage return inside a line ends nothing."""
+    if b"\r" not in block:
+        return block.splitlines(keepends=True)
     lines = [line + b"\n" for line in block.split(b"\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]

@@ -10,7 +10,6 @@ the current one.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +34,6 @@ from .tally import ACCESS_DENIED, OBJECT_LOCK, OLD_VERSION, Tally
 _ATTEMPTS = 5
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
 _PROTECTED_AT_ONCE = 100_000
-_GZIP_LEVEL = 6
 
 
 # ---- one object
@@ -149,8 +147,8 @@ class Rewriter:
 
     def _read(self, version: Version, judge: Judge, table: DecisionTable) -> _Copy:
         copy = _Copy(version, judge.fates())
-        skip = judge.skip(table, old=True)
-        for piece in self._lines.pieces(self._bucket, version, skip, self._ctx):
+        needles = judge.needles(table, old=True)
+        for piece in self._lines.pieces(self._bucket, version, needles, self._ctx):
             if isinstance(piece, bytes | Broken):
                 continue
             key = self._lines.key_of(version, piece)
@@ -174,9 +172,9 @@ class Rewriter:
         spool: IO[bytes] | None,
     ) -> _Copy:
         copy = _Copy(version, judge.fates())
-        skip = None if protected else judge.skip(table, old=False)
-        gzip, pieces = self._lines.opened(self._bucket, version, skip, self._ctx)
-        deflate = zlib.compressobj(_GZIP_LEVEL, wbits=31) if gzip else None
+        needles = None if protected else judge.needles(table, old=False)
+        codec, pieces = self._lines.opened(self._bucket, version, needles, self._ctx)
+        sink = None if spool is None else codec.writer(spool) if codec else spool
         for piece in pieces:
             raw = piece if isinstance(piece, bytes) else piece.raw
             if not isinstance(piece, bytes | Broken):
@@ -187,10 +185,10 @@ class Rewriter:
                     raw = self._new_bytes(version, piece, judgement)
                 if raw and key in protected:
                     copy.stays.add(key)
-            if spool is not None:
-                spool.write(deflate.compress(raw) if deflate else raw)
-        if spool is not None and deflate is not None:
-            spool.write(deflate.flush())
+            if sink is not None and raw:
+                sink.write(raw)
+        if sink is not None and sink is not spool:
+            sink.close()
         return copy
 
     def _new_bytes(self, version: Version, entry: Entry, judgement: Judgement) -> bytes:

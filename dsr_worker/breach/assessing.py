@@ -12,13 +12,11 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import orjson
-
 from dsr_worker.breach import duties
 from dsr_worker.breach.drafts import Writer
 from dsr_worker.breach.leak import scopes_of
 from dsr_worker.breach.people import Digest, People, Person, by_residence, joining_kinds
-from dsr_worker.contract import Affected, AffectedPerson, Identity, Record
+from dsr_worker.contract import Affected, AffectedPerson, Identity, Record, body_of, content_of
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.ledger import Ledger, jobs, notices
@@ -121,7 +119,7 @@ class Assessing:
             ):
                 if number % _CHECK_EVERY == 0:
                     batch.ctx.check()
-                entry = orjson.loads(record.body)
+                entry = content_of(record.body)
                 people.add(
                     [Identity(kind, value) for kind, value in entry["i"]],
                     entry["r"],
@@ -172,7 +170,7 @@ def _body(person: AffectedPerson) -> bytes:
         "r": person.residence,
         "n": person.rows,
     }
-    return orjson.dumps(entry)
+    return body_of(entry)
 
 
 def _parts(people: Iterator[Listed], size: int) -> Iterator[list[Listed]]:

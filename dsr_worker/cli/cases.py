@@ -18,7 +18,8 @@ from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, note, show, table
 from dsr_worker.cli.values import CODE, Word, canonical, pair, stdin_text
 from dsr_worker.domain.plan import upper_bound
-from dsr_worker.fulfil.decisions import EXTENSION_REASONS, Decided
+from dsr_worker.fulfil.decided import Decided
+from dsr_worker.fulfil.decisions import EXTENSION_REASONS
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.fulfil.planning import AUTOMATIC, CORRECTED, free_text_notice
 from dsr_worker.ledger.reports import JobRow

@@ -55,7 +55,7 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
     "dsr_worker.vault.seal.SealBroken": ("seal_broken", REFUSED),
     "dsr_worker.fulfil.intake.RequestRefused": ("request_refused", REFUSED),
     "dsr_worker.fulfil.correcting.CorrectionRefused": ("correction_refused", USAGE),
-    "dsr_worker.fulfil.decisions.DecisionRefused": ("decision_refused", REFUSED),
+    "dsr_worker.fulfil.decided.DecisionRefused": ("decision_refused", REFUSED),
     "dsr_worker.breach.declaring.BreachRefused": ("breach_refused", REFUSED),
     "dsr_worker.sweep.decisions.SweepRefused": ("sweep_refused", REFUSED),
     "dsr_worker.package.contents.PackageRefused": ("package_refused", REFUSED),

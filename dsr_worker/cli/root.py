@@ -32,6 +32,7 @@ _COMMANDS = {
     "choose": "cases",
     "retry": "cases",
     "withdraw": "cases",
+    "leave": "leaves",
     "refuse": "cases",
     "extend": "cases",
     "package": "answers",

@@ -36,6 +36,7 @@ _SENTENCES: Mapping[str, str] = {
     "hold_released": "a legal hold was released",
     "lift_ordered": "the end of the restriction was ordered, the person told on {informed_on}",
     "restriction_lifted": "the restriction has ended",
+    "left_undone": "what could not be carried out was left undone",
     "clock_started": "the clock {clock} started, due {due_at}",
     "clock_met": "the clock {clock} was met",
     "clock_missed": "the clock {clock} was ended after it was due",

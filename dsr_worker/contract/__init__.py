@@ -97,6 +97,7 @@ from dsr_worker.contract.records import (
     RecordBlock,
     Withheld,
     body_of,
+    content_of,
     key_within,
 )
 
@@ -173,5 +174,6 @@ __all__ = [
     "Transient",
     "Withheld",
     "body_of",
+    "content_of",
     "key_within",
 ]

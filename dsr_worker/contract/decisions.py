@@ -42,7 +42,10 @@ class HeldSubjects:
 
 @dataclass(frozen=True, slots=True)
 class HeldPeople:
-    """Matches rows owned, directly or through parents, by any of these identities (sweeps)."""
+    """Matches rows owned, directly or through parents, by any of these identities.
+
+    A row that a restriction has moved is owned as it was, and what lies below it likewise.
+    """
 
     identities: tuple[Identity, ...]
 

@@ -46,6 +46,7 @@ ROLE_LOCAL_PARTS = frozenset(
 )
 """Mailboxes that belong to a role (RFC 2142) and name no person."""
 
+_CUT = re.compile("[\ud800-\udfff]")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _KEY_LIKE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PHONE = re.compile(r"\+?[0-9 ()./-]+")
@@ -109,8 +110,11 @@ def claimed(kind: str, value: str, rules: ClaimRules = DEFAULT_RULES) -> Identit
 def canonical_stored(kind: str, value: str) -> str | None:
     """Return the canonical form of a value found in a store; None where it names nobody.
 
-    Idempotent: the canonical form of a canonical form is itself.
+    Idempotent: the canonical form of a canonical form is itself. Half of a surrogate pair, as a
+    text in JSON may hold it, is no letter of any name.
     """
+    if _CUT.search(value):
+        return None
     if not value.strip() or _is_null_like(kind, value.strip(_BLANKS)):
         return None
     if kind == "email":

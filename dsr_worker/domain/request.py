@@ -99,6 +99,8 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
         (State.AWAITING_APPROVAL, Event.RESOLVE_AGAIN): State.RESOLVING,
         (State.WORKING, Event.APPROVAL_VOIDED): State.PLANNING,
         (State.PACKAGING, Event.ANSWER_MADE): State.READY,
+        (State.PACKAGING, Event.RESOLVE_AGAIN): State.RESOLVING,
+        (State.READY, Event.RESOLVE_AGAIN): State.RESOLVING,
         (State.CERTIFYING, Event.ANSWER_MADE): State.READY,
         (State.READY, Event.DELIVERED): State.DELIVERED,
         (State.REFUSED, Event.DELIVERED): State.DELIVERED,
@@ -112,7 +114,7 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
     table[State.NEEDS_HUMAN, Event.RESUMED] = frozenset(_OPEN)
     for state in _OPEN:
         table[state, Event.STOPPED] = frozenset({State.NEEDS_HUMAN})
-    for state in (*_BEFORE_WORK, State.WORKING):  # work: while it stopped and changed nothing
+    for state in (*_BEFORE_WORK, State.WORKING, State.PACKAGING):  # while nothing was changed
         table[state, Event.REFUSED] = frozenset({State.REFUSED})
         table[state, Event.WITHDRAWN] = frozenset({State.WITHDRAWN})
     return table

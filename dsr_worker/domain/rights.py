@@ -77,7 +77,7 @@ def tables(
         case Verb.RESTRICT:
             return _by_means(decisions, Action.RESTRICT)
         case Verb.LIFT:
-            return _lifting(decisions, subjects, _still(holds, ending))
+            return _lifting(decisions, _still(holds, ending))
 
 
 def moved_from(system: System) -> Mapping[str, str]:
@@ -105,7 +105,7 @@ def _rectification(
 
     A restriction does not stand in the way of the person whose data it protects: contested
     accuracy is a reason for one (Art. 18(1)(a) GDPR), and its end is that the data is put right.
-    Only a row that would lose a name by which its hold finds it stays as it is until the lifting.
+    Only the names by which its hold finds a row stay as they are until the lifting, whoever asks.
     What the law has kept may not be altered so that the original can no longer be told (AO s.146(4)
     for books and vouchers): its kept fields stay, or the whole row where none are named.
     """
@@ -114,10 +114,11 @@ def _rectification(
     found: dict[str, DecisionTable] = {}
     for collection in system.children_first():
         minimums = decisions.kept_by_minimum(collection)
+        names = _still_found(collection, holds, subjects, minimums)
+        kept = [_outside_kept(collection, rule) for rule in minimums]
         rules = (
             *rules_for(system.name, collection, standing, subjects),
-            *_still_found(collection, holds, subjects),
-            *(_outside_kept(collection, rule) for rule in minimums),
+            *(kept + names if collection.kept_fields is None else names + kept),
             Rule("default", Always(), Action.RECTIFY),
         )
         found[collection.name] = DecisionTable(collection.name, rules)
@@ -125,18 +126,44 @@ def _rectification(
 
 
 def _still_found(
-    collection: Collection, holds: Sequence[Hold], subjects: Sequence[Subject]
+    collection: Collection,
+    holds: Sequence[Hold],
+    subjects: Sequence[Subject],
+    minimums: Sequence[Rule],
 ) -> list[Rule]:
-    """Return the rule that keeps rows of restricted people from being renamed, where it applies."""
-    names = {by.field for by in collection.takes.values()}
-    renamed = [
-        subject
-        for subject in subjects
-        if any(c.field in names for c in subject.corrections.get(collection.name, ()))
+    """Return the rules that keep the names of restricted people's rows, where any is to change.
+
+    A row may have another owner, who knows nothing of the restriction, or be found by a name that
+    its hold does not know. Where a period may protect it too, what that keeps stays as well: a row
+    is decided by one rule.
+    """
+    scopes = [
+        (hold, hold.scope)
+        for hold in active(holds)
+        if hold.reason == RESTRICTED and isinstance(hold.scope, PeopleHeld)
     ]
-    restricting = [hold for hold in active(holds) if hold.reason == RESTRICTED]
-    refs = frozenset[str]().union(*(held_refs(hold, renamed) for hold in restricting))
-    return [_kept(HeldSubjects(refs))] if refs else []
+    held = tuple(dict.fromkeys(i for _, scope in scopes for i in scope.identities))
+    names = _fields_of_names(collection, {identity.kind for identity in held})
+    asked = {c.field for s in subjects for c in s.corrections.get(collection.name, ())}
+    if not names & asked:
+        return []
+    refs = frozenset[str]().union(*(held_refs(hold, subjects) for hold, _ in scopes))
+    periods = (collection.kept_fields or frozenset()) if minimums else frozenset()
+    whens: list[Predicate] = [HeldSubjects(refs)] if refs else []
+    return [
+        Rule("hold", when, Action.RECTIFY, RESTRICTED, kept_fields=names | periods)
+        for when in (*whens, HeldPeople(held))
+    ]
+
+
+def _fields_of_names(collection: Collection, kinds: Group[str]) -> frozenset[str]:
+    """Return the fields that hold names of these kinds, documents with a name in them too."""
+    taken = [by.field for kind, by in collection.takes.items() if kind in kinds]
+    return frozenset(
+        name
+        for name in {*collection.fields, *taken}
+        if any(field == name or field.startswith(f"{name}->") for field in taken)
+    )
 
 
 def _outside_kept(collection: Collection, rule: Rule) -> Rule:
@@ -152,48 +179,28 @@ def _by_means(decisions: Decisions, action: Action) -> dict[str, DecisionTable]:
     }
 
 
-def _lifting(
-    decisions: Decisions, subjects: Sequence[Subject], still: Sequence[tuple[Hold, PeopleHeld]]
-) -> dict[str, DecisionTable]:
+def _lifting(decisions: Decisions, still: Sequence[PeopleHeld]) -> dict[str, DecisionTable]:
     """Return the tables that free all but what another case restricts: the last lifting frees.
 
-    A row is another's by its owners. One that may have moved, or lies below such rows, is found by
-    no name: there everything stays of whoever shares an identity with the other case.
+    A row is another's by its owners, wherever it was moved: what a person shares no more than a
+    name with it is theirs to have freed.
     """
-    owned = [_kept(HeldPeople(people.identities)) for _, people in still]
-    refs = frozenset[str]().union(*(held_refs(hold, subjects) for hold, _ in still))
-    shared = [_kept(HeldSubjects(refs))] if refs else []
+    owned = [_kept(HeldPeople(people.identities)) for people in still]
     return {
-        name: DecisionTable(
-            name,
-            (
-                *owned,
-                *(shared if _may_move(decisions.system, name) else ()),
-                *table.rules,
-            ),
-        )
+        name: DecisionTable(name, (*owned, *table.rules))
         for name, table in _by_means(decisions, Action.LIFT).items()
     }
 
 
-def _still(holds: Iterable[Hold], ending: Group[str]) -> list[tuple[Hold, PeopleHeld]]:
-    """Return the holds of the restrictions that nobody is lifting yet, with whom they protect."""
+def _still(holds: Iterable[Hold], ending: Group[str]) -> list[PeopleHeld]:
+    """Return whom the restrictions protect that nobody is lifting yet."""
     return [
-        (hold, hold.scope)
+        hold.scope
         for hold in active(holds)
         if hold.reason == RESTRICTED
         and isinstance(hold.scope, PeopleHeld)
         and hold.matter not in ending
     ]
-
-
-def _may_move(system: System, name: str) -> bool:
-    """Whether rows of a collection, or rows above them, are restricted by a move."""
-    collection = system.collections[name]
-    means = collection.restriction
-    if means is not None and means.kind is RestrictionKind.MOVE:
-        return True
-    return collection.parent is not None and _may_move(system, collection.parent.collection)
 
 
 def _kept(when: Predicate) -> Rule:

@@ -13,7 +13,8 @@ from dsr_worker.contract import Identity, Subject, System
 from dsr_worker.engine import corrections
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.context import BatchContext, Bench
-from dsr_worker.engine.holds import IDENTITY, HoldReader
+from dsr_worker.engine.holds import HoldReader
+from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.engine.leases import Lease
 from dsr_worker.engine.materials import Materials
 from dsr_worker.ledger import Ledger

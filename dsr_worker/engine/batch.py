@@ -161,17 +161,24 @@ def _stopped_together(
     done = {result.claim.id for result in results if result.state == "done"}
     left = [m for m in batch.members if m.claim.id in done]
     stops: dict[int, StepResult] = {}
-    while stop := _met(batch, left, perform):
-        few = _fewest(batch, left, perform, stop.code)
-        for m in few:
-            stops[m.claim.id] = _stop(m, "needs_human", stop.code, details=stop.fields)
-        left = [m for m in left if m not in few]
+    try:
+        while stop := _met(batch, left, perform):
+            few = _fewest(batch, left, perform, stop.code)
+            for m in few:
+                stops[m.claim.id] = _stop(m, "needs_human", stop.code, details=stop.fields)
+            left = [m for m in left if m not in few]
+    except Transient as error:  # whether they meet a stop is not known: the system went away
+        _warn(batch.part(left), "transient", error)
+        stops |= {m.claim.id: _wait(m, "transient", error, error.retry_after_s) for m in left}
     for result in results:
         yield stops.get(result.claim.id, result)
 
 
 def _fewest(batch: Batch, members: Sequence[Member], perform: Performer, code: str) -> list[Member]:
-    """Of members who meet a stop those who do as long as none of them is missing, by bisection."""
+    """Of members who meet a stop those who do as long as none of them is missing, by bisection.
+
+    Where some of them meet a fault instead, more are named than need be, never fewer.
+    """
     found: list[Member] = []
     rest = list(members)
     while True:
@@ -190,18 +197,22 @@ def _fewest(batch: Batch, members: Sequence[Member], perform: Performer, code: s
 
 
 def _met(batch: Batch, members: Sequence[Member], perform: Performer) -> NeedsHuman | None:
-    """The stop that these members meet together, if it is one."""
+    """The stop that these members meet together, if it is one.
+
+    Raises Transient. Any other fault is told in the log and is no stop: each of them was carried
+    out in a smaller part, whose result is as good without the others.
+    """
     if not members:
         return None
     batch.ctx.check()
     try:
         perform(batch.part(members))
-    except (LeaseLost, LedgerUnreachable):
+    except (LeaseLost, LedgerUnreachable, Transient):
         raise
     except NeedsHuman as stop:
         return stop
-    except Exception:  # noqa: BLE001 - what else they meet now is no matter between them
-        return None
+    except Exception as error:  # noqa: BLE001 - whatever a connector raises, those parts are done
+        _log.error("batch_failed_together", extra=_told_of(batch, members, error))
     return None
 
 
@@ -213,20 +224,22 @@ def _alone(batch: Batch, member: Member, error: Exception) -> StepResult:
         return _stop(member, "failed", "permanent", error)
     claim = member.claim
     charge = 1 if claim.batch_size > 1 else 0
-    _log.error(
-        "step_failed",
-        extra={
-            "step": claim.id,
-            "job": member.job.ref,
-            "action": claim.action,
-            "system": claim.system,
-            "error": type(error).__name__,
-            "at": place(error),
-        },
-    )
+    extra = {"step": claim.id, "job": member.job.ref, **_told_of(batch, [member], error)}
+    _log.error("step_failed", extra=extra)
     if claim.charged + charge >= ALONE_LIMIT:
         return replace(_stop(member, "needs_human", "quarantined", error), charge=charge)
     return replace(_wait(member, "fault", error), charge=charge)
+
+
+def _told_of(batch: Batch, members: Sequence[Member], error: Exception) -> dict[str, Any]:
+    """What the log says of a fault: class and place, since its text could carry values."""
+    return {
+        "action": members[0].claim.action,
+        "system": batch.ctx.system.name,
+        "steps": len(members),
+        "error": type(error).__name__,
+        "at": place(error),
+    }
 
 
 def _warn(batch: Batch, code: str, error: Exception) -> None:

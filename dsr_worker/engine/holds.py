@@ -11,12 +11,12 @@ from datetime import date
 
 from dsr_worker.contract import Identity
 from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld, Scope
+from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.ledger import holds
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.holds import HoldRow
 from dsr_worker.vault import KeyRing
 
-IDENTITY = "identity"  # the purpose under which identities are sealed
 ROWS = "hold rows"
 
 

@@ -1,7 +1,7 @@
 """Once an hour, by one process for all: what nothing needs any more, and no other duty knows of.
 
 In: the store's names, the ledger's rows. Out: destroyed orphans (blobs of a worker that died or
-came too late, before any row named them) and forgotten nonces.
+came too late, before any row named them, or in the middle of writing) and forgotten nonces.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
 
 from dsr_worker.engine.tick import Duty
@@ -36,6 +36,7 @@ def upkeep(ledger: Ledger, store: Store) -> Duty:
             people.forget_nonces(cursor, LEAST_AGE)
             before = orphans.first_day_kept(cursor, LEAST_AGE)
         destroyed = sum(_destroy_orphans(ledger, store, kind, before) for kind in KINDS)
+        destroyed += store.destroy_unfinished(datetime.combine(before, time(), UTC))
         if destroyed:
             _log.warning("orphans_destroyed", extra={"blobs": destroyed})
 

@@ -26,7 +26,7 @@ from dsr_worker.evidence.chain import (
     verify_checkpoint,
     verify_inclusion,
 )
-from dsr_worker.evidence.statements import finding, not_covered
+from dsr_worker.evidence.statements import finding, left_undone, not_covered
 from dsr_worker.evidence.wording import words
 
 FORMAT = "dsr-certificate/1"
@@ -112,7 +112,7 @@ class SystemResult:
     policy_hash: str
     law_pack: str  # empty in a sweep: policies alone decide it
     collections: tuple[CollectionResult, ...]
-    requery: Requery | None  # None only in a sweep
+    requery: Requery | None  # None only in a sweep, or where the request was left undone
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,23 @@ class MentionsLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A system in which the request was not carried out to its end: what is known of it.
+
+    It stopped at `action`, for the reason `code`. `located` rows had been found there (None:
+    nothing was looked for); `begun` are at most the rows, by outcome, of changes whose end nobody
+    saw. `requery` is there where the system is not among the certified ones and was looked at.
+    """
+
+    system: str
+    action: str
+    code: str
+    located: int | None
+    begun: Mapping[str, int]
+    requery: Requery | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recipients:
     """To whom a collection's data was passed on, as the data map says: they are to be told."""
 
@@ -182,6 +199,7 @@ class Certificate:
     issued_at: datetime
     systems: tuple[SystemResult, ...]
     deferred: tuple[Deferred, ...] = ()
+    left: tuple[Left, ...] = ()
     mentions: tuple[MentionsLeft, ...] = ()
     recipients: tuple[Recipients, ...] = ()  # Art. 19 GDPR
     denial_grounds: tuple[str, ...] = ()
@@ -203,8 +221,9 @@ def build_certificate(certificate: Certificate, signer: Signer) -> bytes:
 
     Raises CertificateRefused when counts do not add up or a system was not looked at again.
     """
+    left = {part.system for part in certificate.left}
     for system in certificate.systems:
-        _check(system, certificate.kind)
+        _check(system, is_looked_at=certificate.kind != "sweep" and system.system not in left)
     statement = _statement(certificate)
     signed = {
         "certificate": statement,
@@ -246,14 +265,14 @@ def verify_certificate(file: bytes, public_key: bytes | None = None) -> list[str
         return [*problems, "The certificate is not well formed."]
 
 
-def _check(system: SystemResult, kind: str) -> None:
+def _check(system: SystemResult, *, is_looked_at: bool) -> None:
     for result in system.collections:
         if result.found != result.accounted:
             raise CertificateRefused(
                 f"{system.system}.{result.collection}: {result.found} rows were found and "
                 f"{result.accounted} have an outcome. Nothing is certified until they agree."
             )
-    if kind != "sweep" and system.requery is None:
+    if is_looked_at and system.requery is None:
         raise CertificateRefused(f"{system.system} was not looked at again: verify it first.")
 
 
@@ -262,6 +281,8 @@ def _statement(c: Certificate) -> dict[str, Any]:
     plain = words("en")
     for system in stated["systems"]:
         system["finding"] = finding(system, plain)
+    for part in stated["left_undone"]:
+        part["finding"] = left_undone(part, plain)
     return {**stated, "not_covered": not_covered(stated, plain)}
 
 
@@ -301,6 +322,7 @@ def _stated(c: Certificate) -> dict[str, Any]:
             }
             for d in c.deferred
         ],
+        "left_undone": [_left(part) for part in c.left],
         "mentions_left_for_a_human": [
             {"system": m.system, "collection": m.collection, "places": m.places} for m in c.mentions
         ],
@@ -331,13 +353,24 @@ def _system(s: SystemResult) -> dict[str, Any]:
         "policy_hash": s.policy_hash,
         "law_pack": s.law_pack,
         "collections": [_collection(r) for r in s.collections],
-        "requery": None
-        if s.requery is None
-        else {
-            "at": _instant(s.requery.at),
-            "path": s.requery.path,
-            "returned": s.requery.returned,
-        },
+        "requery": _requery(s.requery),
+    }
+
+
+def _requery(looked: Requery | None) -> dict[str, Any] | None:
+    if looked is None:
+        return None
+    return {"at": _instant(looked.at), "path": looked.path, "returned": looked.returned}
+
+
+def _left(part: Left) -> dict[str, Any]:
+    return {
+        "system": part.system,
+        "action": part.action,
+        "code": part.code,
+        "located": part.located,
+        "begun": dict(part.begun),
+        "requery": _requery(part.requery),
     }
 
 

@@ -16,7 +16,7 @@ import jinja2
 import orjson
 
 from dsr_worker.evidence.certificate import COUNTED
-from dsr_worker.evidence.statements import finding, not_covered
+from dsr_worker.evidence.statements import finding, left_undone, not_covered
 from dsr_worker.evidence.wording import Words, words
 
 
@@ -32,6 +32,7 @@ def render_certificate(file: bytes) -> str:
         "signature": signature,
         "say": _Spoken(used, stated),
         "findings": {s["system"]: finding(s, used, spelt=True) for s in stated["systems"]},
+        "left": [left_undone(part, used, spelt=True) for part in stated.get("left_undone", ())],
         "counted": _occurring(stated),
         "not_covered": not_covered(stated, used),
     }

@@ -54,6 +54,7 @@ class Kind(StrEnum):
     HOLD_RELEASED = "hold_released"
     LIFT_ORDERED = "lift_ordered"
     RESTRICTION_LIFTED = "restriction_lifted"
+    LEFT_UNDONE = "left_undone"
     CLOCK_STARTED = "clock_started"
     CLOCK_MET = "clock_met"
     CLOCK_MISSED = "clock_missed"
@@ -321,6 +322,7 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.HOLD_RELEASED: _fields("hold matter note commitment signature", _STATE),
     Kind.LIFT_ORDERED: _fields("case informed_on signature", _STATE),
     Kind.RESTRICTION_LIFTED: _fields("case", _STATE),
+    Kind.LEFT_UNDONE: _fields("systems signature", _STATE),
     Kind.CLOCK_STARTED: _fields("clock regime country since_at due_at due_on ground law_pack"),
     Kind.CLOCK_MET: _fields("clock due_at since_at manner"),
     Kind.CLOCK_MISSED: _fields("clock due_at since_at manner"),

@@ -37,6 +37,27 @@ def finding(system: Mapping[str, Any], words: Words, *, spelt: bool = False) -> 
     return say["returned" if found else "not_returned"].format(**values)
 
 
+def left_undone(part: Mapping[str, Any], words: Words, *, spelt: bool = False) -> str:
+    """What is known of a system in which the request was not carried out to its end."""
+    say, looked = words.table("certificate"), part["requery"]
+    reason = words.say("left", part["code"])
+    said = [say["left_at"].format(system=part["system"], reason=reason)]
+    name = "left_not_located" if part["located"] is None else "left_located"
+    said.append(say[name].format(rows=part["located"]))
+    if part["begun"]:
+        said.append(say["left_begun"].format(rows=sum(part["begun"].values())))
+    if looked is not None:
+        at = looked["at"]
+        said.append(
+            say["left_to_change" if looked["path"] == DRY_RUN else "left_there"].format(
+                rows=looked["returned"],
+                path=words.say("path", looked["path"]),
+                when=words.instant(datetime.fromisoformat(at)) if spelt else at,
+            )
+        )
+    return " ".join(said)
+
+
 def not_covered(stated: Mapping[str, Any], words: Words) -> list[str]:
     """What the certificate does not speak of, one sentence each."""
     say = words.table("certificate")

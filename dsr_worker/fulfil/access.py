@@ -36,6 +36,7 @@ from dsr_worker.vault import CHUNK_BYTES, SealingWriter
 
 _AT_ONCE = 4  # packages of a batch waiting for the disk or the bucket while the next is made
 NOT_ASKED = "not-applicable"  # why a system has no answer: it knows the person by nothing we know
+PACKAGE_REFUSED = "package_refused"  # why a package stops: what was found cannot be in one
 PACKAGE = "package"  # the purpose under which packages are sealed
 
 
@@ -136,7 +137,7 @@ class Accessing:
         try:
             return write_package(out, self._contents(batch, member))
         except PackageRefused as refused:
-            raise NeedsHuman("package_refused", refused.fields) from None
+            raise NeedsHuman(PACKAGE_REFUSED, refused.fields) from None
 
     def _contents(self, batch: Batch, member: Member) -> Contents:
         frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}

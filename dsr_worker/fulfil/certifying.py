@@ -17,7 +17,7 @@ from functools import partial
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.evidence import build_certificate
 from dsr_worker.fulfil import protecting
-from dsr_worker.fulfil.composing import by_system, composed, nature
+from dsr_worker.fulfil.composing import by_system, composed
 from dsr_worker.fulfil.keeping import Days, Later, kept_for_now, kept_keys, without_day
 from dsr_worker.fulfil.promised import Promised, RowName, keep_promise
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, ERASING, LIFTING
@@ -79,7 +79,11 @@ class Certifying:
         events = [
             Event(
                 "certificate_made",
-                {"file_sha256": answer.sha256, "counts": dict(counts), "response": nature(rows)},
+                {
+                    "file_sha256": answer.sha256,
+                    "counts": dict(counts),
+                    "response": certificate.response,
+                },
             ),
             *(
                 Event(

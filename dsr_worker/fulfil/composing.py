@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from importlib.metadata import version
+from typing import Any
 
 from dsr_worker.contract import Collection, Outcome
 from dsr_worker.domain import rights
@@ -22,6 +23,7 @@ from dsr_worker.evidence import (
     CollectionResult,
     Deferred,
     Kept,
+    Left,
     MentionsLeft,
     Recipients,
     Requery,
@@ -37,6 +39,11 @@ from dsr_worker.organisation import Organisation
 from dsr_worker.package.grounds import certified
 
 INFORMED_ON = "informed_on"  # the fact of a lifting: when the person was told that it comes
+
+LEFT = "left"
+"""The fact of a case that a person ended before it was carried out everywhere: by system where it
+stopped (`action`, `code`), what was `begun` there, whether rows were `changed` in all, and whether
+it was `looked` at again."""
 
 _TITLES: Mapping[str, CertificateKind] = {
     "rectification": "rectification",
@@ -62,7 +69,13 @@ def composed(
     used = words(language_of(organisation, job.facts.get("language")))
     grounds = sorted({r.ground for r in rows if r.ground})
     of_system = by_system(rows)
-    results = {name: batch.results.get((job.id, "recheck", name), {}) for name in systems}
+    left: Mapping[str, Mapping[str, Any]] = job.facts.get(LEFT, {})
+    results = {
+        name: batch.results.get((job.id, "recheck", name), {})
+        for name in systems
+        if name not in left or left[name]["looked"]  # else what was seen before is out of date
+    }
+    certified_in = [name for name in systems if name not in left or of_system[name]]
     informed_on = job.facts.get(INFORMED_ON)
     return Certificate(
         kind=_TITLES.get(job.kind, "erasure"),
@@ -78,10 +91,15 @@ def composed(
         received_at=job.received_at,
         manner=str(job.facts.get("channel", "")),
         responded_at=batch.ctx.now,
-        response=nature(rows),
+        response=nature(rows, job.facts),
         issued_at=batch.ctx.now,
         systems=tuple(
-            _system(batch, member, name, of_system[name], results[name]) for name in systems
+            _system(batch, member, name, of_system[name], results.get(name, {}))
+            for name in certified_in
+        ),
+        left=tuple(
+            _left(batch, member, name, part, {} if name in certified_in else results.get(name, {}))
+            for name, part in sorted(left.items())
         ),
         deferred=tuple(
             Deferred(name, row.collection, row.row_count, row.ground, *days)
@@ -109,8 +127,10 @@ def by_system(rows: Iterable[Accounted]) -> defaultdict[str, list[Accounted]]:
     return found
 
 
-def nature(rows: Sequence[Accounted]) -> str:
+def nature(rows: Sequence[Accounted], facts: Mapping[str, Any]) -> str:
     """The answer as a whole: rows that are kept as they are stand against all others."""
+    if LEFT in facts:
+        return "partly_granted"
     stays = [r for r in rows if r.outcome == Outcome.RETAINED and r.row_count]
     if not any(r.row_count for r in rows):
         return "nothing_found"
@@ -138,11 +158,36 @@ def _system(
         policy_hash=frozen.versions["policy"],
         law_pack=frozen.versions["law"],
         collections=tuple(_collection(place, some) for place, some in sorted(found.items())),
-        requery=Requery(
-            at=datetime.fromisoformat(str(recheck["at"])),
-            path=str(recheck["path"]),
-            returned=int(str(recheck["remaining"])),
-        ),
+        requery=_requery(recheck),
+    )
+
+
+def _requery(recheck: Mapping[str, object]) -> Requery | None:
+    """The second look; None where there was none, which only a case that left something has."""
+    if not recheck:
+        return None
+    return Requery(
+        at=datetime.fromisoformat(str(recheck["at"])),
+        path=str(recheck["path"]),
+        returned=int(str(recheck["remaining"])),
+    )
+
+
+def _left(
+    batch: Batch,
+    member: Member,
+    name: str,
+    part: Mapping[str, Any],
+    recheck: Mapping[str, object],
+) -> Left:
+    located = batch.results.get((member.job.id, "locate", name))
+    return Left(
+        system=name,
+        action=part["action"],
+        code=part["code"],
+        located=None if located is None else sum(o["rows"] for o in located["outcomes"]),
+        begun=part["begun"],
+        requery=_requery(recheck),
     )
 
 

@@ -22,6 +22,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.fulfil import planning
+from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
 from dsr_worker.ledger import cases
 from dsr_worker.ledger.connection import Cursor
@@ -102,6 +103,12 @@ class CaseCourse:
         frozen_id = self._materials.freeze(job.law, job.now)
         if marks := self._materials.frozen(frozen_id).unreviewed:
             return marks
+        return self.begun_anew(cursor, job, event)
+
+    def begun_anew(self, cursor: Cursor, job: Job, event: Event) -> Move:
+        """The move by which a verified case without unfinished steps is resolved by today's map."""
+        frozen_id = self._materials.freeze(job.law, job.now)
+        job = job._replace(pending=0)
         today = job._replace(frozen=frozen_id)
         verified = {i.kind for i in _identities(cursor, [job])[job.id] if i.standing == "verified"}
         move = self.resolving(cursor, today, verified, (event,), approved_by=None)
@@ -236,7 +243,7 @@ class CaseCourse:
         return [self._certify_or_repeat(job, remaining.get(job.id, 0)) for job in jobs]
 
     def _certify_or_repeat(self, job: Job, remaining: int) -> Move:
-        if remaining == 0:
+        if remaining == 0 or LEFT in job.facts:
             step = NewStep("certify", DESK, effect="idempotent", round=job.round)
             return Move(job, state=State.CERTIFYING, phase="certify", steps=(step,))
         again = job.round + 1

@@ -6,28 +6,29 @@ systems to ring for. Each refusal says why and what is possible.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from dsr_worker.domain.plan import VoidCode
 from dsr_worker.domain.request import State
-from dsr_worker.engine.context import MAP_UNREVIEWED
-from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil import protecting
-from dsr_worker.fulfil.course import PROMISE_EXCEEDED, CaseCourse
+from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.fulfil.decided import Decided, DecisionRefused
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
-from dsr_worker.fulfil.promises import SYSTEM_UNMAPPED, UNOPENABLE
+from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.verbs import REQUESTED
 from dsr_worker.fulfil.verifying import contact_points
-from dsr_worker.ledger import Ledger, answers, cases, codes, jobs
+from dsr_worker.ledger import Ledger, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move, moved
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
 from dsr_worker.statutes import UnknownNameError, load_pack
 from dsr_worker.vault import CaseKey, KeyRing
+
+__all__ = ["EXTENSION_REASONS", "Decided", "DecisionRefused", "Decisions"]
 
 _OPEN_BEFORE_WORK = {
     State.RECEIVED,
@@ -39,32 +40,14 @@ _OPEN_BEFORE_WORK = {
 }
 
 
+_UNDER_WORK = {State.WORKING, State.PACKAGING}
 _PEOPLES = REQUESTED | {"access"}
 """Kinds of job that are a person's request; any job's stopped steps may be retried."""
-_RESUMED = frozenset({"access_unfinished", "found_again", PROMISE_EXCEEDED})
-"""Stops of a whole case after its approval, from which a person lets it go on."""
-_NOT_STARTED = frozenset({UNOPENABLE, SYSTEM_UNMAPPED, MAP_UNREVIEWED})
-"""Stops of a promise that could not be started."""
-_SHOWN_MARKS = 5
 _UNCHANGED = "Of what was approved nothing was carried out: no system was changed."
 
 EXTENSION_REASONS = ("complex", "many_requests")
 """Why the time to answer may be extended: the complexity and number of the requests (Art. 12(3)
 GDPR and UK GDPR; Cal. Civ. Code 1798.145(h)(1))."""
-
-
-class DecisionRefused(ValueError):  # noqa: N818 - reads as what happened
-    """The decision cannot be taken now; the text says why and what is possible."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What a decision brought about."""
-
-    ref: str
-    state: str
-    ring: tuple[str, ...]
-    details: tuple[str, ...] = ()
 
 
 class Decisions:
@@ -78,9 +61,11 @@ class Decisions:
         intake: Intake,
         course: CaseCourse,
         planner: Planner,
+        retrying: Retrying,
     ) -> None:
         self._ledger = ledger
         self._planner = planner
+        self._retrying = retrying
         self._keys = keys
         self._organisation = organisation
         self._intake = intake
@@ -220,37 +205,13 @@ class Decisions:
             return self._change(cursor, move)
 
     def retry(self, ref: str, signed: SignedAction) -> Decided:
-        """Try again what stopped or failed; attempts are counted from none.
-
-        An erasure that waited in vain for the person's access case goes on without it; one whose
-        rows were found again is located and carried out once more. A promise that met more rows
-        than were promised is located again, and goes on once a fresh erasure has taken the others;
-        one that could not be started comes due again, as a job of its own. A case that stopped
-        at an unreviewed map is resolved anew, by today's; one whose approved work a system refused
-        is planned anew where the map has changed since, and its approval is void.
-        """
+        """Try again what stopped or failed, as `Retrying` says for where the case stands."""
         with self._ledger.transaction() as cursor:
             job = self._case(cursor, ref, signed, "retry")
             event = Event("note_added", {"reason": "retried"}, signed.actor)
-            if job.state == State.NEEDS_HUMAN and job.phase in _RESUMED:
-                facts = {"rechecks": 0}
-                plan = job.plan or {}
-                return self._change(
-                    cursor,
-                    self._planner.approved(job, plan, (event,), frozen=job.frozen, facts=facts),
-                )
-            if _awaits_review(job):
-                move = self._course.resolved_anew(cursor, job, event)
-                if isinstance(move, list):
-                    raise DecisionRefused(_still_marked(move))
+            move = self._retrying.move(cursor, job, event)
+            if move is not None:
                 return self._change(cursor, move)
-            if job.state == State.NEEDS_HUMAN and job.phase in _NOT_STARTED:
-                return self._change(cursor, _given_back(cursor, job, event))
-            if _is_refused(cursor, job) and self._planner.is_outgrown(job):
-                cases.cancel_steps(cursor, job.id)
-                reasons = {job.id: [VoidCode.RULES_CHANGED]}
-                (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
-                return self._change(cursor, replace(move, events=(event, *move.events)))
             systems = cases.retry(cursor, job.id)
             if not systems:
                 message = "nothing of this case has stopped"
@@ -323,8 +284,8 @@ class Decisions:
             job = self._case(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_ground(job, reason)
-            _require(job, *_OPEN_BEFORE_WORK, State.WORKING)
-            _require_unchanged(cursor, job)
+            _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
+            self._require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
             protecting.release(cursor, ref, signed.actor)
@@ -343,6 +304,23 @@ class Decisions:
 
     # ---- shared
 
+    def _require_unchanged(self, cursor: Cursor, job: Job) -> None:
+        """Nothing took effect, and approved work stands still: a case may end without an answer."""
+        if cases.took_effect(cursor, job.id):
+            message = (
+                f"{job.ref} has changed rows already, which a certificate has to account for: let"
+                " it finish, by `dsr approve` if it awaits that; else mend what stopped it, which"
+                f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`; where nothing helps,"
+                f" `dsr leave {job.ref}` certifies what was done and names what was not"
+            )
+            raise DecisionRefused(message)
+        if job.state in _UNDER_WORK and not cases.at_a_stand(cursor, job.id, self._planner.served):
+            message = (
+                f"{job.ref} is under work: it can be ended before its approval, or where all that"
+                " is left of it has stopped or waits, and nothing was changed"
+            )
+            raise DecisionRefused(message)
+
     def _case(
         self, cursor: Cursor, ref: str, signed: SignedAction, action: str, plan_hash: str = ""
     ) -> Job:
@@ -359,40 +337,6 @@ class Decisions:
     def _change(self, cursor: Cursor, move: Move) -> Decided:
         ring = jobs.change(cursor, [move])
         return Decided(move.job.ref, str(moved(move.state, move.job.state)), tuple(ring))
-
-
-def _awaits_review(job: Job) -> bool:
-    return job.state == State.NEEDS_HUMAN and job.kind in REQUESTED and job.phase == MAP_UNREVIEWED
-
-
-def _is_refused(cursor: Cursor, job: Job) -> bool:
-    """Whether a system refused what was approved, and nothing of it was about to be committed."""
-    is_approved = job.state == State.WORKING and job.kind in REQUESTED
-    return is_approved and cases.refused(cursor, job.id)
-
-
-def _require_unchanged(cursor: Cursor, job: Job) -> None:
-    """Nothing took effect, and approved work is at a stand: a case may end without an answer."""
-    if cases.took_effect(cursor, job.id):
-        message = (
-            f"{job.ref} has changed rows already, which a certificate has to account for: let it"
-            " finish, by `dsr approve` if it awaits that; else mend what stopped it, which"
-            f" `dsr status {job.ref}` tells, then `dsr retry {job.ref}`"
-        )
-        raise DecisionRefused(message)
-    if job.state == State.WORKING and not cases.at_a_stand(cursor, job.id):
-        message = (
-            f"{job.ref} is under work: it can be ended before its approval, or where all that is"
-            " left of it has stopped and nothing was changed"
-        )
-        raise DecisionRefused(message)
-
-
-def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:
-    answers.give_back(cursor, job.id)
-    cases.settle_clocks(cursor, job.id, "void")
-    closed = Event("closed", {"response": "given_back", "reason": job.phase}, event.actor)
-    return Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(event, closed))
 
 
 def _require_plan(job: Job, plan_hash: str) -> None:
@@ -415,10 +359,3 @@ def _require(job: Job, *states: State) -> None:
         wanted = " or ".join(s.value for s in states)
         message = f"{job.ref} is {job.state}; this is possible while it is {wanted}"
         raise DecisionRefused(message)
-
-
-def _still_marked(marks: list[str]) -> str:
-    """Which marks stand: names of the map, never values."""
-    shown = ", ".join(marks[:_SHOWN_MARKS])
-    more = f" and {len(marks) - _SHOWN_MARKS} more" if len(marks) > _SHOWN_MARKS else ""
-    return f"the data map is marked `review` at {shown}{more}: look at these, take the marks out"

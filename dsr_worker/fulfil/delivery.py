@@ -24,7 +24,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.evidence import render_certificate
 from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
-from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -182,6 +182,8 @@ class Delivery:
             raise DecisionRefused(message)
         if answer.destroyed_at is not None:
             message = f"the {kind} of {ref} was destroyed on {answer.destroyed_at:%Y-%m-%d}"
+            if job.state == State.READY:
+                message += f"; `dsr retry {ref}` makes one of what is held today"
             raise DecisionRefused(message)
         return job, answer
 

@@ -15,13 +15,14 @@ from datetime import date, datetime, timedelta
 from dsr_worker.contract import Identity, Subject
 from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
 from dsr_worker.domain.rights import RESTRICTED
-from dsr_worker.engine.holds import IDENTITY, ROWS
+from dsr_worker.engine.holds import ROWS
+from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
-from dsr_worker.fulfil.decisions import DecisionRefused
+from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.ledger import Ledger, holds, intake, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewJob
-from dsr_worker.ledger.rows import Event, Job, Move, SealedIdentity
+from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.people import SignedAction, accept, digest_of
 from dsr_worker.statutes import Right, UnknownNameError, load_pack, packs
 from dsr_worker.vault import KeyRing
@@ -98,16 +99,7 @@ class Holding:
             ),
         )
         people = scope.identities if isinstance(scope, PeopleHeld) else ()
-        sealed = [
-            SealedIdentity(
-                i.kind,
-                self._keys.index_digest(i.kind, i.value),
-                key.seal(i.value.encode(), IDENTITY),
-                "verified",
-                "hold",
-            )
-            for i in people
-        ]
+        sealed = [seal_identity(self._keys, key, i, "verified", ground="hold") for i in people]
         intake.add_identities(cursor, inserted.id, sealed)
         rows = scope.values if isinstance(scope, RowsHeld) else ()
         values = key.seal(json.dumps(list(rows)).encode(), ROWS) if rows else None

@@ -18,7 +18,7 @@ from dsr_worker.domain.decision import canonical_json
 from dsr_worker.domain.request import CARRIED_OUT, Kind, State
 from dsr_worker.engine.corrections import OfSystem
 from dsr_worker.engine.corrections import sealed as sealed_corrections
-from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil import correcting
 from dsr_worker.fulfil.correcting import Stated
@@ -27,11 +27,11 @@ from dsr_worker.fulfil.planning import CORRECTED, CORRECTIONS_DIGEST
 from dsr_worker.ledger import Ledger, intake, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob
-from dsr_worker.ledger.rows import Event, Job, Move, NewStep, SealedIdentity
+from dsr_worker.ledger.rows import Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import SignedAction, accept
 from dsr_worker.statutes import ClockSpec, LawPack, applicable, locality, request_clocks
-from dsr_worker.vault import CaseKey, KeyRing
+from dsr_worker.vault import KeyRing
 
 CODE = "code"
 SUBMIT = "submit"
@@ -232,7 +232,7 @@ class Intake:
             ),
         )
         standing = "claimed" if request.verification == CODE else "verified"
-        sealed = [self._sealed(key, i, standing) for i in request.identities]
+        sealed = [seal_identity(self._keys, key, i, standing) for i in request.identities]
         intake.furnish(cursor, job.id, sealed, [_new_clock(c, request) for c in clocks])
         return job
 
@@ -245,14 +245,6 @@ class Intake:
             CORRECTED: correcting.places(request.corrections),
             CORRECTIONS_DIGEST: self._keys.index_digest("corrections", text).hex(),
         }
-
-    def _sealed(self, key: CaseKey, identity: Identity, standing: str) -> SealedIdentity:
-        return SealedIdentity(
-            identity.kind,
-            self._keys.index_digest(identity.kind, identity.value),
-            key.seal(identity.value.encode(), IDENTITY),
-            standing,
-        )
 
     def _first_move(
         self,

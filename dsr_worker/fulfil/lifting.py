@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 from dsr_worker.domain.request import State
 from dsr_worker.domain.rights import LIFTING_FACT, LIFTS
-from dsr_worker.fulfil.composing import INFORMED_ON
-from dsr_worker.fulfil.decisions import Decided, DecisionRefused
+from dsr_worker.fulfil.composing import INFORMED_ON, LEFT
+from dsr_worker.fulfil.decided import Decided, DecisionRefused
 from dsr_worker.fulfil.locating import KEPT_BEFORE, RESTRICTED_KEYS
 from dsr_worker.fulfil.promises import house_clock
 from dsr_worker.fulfil.protecting import LIFTED_AT
@@ -128,7 +128,8 @@ def _require_standing(case: Job, informed_on: date) -> None:
 def _first_move(job: Job, case: Job, event: Event, actor: str) -> Move:
     plan = case.plan or {}
     kept = ("identities", "systems", "not_applicable", "contested", "versions", "decided_at")
-    systems = plan["systems"]
+    left = case.facts.get(LEFT, {})
+    systems = [name for name in plan["systems"] if name not in left or left[name]["changed"]]
     number = job.round + 1
     first = [NewStep("locate", name, round=number) for name in systems]
     alone = NewStep("certify", DESK, effect="idempotent", round=number)  # nobody can be asked
@@ -137,7 +138,12 @@ def _first_move(job: Job, case: Job, event: Event, actor: str) -> Move:
         state=State.WORKING if systems else State.CERTIFYING,
         phase="locate" if systems else "certify",
         round=number,
-        plan={**{name: plan[name] for name in kept}, "outcomes": [], "cutoffs": {}},
+        plan={
+            **{name: plan[name] for name in kept},
+            "systems": systems,
+            "outcomes": [],
+            "cutoffs": {},
+        },
         approved_by=actor,
         steps=tuple(first or [alone]),
         events=(event,),

@@ -29,6 +29,7 @@ from dsr_worker.organisation import Organisation
 AUTOMATIC = "automatic"
 CORRECTED = "corrected"  # fact and part of a plan: which fields are to be put right, by place
 CORRECTIONS_DIGEST = "corrections_digest"  # the same: a keyed digest of what they are to say
+SYSTEM_UNMAPPED = "system_unmapped"  # the data map has no such system any more
 FOUND = "found"  # what an access plan says of rows: nothing happens to them
 CHANGES = frozenset(
     {
@@ -57,6 +58,11 @@ class Planner:
     def __init__(self, materials: Materials, organisation: Organisation) -> None:
         self._materials = materials
         self._organisation = organisation
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The systems whose steps somebody works on: those of today's map, and the desk."""
+        return frozenset(self._materials.maps.systems) | {DESK}
 
     def begin(
         self, cursor: Cursor, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]
@@ -218,10 +224,6 @@ class Planner:
         )
         return {row.job_id: row.reasons for row in cursor.fetchall()}
 
-    def is_outgrown(self, job: Job) -> bool:
-        """Whether today's map is another than the one that a case was planned with."""
-        return self._materials.frozen(job.frozen).versions["map"] != self._materials.maps.hash
-
     def again(
         self, cursor: Cursor, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]
     ) -> list[Move]:
@@ -234,6 +236,8 @@ class Planner:
         frozen = self._materials.frozen(frozen_id)
         if unreviewed(job, frozen):
             return stopped(job)
+        if not set(plan["systems"]) <= set(frozen.systems):
+            return _without_a_system(job, reasons[0])
         sketch = {k: plan[k] for k in ("identities", "systems", "not_applicable", "contested")} | {
             "versions": dict(frozen.versions),
             "decided_at": frozen.decided_at.isoformat(),
@@ -253,6 +257,14 @@ class Planner:
             steps=tuple(NewStep("plan", n, round=job.round + 1) for n in sketch["systems"]),
             events=(event,),
         )
+
+
+def _without_a_system(job: Job, reason: str) -> Move:
+    """The move by which a case waits that today's map, which lacks a system of it, cannot plan."""
+    void = Event("approval_voided", {"plan_hash": job.plan_hash, "reason": reason})
+    stop = Event("needs_human", {"code": SYSTEM_UNMAPPED})
+    state = State.NEEDS_HUMAN
+    return Move(job, state=state, phase=SYSTEM_UNMAPPED, approved_by=None, events=(void, stop))
 
 
 def unreviewed(job: Job, frozen: Frozen) -> bool:

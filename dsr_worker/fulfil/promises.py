@@ -16,22 +16,22 @@ from typing import Any
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.context import MAP_UNREVIEWED
-from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
+from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED
 from dsr_worker.fulfil.promised import Promised
 from dsr_worker.fulfil.verbs import DEFERRED
 from dsr_worker.ledger import Ledger, answers, intake, jobs
 from dsr_worker.ledger.answers import DuePromise
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob
-from dsr_worker.ledger.rows import Event, Job, Move, NewStep, SealedIdentity
+from dsr_worker.ledger.rows import Event, Job, Move, NewStep
 from dsr_worker.vault import KeyRing, SealBroken
 
 _log = logging.getLogger(__name__)
 
 UNOPENABLE = "promise_unopenable"  # the names in a promise do not open with this key ring
-SYSTEM_UNMAPPED = "system_unmapped"  # the data map has no such system any more
 _HOUSE_DAYS = 30  # our own clock for carrying a promise out; no statute names a number
 
 
@@ -99,14 +99,7 @@ class Promises:
             self._ask(cursor, job, promise, UNOPENABLE)
             return
         sealed = [
-            SealedIdentity(
-                i.kind,
-                self._keys.index_digest(i.kind, i.value),
-                key.seal(i.value.encode(), IDENTITY),
-                "verified",
-                "promise",
-            )
-            for i in promised.names
+            seal_identity(self._keys, key, i, "verified", ground="promise") for i in promised.names
         ]
         intake.add_identities(cursor, inserted.id, sealed)
         answers.carried_out(cursor, promise.id, inserted.id)

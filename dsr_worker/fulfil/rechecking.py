@@ -11,9 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from dsr_worker.contract import Key, Mentions, Outcome, Rechecks, Record
+from dsr_worker.contract import Key, Mentions, Outcome, Rechecks, Record, content_of
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.evidence import DRY_RUN
 from dsr_worker.fulfil import receipts as accounts
@@ -121,7 +119,7 @@ class Rechecking:
 
     def _shows_mask(self, batch: Batch, record: Record) -> bool:
         collection = batch.ctx.system.collections[record.collection]
-        body = orjson.loads(record.body)
+        body = content_of(record.body)
         fields = [f for f in collection.fields.values() if f.mask is not None]
         outside = [f for f in fields if f.name not in (collection.kept_fields or frozenset())]
         return all(

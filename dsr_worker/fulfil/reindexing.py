@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil.promised import Promised
 from dsr_worker.ledger import Ledger, answers, cases
 from dsr_worker.vault import KeyRing, SealBroken

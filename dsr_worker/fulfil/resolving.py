@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dsr_worker.contract import Identity, Link, Resolves
 from dsr_worker.domain.resolution import Resolution, absorb, start
 from dsr_worker.engine.batch import Batch, Member
-from dsr_worker.engine.holds import IDENTITY
+from dsr_worker.engine.identities import seal_identity
 from dsr_worker.ledger.rows import SealedIdentity, StepResult
 from dsr_worker.vault import KeyRing
 
@@ -56,25 +56,5 @@ class Resolving:
         ground = resolution.grounds.get(identity)
         place = f"{ground.system}.{ground.collection} via {ground.via}" if ground else ""
         return seal_identity(
-            self._keys, member, identity, standing, ground=place, number=member.claim.round
+            self._keys, member.key, identity, standing, ground=place, number=member.claim.round
         )
-
-
-def seal_identity(
-    keys: KeyRing,
-    member: Member,
-    identity: Identity,
-    standing: str,
-    *,
-    ground: str = "",
-    number: int = 0,
-) -> SealedIdentity:
-    """An identity as the ledger keeps it."""
-    return SealedIdentity(
-        kind=identity.kind,
-        digest=keys.index_digest(identity.kind, identity.value),
-        sealed=member.key.seal(identity.value.encode(), IDENTITY),
-        standing=standing,
-        ground=ground,
-        round=number,
-    )

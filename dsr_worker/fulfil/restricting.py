@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from dsr_worker.contract import NeedsHuman
+from dsr_worker.contract import LeaseLost, NeedsHuman
 from dsr_worker.domain.hold import PeopleHeld
+from dsr_worker.domain.request import State
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.fulfil.holding import Holding
@@ -49,5 +50,8 @@ class Protecting:
                 cursor, PeopleHeld(unheld), RESTRICTED, member.job.ref, review_on, approver, placed
             )
             case = jobs.lock(cursor, [member.job.id])[member.job.id]
+            if case.state != State.WORKING:
+                message = "the case was ended meanwhile: nobody would release its hold"
+                raise LeaseLost(message)
             jobs.add_event(cursor, case, Event("hold_placed", {"hold": hold.id}))
         return member.done()

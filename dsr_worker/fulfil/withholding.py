@@ -7,13 +7,20 @@ that were. A connector that knows more about other people withholds more; this h
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dsr_worker.contract import Collection, Record, RecordBlock, Subject, Withheld, body_of
+from dsr_worker.contract import (
+    Collection,
+    Record,
+    RecordBlock,
+    Subject,
+    Withheld,
+    body_of,
+    content_of,
+)
 from dsr_worker.domain.identity import MAX_BYTES, canonical_stored
 
 GROUND = "AC_RIGHTS_OF_OTHERS"
@@ -60,7 +67,7 @@ def without_strangers(record: Record, collection: Collection, subject: Subject) 
     if not _may_name(record.body, texts):
         return record
     own = frozenset(subject.values("email"))
-    row = json.loads(record.body)
+    row = content_of(record.body)
     withheld = [w for name in texts if (w := _withhold(row, name, own))]
     if not withheld:
         return record

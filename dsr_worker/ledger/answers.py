@@ -131,9 +131,13 @@ COUNTED = """
 receipts r JOIN steps s ON s.id = r.step_id
 WHERE (r.outcome IN ('erased', 'redacted') OR s.round = (
     SELECT max(l.round) FROM steps l
-    WHERE l.job_id = r.job_id AND l.action = s.action AND l.system = s.system))
+    WHERE l.job_id = r.job_id AND l.action = s.action AND l.system = s.system
+    AND l.state = 'done' AND NOT coalesce(l.result, '{}') ? 'voided'))
 """
-"""Receipts that count: where a case went round again, what stays is what the last round kept."""
+"""Receipts that count: where a case went round again, what stays is what the last round kept.
+
+A round that was not carried out to its end, or was stopped by its approval, has kept nothing.
+"""
 
 
 def receipts(ledger: Ledger, job_ids: Sequence[int]) -> list[Accounted]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from dsr_worker.contract import Outcome
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.ledger.connection import Cursor, values
 
@@ -14,6 +15,31 @@ _VERIFIED_AND_OPEN = (
     " AND j.state NOT IN ('delivered', 'closed', 'refused', 'withdrawn')"
 )
 """An access case counts until its package is handed over: an erasure would destroy it."""
+
+
+CHANGING = (
+    Outcome.ERASED,
+    Outcome.MASKED,
+    Outcome.REDACTED,
+    Outcome.RECTIFIED,
+    Outcome.RESTRICTED,
+    Outcome.LIFTED,
+    Outcome.PENDING_REMOTE,
+)
+"""Outcomes of rows to which something happened, or may have."""
+
+_TOOK_EFFECT = """
+SELECT FROM steps s JOIN receipts r ON r.step_id = s.id
+WHERE s.job_id = %(job)s AND s.action = 'apply'
+  AND r.outcome = ANY(%(changing)s) AND r.row_count > 0
+UNION ALL
+SELECT FROM steps s, jsonb_array_elements(s.intent) AS i(intent),
+    jsonb_array_elements(i.intent->'receipts') AS r(receipt),
+    jsonb_array_elements(r.receipt->'outcomes') AS o(part)
+WHERE s.job_id = %(job)s AND s.action = 'apply'
+  AND o.part->>'outcome' = ANY(%(changing)s) AND (o.part->>'rows')::bigint > 0
+LIMIT 1
+"""
 
 
 class ClockRow(NamedTuple):
@@ -152,39 +178,45 @@ def stuck(cursor: Cursor, job_id: int, code: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def refused(cursor: Cursor, job_id: int) -> bool:
-    """Whether systems refused steps of the case for good, none of which was about to commit."""
+def refused(cursor: Cursor, job_id: int, served: Collection[str]) -> bool:
+    """Whether systems refused steps of the case, or are away, none of which was about to commit.
+
+    One that is not among the `served` is away for good.
+    """
     cursor.execute(
-        "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')) AS refused,"
+        "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')"
+        " OR (state, code) = ('waiting', 'transient')"
+        " OR (state = 'ready' AND system <> ALL(%s))) AS refused,"
         " count(intent) AS intended FROM steps"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
-        (job_id,),
+        (list(served), job_id),
     )
     row = cursor.fetchone()
     return bool(row.refused) and not row.intended
 
 
 def took_effect(cursor: Cursor, job_id: int) -> bool:
-    """Whether an erasure of this case has changed anything, or was about to when last seen.
+    """Whether this case has changed any row, or was about to when last seen.
 
-    An apply that stopped before its first effect, since the approval did not cover it, has not.
+    An apply that found nothing, kept everything, or stopped before its first effect has not.
     """
-    cursor.execute(
-        "SELECT 1 FROM steps WHERE job_id = %s AND action = 'apply' AND (intent IS NOT NULL"
-        " OR (state = 'done' AND NOT coalesce(result, '{}') ? 'voided'))",
-        (job_id,),
-    )
+    cursor.execute(_TOOK_EFFECT, {"job": job_id, "changing": [o.value for o in CHANGING]})
     return cursor.fetchone() is not None
 
 
-def at_a_stand(cursor: Cursor, job_id: int) -> bool:
-    """Whether steps of the case stopped or failed, and no other is left to be worked on."""
+def at_a_stand(cursor: Cursor, job_id: int, served: Collection[str]) -> bool:
+    """Whether every step of the case that is left stopped, failed or waits for a system.
+
+    One whose system is not among the `served` waits for ever. A case that has no step at the time,
+    since it waits for another case, stands too.
+    """
     cursor.execute(
-        "SELECT bool_and(state IN ('needs_human', 'failed')) AS stands FROM steps"
+        "SELECT bool_and(state IN ('needs_human', 'failed', 'waiting')"
+        " OR (state = 'ready' AND system <> ALL(%s))) AS stands FROM steps"
         " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
-        (job_id,),
+        (list(served), job_id),
     )
-    return bool(cursor.fetchone().stands)
+    return cursor.fetchone().stands is not False
 
 
 def cancel_steps(cursor: Cursor, job_id: int) -> None:

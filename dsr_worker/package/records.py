@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from dsr_worker import contract
-from dsr_worker.contract import Collection, body_of
+from dsr_worker.contract import Collection, body_of, content_of
 from dsr_worker.package.contents import (
     BlockSource,
     Found,
@@ -198,7 +198,7 @@ def _held_values(taken: list[Any], *, repeats: bool) -> bool:
 def _parsed(body: bytes) -> Any:
     """A body's content; None where it has none, which whoever writes it will find out."""
     try:
-        return json.loads(body)
+        return content_of(body)
     except ValueError:
         return None
 

@@ -7,7 +7,6 @@ is only opened when it is asked for.
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 
-from dsr_worker.contract import Key, Withheld, key_within
+from dsr_worker.contract import Key, Withheld, content_of, key_within
 from dsr_worker.spool.frames import LENGTHS, Extent, Frame
 from dsr_worker.store import Store
 from dsr_worker.vault import CHUNK_BYTES, CaseKey, opening
@@ -181,7 +180,7 @@ def _decoded(head: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(head)
     except orjson.JSONDecodeError:  # an escape that is half of a surrogate pair
-        found = json.loads(head)
+        found = content_of(head)
     return cast("dict[str, Any]", found)
 
 

@@ -220,7 +220,7 @@ class KeyRing:
 
 def _keyed(key: bytes, parts: Sequence[str]) -> bytes:
     """HMAC-SHA256 over the parts, each after its length, so that no two lists collide."""
-    encoded = [part.encode() for part in parts]
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     message = b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
     return hmac.digest(key, message, "sha256")
 

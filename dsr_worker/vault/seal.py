@@ -71,7 +71,9 @@ class CaseKey:
 
         Shredding the case's key cuts the last link between pseudonym and value.
         """
-        digest = hmac.digest(self._key, b"pseudonym\0" + value.encode(), "sha256")
+        digest = hmac.digest(
+            self._key, b"pseudonym\0" + value.encode("utf-8", "surrogatepass"), "sha256"
+        )
         return f"erased-{digest.hex()[:16]}"
 
     def stream_cipher(self, header: bytes, purpose: str) -> AESGCM:

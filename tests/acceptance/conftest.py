@@ -45,7 +45,7 @@ def configuration(folder: Path, world: World, s3_endpoint: str, smtp_port: int) 
 def room(
     world: World,
     tmp_path: Path,
-    database: Callable[[], str],
+    ledger: Callable[[], str],
     s3_endpoint: str,
     smtp_sink: real.SmtpSink,
     monkeypatch: pytest.MonkeyPatch,
@@ -54,7 +54,7 @@ def room(
     for name, value in secrets_of(world, real.S3_KEY, real.S3_SECRET).items():
         monkeypatch.setenv(name, value)
     files = configuration(tmp_path, world, s3_endpoint, smtp_sink.port)
-    made = EngineRoom(tmp_path, database(), **files)
+    made = EngineRoom(tmp_path, ledger(), **files)
     yield made
     for connector in made.office.materials._connectors.values():
         if (close := getattr(connector, "close", None)) is not None:

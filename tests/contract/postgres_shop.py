@@ -67,6 +67,15 @@ CREATE TABLE cart_items (id bigint PRIMARY KEY, cart_id bigint REFERENCES carts,
 CREATE INDEX ON cart_items (cart_id);
 """
 
+NOTHING = """
+DO $$ DECLARE name name; BEGIN
+  FOR name IN SELECT nspname FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+  LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
+END $$;
+CREATE SCHEMA public;
+"""
+
 NULL, TOMBSTONE = Mask(MaskKind.NULL), Mask(MaskKind.TOMBSTONE)
 PSEUDONYM, ERASED = Mask(MaskKind.PSEUDONYM), Mask(MaskKind.CONSTANT, "erased")
 ERASE = Rule("default", Always(), Action.ERASE)
@@ -289,7 +298,7 @@ def database_of_a_module(postgres_dsn: str) -> Iterator[str]:
 
 def emptied(dsn: str) -> str:
     """The same database with the shop's empty tables and nothing else."""
-    execute(dsn, f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {SCHEMA}")
+    execute(dsn, NOTHING + SCHEMA)
     return dsn
 
 

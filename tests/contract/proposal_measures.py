@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from dsr_worker.contract import Field, Proposal
 from tests.contract.other_schemas import build, labels, tables
-from tests.contract.postgres_shop import database_of_a_module
+from tests.contract.postgres_proposals import proposed, text_of
 from tests.contract.proposal_owners import Ownership, compared
-from tests.contract.test_postgres_proposing import proposed, text_of
 
 PERSONAL = ("contact", "name", "demographic", "authorization", "device", "location", "social")
 
@@ -91,11 +90,10 @@ def claimed(name: str, proposal: Proposal) -> Iterator[tuple[str, str]]:
                 yield table, column
 
 
-def measured(name: str, postgres_dsn: str) -> tuple[Measure, Ownership]:
-    """A schema built, proposed for and compared with its labels and owners."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        build(name, dsn)
-        proposal = proposed(dsn)
+def measured(name: str, dsn: str) -> tuple[Measure, Ownership]:
+    """A schema built in an empty database, proposed for, compared with its labels and owners."""
+    build(name, dsn)
+    proposal = proposed(dsn)
     text_of(proposal)
     measure = Measure(name, frozenset(labels(name)), frozenset(claimed(name, proposal)))
     return measure, compared(name, proposal)

@@ -40,7 +40,6 @@ from dsr_worker.testing.conformance import (
 )
 from dsr_worker.testing.memory import Memory, MemoryConfig, Store, store
 from dsr_worker.testing.memory.decide import Judge
-from tests.services import Databases
 
 _SCHEMA: Final = """
 DROP SCHEMA public CASCADE;
@@ -179,11 +178,8 @@ class TestPostgres(Conformance, BlocksPart, RectifiesPart, RestrictsPart):
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
-    def _database(cls, postgres_dsn: str) -> Iterator[None]:
-        databases = Databases(postgres_dsn)
-        cls.dsn = databases()
-        yield
-        databases.drop_all()
+    def _database(cls, module_database: str) -> None:
+        cls.dsn = module_database
 
     def make(self, world: World) -> Adapter:
         """Fresh tables in the class's database."""

@@ -6,7 +6,6 @@ import json
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -38,9 +37,7 @@ from tests.contract.postgres_shop import (
     NULL,
     add_customer,
     connector,
-    database_of_a_module,
     dump,
-    emptied,
     erase,
     execute,
     outcomes,
@@ -73,19 +70,6 @@ HOSTILE = (
     "0x1",
     "9" * 30,
 )
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def shop(module_database: str) -> str:
-    """A database with the shop's empty tables and nothing else."""
-    return emptied(module_database)
 
 
 def test_every_capability_is_declared(shop: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,15 +11,7 @@ import pytest
 from connectors.postgres import Postgres
 from dsr_worker.contract import Form, Identity, Record, Subject, System, Taken
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import (
-    add_customer,
-    belongings,
-    connector,
-    database_of_a_module,
-    emptied,
-    subject,
-    system,
-)
+from tests.contract.postgres_shop import add_customer, belongings, connector, subject, system
 
 ANNA = subject("a", email="anna@shop.example")
 BEN = subject("b", email="ben@shop.example")
@@ -36,19 +28,6 @@ BATCHES: tuple[list[Subject], ...] = (
     [],
     [JUERGEN, ANNA, SECOND, NOBODY],
 )
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def shop(module_database: str) -> str:
-    """A database with the shop's empty tables and nothing else."""
-    return emptied(module_database)
 
 
 def test_a_batch_finds_the_same_whatever_was_asked_before(shop: str) -> None:

@@ -5,7 +5,7 @@ And what a row may hold that stops everybody's statements: escapes, clocks beyon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -35,7 +35,7 @@ from dsr_worker.contract import (
     Taken,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import ERASE, database_of_a_module, execute, query
+from tests.contract.postgres_shop import ERASE, NOTHING, execute, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
@@ -54,18 +54,10 @@ INSERT INTO u VALUES (1, 'anna', 'a'), (2, 'bert', 'b');
 """
 
 
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
-
-
 @pytest.fixture
 def dsn(module_database: str) -> str:
     """A database with these tables alone."""
-    execute(module_database, f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES}")
+    execute(module_database, NOTHING + TABLES)
     return module_database
 
 

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from connectors.postgres.server.reaching import judged
 from dsr_worker.contract import Finding, NeedsHuman, Severity
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import (
-    add_customer,
-    connector,
-    database_of_a_module,
-    emptied,
-    erase,
-    execute,
-    subject,
-)
+from tests.contract.postgres_shop import add_customer, connector, emptied, erase, execute, subject
 
 ROWS = 120_000
 ANNA = subject("a", email="anna@shop.example", number="1")
 SECOND = TrialContext(second_path=True)
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -26,9 +25,7 @@ from tests.contract.postgres_shop import (
     ERASE,
     add_customer,
     connector,
-    database_of_a_module,
     dump,
-    emptied,
     erase,
     execute,
     keep_vouchers,
@@ -38,19 +35,6 @@ from tests.contract.postgres_shop import (
     subject,
     system,
 )
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def shop(module_database: str) -> str:
-    """A database with the shop's empty tables and nothing else."""
-    return emptied(module_database)
 
 
 def test_number_zero_is_a_person(shop: str) -> None:

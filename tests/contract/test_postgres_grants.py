@@ -1,4 +1,4 @@
-"""The printed grants make a reader and an eraser; the check says what a role has not or too much.
+"""The printed grants make a reader and an eraser, and each can do its work and no more.
 
 The statements run as the owner of the shop, exactly as they are printed, in a database where nobody
 else has any right.
@@ -6,8 +6,7 @@ else has any right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,15 +17,11 @@ from dsr_worker.contract import (
     Action,
     Always,
     Before,
-    Collection,
     Configuration,
-    Correction,
     DecisionTable,
     Field,
-    Finding,
     Form,
     Grants,
-    NeedsHuman,
     Parent,
     Restriction,
     RestrictionKind,
@@ -36,12 +31,10 @@ from dsr_worker.contract import (
     System,
 )
 from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_roles import ANNA, ERASER, OWNER, READER, Shop
 from tests.contract.postgres_shop import (
     CUTOFF,
-    SCHEMA,
-    add_customer,
     connector,
-    database_of_a_module,
     dump,
     execute,
     keep_vouchers,
@@ -52,98 +45,10 @@ from tests.contract.postgres_shop import (
     system,
 )
 
-OWNER, READER, ERASER = "zq_owner", "dsr_shop_reader", "dsr_shop_eraser"
-CASCADING = """
-ALTER TABLE order_lines DROP CONSTRAINT order_lines_order_id_fkey;
-ALTER TABLE order_lines ADD FOREIGN KEY (order_id) REFERENCES orders ON DELETE CASCADE;
-CREATE TABLE suppliers (id int PRIMARY KEY, name text);
-ALTER TABLE customers ADD COLUMN scoring int;
-"""
 
-
-@dataclass(frozen=True)
-class Shop:
-    """The shop's database, as each of its roles connects to it."""
-
-    dsn: str
-
-    def by(self, role: str) -> str:
-        """The DSN of a role."""
-        return self.dsn.replace("//dsr@", f"//{role}@")
-
-    def granted(self, mapped: System | None = None) -> None:
-        """Run the printed statements as the owner."""
-        for role in connector(self.by(OWNER), mapped).grants():
-            execute(self.by(OWNER), "\n".join(role.statements))
-
-    def checked(self, mapped: System | None = None) -> list[Finding]:
-        """What the check says of the two roles, beyond what is in order."""
-        made = connector(self.by(ERASER), mapped, reader_dsn=self.by(READER))
-        return [f for f in made.check() if f.severity is not Severity.OK]
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module, and its owner."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
-        execute(
-            dsn,
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO zq_owner',"
-            " current_database()); END $$",
-        )
-        yield dsn
-        drop_roles(dsn)
-        execute(dsn, f"REASSIGN OWNED BY {OWNER} TO dsr; DROP OWNED BY {OWNER}; DROP ROLE {OWNER}")
-
-
-def drop_roles(dsn: str) -> None:
-    """Take away the roles that the grants made."""
-    for (role,) in query(dsn, "SELECT rolname FROM pg_roles WHERE rolname ~ '^dsr_shop_'"):
-        execute(dsn, f"DROP OWNED BY {role}; DROP ROLE {role}")
-
-
-@pytest.fixture
-def shop(module_database: str) -> Shop:
-    """The shop's tables as somebody's own, whole roles dropped, nobody else with any right."""
-    dsn = module_database
-    execute(dsn, "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS aside CASCADE")
-    execute(dsn, f"CREATE SCHEMA public AUTHORIZATION {OWNER}")
-    drop_roles(dsn)
-    found = Shop(dsn)
-    execute(found.by(OWNER), SCHEMA + CASCADING)
-    execute(
-        found.by(OWNER),
-        "DO $$ BEGIN EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC',"
-        " current_database()); END $$",
-    )
-    return found
-
-
-@pytest.fixture
-def granted(shop: Shop) -> Shop:
-    """The same with both roles made, and an index for every warning."""
-    remedies = [f.remedy for f in connector(shop.by(OWNER)).check()]
-    indexes = [r.replace(" CONCURRENTLY", "") for r in remedies if r.startswith("CREATE INDEX")]
-    execute(shop.by(OWNER), "\n".join(indexes))
-    shop.granted()
-    return shop
-
-
-@pytest.fixture
-def peopled(granted: Shop) -> Shop:
-    """The same with two customers."""
-    add_customer(granted.dsn, 1, "anna@shop.example")
-    add_customer(granted.dsn, 2, "bert@shop.example")
-    return granted
-
-
-ANNA = subject("a", email="anna@shop.example", number="1")
-
-
-def test_the_connector_declares_grants(shop: Shop) -> None:
+def test_the_connector_declares_grants(owned_shop: Shop) -> None:
     """The command line asks by isinstance."""
-    assert isinstance(connector(shop.dsn), Grants)
+    assert isinstance(connector(owned_shop.dsn), Grants)
 
 
 def test_the_two_roles_pass_the_strict_check(granted: Shop) -> None:
@@ -269,41 +174,6 @@ def test_row_security_gets_a_policy_and_nothing_hides(peopled: Shop) -> None:
     assert ("a", "reviews", "erased") in outcomes(made.erase([ANNA], keys, TrialContext()))
 
 
-TOO_FEW = (
-    ("REVOKE SELECT (email) ON customers FROM dsr_shop_eraser", "error", "no SELECT on email"),
-    ("REVOKE UPDATE (phone) ON customers FROM dsr_shop_eraser", "warning", "no UPDATE on phone"),
-    ("REVOKE UPDATE ON loyalty FROM dsr_shop_eraser", "warning", "masked or put right"),
-    ("REVOKE DELETE ON carts FROM dsr_shop_eraser", "warning", "cannot be erased"),
-    ("REVOKE SELECT (body) ON reviews FROM dsr_shop_reader", "error", "no SELECT on body"),
-    ("REVOKE USAGE ON SCHEMA public FROM dsr_shop_reader", "error", "no USAGE on schema public"),
-)
-
-
-def test_too_few_rights_are_told_with_the_grant_that_mends_them(granted: Shop) -> None:
-    """Each right that is taken is one finding; the printed statement, run as it is, ends it."""
-    for statement, severity, told in TOO_FEW:
-        execute(granted.by(OWNER), statement)
-        found = granted.checked()
-        assert [(f.severity.value, told in f.message) for f in found] == [(severity, True)], told
-        assert found[0].remedy.startswith("GRANT "), statement
-        execute(granted.by(OWNER), found[0].remedy)
-        assert granted.checked() == [], statement
-
-
-def test_a_table_of_which_nothing_changes_needs_a_right_to_be_locked(granted: Shop) -> None:
-    """Where no field is masked or put right, one column's UPDATE locks the rows."""
-    base = system()
-    loyalty = base.collections["loyalty"]
-    fields = {"card": loyalty.fields["card"]}
-    mapped = replace(base, collections={"loyalty": replace(loyalty, fields=fields)})
-    granted.granted(mapped)
-    execute(granted.by(OWNER), f"REVOKE UPDATE ON loyalty FROM {ERASER}")
-    found = [f for f in granted.checked(mapped) if "cannot be locked" in f.message]
-    assert [f.severity for f in found] == [Severity.WARNING]
-    execute(granted.by(OWNER), found[0].remedy)
-    assert not [f for f in granted.checked(mapped) if "no UPDATE" in f.message]
-
-
 MEANS = """
 CREATE SCHEMA aside;
 CREATE TABLE aside.loyalty (LIKE loyalty INCLUDING ALL);
@@ -369,85 +239,10 @@ def test_the_eraser_restricts_and_puts_right_by_the_printed_grants(peopled: Shop
     assert peopled.checked(mapped) == []
 
 
-def test_a_correction_without_the_right_says_which_is_missing(peopled: Shop) -> None:
-    """A kept field is not among the eraser's rights; whoever is asked gets the GRANT."""
-    right = {"invoices": (Correction("amount", "7"), Correction("name", "Anna"))}
-    anna = replace(ANNA, corrections=right)
-    made = connector(peopled.by(ERASER))
-    rule = Rule("default", Always(), Action.RECTIFY)
-    tables = {name: DecisionTable(name, (rule,)) for name in system().collections}
-    ctx, keys = TrialContext(tables=tables), list(made.locate([anna], TrialContext()))
-    before = dump(peopled.dsn)
-    with pytest.raises(NeedsHuman) as stopped:
-        list(made.rectify([anna], keys, ctx))
-    assert stopped.value.code == "correction_not_granted"
-    assert dump(peopled.dsn) == before
-    execute(peopled.by(OWNER), stopped.value.fields["remedy"])
-    list(made.rectify([anna], keys, ctx))
-    assert query(peopled.dsn, "SELECT amount::text, name FROM invoices WHERE order_id = 100") == [
-        ("7", "Anna")
-    ]
-
-
-def test_no_temporary_tables_is_an_error_with_its_grant(granted: Shop) -> None:
-    """Without them nothing can be read, and nothing else is told."""
-    execute(granted.by(OWNER), _on_database("REVOKE TEMPORARY ON DATABASE %I FROM", ERASER))
-    (found,) = granted.checked()
-    assert (found.severity, "temporary" in found.message) == (Severity.ERROR, True)
-    execute(granted.by(OWNER), found.remedy)
-    assert granted.checked() == []
-
-
-def _on_database(statement: str, role: str) -> str:
-    return f"DO $$ BEGIN EXECUTE format('{statement} {role}', current_database()); END $$"
-
-
-TOO_MANY = (
-    (f"ALTER ROLE {ERASER} BYPASSRLS", "BYPASSRLS"),
-    (f"ALTER ROLE {ERASER} CREATEROLE", "CREATEROLE"),
-    (f"ALTER ROLE {ERASER} CREATEDB", "CREATEDB"),
-    (f"ALTER ROLE {ERASER} REPLICATION", "REPLICATION"),
-    (_on_database("GRANT CREATE ON DATABASE %I TO", ERASER), "make schemas"),
-    (f"GRANT CREATE ON SCHEMA public TO {ERASER}", "make tables in schema public"),
-    ("GRANT CREATE ON SCHEMA public TO PUBLIC", "make tables in schema public"),
-    (f"GRANT INSERT ON suppliers TO {ERASER}", "may write public.suppliers"),
-    (f"GRANT UPDATE (name) ON suppliers TO {ERASER}", "may write public.suppliers"),
-    (f"GRANT DELETE ON suppliers TO {READER}", "may write public.suppliers"),
-    (f"GRANT INSERT, TRUNCATE ON carts TO {ERASER}", "has INSERT, TRUNCATE on public.carts"),
-    (f"GRANT UPDATE ON customers TO {ERASER}", "may UPDATE id, scoring"),
-    (f"GRANT UPDATE (email) ON customers TO {READER}", "may UPDATE email of public.customers"),
-    (f"GRANT DELETE ON carts TO {READER}", "has DELETE on public.carts"),
-)
-
-
-def test_too_many_rights_are_warned_of_with_what_takes_them(granted: Shop) -> None:
-    """The printed statement, run as it is, makes each warning go and takes nothing needed."""
-    for statement, told in TOO_MANY:
-        execute(granted.dsn, statement)
-        found = granted.checked()
-        assert found, statement
-        for finding in found:
-            assert told in finding.message, statement
-            assert finding.severity is Severity.WARNING, statement
-        for remedy in {f.remedy for f in found}:
-            execute(granted.dsn, remedy)
-        assert granted.checked() == [], statement
-
-
-@pytest.mark.parametrize("role", ["dsr", OWNER])
-def test_superusers_and_owners_are_warned_of(granted: Shop, role: str) -> None:
-    """Whoever may do everything is told so once, with what to do instead."""
-    found = [f for f in connector(granted.by(role)).check() if f.severity is Severity.WARNING]
-    whole = [f for f in found if "superuser" in f.message or "owns" in f.message]
-    assert [f.remedy for f in whole] == [
-        "connect by the roles that `dsr connectors grants shop` prints"
-    ]
-
-
-def test_odd_names_are_quoted(shop: Shop) -> None:
+def test_odd_names_are_quoted(owned_shop: Shop) -> None:
     """A table, a column and a schema whose names hold quotes and capitals are granted exactly."""
     execute(
-        shop.by(OWNER),
+        owned_shop.by(OWNER),
         'CREATE SCHEMA "My""Own"; CREATE TABLE "My""Own"."Gäste; --" ("I""d" int PRIMARY KEY,'
         ' "E mail" text); CREATE INDEX ON "My""Own"."Gäste; --" ("E mail")',
     )
@@ -463,16 +258,16 @@ def test_odd_names_are_quoted(shop: Shop) -> None:
         source={"schema": 'My"Own', "table": "Gäste; --"},
     )
     mapped = replace(base, collections={"guests": odd})
-    shop.granted(mapped)
-    assert shop.checked(mapped) == []
-    made = Postgres(mapped, connector(shop.by(READER), mapped).config)
+    owned_shop.granted(mapped)
+    assert owned_shop.checked(mapped) == []
+    made = Postgres(mapped, connector(owned_shop.by(READER), mapped).config)
     assert list(made.locate([ANNA], TrialContext())) == []
 
 
-def test_a_database_that_refuses_prints_nothing(shop: Shop) -> None:
+def test_a_database_that_refuses_prints_nothing(owned_shop: Shop) -> None:
     """Grants of a database that cannot be reached are an error, never half a script."""
     with pytest.raises(Configuration, match="cannot connect"):
-        list(connector(shop.by("zq_nobody")).grants())
+        list(connector(owned_shop.by("zq_nobody")).grants())
 
 
 def test_the_eraser_sees_which_rows_outside_the_map_need_a_mapped_one(peopled: Shop) -> None:
@@ -494,38 +289,3 @@ def test_the_eraser_sees_which_rows_outside_the_map_need_a_mapped_one(peopled: S
         query(peopled.by(ERASER), "SELECT secret FROM pins")
     with pytest.raises(errors.InsufficientPrivilege):
         execute(peopled.by(ERASER), "DELETE FROM pins")
-
-
-AUDITED = """
-CREATE TABLE audit (n serial PRIMARY KEY, email text);
-CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
-  INSERT INTO audit (email) VALUES ('gone'); RETURN OLD; END$$;
-CREATE TRIGGER remember AFTER DELETE ON carts FOR EACH ROW EXECUTE FUNCTION remember();
-"""
-
-
-def test_a_trigger_writes_by_the_printed_rights_where_its_table_is_mapped(shop: Shop) -> None:
-    """An invoker's trigger inserts with the eraser's rights: grants print them, the check asks."""
-    execute(shop.by(OWNER), AUDITED)
-    add_customer(shop.dsn, 1, "anna@shop.example")
-    audit = Collection("audit", ("n",), {"n": Field("n", "user")}, source={"table": "audit"})
-    mapped = System("shop", "postgres", {**system().collections, "audit": audit})
-    shop.granted()
-    outside = [f for f in shop.checked() if "trigger remember" in f.message]
-    assert outside
-    assert all("map the table that it writes to" in f.remedy for f in outside)
-    assert all("SECURITY DEFINER" in f.remedy for f in outside)
-    assert [f.remedy for f in shop.checked(mapped) if "no INSERT" in f.message]
-    shop.granted(mapped)
-    found = shop.checked(mapped)
-    assert not [f for f in found if "no INSERT" in f.message or "no USAGE" in f.message]
-    assert not [f for f in found if "map the table that it writes to" in f.remedy]
-    assert not [f for f in found if "which nothing needs" in f.message]
-    eraser = connector(shop.by(ERASER), mapped)
-    anna = [subject("a", email="anna@shop.example")]
-    receipts = eraser.erase(anna, list(eraser.locate(anna, TrialContext())), TrialContext())
-    assert outcomes(receipts)["a", "carts", "erased"] == 1
-    assert query(shop.dsn, "SELECT email FROM audit") == [("gone",)]
-    execute(shop.by(OWNER), "ALTER FUNCTION remember() SECURITY DEFINER")
-    found = shop.checked(mapped)
-    assert not [f for f in found if "trigger remember" in f.message and "GRANT" in f.remedy]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from dsr_worker.contract import Finding, Parent, Restriction, RestrictionKind, Severity
-from tests.contract.postgres_shop import database_of_a_module, execute
+from tests.contract.postgres_shop import execute
 from tests.contract.postgres_tables import collection, connected
 
 MOVE = Restriction(RestrictionKind.MOVE, collection="moved")
@@ -27,13 +25,6 @@ CREATE VIEW free AS SELECT * FROM t WHERE id NOT IN (SELECT t_id FROM listed);
 
 
 UNLINK = "CREATE TRIGGER u BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION lo_manage(o)"
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
 
 
 def told(dsn: str, means: Restriction, ddl: str = "", **source: object) -> list[Finding]:

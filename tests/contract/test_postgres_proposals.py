@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "postgres-proposals.md"
 
 
 @pytest.fixture(scope="module")
-def both(postgres_dsn: str) -> dict[str, tuple[Measure, Ownership]]:
+def both(module_databases: Callable[[], str]) -> dict[str, tuple[Measure, Ownership]]:
     """Every schema, measured."""
-    return {name: measured(name, postgres_dsn) for name in (*MEASURED, KEPT_BACK)}
+    return {name: measured(name, module_databases()) for name in (*MEASURED, KEPT_BACK)}
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
-from dsr_worker.contract import Field, Parent, Proposal
-from tests.contract.postgres_shop import database_of_a_module, execute
-from tests.contract.test_postgres_proposing import proposed, text_of
+from dsr_worker.contract import Parent, Proposal
+from tests.contract.postgres_proposals import claims, field, proposed_for
 
 PROFILES = """
 CREATE TABLE accounts (id int PRIMARY KEY, username text NOT NULL, bio text, page text,
@@ -56,35 +55,15 @@ INSERT INTO orders SELECT n, n, 'open', 'Ostried', 'Seeweg ' || n, 'Nordmark', '
 
 
 @pytest.fixture(scope="module")
-def profiles(postgres_dsn: str) -> Iterator[Proposal]:
+def profiles(module_databases: Callable[[], str]) -> Proposal:
     """Accounts that users have, and what hangs on either."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(made, PROFILES)
-        proposal = proposed(made)
-        text_of(proposal)
-        yield proposal
+    return proposed_for(module_databases(), PROFILES)
 
 
 @pytest.fixture(scope="module")
-def beside(postgres_dsn: str) -> Iterator[Proposal]:
+def beside(module_databases: Callable[[], str]) -> Proposal:
     """Columns that only their neighbours explain."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(made, BESIDE)
-        proposal = proposed(made)
-        text_of(proposal)
-        yield proposal
-
-
-def field(proposal: Proposal, place: str) -> Field:
-    """A proposed field, as `collection.field`."""
-    collection, _, name = place.partition(".")
-    return proposal.collections[collection].fields[name]
-
-
-def claims(proposal: Proposal, place: str) -> bool:
-    """Whether a field is said to be a person's by itself."""
-    found = field(proposal, place)
-    return bool(found.mask or found.review or found.free_text)
+    return proposed_for(module_databases(), BESIDE)
 
 
 def test_the_people_are_those_who_can_be_found_by_mail(profiles: Proposal) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
 from dsr_worker.contract import Field, Mask, MaskKind, Parent, Proposal, System
-from tests.contract.postgres_shop import database_of_a_module, execute
-from tests.contract.test_postgres_proposing import left_out, proposed, text_of, told
+from tests.contract.postgres_proposals import claims, left_out, proposed, proposed_for, told
+from tests.contract.postgres_shop import execute
 
 TENANTS = """
 CREATE TABLE accounts (id int PRIMARY KEY, name text, support_email text, domain text);
@@ -108,30 +108,15 @@ INSERT INTO members SELECT n, 'a' || n || '@mail.example', 'Ada' FROM generate_s
 
 
 @pytest.fixture(scope="module")
-def tenants(postgres_dsn: str) -> Iterator[Proposal]:
+def tenants(module_databases: Callable[[], str]) -> Proposal:
     """A service that many companies share: their agents, and the people who write to them."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(made, TENANTS)
-        proposal = proposed(made)
-        text_of(proposal)
-        yield proposal
+    return proposed_for(module_databases(), TENANTS)
 
 
 @pytest.fixture(scope="module")
-def desk(postgres_dsn: str) -> Iterator[Proposal]:
+def desk(module_databases: Callable[[], str]) -> Proposal:
     """Customers and agents in one table, and rows that tell only who made them."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(made, DESK)
-        proposal = proposed(made)
-        text_of(proposal)
-        yield proposal
-
-
-def claims(proposal: Proposal, place: str) -> bool:
-    """Whether a field of a proposed collection is said to be a person's by itself."""
-    collection, _, name = place.partition(".")
-    found: Field = proposal.collections[collection].fields[name]
-    return bool(found.mask or found.review or found.free_text)
+    return proposed_for(module_databases(), DESK)
 
 
 def codes(proposal: Proposal, collection: str, field: str = "") -> set[str]:
@@ -245,56 +230,54 @@ def test_a_reference_of_several_columns_is_counted(desk: Proposal) -> None:
     assert [str(e) for e in desk.grounds["booking_meals", ""].evidence] == ["inclusion 20/20"]
 
 
-def test_nothing_but_left_out_settles_an_unmapped_column(postgres_dsn: str) -> None:
+def test_nothing_but_left_out_settles_an_unmapped_column(dsn: str) -> None:
     """A column that looks personal fails the check, mapped or marked around it as one likes."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(
-            made,
-            "CREATE TABLE customers (id int PRIMARY KEY, email text, phone text, note text);"
-            "INSERT INTO customers SELECT n, 'a' || n || '@mail.example', '+49 30 555' || 1000 + n,"
-            " 'Likes to walk along the river' FROM generate_series(1, 20) n",
-        )
-        whole = dict(proposed(made).collections)
-        customers = whole["customers"]
-        for name in ("phone", "note"):
-            del customers.fields[name]  # type: ignore[attr-defined]  # a dict, in a proposal
-        marked = Field("id", "user.unique_id", Mask(MaskKind.NULL), review=True, free_text=True)
-        customers.fields["id"] = marked  # type: ignore[index]  # as above
-        system = System("shop", "postgres", whole)
-        places = {"public.customers.phone", "public.customers.note"}
-        assert places == set(told(proposed(made, system)))
-        for written in ("customers.{}", "public.customers.{}"):
-            out = {written.format(name): "kept elsewhere" for name in ("phone", "note")}
-            assert told(proposed(made, System("shop", "postgres", whole, left_out=out))) == {}
+    execute(
+        dsn,
+        "CREATE TABLE customers (id int PRIMARY KEY, email text, phone text, note text);"
+        "INSERT INTO customers SELECT n, 'a' || n || '@mail.example', '+49 30 555' || 1000 + n,"
+        " 'Likes to walk along the river' FROM generate_series(1, 20) n",
+    )
+    whole = dict(proposed(dsn).collections)
+    customers = whole["customers"]
+    for name in ("phone", "note"):
+        del customers.fields[name]  # type: ignore[attr-defined]  # a dict, in a proposal
+    marked = Field("id", "user.unique_id", Mask(MaskKind.NULL), review=True, free_text=True)
+    customers.fields["id"] = marked  # type: ignore[index]  # as above
+    system = System("shop", "postgres", whole)
+    places = {"public.customers.phone", "public.customers.note"}
+    assert places == set(told(proposed(dsn, system)))
+    for written in ("customers.{}", "public.customers.{}"):
+        out = {written.format(name): "kept elsewhere" for name in ("phone", "note")}
+        assert told(proposed(dsn, System("shop", "postgres", whole, left_out=out))) == {}
 
 
-def test_a_line_tells_what_was_sold_and_a_key_is_no_address(postgres_dsn: str) -> None:
+def test_a_line_tells_what_was_sold_and_a_key_is_no_address(dsn: str) -> None:
     """What a line copies from the product is the product's; `address_id` is no address."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(
-            made,
-            "CREATE TABLE customers (id text PRIMARY KEY, email text, name text);"
-            "CREATE TABLE addresses (id text PRIMARY KEY, street text, city text, phone text,"
-            " customer_id text REFERENCES customers);"
-            "CREATE TABLE orders (id text PRIMARY KEY, customer_id text REFERENCES customers,"
-            " address_id text REFERENCES addresses, canceled_by text, parcels jsonb);"
-            "CREATE TABLE line_items (id text PRIMARY KEY, order_id text REFERENCES orders,"
-            " title text, description text, variant_id text, note text);"
-            "CREATE TABLE gift_cards (id text PRIMARY KEY, order_id text REFERENCES orders,"
-            " code text);"
-            "INSERT INTO customers SELECT 'K' || n, 'a' || n || '@mail.example', 'Ada'"
-            " FROM generate_series(10, 30) n;"
-            "INSERT INTO addresses SELECT 'A' || n, 'Seeweg ' || n, 'Ostried', '+49 30 555' || n,"
-            " 'K' || n FROM generate_series(10, 30) n;"
-            "INSERT INTO orders SELECT 'B' || n, 'K' || n, 'A' || n, 'K' || n,"
-            " jsonb_build_array('1Z70' || n) FROM generate_series(10, 30) n;"
-            "INSERT INTO line_items SELECT 'L' || n, 'B' || n, 'Blue lamp ' || n,"
-            " 'A warm light for long evenings ' || n, 'V' || n, 'Wrap it well, it is a gift ' || n"
-            " FROM generate_series(10, 30) n;"
-            "INSERT INTO gift_cards SELECT 'G' || n, 'B' || n, 'LAMP-' || n"
-            " FROM generate_series(10, 30) n",
-        )
-        proposal = proposed(made)
+    execute(
+        dsn,
+        "CREATE TABLE customers (id text PRIMARY KEY, email text, name text);"
+        "CREATE TABLE addresses (id text PRIMARY KEY, street text, city text, phone text,"
+        " customer_id text REFERENCES customers);"
+        "CREATE TABLE orders (id text PRIMARY KEY, customer_id text REFERENCES customers,"
+        " address_id text REFERENCES addresses, canceled_by text, parcels jsonb);"
+        "CREATE TABLE line_items (id text PRIMARY KEY, order_id text REFERENCES orders,"
+        " title text, description text, variant_id text, note text);"
+        "CREATE TABLE gift_cards (id text PRIMARY KEY, order_id text REFERENCES orders,"
+        " code text);"
+        "INSERT INTO customers SELECT 'K' || n, 'a' || n || '@mail.example', 'Ada'"
+        " FROM generate_series(10, 30) n;"
+        "INSERT INTO addresses SELECT 'A' || n, 'Seeweg ' || n, 'Ostried', '+49 30 555' || n,"
+        " 'K' || n FROM generate_series(10, 30) n;"
+        "INSERT INTO orders SELECT 'B' || n, 'K' || n, 'A' || n, 'K' || n,"
+        " jsonb_build_array('1Z70' || n) FROM generate_series(10, 30) n;"
+        "INSERT INTO line_items SELECT 'L' || n, 'B' || n, 'Blue lamp ' || n,"
+        " 'A warm light for long evenings ' || n, 'V' || n, 'Wrap it well, it is a gift ' || n"
+        " FROM generate_series(10, 30) n;"
+        "INSERT INTO gift_cards SELECT 'G' || n, 'B' || n, 'LAMP-' || n"
+        " FROM generate_series(10, 30) n",
+    )
+    proposal = proposed(dsn)
     for place in ("line_items.note", "gift_cards.code", "addresses.street"):
         assert claims(proposal, place), place
     for name in ("title", "description"):
@@ -311,12 +294,9 @@ def test_a_line_tells_what_was_sold_and_a_key_is_no_address(postgres_dsn: str) -
         ("customers", "memberships", False),
     ],
 )
-def test_only_members_make_a_tenant(
-    postgres_dsn: str, name: str, between: str, *, nobodys: bool
-) -> None:
+def test_only_members_make_a_tenant(dsn: str, name: str, between: str, *, nobodys: bool) -> None:
     """Accounts with members are companies; customers whom people serve stay customers."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(made, MEMBERS.replace("accounts", name).replace("memberships", between))
-        proposal = proposed(made)
+    execute(dsn, MEMBERS.replace("accounts", name).replace("memberships", between))
+    proposal = proposed(dsn)
     assert (name not in proposal.collections) is nobodys
     assert "members" in proposal.collections

@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from psycopg2.extensions import parse_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -35,7 +34,7 @@ from dsr_worker.contract import (
     Taken,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import database_of_a_module, execute, query
+from tests.contract.postgres_shop import execute, query
 from tests.contract.postgres_tables import connected
 
 PEOPLE = ("ann", "ben", "cat")
@@ -305,12 +304,10 @@ def _counted(receipts: list[Receipt]) -> tuple[Counter[Count], Counter[Count]]:
 
 
 @pytest.fixture(scope="module")
-def dsn(postgres_dsn: str) -> Iterator[str]:
+def dsn(module_database: str) -> str:
     """One database for all cases."""
-    with database_of_a_module(postgres_dsn) as made:
-        execute(made, f"ALTER DATABASE {parse_dsn(made)['dbname']} SET synchronous_commit = off")
-        execute(made, "CREATE EXTENSION citext")
-        yield made
+    execute(module_database, "CREATE EXTENSION citext")
+    return module_database
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,32 +11,10 @@ from hypothesis import strategies as st
 from dsr_worker.domain.identity import canonical_stored, claimed
 from dsr_worker.domain.resolution import absorb, start
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import (
-    add_customer,
-    connector,
-    database_of_a_module,
-    emptied,
-    erase,
-    execute,
-    subject,
-    system,
-)
+from tests.contract.postgres_shop import add_customer, connector, erase, execute, subject, system
 
 NFC, NFD = "m\u00fcller@mail.example", "mu\u0308ller@mail.example"
 READ, SENT = "anna@m\u00fcnchen.example", "anna@xn--mnchen-3ya.example"
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def shop(module_database: str) -> str:
-    """The shop's empty tables."""
-    return emptied(module_database)
 
 
 def _found(dsn: str, email: str) -> set[str]:

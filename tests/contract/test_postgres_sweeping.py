@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -29,28 +29,13 @@ from tests.contract.postgres_shop import (
     TOMBSTONE,
     add_customer,
     connector,
-    database_of_a_module,
     dump,
-    emptied,
     execute,
     outcomes,
     query,
 )
 
 KEEP = Rule("default", Always(), Action.KEEP, "not_due")
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def shop(module_database: str) -> str:
-    """A database with the shop's empty tables and nothing else."""
-    return emptied(module_database)
 
 
 def cart_order(most: int = 100, *before: Rule) -> SweepOrder:

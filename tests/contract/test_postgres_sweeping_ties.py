@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -30,7 +30,6 @@ from tests.contract.postgres_shop import (
     add_customer,
     connected,
     connector,
-    database_of_a_module,
     dump,
     emptied,
     execute,
@@ -40,13 +39,6 @@ from tests.contract.postgres_shop import (
 KEEP = Rule("default", Always(), Action.KEEP, "not_due")
 STAYS = ("retained", "needed_by_kept")
 Counts = dict[tuple[str, str, str], int]
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
 
 
 @pytest.fixture

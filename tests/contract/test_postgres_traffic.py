@@ -41,9 +41,7 @@ from tests.contract.postgres_shop import (
     add_customer,
     connected,
     connector,
-    database_of_a_module,
     dump,
-    emptied,
     execute,
     keep_vouchers,
     others,
@@ -53,19 +51,6 @@ from tests.contract.postgres_shop import (
 )
 from tests.contract.postgres_tables import collection
 from tests.contract.postgres_tables import connected as mapped_tables
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def shop(module_database: str) -> str:
-    """A database with the shop's empty tables and nothing else."""
-    return emptied(module_database)
 
 
 def test_no_value_reaches_the_servers_log(database: Callable[[], str], services: Services) -> None:

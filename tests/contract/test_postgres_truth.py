@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 
@@ -30,19 +30,18 @@ from dsr_worker.contract import (
 from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.shop import Expected, Shop, load_postgres
-from tests.contract.postgres_shop import connected, database_of_a_module
+from tests.contract.postgres_shop import connected
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SHOP = Shop(seed=11, customers=60)
 PEOPLE = [n for n in SHOP.numbers if n not in SHOP.CASE_PAIR]
 
 
-@pytest.fixture
-def dsn(postgres_dsn: str) -> Iterator[str]:
-    """The shop's database."""
-    with database_of_a_module(postgres_dsn) as made:
-        load_postgres(SHOP, made)
-        yield made
+@pytest.fixture(scope="module")
+def dsn(module_database: str) -> str:
+    """The shop's database; the erasure comes last."""
+    load_postgres(SHOP, module_database)
+    return module_database
 
 
 def mapped() -> System:

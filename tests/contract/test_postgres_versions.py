@@ -10,30 +10,20 @@ from collections.abc import Callable
 import pytest
 from psycopg2.extensions import make_dsn
 
-from dsr_worker.contract import (
-    Action,
-    HeldRows,
-    Mask,
-    MaskKind,
-    Permanent,
-    Rule,
-    Severity,
-)
+from dsr_worker.contract import Action, HeldRows, Permanent, Rule, Severity
 from dsr_worker.testing.context import TrialContext
+from tests.contract.postgres_erasures import ANNA, ERASED, NULL, erased, masking
 from tests.contract.postgres_shop import execute, outcomes, query
 from tests.contract.postgres_tables import collection, connected, rows
-from tests.contract.test_postgres_awkward import ANNA, erased, masking
 
-NULL, ERASED = Mask(MaskKind.NULL), Mask(MaskKind.CONSTANT, "erased")
 Having = Callable[[int, str], str]
 
 
 @pytest.fixture
-def server(database: Callable[[], str]) -> Having:
+def server(dsn: str) -> Having:
     """A database on a server of at least this major version, which brought this feature."""
 
     def made(oldest: int, feature: str) -> str:
-        dsn = database()
         ((major,),) = query(dsn, "SELECT current_setting('server_version_num')::int / 10000")
         if major < oldest:
             pytest.skip(f"Postgres {major} has no {feature}")

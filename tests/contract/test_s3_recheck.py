@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-import pytest
 
 from dsr_worker.contract import (
     Action,
@@ -50,12 +47,6 @@ MASKED_EVENTS = replace(
 ANNA = person("anna", ("customer_number", "1"), ("email", "anna@mail.example"))
 
 
-@pytest.fixture
-def name(bucket: Callable[[], str]) -> str:
-    """A bucket."""
-    return bucket()
-
-
 def again(made: S3, subjects: list[Subject], keys: list[Key]) -> list[Key]:
     """What a recheck tells, in a stable order."""
     assert isinstance(made, Rechecks)
@@ -86,11 +77,11 @@ def fill(s3: S3Client, name: str) -> None:
 
 
 def test_before_an_erasure_every_located_key_comes_back_once(
-    s3: S3Client, s3_endpoint: str, name: str
+    s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """The second path sees what the first one saw: versions, markers, lines of old copies too."""
-    fill(s3, name)
-    made = connector(s3_endpoint, name, FILES, EVENTS, EXPORTS)
+    fill(s3, bucket_name)
+    made = connector(s3_endpoint, bucket_name, FILES, EVENTS, EXPORTS)
     keys = located(made, [ANNA, number("2")])
     assert len(keys) == 8
     assert again(made, [ANNA, number("2")], keys) == keys
@@ -98,34 +89,34 @@ def test_before_an_erasure_every_located_key_comes_back_once(
 
 
 def test_a_located_key_is_found_although_no_identity_leads_there(
-    s3: S3Client, s3_endpoint: str, name: str
+    s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """Whatever became of the identities, a version that was located and is there is told."""
-    fill(s3, name)
-    made = connector(s3_endpoint, name, FILES)
+    fill(s3, bucket_name)
+    made = connector(s3_endpoint, bucket_name, FILES)
     keys = located(made, [ANNA])
     stranger = person("anna", ("customer_number", "77"))
     assert again(made, [stranger], keys) == keys
 
 
 def test_after_an_erasure_nothing_is_left_and_what_comes_back_is_seen(
-    s3: S3Client, s3_endpoint: str, name: str
+    s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """An erased line that somebody writes again under the same key is not called erased."""
-    fill(s3, name)
-    made = connector(s3_endpoint, name, FILES, EVENTS, EXPORTS)
+    fill(s3, bucket_name)
+    made = connector(s3_endpoint, bucket_name, FILES, EVENTS, EXPORTS)
     keys = located(made, [ANNA])
     list(made.erase([ANNA], keys, TrialContext()))
     assert again(made, [ANNA], keys) == []
     s3.put_object(
-        Bucket=name, Key="events/a", Body=lines([{"event_id": "e2", "customer": "1"}] * 2)
+        Bucket=bucket_name, Key="events/a", Body=lines([{"event_id": "e2", "customer": "1"}] * 2)
     )
     assert again(made, [ANNA], keys) == [Key("anna", "events", ("events/a", "e2"))]
     assert again(made, [ANNA], []) == [Key("anna", "events", ("events/a", "e2"))]
 
 
 def test_what_stays_is_told_and_can_be_subtracted(
-    s3: S3Client, s3_endpoint: str, name: str
+    s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """A masked line names nobody any more; by its key it is found, and its digest was kept."""
     records = [
@@ -134,9 +125,9 @@ def test_what_stays_is_told_and_can_be_subtracted(
         {"event_id": "e3", "customer": "1"},
         {"event_id": "e4", "customer": "2"},
     ]
-    s3.put_object(Bucket=name, Key="events/a", Body=lines(records))
-    s3.put_object(Bucket=name, Key="customers/1/a", Body=b"x")
-    s3.put_object(Bucket=name, Key="customers/1/b", Body=b"x")
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines(records))
+    s3.put_object(Bucket=bucket_name, Key="customers/1/a", Body=b"x")
+    s3.put_object(Bucket=bucket_name, Key="customers/1/b", Body=b"x")
     minimum = Rule(
         "minimum",
         Since("at", datetime(2026, 3, 1, tzinfo=UTC)),
@@ -152,7 +143,7 @@ def test_what_stays_is_told_and_can_be_subtracted(
             "files": DecisionTable("files", (held_file, ERASE)),
         }
     )
-    made = connector(s3_endpoint, name, FILES, MASKED_EVENTS)
+    made = connector(s3_endpoint, bucket_name, FILES, MASKED_EVENTS)
     keys = located(made, [ANNA])
     receipts = list(made.erase([ANNA], keys, ctx))
     left = again(made, [ANNA], keys)
@@ -166,12 +157,12 @@ def test_what_stays_is_told_and_can_be_subtracted(
 
 
 def test_somebody_elses_line_with_the_same_key_is_not_the_persons(
-    s3: S3Client, s3_endpoint: str, name: str
+    s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """Writers reuse keys: a located key counts where its line names the person, or a mask."""
     shared = [{"event_id": "e1", "customer": "1"}, {"event_id": "e1", "customer": "2"}]
-    s3.put_object(Bucket=name, Key="events/a", Body=lines(shared))
-    made = connector(s3_endpoint, name, MASKED_EVENTS)
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines(shared))
+    made = connector(s3_endpoint, bucket_name, MASKED_EVENTS)
     keys = located(made, [ANNA])
     list(made.erase([ANNA], keys, TrialContext()))
     assert again(made, [ANNA], keys) == []

@@ -35,7 +35,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.zendesk import Fake
-from tests.contract.zendesk_world import (  # noqa: F401 - fixtures are found by being imported
+from tests.contract.zendesk_world import (
     AGENT,
     ANNA,
     ANNA_MAIL,
@@ -46,10 +46,8 @@ from tests.contract.zendesk_world import (  # noqa: F401 - fixtures are found by
     TICKET,
     TICKETS,
     connect,
-    connected_desk,
     erase,
     field,
-    running_fake,
     subject,
 )
 

@@ -22,7 +22,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.zendesk import Fake, canonical
-from tests.contract.zendesk_world import (  # noqa: F401 - fixtures are found by being imported
+from tests.contract.zendesk_world import (
     ALL_ERASED,
     ANNA,
     BERT,
@@ -36,12 +36,10 @@ from tests.contract.zendesk_world import (  # noqa: F401 - fixtures are found by
     USERS,
     Crash,
     connect,
-    connected_desk,
     dying_after,
     erase,
     located,
     outcomes,
-    running_fake,
     subject,
 )
 

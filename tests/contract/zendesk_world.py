@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from pydantic import SecretStr
 
 from connectors.helpdesk import Zendesk, ZendeskConfig
@@ -185,22 +184,6 @@ def load(fake: Fake) -> None:
             },
         ],
     )
-
-
-@pytest.fixture(name="fake")
-def running_fake() -> Iterator[Fake]:
-    """A loaded helpdesk."""
-    with Fake() as running:
-        load(running)
-        yield running
-
-
-@pytest.fixture(name="desk")
-def connected_desk(fake: Fake) -> Iterator[Zendesk]:
-    """A connector to it."""
-    connector = connect(fake)
-    yield connector
-    connector.close()
 
 
 def connect(fake: Fake, system: System = SYSTEM, **changes: Any) -> Zendesk:

@@ -25,9 +25,9 @@ SPRING = datetime(2026, 3, 27, 16, 20, tzinfo=UTC)  # the clocks of Europe chang
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str], smtp_sink: SmtpSink) -> BreachRoom:
+def room(tmp_path: Path, ledger: Callable[[], str], smtp_sink: SmtpSink) -> BreachRoom:
     """An installation with two systems and a mail server."""
-    return BreachRoom(tmp_path, database(), smtp_sink)
+    return BreachRoom(tmp_path, ledger(), smtp_sink)
 
 
 def test_duties_stand_before_any_system_is_asked(room: BreachRoom) -> None:

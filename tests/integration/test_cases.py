@@ -12,14 +12,6 @@ from dsr_worker.people import ActorRefused
 from tests.integration.engine_room import CRM, EngineRoom
 
 
-@pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
-    """An installation with ten people in two systems."""
-    made = EngineRoom(tmp_path, database())
-    made.load_people(10)
-    return made
-
-
 def test_an_access_request_becomes_a_sealed_package(room: EngineRoom) -> None:
     """A verified access request ends in a package with everything of that person."""
     ref = room.submit("access", email="P.ZQ0003zq@Mail.example")
@@ -88,10 +80,10 @@ def test_a_promise_is_carried_out_when_its_day_has_come(room: EngineRoom) -> Non
     assert ("3",) not in room.system("crm").dump()["customers"]
 
 
-def test_a_missing_secret_stops_for_a_human(tmp_path: Path, database: Callable[[], str]) -> None:
+def test_a_missing_secret_stops_for_a_human(tmp_path: Path, ledger: Callable[[], str]) -> None:
     """A system that cannot be opened stops its steps at once, and says it is its configuration."""
     broken = CRM.replace("config: {name: NAME-crm}", "config: {path: {env: NO_SUCH_VARIABLE}}")
-    room = EngineRoom(tmp_path, database(), systems={"crm": broken})
+    room = EngineRoom(tmp_path, ledger(), systems={"crm": broken})
     ref = room.submit("access", email="p.zq0003zq@mail.example")
     room.settle()
     assert room.steps(ref) == [("resolve", "crm", 1, "needs_human", "configuration")]

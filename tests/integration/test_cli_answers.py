@@ -58,11 +58,9 @@ def opened(folder: Path, dsn: str, organisation: str) -> Iterator[Desk]:
         desk.room.office.ledger.dispose()
 
 
-def test_a_plan_names_free_texts_and_what_to_do(
-    tmp_path: Path, database: Callable[[], str]
-) -> None:
+def test_a_plan_names_free_texts_and_what_to_do(tmp_path: Path, ledger: Callable[[], str]) -> None:
     """The approver of an access reads in one line where others may be named; of an erasure, not."""
-    with opened(tmp_path, database(), _SECOND_LOOK) as desk:
+    with opened(tmp_path, ledger(), _SECOND_LOOK) as desk:
         ref, _ = desk.submit("access")
         (line,) = [
             line for line in desk.run("plan", ref).stdout.splitlines() if "free text" in line
@@ -76,10 +74,10 @@ def test_a_plan_names_free_texts_and_what_to_do(
 
 
 def test_whoever_hands_over_unseen_is_told_of_free_texts(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Under a standing approval nobody read a plan, so the hand-over names the places."""
-    with opened(tmp_path, database(), ORGANISATION) as desk:
+    with opened(tmp_path, ledger(), ORGANISATION) as desk:
         ref, _ = desk.submit("access")
         shown = desk.run("plan", ref).stdout
         assert "approved by standing rule: nothing was counted beforehand" in shown
@@ -89,10 +87,10 @@ def test_whoever_hands_over_unseen_is_told_of_free_texts(
 
 
 def test_a_second_hand_over_says_so_and_goes_ahead(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """`dsr package` once more: when, by whom and how it left before, and another file."""
-    with opened(tmp_path, database(), ORGANISATION) as desk:
+    with opened(tmp_path, ledger(), ORGANISATION) as desk:
         ref, _ = desk.submit("access")
         first = desk.run("package", ref, "--to", str(tmp_path / "1.zip"), actor="anna")
         assert "handed over before" not in first.output
@@ -108,10 +106,10 @@ def test_a_second_hand_over_says_so_and_goes_ahead(
 
 
 def test_missing_texts_are_said_at_submit_and_at_approve(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """A package that could not be made is known weeks before; an erasure needs no such text."""
-    with opened(tmp_path, database(), _BARE) as desk:
+    with opened(tmp_path, ledger(), _BARE) as desk:
         ref, said = desk.submit("access")
         assert _NOT_WRITTEN in said
         approved = desk.run("approve", ref, "--yes", actor="berta")
@@ -124,12 +122,12 @@ def test_missing_texts_are_said_at_submit_and_at_approve(
 
 
 def test_a_name_that_no_file_can_have_is_wrong_input(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """Whatever a file system or a terminal cannot take is refused before anything is opened."""
     out = tmp_path / "out"
     out.mkdir()
-    with opened(tmp_path, database(), ORGANISATION) as desk:
+    with opened(tmp_path, ledger(), ORGANISATION) as desk:
         ref, _ = desk.submit("access")
         for name, says in (
             ("n" * 256, "file name too long"),
@@ -151,9 +149,9 @@ def test_a_name_that_no_file_can_have_is_wrong_input(
         assert list(out.iterdir()) == [longest]
 
 
-def test_a_certificate_finds_its_place_taken(tmp_path: Path, database: Callable[[], str]) -> None:
+def test_a_certificate_finds_its_place_taken(tmp_path: Path, ledger: Callable[[], str]) -> None:
     """A file in the place of the certificate or its page is exit code 1 and stays."""
-    with opened(tmp_path, database(), _SECOND_LOOK) as desk:
+    with opened(tmp_path, ledger(), _SECOND_LOOK) as desk:
         ref, _ = desk.submit("erasure")
         desk.run("approve", ref, "--yes", actor="berta")
         desk.room.settle()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +11,17 @@ from click import Argument, Command, Context, Group
 from pydantic import SecretStr
 
 from dsr_worker.cli import dsr
-from tests.integration.test_cli import Desk
-from tests.services import Databases
+from tests.integration.cli_desk import Desk
 
 AT = "2026-11-01T10:00+01:00"
 SECRET = "zqsecretzq"  # stands where a person's value may slip to, and never comes back
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, postgres_dsn: str) -> Iterator[Desk]:
+def desk(shared: Desk) -> Desk:
     """One installation; nothing here changes it."""
-    databases = Databases(postgres_dsn)
-    made = Desk(tmp_path_factory.mktemp("edges"), databases())
-    made.person = 1
-    yield made
-    made.room.office.ledger.dispose()
-    databases.drop_all()
+    shared.person = 1
+    return shared
 
 
 SUBMIT = ("submit", "--kind", "access", "--email", "p.zq0001zq@mail.example")
@@ -336,11 +331,10 @@ def _options(command: str) -> set[str]:
 
 
 def test_a_ledger_that_was_never_migrated_is_told_before_its_key_ring(
-    desk: Desk, tmp_path: Path, postgres_dsn: str
+    desk: Desk, tmp_path: Path, database: Callable[[], str]
 ) -> None:
     """With an empty ledger and no key ring the remedy is `dsr migrate`, which makes both."""
-    databases = Databases(postgres_dsn)
-    empty = SecretStr(databases())
+    empty = SecretStr(database())
     before = desk.opening.settings
     settings = desk.room.settings.model_copy(
         update={"ledger_dsn": empty, "key_ring": tmp_path / "ring.json"}
@@ -354,7 +348,6 @@ def test_a_ledger_that_was_never_migrated_is_told_before_its_key_ring(
         desk.ok("status")
     finally:
         desk.opening.settings = before
-        databases.drop_all()
 
 
 def test_a_policy_in_force_without_a_file_is_told_with_file_and_line(desk: Desk) -> None:

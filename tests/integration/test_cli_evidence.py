@@ -17,9 +17,9 @@ from tests.integration.test_cli_answers import Desk, opened
 
 
 @pytest.fixture
-def desk(tmp_path: Path, database: Callable[[], str]) -> Iterator[Desk]:
+def desk(tmp_path: Path, ledger: Callable[[], str]) -> Iterator[Desk]:
     """An installation with a case, and two checkpoints over its events."""
-    with opened(tmp_path / "a", database(), ORGANISATION) as made:
+    with opened(tmp_path / "a", ledger(), ORGANISATION) as made:
         made.submit("access")
         _seal(made)
         made.submit("access")

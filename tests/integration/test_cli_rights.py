@@ -5,35 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.test_cli import Desk
-from tests.services import Databases
+from tests.integration.cli_desk import Desk
 
 _WRONG, _RIGHT = "zqwrongzq", "zqrightzq"
 _NAME = {"system": "crm", "collection": "customers", "field": "name"}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, postgres_dsn: str) -> Iterator[Desk]:
-    """One installation for every test of this file."""
-    databases = Databases(postgres_dsn)
-    desk = Desk(tmp_path_factory.mktemp("desk"), databases())
-    yield desk
-    desk.room.office.ledger.dispose()
-    databases.drop_all()
-
-
-@pytest.fixture
-def desk(shared: Desk) -> Desk:
-    """The shared installation, and a person of it for this test alone."""
-    shared.person += 1
-    return shared
 
 
 def correction(**more: Any) -> dict[str, Any]:

@@ -30,9 +30,9 @@ NEWS = """
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """Customers, and letters that know a customer by number and name an address."""
-    return EngineRoom(tmp_path, database(), systems={"crm": CRM + NEWS})
+    return EngineRoom(tmp_path, ledger(), systems={"crm": CRM + NEWS})
 
 
 def _stopped(room: EngineRoom, ref: str) -> list[str]:

@@ -89,9 +89,9 @@ def receipt(number: str, issued_on: str | None = "2025-03-01T00:00:00") -> dict[
 
 
 @pytest.fixture
-def guests(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def guests(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """An installation with one guest, whom an e-mail alone names."""
-    room = EngineRoom(tmp_path, database(), systems={"guests": RECEIPTS})
+    room = EngineRoom(tmp_path, ledger(), systems={"guests": RECEIPTS})
     room.system("guests").load({"receipts": [receipt("1")]}, {"receipts": ("id",)})
     return room
 
@@ -188,12 +188,12 @@ class Hesitant(Memory):
 
 
 def test_what_an_earlier_round_kept_stays_in_the_account(
-    tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a case goes round again, rows that no name finds any more are still accounted for."""
     monkeypatch.setattr(Hesitant, "told", False)
     systems = {"guests": RECEIPTS}
-    room = EngineRoom(tmp_path, database(), systems=systems, connectors={"memory": Hesitant})
+    room = EngineRoom(tmp_path, ledger(), systems=systems, connectors={"memory": Hesitant})
     rows = [receipt("1"), receipt("2", "2010-01-01T00:00:00")]
     room.system("guests").load({"receipts": rows}, {"receipts": ("id",)})
     ref = erase(room, email=GUEST)
@@ -206,12 +206,12 @@ def test_what_an_earlier_round_kept_stays_in_the_account(
 
 
 def test_the_status_counts_what_the_certificate_counts(
-    tmp_path: Path, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a case went round again, rows that stay are told once, in both."""
     monkeypatch.setattr(Hesitant, "told", False)
     systems = {"guests": RECEIPTS}
-    room = EngineRoom(tmp_path, database(), systems=systems, connectors={"memory": Hesitant})
+    room = EngineRoom(tmp_path, ledger(), systems=systems, connectors={"memory": Hesitant})
     rows = [receipt("1"), receipt("2", "2010-01-01T00:00:00")]
     room.system("guests").load({"receipts": rows}, {"receipts": ("id",)})
     ref = erase(room, email=GUEST)
@@ -287,11 +287,11 @@ def test_an_answer_says_as_a_whole_what_was_done(guests: EngineRoom) -> None:
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland", "Europe/Berlin"])
 def test_a_promise_is_carried_out_once_whatever_its_zone(
-    tmp_path: Path, database: Callable[[], str], zone: str
+    tmp_path: Path, ledger: Callable[[], str], zone: str
 ) -> None:
     """One job starts once the promised day has come in its zone, and keeps nothing once more."""
     policies = {"trial": POLICY.replace("Europe/Berlin", zone)}
-    room = EngineRoom(tmp_path, database(), systems={"guests": RECEIPTS}, policies=policies)
+    room = EngineRoom(tmp_path, ledger(), systems={"guests": RECEIPTS}, policies=policies)
     room.system("guests").load({"receipts": [receipt("1")]}, {"receipts": ("id",)})
     erase(room, email=GUEST)
     (promise,) = room.rows("SELECT due_on, business_now() AS now FROM promises")
@@ -308,10 +308,10 @@ def test_a_promise_is_carried_out_once_whatever_its_zone(
 
 
 def test_what_a_lifted_hold_kept_is_promised_once(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """What a hold's promise keeps once more joins the promise that stands; rows count once."""
-    room = EngineRoom(tmp_path, database())
+    room = EngineRoom(tmp_path, ledger())
     room.load_people(5)
     review_on = room.rows("SELECT (business_now() + interval '90 days')::date AS day")[0].day
     hold = room.place_hold(RowsHeld("crm", "carts", "id", ("cart-3",)), "m-1", review_on)
@@ -345,10 +345,10 @@ def test_what_a_lifted_hold_kept_is_promised_once(
 
 
 def test_a_row_without_a_date_is_told_and_looked_at(
-    tmp_path: Path, database: Callable[[], str]
+    tmp_path: Path, ledger: Callable[[], str]
 ) -> None:
     """A receipt of which no end is known is certified as kept without a day, and a human asked."""
-    room = EngineRoom(tmp_path, database(), systems={"guests": RECEIPTS})
+    room = EngineRoom(tmp_path, ledger(), systems={"guests": RECEIPTS})
     guests = room.system("guests")
     guests.load({"receipts": [receipt("1", None)]}, {"receipts": ("id",)})
     made = certificate(room, erase(room, email=GUEST))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.integration.test_cli import Desk
+from tests.integration.cli_desk import Desk
 
 
 @pytest.fixture
-def desk(tmp_path: Path, database: Callable[[], str]) -> Iterator[Desk]:
+def desk(alone: Desk) -> Desk:
     """An installation of its own."""
-    made = Desk(tmp_path, database())
-    made.person = 1
-    yield made
-    made.room.office.ledger.dispose()
+    alone.person = 1
+    return alone
 
 
 def test_a_breach_says_what_to_write_then_to_close(desk: Desk, tmp_path: Path) -> None:

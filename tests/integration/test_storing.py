@@ -20,9 +20,9 @@ from tests.integration.engine_room import EngineRoom
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> EngineRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> EngineRoom:
     """An installation with a dozen people in two systems."""
-    made = EngineRoom(tmp_path, database())
+    made = EngineRoom(tmp_path, ledger())
     made.load_people(12)
     return made
 
@@ -96,7 +96,7 @@ def test_the_sealer_goes_on_after_it_died_publishing(
 
 def test_an_installation_keeps_its_store_in_a_bucket(
     tmp_path: Path,
-    database: Callable[[], str],
+    ledger: Callable[[], str],
     s3_endpoint: str,
     bucket: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -109,7 +109,7 @@ def test_an_installation_keeps_its_store_in_a_bucket(
         "AWS_DEFAULT_REGION": services.S3_REGION,
     }.items():
         monkeypatch.setenv(name, value)
-    room = EngineRoom(tmp_path, database(), store=f"s3://{bucket()}/dsr")
+    room = EngineRoom(tmp_path, ledger(), store=f"s3://{bucket()}/dsr")
     room.load_people(3)
     assert isinstance(room.office.store, S3Store)
     ref = room.submit(email=_email(1))

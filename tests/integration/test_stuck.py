@@ -13,21 +13,10 @@ from dsr_worker.engine.batch import Batch
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.ledger.statements import ALONE_LIMIT
 from dsr_worker.logs import LONGEST_TEXT, only_allowed
-from tests.integration.test_cli import Desk
-from tests.services import Databases
+from tests.integration.cli_desk import Desk
 
 _TEXT = "Postgres: ForeignKeyViolation 23503 of fk_orders: nothing was changed"
 _VALUE = "Erika Mustermann"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, postgres_dsn: str) -> Iterator[Desk]:
-    """One installation for all tests, in which each has a person of its own."""
-    databases = Databases(postgres_dsn)
-    desk = Desk(tmp_path_factory.mktemp("stuck"), databases())
-    yield desk
-    desk.room.office.ledger.dispose()
-    databases.drop_all()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine_room import ORGANISATION
-from tests.integration.test_sweep import SHARED, SweepRoom
+from tests.integration.sweep_room import SHARED, SweepRoom
 
 BACKUPS = ORGANISATION + 'backups: {en: "Overwritten within 35 days."}\n'
 FOREIGN = ORGANISATION + 'backups: {de: "Nach 35 Tagen überschrieben."}\n'
@@ -23,11 +23,11 @@ FOREIGN = ORGANISATION + 'backups: {de: "Nach 35 Tagen überschrieben."}\n'
     ],
 )
 def test_a_sweep_names_no_law_and_the_house_text_on_backups(
-    tmp_path: Path, database: Callable[[], str], organisation: str, said: str
+    tmp_path: Path, ledger: Callable[[], str], organisation: str, said: str
 ) -> None:
     """No law pack decides a sweep, so none is named; backups are told in the house's words."""
     policies = {"trial": SHARED}
-    room = SweepRoom(tmp_path, database(), policies=policies, organisation=organisation)
+    room = SweepRoom(tmp_path, ledger(), policies=policies, organisation=organisation)
     room.carts(2, 1)
     ref = room.start()
     room.approve_sweep(ref)

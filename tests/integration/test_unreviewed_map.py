@@ -17,7 +17,7 @@ from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.decisions import DecisionRefused
 from dsr_worker.ledger.rows import StepResult
 from tests.integration.engine_room import CRM, FILES
-from tests.integration.test_sweep import SweepRoom
+from tests.integration.sweep_room import SweepRoom
 
 _MAIL = "p.zq0003zq@mail.example"
 _MARKED = CRM.replace(
@@ -27,10 +27,10 @@ _MARKED = CRM.replace(
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str]) -> SweepRoom:
+def room(tmp_path: Path, ledger: Callable[[], str]) -> SweepRoom:
     """An installation with ten people, whose map carries one mark."""
     assert _MARKED != CRM
-    made = SweepRoom(tmp_path, database(), systems={"crm": _MARKED, "files": FILES})
+    made = SweepRoom(tmp_path, ledger(), systems={"crm": _MARKED, "files": FILES})
     made.load_people(10)
     return made
 

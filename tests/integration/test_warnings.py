@@ -25,9 +25,9 @@ HOUR = 3_600.0
 
 
 @pytest.fixture
-def room(tmp_path: Path, database: Callable[[], str], smtp_sink: SmtpSink) -> BreachRoom:
+def room(tmp_path: Path, ledger: Callable[[], str], smtp_sink: SmtpSink) -> BreachRoom:
     """An installation with a breach declared in Germany alone: two running clocks of 72 hours."""
-    made = BreachRoom(tmp_path, database(), smtp_sink)
+    made = BreachRoom(tmp_path, ledger(), smtp_sink)
     made.ref = made.declare(markets=("DE",))  # type: ignore[attr-defined]  # the tests' one breach
     return made
 

@@ -18,17 +18,15 @@ from functools import partial
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.changing import attempting, large
+from connectors.postgres.changing import attempting, large, referring
 from connectors.postgres.changing.deciding import (
     FIRST_INSTANT,
     LAST_INSTANT,
-    any_of,
     assignments,
     changed_fields,
     is_computed,
 )
 from connectors.postgres.server.catalogue import Catalogue, Table
-from connectors.postgres.server.references import Reference
 from connectors.postgres.server.session import Session, line
 from dsr_worker.contract import (
     Action,
@@ -82,16 +80,16 @@ class Changes:
         large.note(self)
         for table in self.tables:
             for number, rule in self._masking(table, referring=True):
-                self._refuse_updates(table, number, rule)
+                referring.refuse_updates(self, table, number, rule)
                 self._mask(table, number, rule)
         for group in self.catalogue.groups():
             going = [table for table in group if table.collection.name in self.rules]
             for table in going:
-                self.refuse_deletes(table)
+                referring.refuse_deletes(self, table)
             self._erase(going)
         for table in self.tables:
             for number, rule in self._masking(table, referring=False):
-                self._refuse_updates(table, number, rule)
+                referring.refuse_updates(self, table, number, rule)
                 self._mask(table, number, rule)
         large.unlink(self)
         attempting.carried_out(self.session, SQL("SET CONSTRAINTS ALL IMMEDIATE"))
@@ -246,63 +244,6 @@ class Changes:
         return SQL("DELETE FROM {} t USING pg_temp.{} d WHERE {} AND {}").format(
             table.sql, self.done(table), going, table.same_key("t", "d")
         )
-
-    def refuse_deletes(self, table: Table) -> None:
-        """What the schema does to rows that refer to those which go. Raises Permanent."""
-        going = self.with_rule(table, "d", goes)
-        for reference in self.catalogue.pointing_at(table):
-            if reference.on_delete == "c" and self._reaches(table, reference, going):
-                raise Permanent(
-                    f"{table.collection.name}: ON DELETE CASCADE of {reference.name} would reach"
-                    f" rows of {reference.source} outside the plan; nothing was changed. Map"
-                    f" {reference.source} so that its rows are found, or drop the cascade"
-                )
-            if reference.on_delete in {"n", "d"}:
-                self._refuse_protected(table, reference, going, "ON DELETE")
-
-    def _refuse_updates(self, table: Table, number: int, rule: Rule) -> None:
-        """What the schema does to rows that refer by a column which a mask changes."""
-        masked = {table.place(name).column.name for name in rule.masks}
-        for reference in self.catalogue.pointing_at(table):
-            if reference.on_update in {"c", "n", "d"} and masked & set(reference.target_columns):
-                which = SQL("d.rule = {} AND d.fields > 0").format(Literal(number))
-                self._refuse_protected(table, reference, which, "ON UPDATE")
-
-    def _refuse_protected(
-        self, table: Table, reference: Reference, which: Composable, event: str
-    ) -> None:
-        tests = [self.protected(self.catalogue.table(name), "x") for name in reference.sources]
-        protected = [test for test in tests if test is not None]
-        if protected and self._reaches(table, reference, which, any_of(protected)):
-            raise Permanent(
-                f"{table.collection.name}: {event} of {reference.name} would change rows of"
-                f" {reference.source} that a hold or a minimum protects; nothing was changed. Erase"
-                " again when they are free"
-            )
-
-    def _reaches(
-        self,
-        table: Table,
-        reference: Reference,
-        which: Composable,
-        only: Composable | None = None,
-    ) -> bool:
-        """Whether rows that are not erased here refer to the rows `which` (alias d) of a table."""
-        planned = any_of([self.goes(self.catalogue.table(name), "x") for name in reference.sources])
-        query = SQL(
-            "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points}"
-            " JOIN pg_temp.{done} d ON {same} WHERE {which} AND NOT {planned} AND {only})"
-        ).format(
-            source=reference.source.sql,
-            target=reference.target.sql,
-            points=reference.points("x", "t"),
-            done=self.done(table),
-            same=table.same_key("t", "d"),
-            which=which,
-            planned=planned,
-            only=only or SQL("true"),
-        )
-        return bool(self.session.rows(query)[0][0])
 
     def agree(self, table: Table, changed: int, expected: int) -> None:
         """Raise Permanent where a statement touched more rows or fewer than were decided."""

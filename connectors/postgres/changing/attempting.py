@@ -64,6 +64,8 @@ def attempt(session: Session, steps: Sequence[Step]) -> list[list[int]] | Refusa
 
     The rows that each statement of each step touched, or why none was carried out.
     """
+    if session.explains:
+        return [[session.run(statement) for statement in step] for step in steps]
     parts = "".join(
         f"at := {n}; {_executed(session, _counting(step))} INTO touched;"
         " told := told || json_build_array(touched)::jsonb; "

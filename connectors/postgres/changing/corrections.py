@@ -63,7 +63,7 @@ class Asked:
         """The field's text as a record of `find` says it."""
         if self.place.path:
             return self.place.value(alias)
-        return SQL("(to_json({}) #>> '{{}}')").format(self.place.value(alias))
+        return SQL("(to_json({}) #>> '{{}}')").format(self.place.document(alias))
 
 
 def given(tables: Catalogue, subjects: Sequence[Subject]) -> Mapping[str, tuple[Asked, ...]]:
@@ -87,17 +87,30 @@ def given(tables: Catalogue, subjects: Sequence[Subject]) -> Mapping[str, tuple[
     return {collection: asked for collection, asked in found.items() if asked}
 
 
-def refuse_without_rights(session: Session, table: Table, asked: Iterable[Asked]) -> None:
+def refuse_without_rights(
+    session: Session, tables: Catalogue, asked: Mapping[str, tuple[Asked, ...]]
+) -> None:
     """Raises NeedsHuman with the GRANT where the role may not change a corrected column."""
-    relation = ddl.relation(table.schema, table.name)
-    query = SQL("SELECT has_column_privilege({}, {}, 'UPDATE'), current_user::text")
-    for one in asked:
-        column = one.place.column.name
-        ((may, role),) = session.rows(query.format(Literal(relation), Literal(column)))
-        if not may:
-            grant = f"GRANT UPDATE ({ddl.quoted(column)}) ON {relation} TO {ddl.quoted(role)};"
-            places = {"collection": table.collection.name, "field": one.field, "remedy": grant}
-            raise NeedsHuman("correction_not_granted", places)
+    places = [(tables.table(collection), one) for collection, ones in asked.items() for one in ones]
+    wanted = SQL(", ").join(
+        SQL("({}, {}, {})").format(
+            Literal(n),
+            Literal(ddl.relation(table.schema, table.name)),
+            Literal(one.place.column.name),
+        )
+        for n, (table, one) in enumerate(places)
+    )
+    query = SQL(
+        "SELECT n, current_user::text FROM (VALUES {}) w (n, relation, name)"
+        " WHERE NOT has_column_privilege(relation, name, 'UPDATE') ORDER BY n LIMIT 1"
+    )
+    for n, role in session.rows(query.format(wanted)) if places else ():
+        table, one = places[n]
+        relation = ddl.relation(table.schema, table.name)
+        column = ddl.quoted(one.place.column.name)
+        grant = f"GRANT UPDATE ({column}) ON {relation} TO {ddl.quoted(role)};"
+        fields = {"collection": table.collection.name, "field": one.field, "remedy": grant}
+        raise NeedsHuman("correction_not_granted", fields)
 
 
 def _correctable(tables: Catalogue, table: Table, name: str) -> Place:

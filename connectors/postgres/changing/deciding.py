@@ -13,7 +13,7 @@ from datetime import datetime
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.reading.ownership import Ownership
+from connectors.postgres.changing.protecting import Protected
 from connectors.postgres.server.catalogue import Catalogue, Place, Table
 from connectors.postgres.server.session import Session, line, storable
 from dsr_worker.contract import (
@@ -63,7 +63,7 @@ class Rules:
     mark: str = ""  # tells apart the temporary tables of several rules in one transaction
     _values: dict[HeldRows, int] = field(default_factory=dict)
     _people: dict[HeldPeople, int] = field(default_factory=dict)
-    _owners: Ownership | None = None
+    _owners: Protected | None = None
 
     def load(self, tables: Mapping[str, DecisionTable]) -> None:
         """Send what the rules hold of people."""
@@ -80,7 +80,7 @@ class Rules:
             self.session.fill(self._held, self._lines())
         if self._people:
             held = [Subject(str(n), when.identities) for when, n in self._people.items()]
-            self._owners = Ownership(
+            self._owners = Protected(
                 self.session, self.catalogue, held, self.ctx, f"dsr_kept_{self._number}"
             )
             self._owners.prepare()

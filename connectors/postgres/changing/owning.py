@@ -119,22 +119,35 @@ class Names:
 
     def are_anothers(self, collection: Collection, number: int, text: str) -> bool:
         """Whether a row that told this names somebody else, and not this subject."""
-        named = set(self._named(collection, json.loads(text)))
-        return bool(named) and named.isdisjoint(self._own(self.subjects[number]))
+        own = set(self._own(self.subjects[number]))
+        named = [
+            (spelled, self._identity(place, spelled, field))
+            for place, field, spelled in self._spelled(collection, json.loads(text))
+        ]
+        if any(spelled in own or identity in own for spelled, identity in named):
+            return False
+        return any(identity is not None for _, identity in named)
 
-    def _named(self, collection: Collection, told_: Sequence[Any]) -> Iterator[Identity]:
+    def _spelled(
+        self, collection: Collection, told_: Sequence[Any]
+    ) -> Iterator[tuple[Collection, str, Identity]]:
+        """The names as they stand in a row and in those above it, with their fields."""
         for (kind, taken), text in zip(collection.takes.items(), told_, strict=False):
-            mask = collection.fields[taken.field].mask if taken.field in collection.fields else None
-            masked = mask is not None and mask.holds(text)
-            if text is None or masked or collection.names_nobody(taken.field, text):
-                continue
-            value = self.ctx.canonical(kind, text)
-            if value is not None:
-                yield Identity(kind, value)
+            if text is not None:
+                yield collection, taken.field, Identity(kind, text)
         if collection.parent is not None:
             above = self.system.collections[collection.parent.collection]
             for one in told_[-1] or ():
-                yield from self._named(above, one)
+                yield from self._spelled(above, one)
+
+    def _identity(self, collection: Collection, spelled: Identity, field: str) -> Identity | None:
+        """Whom a name means; None where it stands for none, or a mask left it."""
+        mask = collection.fields[field].mask if field in collection.fields else None
+        masked = mask is not None and mask.holds(spelled.value)
+        if masked or collection.names_nobody(field, spelled.value):
+            return None
+        value = self.ctx.canonical(spelled.kind, spelled.value)
+        return None if value is None else Identity(spelled.kind, value)
 
     def _own(self, subject: Subject) -> Iterator[Identity]:
         """The names that the subject came with, and those they ask to be put in their place."""

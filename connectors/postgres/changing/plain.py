@@ -83,7 +83,7 @@ def erase(erasure: Erasure) -> Counts | None:
         counts.update({(name, number): rows for number, rows in erased.items()})
         going[table.schema, table.name] += erased.total()
     attempting.carried_out(erasure.session, SQL("SET CONSTRAINTS ALL IMMEDIATE"))
-    return None if tally.excess(going) else counts
+    return None if tally.exceeds(going) else counts
 
 
 def _deletion(erasure: Erasure, table: Table) -> Composable:

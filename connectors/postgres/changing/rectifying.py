@@ -26,6 +26,7 @@ from connectors.postgres.changing.corrections import (
 )
 from connectors.postgres.changing.deciding import any_of
 from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.changing.referring import refers_to_any
 from connectors.postgres.changing.sparing import PROTECTING
 from connectors.postgres.server.catalogue import Table
 from connectors.postgres.server.references import Reference
@@ -48,9 +49,10 @@ class Rectification(Erasure):
         """Take the keys and the corrections. Raises NeedsHuman for values that no column takes."""
         super().receive(keys)
         self.asked = given(self.catalogue, self.subjects)
-        for table in self._correcting():
-            if not self.ctx.second_path:  # by which nothing changes: it may be a reader's
-                refuse_without_rights(self.session, table, self.asked[table.collection.name])
+        if not self.ctx.second_path:  # by which nothing changes: it may be a reader's
+            touched = {table.collection.name for table in self.touched}
+            asked = {name: fields for name, fields in self.asked.items() if name in touched}
+            refuse_without_rights(self.session, self.catalogue, asked)
         prepared(self.session, self.catalogue, self.subjects, self.asked)
 
     def carry_out(self) -> None:
@@ -67,6 +69,11 @@ class Rectification(Erasure):
             self.changes.agree(table, touched, self._rows(table))
         for table, due in changing:
             self._confirm(table, due)
+
+    def statements(self) -> Iterator[Composable]:
+        """What puts every asked field in place, for the check to explain."""
+        for table in self._correcting():
+            yield self._update(table, list(range(len(self.asked[table.collection.name]))))
 
     def _correcting(self) -> Iterator[Table]:
         for table in self.touched:
@@ -335,19 +342,9 @@ class Rectification(Erasure):
             for source in sources
             if source in self.touched
         ]
-        query = SQL(
-            "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points}"
-            " JOIN pg_temp.{puts} p ON {same} WHERE NOT {changing} AND NOT {located})"
-        ).format(
-            source=reference.source.sql,
-            target=reference.target.sql,
-            points=reference.points("x", "t"),
-            puts=self._puts(table),
-            same=table.same_key("t", "p"),
-            changing=_none(changing),
-            located=any_of(located),
-        )
-        return bool(self.session.rows(query)[0][0])
+        where = SQL("NOT {} AND NOT {}").format(_none(changing, "d"), any_of(located))
+        changed = SQL("pg_temp.{}").format(self._puts(table))
+        return refers_to_any(self.changes, table, reference, changed, where)
 
     def _asks(self, table: Table) -> Identifier:
         return Identifier(f"dsr_asks_{list(self.catalogue.tables).index(table.collection.name)}")
@@ -381,9 +378,9 @@ def _written(document: Composable, one: Asked, value: Composable) -> Composable:
     )
 
 
-def _none(numbers: Iterable[int]) -> Composable:
-    """Whether no field of these numbers changes in the row `p`."""
-    return SQL("({})").format(SQL(" AND ".join(f"p.s{n} IS NULL" for n in numbers)))
+def _none(numbers: Iterable[int], alias: str = "p") -> Composable:
+    """Whether no field of these numbers changes in the row `alias` of `_puts`."""
+    return SQL("({})").format(SQL(" AND ".join(f"{alias}.s{n} IS NULL" for n in numbers)))
 
 
 def _news(asked: tuple[Asked, ...]) -> Composable:

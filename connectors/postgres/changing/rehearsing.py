@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from connectors.postgres.changing import referring
 from connectors.postgres.changing.applying import Changes, goes
 from connectors.postgres.changing.sparing import masked_columns
 from connectors.postgres.changing.sweeping import Part, in_order, receipts
@@ -146,7 +147,8 @@ class Rehearsal:
                 taken = part.rehearsed(most, noted)
                 if taken:
                     for table in noted.tables:
-                        noted.refuse_deletes(table)
+                        referring.refuse_deletes(noted, table)
+                        referring.refuse_shared_keys(noted, table)
                     yield from receipts(noted)
                 noted.note()
                 if not taken:

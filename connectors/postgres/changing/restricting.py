@@ -19,6 +19,7 @@ from connectors.postgres.changing import ambiguous, rewriting
 from connectors.postgres.changing.attempting import Refusal, attempt
 from connectors.postgres.changing.deciding import any_of, refers
 from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.changing.referring import refers_to_any
 from connectors.postgres.changing.restrictions import (
     destination,
     flag,
@@ -89,6 +90,21 @@ class Restricting(Erasure):
         self._move(ways)
         for table in self.touched:
             self._confirm(table)
+
+    def statements(self) -> Iterator[Composable]:
+        """What restricts and frees rows by each of the means, for the check to explain."""
+        for table in self.touched:
+            means = table.collection.restriction
+            if means is not None and means.kind is RestrictionKind.FLAG:
+                yield self._flag(table, Action.RESTRICT, means.value)
+                yield self._flag(table, Action.LIFT, means.free)
+            elif means is not None and means.kind is RestrictionKind.LIST:
+                listing = self.catalogue.table(means.collection)
+                yield self._list(table, listing)
+                yield self._unlist(table, listing)
+        for way in self._ways():
+            yield self._copy(way)
+            yield self._leave(way)
 
     # ---- deciding
 
@@ -167,9 +183,8 @@ class Restricting(Erasure):
                 listed = self._listed(table, listing)
                 query = SQL("SELECT count(*) FROM {} x WHERE {}").format(listing.sql, listed)
                 expected = int(self.session.rows(query)[0][0])
-                statement = SQL("DELETE FROM {} x WHERE {}").format(listing.sql, listed)
                 self.changes.going[listing.schema, listing.name] += expected
-                self._carried_out([statement], [(listing, expected)])
+                self._carried_out([self._unlist(table, listing)], [(listing, expected)])
 
     def _flag(self, table: Table, action: Action, value: str | None) -> Composable:
         column = flag(table, table.collection.restriction)
@@ -192,6 +207,9 @@ class Restricting(Erasure):
             self._going(table, Action.RESTRICT),
             table.same_key("t", "d"),
         )
+
+    def _unlist(self, table: Table, listing: Table) -> Composable:
+        return SQL("DELETE FROM {} x WHERE {}").format(listing.sql, self._listed(table, listing))
 
     def _listed(self, table: Table, listing: Table) -> Composable:
         """Whether a row `x` of a list names a row that is freed."""
@@ -274,18 +292,8 @@ class Restricting(Erasure):
             leaving = [
                 self._among(other, "x") for other in ways if self._is_of(reference, other.source)
             ]
-            query = SQL(
-                "SELECT EXISTS (SELECT FROM {source} x JOIN {target} t ON {points}"
-                " JOIN {going} d ON {same} WHERE NOT {leaving})"
-            ).format(
-                source=reference.source.sql,
-                target=reference.target.sql,
-                points=reference.points("x", "t"),
-                going=self._going(way.table, way.action),
-                same=way.source.same_key("t", "d"),
-                leaving=any_of(leaving),
-            )
-            if self.session.rows(query)[0][0]:
+            going, stays = self._going(way.table, way.action), SQL("NOT {}").format(any_of(leaving))
+            if refers_to_any(self.changes, way.source, reference, going, stays):
                 raise Permanent(
                     f"{way.table.collection.name}: rows of {reference.source} refer to rows that"
                     f" would move ({reference.name}) and stay where they are; nothing was moved."

@@ -1,33 +1,39 @@
 """How the server would carry out our statements: sequential scans of big tables.
 
-In: the catalogue. Out: findings. The connector's own code for finding, locating and erasing runs
-with invented names against a session that has each statement explained instead of executed, so that
-what is looked at is what will run. Only temporary tables are filled; no row of a mapped table is
-read or locked.
+In: the catalogue. Out: findings. The connector's own code for finding, locating, erasing, putting
+right and restricting runs with invented names and values against a session that has each statement
+explained instead of executed, so that what is looked at is what will run. Only temporary tables are
+filled; no row of a mapped table is read or locked.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn
 
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
 from psycopg2.sql import SQL, Composable, Literal
 
+from connectors.postgres.changing.corrections import fixed
 from connectors.postgres.changing.erasing import Erasure
+from connectors.postgres.changing.rectifying import Rectification
+from connectors.postgres.changing.restricting import Restricting
+from connectors.postgres.changing.restrictions import destination, losing
 from connectors.postgres.checking.indexing import BIG_ROWS, Sizes
 from connectors.postgres.reading import finding
 from connectors.postgres.reading.ownership import Ownership
 from connectors.postgres.server import ddl
 from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.columns import changed
 from connectors.postgres.server.copying import PARCEL_BYTES
 from connectors.postgres.server.session import Session
 from dsr_worker.contract import (
     Action,
     Always,
+    Correction,
     DecisionTable,
     Finding,
     Identity,
@@ -40,7 +46,7 @@ from dsr_worker.contract import (
 
 _PEOPLE = 50
 _OURS = "pg_temp"
-_PREDICTED = frozenset({"SELECT", "UPDATE", "DELETE", "DECLARE"})
+_PREDICTED = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "DECLARE"})
 
 _UNUSED = re.compile(r"alternatives: SubPlan \d+ or hashed SubPlan (\d+)")
 """Postgres 13 shows two plans of a subquery and takes the first for a few rows; later ones decide
@@ -133,6 +139,7 @@ class _Nobody:
     """The context of invented people, who are in no row."""
 
     tables: Mapping[str, DecisionTable]
+    second_path: ClassVar = True  # nothing changes: rights are told apart
 
     def check(self) -> None:
         """Nothing can be taken away."""
@@ -153,7 +160,7 @@ class _Nobody:
 def findings(
     connection: Connection, tables: Catalogue, rows: Sizes, *, changing: bool
 ) -> Iterator[Finding]:
-    """The big mapped tables that finding, locating or erasing would read as a whole.
+    """The big mapped tables that finding, locating or changing would read as a whole.
 
     Raises ConnectorError where the role may not do what would be done.
     """
@@ -187,22 +194,74 @@ def _purposes(
     list(finding.keys(own))
     yield "finding", found
     yield "locating", session.scanned - found
-    if changing:
+    if not changing:
+        return
+    for purpose, change in (
+        ("erasing", _erased),
+        ("putting right", _rectified),
+        ("restricting", _restricted),
+    ):
         session = Explained(connection)
-        _erased(session, tables, people, ctx)
-        yield "erasing", session.scanned - found
+        session.run(SQL("SAVEPOINT explained"))  # each has temporary tables of the same names
+        change(session, tables, people)
+        session.run(SQL("ROLLBACK TO SAVEPOINT explained"))
+        yield purpose, session.scanned - found
+        found |= session.scanned
 
 
-def _erased(session: Explained, tables: Catalogue, people: Sequence[Subject], ctx: Any) -> None:
+def _erased(session: Explained, tables: Catalogue, people: Sequence[Subject]) -> None:
+    ctx: Any = _Nobody(_decisions(tables))
     erasure = Erasure(session, tables, people, ctx)
-    erasure.receive(
-        Key(person.ref, name, (str(n),) * len(table.keys))
-        for name, table in tables.tables.items()
-        for n, person in enumerate(people)
-    )
-    erasure.gather(lock=True)
-    erasure.decide(ctx.tables.__getitem__)
+    _decided(erasure, tables.tables, ctx)
     erasure.changes.apply()
+
+
+def _rectified(session: Explained, tables: Catalogue, people: Sequence[Subject]) -> None:
+    """Every field that may be corrected gets a value of nobody's."""
+    asked = {name: tuple(_corrections(tables, table)) for name, table in tables.tables.items()}
+    asked = {name: corrections for name, corrections in asked.items() if corrections}
+    rule = Rule("default", Always(), Action.RECTIFY)
+    ctx: Any = _Nobody({name: DecisionTable(name, (rule,)) for name in tables.tables})
+    asking = [replace(person, corrections=asked) for person in people]
+    rectification = Rectification(session, tables, asking, ctx)
+    _decided(rectification, asked, ctx)
+    for statement in rectification.statements():
+        session.run(statement)
+
+
+def _restricted(session: Explained, tables: Catalogue, people: Sequence[Subject]) -> None:
+    """By all the means that are mapped, and back."""
+    names = [name for name, table in tables.tables.items() if _may_be_restricted(tables, table)]
+    rules = (Rule("hold", Always(), Action.RESTRICT), Rule("default", Always(), Action.LIFT))
+    ctx: Any = _Nobody({name: DecisionTable(name, rules) for name in tables.tables})
+    restricting = Restricting(session, tables, people, ctx)
+    _decided(restricting, names, ctx)
+    for statement in restricting.statements():
+        session.run(statement)
+
+
+def _decided(change: Erasure, names: Iterable[str], ctx: Any) -> None:
+    """Go as far as every change of located rows goes."""
+    change.receive(
+        Key(person.ref, name, (str(n),) * len(change.catalogue.table(name).keys))
+        for name in names
+        for n, person in enumerate(change.subjects)
+    )
+    change.gather(lock=True)
+    change.decide(ctx.tables.__getitem__)
+
+
+def _corrections(tables: Catalogue, table: Table) -> Iterator[Correction]:
+    changing = changed(tables, table)
+    for name in table.collection.fields:
+        if fixed(tables, table, name) is None and table.place(name).column.name in changing:
+            yield Correction(name, "nobody's")
+
+
+def _may_be_restricted(tables: Catalogue, table: Table) -> bool:
+    """Whether it has means that work: those that do not are told as such."""
+    moved = destination(tables, table)
+    return table.collection.restriction is not None and not (moved and losing(table, moved))
 
 
 def _person(tables: Catalogue, number: int) -> Subject:

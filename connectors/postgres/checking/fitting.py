@@ -6,7 +6,7 @@ more is read than whether blanks stand around the names in a sample of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from psycopg2.sql import SQL
 
@@ -50,11 +50,9 @@ def findings(
     """
     try:
         with servers.primary.transaction(limits) as session:
-            yield from encryption(session.connection, system.name, "dsn")
-            if not _may_make_tables(session):
-                yield _no_tables(session, system)
+            tables = yield from _opened(session, system, "dsn")
+            if tables is None:
                 return
-            tables = catalogue.read(session, system)
             yield _ok(system.name, "reachable, and every table is there")
             misnamed = list(_misnamed(tables))
             yield from misnamed
@@ -63,7 +61,7 @@ def findings(
             for table in tables.tables.values():
                 yield from _table(session, tables, table)
             yield from rewriting.findings(session, tables)
-            yield from tallying.findings(session, system.name)
+            yield from tallying.findings(session, tables)
             yield from means.findings(session, tables)
             yield from orphans.findings(session, tables)
             rows = indexing.sizes(session)
@@ -79,6 +77,17 @@ def findings(
     except ConnectorError as error:
         remedy = "correct the data map, the grants or the DSN"
         yield _error(system.name, str(error), remedy)
+
+
+def _opened(
+    session: Session, system: System, setting: str
+) -> Generator[Finding, None, Catalogue | None]:
+    """How safely a role is reached, and its catalogue; None where it can look at nothing."""
+    yield from encryption(session.connection, system.name, setting)
+    if not _may_make_tables(session):
+        yield _no_tables(session, system)
+        return None
+    return catalogue.read(session, system)
 
 
 def _may_make_tables(session: Session) -> bool:
@@ -143,12 +152,9 @@ def _reader(
     if servers.reader is None:
         return
     with servers.reader.transaction(limits) as session:
-        yield from encryption(session.connection, system.name, "reader_dsn")
-        if not _may_make_tables(session):
-            yield _no_tables(session, system)
-            return
-        tables = catalogue.read(session, system)
-        yield from _rights(session, tables, rows, changing=False)
+        tables = yield from _opened(session, system, "reader_dsn")
+        if tables is not None:
+            yield from _rights(session, tables, rows, changing=False)
 
 
 def _names(table: Table) -> None:

@@ -102,34 +102,16 @@ def _role(session: Session) -> str:
 
 def _few_of(session: Session, need: Need, role: str) -> Iterator[Finding]:
     table = f"{need.schema}.{need.name}"
-    lacking = _lacking(session, need, "SELECT", need.reads)
-    if lacking:
-        yield Finding(
-            Severity.ERROR,
-            need.collection,
-            f"the role has no SELECT on {_some(lacking)} of {table}",
-            f"GRANT SELECT ({ddl.listed(lacking)}) ON {need.relation} TO {role};",
-        )
+    if lacking := _lacking(session, need, "SELECT", need.reads):
+        yield _without(need, role, "SELECT", lacking)
     lacking = _lacking(session, need, "UPDATE", need.changes)
-    if need.locks and _is_true(session, "has_any_column_privilege", need.relation, "UPDATE"):
-        lacking = []
-    if lacking:
+    locked = need.locks and _is_true(session, "has_any_column_privilege", need.relation, "UPDATE")
+    if lacking and not locked:
         why = "locked, which takes UPDATE on a column" if need.locks else "masked or put right"
-        yield Finding(
-            Severity.WARNING,
-            need.collection,
-            f"the role has no UPDATE on {_some(lacking)} of {table}: its rows cannot be {why}",
-            f"GRANT UPDATE ({ddl.listed(lacking)}) ON {need.relation} TO {role};",
-        )
-    lacking = _lacking(session, need, "INSERT", need.inserts)
-    if lacking:
-        yield Finding(
-            Severity.WARNING,
-            need.collection,
-            f"the role has no INSERT on {_some(lacking)} of {table}: rows cannot be restricted or"
-            " freed, or a trigger cannot write there",
-            f"GRANT INSERT ({ddl.listed(lacking)}) ON {need.relation} TO {role};",
-        )
+        yield _without(need, role, "UPDATE", lacking, f"its rows cannot be {why}")
+    if lacking := _lacking(session, need, "INSERT", need.inserts):
+        without = "rows cannot be restricted or freed, or a trigger cannot write there"
+        yield _without(need, role, "INSERT", lacking, without)
     for sequence in need.sequences:
         if not _is_true(session, "has_sequence_privilege", sequence, "USAGE"):
             yield Finding(
@@ -146,6 +128,19 @@ def _few_of(session: Session, need: Need, role: str) -> Iterator[Finding]:
             f"GRANT DELETE ON {need.relation} TO {role};",
         )
     yield from _hidden(session, need, role)
+
+
+def _without(
+    need: Need, role: str, privilege: str, columns: Sequence[str], follows: str = ""
+) -> Finding:
+    """What some columns' want of a privilege means: nothing can be read, or what `follows`."""
+    table = f"{need.schema}.{need.name}"
+    return Finding(
+        Severity.WARNING if follows else Severity.ERROR,
+        need.collection,
+        f"the role has no {privilege} on {_some(columns)} of {table}{follows and ': '}{follows}",
+        f"GRANT {privilege} ({ddl.listed(columns)}) ON {need.relation} TO {role};",
+    )
 
 
 def _hidden(session: Session, need: Need, role: str) -> Iterator[Finding]:

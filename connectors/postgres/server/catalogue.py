@@ -28,8 +28,17 @@ TEXTS = frozenset({"text", "varchar"})
 DOCUMENTS = frozenset({"json", "jsonb"})
 INSTANTS = frozenset({"date", "timestamp", "timestamptz"})
 _PATH = re.compile(r"->>?")
-_NUL = r"\u0000"
-_ESCAPED_NUL = r"(?<!\\)((?:\\\\)*)\\u0000"  # after backslashes in pairs: itself no text
+_UNREAD = r"\\u(0000|[dD][89a-fA-F])"  # escapes that may be none of a character
+_BACKSLASHES = r"(?<!\\)((?:\\\\)*)"  # in pairs: what follows is an escape and no text
+_HIGH, _LOW = r"\\u([dD][89abAB][0-9a-fA-F]{2})", r"\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+_MARK = "\x01"  # stands in no JSON
+_READABLE = (
+    (f"{_BACKSLASHES}{_HIGH}{_LOW}", rf"\1{_MARK}\2{_MARK}\3"),  # a pair is one character
+    (rf"{_BACKSLASHES}\\u[dD][89a-fA-F][0-9a-fA-F]{{2}}", r"\1\\ufffd"),  # half of one is none
+    (rf"{_BACKSLASHES}\\u0000", r"\1"),
+    (_MARK, r"\\u"),
+)
+"""What is replaced by what, one after the other, so that the server reads a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +77,22 @@ class Place:
     def document(self, alias: str) -> Composable:
         """The column, of a document the whole, as the server can read it.
 
-        A text in `json` may hold the escape of NUL, which nothing else there can: it is left out,
-        so that one such row stops no statement and its other keys are read.
+        A text in `json` may hold escapes that no text of the server's does, and by which it reads
+        nothing of the document: that of NUL is left out, half of a surrogate pair becomes U+FFFD.
+        So one such row stops no statement and its other keys are read.
         """
         column: Composable = Identifier(alias, self.column.name)
         if self.column.base != "json" or self.sound:
             return column
+        readable: Composable = SQL("{}::text").format(column)
+        for unread, instead in _READABLE:
+            readable = SQL("regexp_replace({}, {}, {}, 'g')").format(
+                readable, Literal(unread), Literal(instead)
+            )
         return SQL(
-            "CASE WHEN strpos({column}::text, {escape}) > 0"
-            " THEN regexp_replace({column}::text, {escapes}, {before}, 'g')::json"
-            " ELSE {column} END"
-        ).format(
-            column=column,
-            escape=Literal(_NUL),
-            escapes=Literal(_ESCAPED_NUL),
-            before=Literal(r"\1"),
-        )
+            "CASE WHEN strpos({column}::text, {escape}) > 0 AND {column}::text ~ {unread}"
+            " THEN {readable}::json ELSE {column} END"
+        ).format(column=column, escape=Literal(r"\u"), unread=Literal(_UNREAD), readable=readable)
 
     def value(self, alias: str) -> Composable:
         """The value, in the column's own type, or as text from within a document."""
@@ -208,6 +217,12 @@ class Table:
     def large_objects(self) -> tuple[str, ...]:
         """The columns that name large objects, which go with their rows."""
         return tuple(self.collection.source.get("large_objects", ()))
+
+    @property
+    def triggers_erase(self) -> tuple[tuple[str, str], ...]:
+        """Tables outside the map, as schema and name, in which triggers may erase derived rows."""
+        named = (str(n).rpartition(".") for n in self.collection.source.get("triggers_erase", ()))
+        return tuple((schema or self.schema, name) for schema, _, name in named)
 
     @property
     def keys(self) -> tuple[Place, ...]:

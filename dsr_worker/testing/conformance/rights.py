@@ -12,15 +12,18 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from dsr_worker.contract import (
+    Action,
     Connector,
     DecisionTable,
     Frozen,
+    HeldPeople,
     Key,
     Outcome,
     Receipt,
     Rectifies,
     RestrictionKind,
     Restricts,
+    Rule,
     Subject,
 )
 from dsr_worker.testing.conformance.basics import PARTS
@@ -292,6 +295,26 @@ class RestrictsPart(_RightsPart):
             outcomes = {o for _, _, o, _ in _counts(receipts)}
             assert outcomes <= {Outcome.LIFTED, Outcome.RETAINED}
             self._repeats(adapter, trial, trial.lifting)
+
+    def test_a_lifting_leaves_what_another_restricts_and_no_more(self) -> None:
+        """A row stays restricted for its own held owners alone, wherever it was moved."""
+        trial = self.rights()
+        with made(self, trial.world) as adapter:
+            before = adapter.dump()
+            _restrict(adapter.connector(), trial, TrialContext(tables=trial.restricting))
+            restricted = adapter.dump()
+            one = trial.world.people[0]
+            kept = Rule("hold", HeldPeople(one.identities), Action.KEEP, "RESTRICTION")
+            tables = {
+                name: DecisionTable(name, (kept, *table.rules))
+                for name, table in trial.lifting.items()
+            }
+            _restrict(adapter.connector(), trial, TrialContext(tables=tables))
+            after = adapter.dump()
+            owned = trial.world.owned[one.ref]
+            for place in before:
+                as_before = restricted if place in owned else before
+                assert after.get(place) == as_before.get(place), place
 
     def test_nobody_is_restricted_for_nobody(self) -> None:
         """An empty batch has no receipts; a stranger and a person without keys change nothing."""

@@ -299,7 +299,8 @@ class Judge:
         place = collection.name, when.identities
         if place not in self._held:
             people = Subject("", when.identities)
-            keys = owners.owned(self.system, self.tables, collection, people, self.ctx)
+            tables = owners.as_before_moves(self.system, self.tables)
+            keys = owners.owned(self.system, tables, collection, people, self.ctx)
             self._held[place] = frozenset(keys)
         return self._held[place]
 

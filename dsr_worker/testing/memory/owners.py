@@ -5,11 +5,12 @@ In: tables, collections of the data map, a subject. Out: keys of rows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterator
 from functools import partial
 from typing import Any
 
-from dsr_worker.contract import Collection, Context, Identity, Subject, System
+from dsr_worker.contract import Collection, Context, Identity, RestrictionKind, Subject, System
 from dsr_worker.testing.memory.rows import RowKey, Tables
 
 
@@ -140,3 +141,18 @@ def top(
     above = system.collections[parent.collection]
     owners = parents(tables, collection, row)
     return top(system, tables, above, owners[0]) if owners else (collection, key)
+
+
+def as_before_moves(system: System, tables: Tables) -> Tables:
+    """The tables with what restrictions have moved back in its place."""
+    moves = {
+        collection.name: collection.restriction.collection
+        for collection in system.collections.values()
+        if collection.restriction and collection.restriction.kind is RestrictionKind.MOVE
+    }
+    if not moves:
+        return tables
+    rows = dict(tables.rows)
+    for name, aside in moves.items():
+        rows[name] = {**tables.rows[aside], **tables.rows[name]}
+    return Tables(defaultdict(dict, rows))

@@ -1,0 +1,1 @@
+"""Rooms together, on a real ledger."""
