@@ -134,12 +134,18 @@ class Erased:
     people: int
     spent_s: float
     lasted_s: tuple[float, ...]
+    located_s: float = 0.0  # of `spent_s`
     verified_s: float = 0.0
 
     @property
     def people_per_s(self) -> float:
         """Subjects a second."""
         return self.people / self.spent_s
+
+    @property
+    def erased_per_s(self) -> float:
+        """Subjects a second, once they are located."""
+        return self.people / (self.spent_s - self.located_s)
 
     @property
     def transaction_s(self) -> float:
@@ -178,13 +184,14 @@ class Trial:
                 ctx.ledgers.put(stack.enter_context(connected(self.dsn)).cursor())
             started = time.perf_counter()
             keys = sorted(connector.locate(subjects, ctx), key=lambda key: key.subject_ref)
+            located_s = time.perf_counter() - started
             receipts = list(connector.erase(subjects, keys, ctx))
             spent_s = time.perf_counter() - started
         rows = sum(o.rows for r in receipts for o in r.outcomes if o.outcome is Outcome.ERASED)
         assert rows == count * (1 + ORDERS_EACH + LINES_EACH), "receipts do not add up"
         assert len(receipts) == 3 * count, "a receipt per person and collection"
         verified_s = self._verified(connector, subjects, keys) if verify else 0.0
-        return Erased(count, spent_s, tuple(ctx.lasted_s), verified_s)
+        return Erased(count, spent_s, tuple(ctx.lasted_s), located_s, verified_s)
 
     def opened(self, at_once: int = TRANSACTIONS_AT_ONCE) -> Postgres:
         """A connector of this shop, with so many transactions of a call under way at a time."""

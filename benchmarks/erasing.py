@@ -125,6 +125,18 @@ def _beside_scripts(report: _report.Report, trial: Trial, sizes: Sizes) -> None:
             "of batches",
             batches_told,
         ),
+        _report.Row(
+            f"{default}, without locating",
+            statistics.median(r.ours.erased_per_s / r.batches.people_per_s for r in found),
+            "of batches",
+            batches_told,
+        ),
+        _report.Row(
+            "erasing, 1 transaction at a time, without locating",
+            statistics.median(r.single.erased_per_s / r.batches.people_per_s for r in found),
+            "of batches",
+            batches_told,
+        ),
         _report.Row(default, _ratio(found, "ours", "several"), "of as many", several_told),
         _report.Row(default, _ratio(found, "ours", "one"), "of one", one_told, 0.45),
         _report.Row(
