@@ -15,7 +15,7 @@ from psycopg2.extensions import parse_dsn
 from psycopg2.sql import SQL
 
 from connectors.postgres import Postgres
-from connectors.postgres.server.catalogue import Column, Place
+from connectors.postgres.server.places import Column, Place
 from dsr_worker.contract import (
     Action,
     Always,

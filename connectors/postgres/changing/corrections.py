@@ -14,7 +14,8 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.changing.attempting import Refusal, attempt
 from connectors.postgres.server import ddl
-from connectors.postgres.server.catalogue import Catalogue, Column, Place, Table
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import Column, Place
 from connectors.postgres.server.session import Session, line, storable
 from dsr_worker.contract import NeedsHuman, Permanent, Subject
 

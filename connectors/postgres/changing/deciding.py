@@ -14,7 +14,8 @@ from datetime import datetime
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.changing.protecting import Protected
-from connectors.postgres.server.catalogue import Catalogue, Place, Table
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import Place
 from connectors.postgres.server.session import Session, line, storable
 from dsr_worker.contract import (
     Always,

@@ -10,7 +10,8 @@ from psycopg2.sql import SQL, Composable
 
 from connectors.postgres.changing.restrictions import destination
 from connectors.postgres.reading.ownership import Ownership
-from connectors.postgres.server.catalogue import Place, Table
+from connectors.postgres.server.catalogue import Table
+from connectors.postgres.server.places import Place
 
 
 class Protected(Ownership):

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from psycopg2.sql import SQL, Literal
 
-from connectors.postgres.server.catalogue import Catalogue, Column, Table
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import Column
 from connectors.postgres.server.session import Session
 from dsr_worker.contract import Configuration, Restriction, RestrictionKind
 

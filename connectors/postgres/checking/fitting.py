@@ -21,7 +21,8 @@ from connectors.postgres.checking import (
 )
 from connectors.postgres.checking.granting import needs
 from connectors.postgres.server import catalogue, ddl
-from connectors.postgres.server.catalogue import INSTANTS, TEXTS, Catalogue, Table
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import INSTANTS, TEXTS
 from connectors.postgres.server.reaching import Servers, encryption, replica_findings
 from connectors.postgres.server.references import Reference
 from connectors.postgres.server.session import Limits, Session

@@ -13,15 +13,14 @@ from dataclasses import replace
 from psycopg2.sql import SQL
 
 from connectors.postgres.server import ddl
-from connectors.postgres.server.catalogue import (
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import (
     ASCII_LOWER,
     ASCII_UPPER,
     INSTANTS,
     TEXTS,
     WHOLE_NUMBERS,
-    Catalogue,
     Place,
-    Table,
 )
 from connectors.postgres.server.session import Session
 from dsr_worker.contract import Finding, Form, Severity

@@ -19,7 +19,8 @@ from connectors.postgres.changing.restrictions import (
     unlinking,
 )
 from connectors.postgres.server import ddl
-from connectors.postgres.server.catalogue import Catalogue, Column, Table
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import Column
 from connectors.postgres.server.session import Session
 from dsr_worker.contract import (
     Configuration,

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from psycopg2.sql import SQL, Literal
 
-from connectors.postgres.server.catalogue import TEXTS, Catalogue, Place, Table
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import TEXTS, Place
 from connectors.postgres.server.session import Session
 from dsr_worker.contract import ConnectorError, Finding, Form, Severity
 

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg2.sql import SQL
 
 from connectors.postgres.proposing.words import Part, part_of, words
-from connectors.postgres.server.catalogue import INSTANTS, WHOLE_NUMBERS
+from connectors.postgres.server.places import INSTANTS, WHOLE_NUMBERS
 from connectors.postgres.server.session import Session
 
 At = tuple[str, str]

@@ -16,8 +16,9 @@ import orjson
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.reading.ownership import Ownership, told
-from connectors.postgres.server.catalogue import TEXTS, WHOLE_NUMBERS, Place, Table, fold
+from connectors.postgres.server.catalogue import Table
 from connectors.postgres.server.columns import named_columns
+from connectors.postgres.server.places import TEXTS, WHOLE_NUMBERS, Place, fold
 from connectors.postgres.server.session import ARRAYS_BYTES, CELLS, arrays, line, sendable
 from dsr_worker.contract import (
     ContactPoint,

@@ -19,7 +19,8 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.reading import spelling
 from connectors.postgres.reading.spelling import spellings
-from connectors.postgres.server.catalogue import Catalogue, Place, Table, fold
+from connectors.postgres.server.catalogue import Catalogue, Table
+from connectors.postgres.server.places import Place, fold
 from connectors.postgres.server.session import Session, line, sendable, typed
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject, Taken
 

@@ -17,7 +17,8 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from connectors.postgres.reading import spelling
 from connectors.postgres.reading.ownership import Ownership
-from connectors.postgres.server.catalogue import TEXTS, Place, Table, fold
+from connectors.postgres.server.catalogue import Table
+from connectors.postgres.server.places import TEXTS, Place, fold
 from connectors.postgres.server.session import line, sendable, typed
 from dsr_worker.contract import Form, Identity, Link
 

@@ -14,7 +14,7 @@ from itertools import product
 import idna
 from psycopg2.sql import SQL, Composable, Literal
 
-from connectors.postgres.server.catalogue import ASCII_LOWER, ASCII_UPPER, Place
+from connectors.postgres.server.places import ASCII_LOWER, ASCII_UPPER, Place
 
 _MOST_MIXED = 5
 """Up to so many words of one domain are tried in every mixture of their two spellings."""
