@@ -253,6 +253,7 @@ WALK = {
     "hold place": ((*HOLD[2:], "--dataset", SECRET), 2),
     "hold list": (("extra",), 2),
     "hold release": ((SECRET,), 4),
+    "leave": ((SECRET,), 4),
     "lift": ((SECRET, "--informed-on", "2026-11-01"), 4),
     "status": ((SECRET,), 4),
     "explain": ((SECRET,), 4),

@@ -183,9 +183,9 @@ def _marked(
 ) -> bool:
     if not (table.collection.takes or table.collection.parent):
         return False
-    query = SQL(
-        "SELECT json_build_array(s, told)::text FROM (SELECT DISTINCT r.s, {} AS told"
-        " FROM pg_temp.{} r JOIN {} t ON {}) x WHERE told IS NOT NULL"
+    query = SQL(  # OFFSET 0: told once a row, and not while rows are joined
+        "SELECT DISTINCT json_build_array(s, told)::text FROM (SELECT r.s, {} AS told"
+        " FROM pg_temp.{} r JOIN {} t ON {} OFFSET 0) x WHERE told IS NOT NULL"
     ).format(named, rows, table.sql, table.same_key("t", "r"))
     others = [
         line(number, text)
