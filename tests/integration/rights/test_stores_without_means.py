@@ -193,6 +193,8 @@ def test_a_correction_there_stops_for_a_human(room: EngineRoom) -> None:
     stopped = [(s[0], s[1], s[4]) for s in room.steps(ref) if s[3] == "needs_human"]
     assert stopped == [("plan", "files", "cannot_rectify")]
     assert system_dump(room) == before
+    room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
+    assert room.job(ref)["state"] == "withdrawn"
 
 
 def test_kinds_share_the_batch_of_a_store_without_means(room: EngineRoom) -> None:
