@@ -18,6 +18,7 @@ from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, note, show, table
 from dsr_worker.cli.values import CODE, Word, canonical, pair, stdin_text
 from dsr_worker.domain.plan import upper_bound
+from dsr_worker.fulfil import unrestricted
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.fulfil.decisions import EXTENSION_REASONS
 from dsr_worker.fulfil.delivery import Delivered
@@ -124,6 +125,7 @@ def plan_data(job: JobRow) -> dict[str, Any]:
         "contested": plan.get("contested", []),
         "corrected": plan.get(CORRECTED, {}),
         "free_texts": plan.get("free_texts", {}),
+        "not_restricted": unrestricted.places(plan),
         "cutoffs": plan.get("cutoffs", {}),
         "versions": plan.get("versions", {}),
         "decided_at": plan.get("decided_at"),
@@ -146,6 +148,8 @@ def plan_lines(job: JobRow) -> Iterator[str]:
         yield "nothing was found of this person in the systems asked"
     if notice := free_text_notice(data):
         yield notice
+    if left := unrestricted.notice(job.ref, data):
+        yield left
     if data["corrected"]:
         fields = (f"{name}.{field}" for name, some in data["corrected"].items() for field in some)
         yield f"to be put right: {', '.join(fields)}"
@@ -204,7 +208,13 @@ def approve_command(
         confirm(lines, "Approve this plan?", yes=yes, as_json=as_json)
         decided = office.decisions.approve(job.ref, agreed, caller.sign("approve", job.ref, agreed))
         desk.ring(office, decided.ring)
-    data = {"case": job.ref, "state": decided.state, "hash": agreed, "by": caller.name}
+    data = {
+        "case": job.ref,
+        "state": decided.state,
+        "hash": agreed,
+        "by": caller.name,
+        "not_restricted": unrestricted.places(job.plan or {}),
+    }
     show(
         data, [f"{job.ref}: approved by {caller.name}; it is {decided.state} now."], as_json=as_json
     )

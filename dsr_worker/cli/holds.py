@@ -172,5 +172,8 @@ def _release(
         "cases": freed.cases if freed else [],
         "rows": freed.rows if freed else 0,
     }
-    nothing = f"{job.ref} is released; no promised erasure waited for it."
+    nothing = (
+        f"{job.ref} is released; no promised erasure goes on by that: none waited for it, or"
+        " another hold keeps it (`dsr hold list`)."
+    )
     show(data, [_goes_on(freed) if freed else nothing], as_json=as_json)

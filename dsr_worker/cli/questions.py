@@ -47,6 +47,11 @@ _QUESTIONS: Mapping[str, str] = {
 }
 
 
+def known(code: str) -> bool:
+    """Whether a code is put as a question."""
+    return code in _QUESTIONS
+
+
 def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
     """A question for each stop that is one: its code, where it arose, a sentence with commands."""
     return [_put(case, stop) for stop in stops if stop.code in _QUESTIONS]

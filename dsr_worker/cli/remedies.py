@@ -13,7 +13,57 @@ from dsr_worker.ledger.reports import Stop
 
 _AGAIN = "then `dsr retry {case}`"
 _MAP = "Where the map was wrong, mend it first: approved work is then planned anew"
+_ANEW = "submit the request anew with the day on which it came (`--received`)"
+_END = "`dsr withdraw {case}` or `dsr refuse {case} --ground CODE`"
 _BY_WORD = "or settle who it is by your own word: `dsr verify {case} --attest METHOD`"
+
+_CANNOT: Mapping[str, str] = {
+    "cannot_rectify": (
+        "the connector of {system} cannot put right, and retrying does not change that; nothing was"
+        " changed anywhere. Put it right there by hand and tell the person so; then `dsr withdraw"
+        f" {{case}}` and, where other systems are to be put right too, {_ANEW}, without the"
+        " corrections in {system}. If nothing is to be put right, `dsr refuse {case} --ground CODE`"
+    ),
+    "cannot_erase": (
+        "the connector of {system} cannot erase, and retrying does not change that; nothing was"
+        " changed anywhere. Erase there by hand, take the system out of the data map, `dsr withdraw"
+        f" {{case}}` and {_ANEW}; or `dsr refuse {{case}} --ground CODE`"
+    ),
+    "cannot_sweep": (
+        "the connector of {system} cannot sweep, and retrying does not change that: map classes"
+        " that no policy limits there; `dsr sweep abandon {case}`"
+    ),
+}
+_OF_CONNECTORS: Mapping[str, str] = {
+    "sweep_brake": (
+        "more is due in {system} than the sweep may touch ({seen}), so nothing was changed: see"
+        " `dsr sweep status {case}`, then `dsr sweep again {case}` or `dsr sweep abandon {case}`"
+    ),
+    "helpdesk_agent": (
+        "an agent or administrator of {system} is meant, whose name stands in other people's"
+        f" tickets: make them an end user there if they left, {_AGAIN}; or {_END}"
+    ),
+    "helpdesk_too_many_matches": (
+        "{system} finds more candidates than it lists ({seen}), so nobody can be told apart:"
+        f" `dsr withdraw {{case}}` and {_ANEW} with the number of their user there"
+    ),
+    "helpdesk_user_in_use": (
+        "tickets that came after the plan keep {system} from deleting the user: erase them there,"
+        f" {_AGAIN}; or `dsr leave {{case}}`, then a new request"
+    ),
+    "s3-unreadable-object": (
+        "an object in {system} is not what its map says ({seen}; the object as a keyed digest):"
+        f" mend or move it, or the collection's `format`, {_AGAIN}"
+    ),
+    "s3-archived-object": (
+        f"an object in {{system}} lies in an archive ({{seen}}): restore it there, {_AGAIN}"
+    ),
+    "s3-access-denied": (
+        "{system} does not let the worker do this ({seen}): `dsr connectors check {system}` says"
+        f" which rights are missing; grant them, {_AGAIN}"
+    ),
+    "s3-refused": f"{{system}} refused this ({{seen}}): mend the bucket's set-up, {_AGAIN}",
+}
 
 _REMEDIES: Mapping[str, str] = {
     "permanent": (
@@ -50,7 +100,39 @@ _REMEDIES: Mapping[str, str] = {
         " arrived. `dsr verify {case} --code N` if it did, `dsr retry {case}` if not;"
         f" {_BY_WORD}"
     ),
+    "pending_remote": "nothing: {system} works on it still, and it is looked at again by itself",
+    "not_approved": "its approval is void: `dsr plan {case}`, then `dsr approve {case}`",
+    "map_unreviewed": (
+        "the map of {system} still carries `review`: look at what it marks, take the marks out,"
+        f" {_AGAIN} (a sweep: `dsr sweep again {{case}}`)"
+    ),
+    "collection_unmapped": (
+        "the map of {system} lacks a place of this case by now ({seen}): map it again,"
+        f" {_AGAIN}; or {_END}"
+    ),
+    "kept_without_day": (
+        "rows in {system} stay by a statutory minimum and have no date from which it counts: give"
+        f" them one there, or map another clock, {_AGAIN}"
+    ),
+    "package_refused": (
+        f"what was found cannot be in a package ({{seen}}): mend it in the system or the map,"
+        f" {_AGAIN}, which finds anew"
+    ),
+    "attachment_too_large": (
+        "a file is larger than a package takes ({seen}): hand it over by other means, take it out"
+        f" of {{system}} or its map, `dsr withdraw {{case}}` and {_ANEW}"
+    ),
+    **_CANNOT,
+    **_OF_CONNECTORS,
 }
+
+NEVER_BY_RETRY = frozenset(_CANNOT)
+"""Codes of stops that a repeat meets again until somebody has done something else."""
+
+
+def known(code: str) -> bool:
+    """Whether there is a remedy for a code."""
+    return code in _REMEDIES
 
 
 def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
@@ -70,4 +152,7 @@ def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
 
 def _remedy(case: str, stop: Stop) -> str | None:
     found = _REMEDIES.get(stop.code)
-    return found.format(case=case, system=stop.system) if found else None
+    seen = ", ".join(f"{name} {value}" for name, value in sorted(stop.details.items()))
+    return (
+        found.format(case=case, system=stop.system, seen=seen or "see the log") if found else None
+    )

@@ -70,6 +70,8 @@ def _in_one_zone(office: Office, rows: Sequence[OpenJob]) -> list[OpenJob]:
 
 def _next(office: Office, row: OpenJob) -> str | None:
     """The next command; a breach's depends on its texts as well."""
+    if any(code.rpartition(":")[2] in remedies.NEVER_BY_RETRY for code in row.stuck):
+        return f"dsr status {row.ref}"  # which tells the remedy
     found = next_step(row)
     approves = found == f"dsr breach approve-notices {row.ref}"
     if approves and office.breach_desk.proposal(row.ref).gaps:
@@ -214,7 +216,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _stop_lines(data["stops"])
     for question in data["questions"]:
         yield f"question    {question['text']}"
-    if data["next"]:
+    if data["next"] and data["next"] != f"dsr status {data['case']}":
         yield f"next        {data['next']}"
     told = data["restriction"] and _restriction_line(
         data["case"], data["restriction"], data["state"]

@@ -37,19 +37,21 @@ class Changing:
     def plan(self, batch: Batch) -> Sequence[StepResult]:
         """What would happen, by a dry run; for an access case, what would be found.
 
-        A case that asks for what a connector cannot do stops for a human; the rest is counted.
+        A case that asks for what a connector cannot do stops for a human, unless its rows may stay
+        as they are there; the rest is counted.
         """
-        unable = [m for m in batch.members if _cannot(batch, m)]
-        stopped = [
-            StepResult(m.claim, state="needs_human", code=DONE_BY[m.job.kind].cannot)
-            for m in unable
+        codes = {m.subject.ref: _stop(batch, m) for m in batch.members}
+        told = [
+            StepResult(m.claim, state="needs_human", code=code)
+            for m in batch.members
+            if (code := codes[m.subject.ref])
         ]
-        able = batch.part([m for m in batch.members if m not in unable])
-        if not able.members:
-            return stopped
+        able = [m for m in batch.members if not codes[m.subject.ref]]
         if not isinstance(batch.connector, Erases):
-            return [*stopped, *_counted_by_find(able)]
-        return [*stopped, *self._planned(able)]
+            counted = [m for m in able if m.job.kind not in DONE_BY]
+            able = [m for m in able if m not in counted]
+            told += _counted_by_find(batch.part(counted)) if counted else []
+        return [*told, *self._planned(batch.part(able))] if able else told
 
     def _planned(self, batch: Batch) -> list[StepResult]:
         frames = self._locate(batch)
@@ -185,9 +187,10 @@ class Changing:
         )
 
 
-def _cannot(batch: Batch, member: Member) -> bool:
+def _stop(batch: Batch, member: Member) -> str | None:
+    """The code by which a case stops at a connector that cannot do what it asks for."""
     doing = DONE_BY.get(member.job.kind)
-    return doing is not None and not doing.able(batch.connector)
+    return None if doing is None or doing.able(batch.connector) else doing.cannot
 
 
 def _counted_by_find(batch: Batch) -> list[StepResult]:

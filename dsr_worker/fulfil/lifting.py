@@ -1,9 +1,9 @@
 """Ends a restriction, after the person was told that it ends (Art. 18(3) GDPR).
 
-In: an answered restriction case, the day on which the person was informed, an approver's signature.
-Out: a job of its own, which frees by the very map that the restriction was carried out by, looks
-again, and is certified. It carries the case's identities and the keys of what was restricted, under
-the case's key: a moved row is found by no name.
+In: a restriction case whose answer was handed over, the day on which the person was informed, an
+approver's signature. Out: a job of its own, which frees by the very map that the restriction was
+carried out by, looks again, and is certified. It carries the case's identities and the keys of what
+was restricted, under the case's key: a moved row is found by no name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
 
 LIFT = "lift"
-_ANSWERED = (State.READY, State.DELIVERED, State.CLOSED)
+_HANDED_OVER = (State.DELIVERED, State.CLOSED)
 
 
 def lift_digest(ref: str, informed_on: date) -> str:
@@ -46,8 +46,8 @@ class Liftings:
         """Begin to end the restriction of a case; what the new job is called and where it stands.
 
         Raises:
-            DecisionRefused: no such restriction, not answered yet, lifted already, shredded, or the
-                person is yet to be told.
+            DecisionRefused: no such restriction, its answer not made or not handed over yet, lifted
+                already, shredded, or the person is yet to be told.
             ActorRefused: the signature does not cover this, or is the submitter's own.
 
         """
@@ -105,7 +105,13 @@ class Liftings:
 
 
 def _require_standing(case: Job, informed_on: date) -> None:
-    if case.state not in _ANSWERED:
+    if case.state == State.READY:
+        message = (
+            f"the answer of {case.ref} is not handed over: it says that data are restricted, which"
+            f" after the lifting would be untrue. `dsr certificate {case.ref} --to FILE`, then lift"
+        )
+        raise DecisionRefused(message)
+    if case.state not in _HANDED_OVER:
         message = f"{case.ref} is {case.state}: a restriction is lifted once it is answered"
         raise DecisionRefused(message)
     if LIFTED_AT in case.facts or LIFTING_FACT in case.facts:

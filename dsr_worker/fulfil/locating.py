@@ -18,6 +18,7 @@ from dsr_worker.domain.rights import Verb
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.fulfil.keeping import kept_keys
 from dsr_worker.fulfil.promised import rows_of
+from dsr_worker.fulfil.unrestricted import found_keys
 from dsr_worker.fulfil.verbs import DONE_BY, ERASING
 from dsr_worker.spool import Frame, read_keys
 from dsr_worker.store import Store
@@ -33,14 +34,11 @@ def located_keys(batch: Batch, store: Store) -> Iterator[Key]:
     Raises NeedsHuman where the connector cannot locate, or the map has no such place any more.
     Streams but for rows that are known already, and those that a restriction may have moved.
     """
-    connector = batch.connector
-    if not isinstance(connector, Erases):
-        raise NeedsHuman(ERASING.cannot)
     members = batch.by_ref
     origins = rights.moved_from(batch.ctx.system)
     known = {key for m in batch.members for key in _known(batch, m, store)}
     told: set[Key] = set()  # of collections whose rows may have been moved: few are
-    for located in connector.locate(batch.subjects, batch.ctx):
+    for located in _located(batch):
         key = _named(batch, members[located.subject_ref], located)
         if key is None or key in told:
             continue
@@ -49,6 +47,16 @@ def located_keys(batch: Batch, store: Store) -> Iterator[Key]:
         known.discard(key)
         yield key
     yield from sorted(known, key=lambda k: (k.subject_ref, k.collection, k.key))
+
+
+def _located(batch: Batch) -> Iterator[Key]:
+    """What the connector locates. One that only finds serves where its rows stay as they are."""
+    if isinstance(batch.connector, Erases):
+        return batch.connector.locate(batch.subjects, batch.ctx)
+    stops = {DONE_BY.get(m.job.kind, ERASING).cannot for m in batch.members} - {None}
+    if stops:
+        raise NeedsHuman(min(filter(None, stops)))
+    return found_keys(batch)
 
 
 def _named(batch: Batch, member: Member, key: Key) -> Key | None:

@@ -23,6 +23,8 @@ from dsr_worker.contract import (
 )
 from dsr_worker.domain.rights import Verb
 from dsr_worker.engine.batch import Batch, Member
+from dsr_worker.engine.context import BatchContext
+from dsr_worker.fulfil.unrestricted import left_as_they_are
 from dsr_worker.ledger.rows import StepResult
 
 _Call = Callable[[Any, Sequence[Subject], Iterable[Key], Context], Iterator[Receipt]]
@@ -32,24 +34,28 @@ _Call = Callable[[Any, Sequence[Subject], Iterable[Key], Context], Iterator[Rece
 class Doing:
     """A verb: the protocol that can do it, its call, and the code of a connector that cannot.
 
-    `changed` are the outcomes that say it took effect; their fields tell a dry run what is left.
+    Without such a code (`cannot` is None) the rows of that connector's system stay as they are, and
+    are told so: what one store has no means for does not keep the others from it. `changed` are the
+    outcomes that say it took effect; their fields tell a dry run what is left.
     """
 
     verb: Verb
     protocol: type
     call: _Call
-    cannot: str
+    cannot: str | None
     changed: frozenset[Outcome]
 
     def able(self, connector: object) -> bool:
         """Whether a connector can locate and do this."""
         return isinstance(connector, Erases) and isinstance(connector, self.protocol)
 
-    def perform(self, batch: Batch, keys: Iterable[Key], ctx: Context) -> Iterator[Receipt]:
-        """The connector's call. Raises NeedsHuman where it has none."""
-        if not self.able(batch.connector):
+    def perform(self, batch: Batch, keys: Iterable[Key], ctx: BatchContext) -> Iterator[Receipt]:
+        """The connector's call, or what stays without one. Raises NeedsHuman where that stops."""
+        if self.able(batch.connector):
+            return self.call(batch.connector, batch.subjects, keys, ctx)
+        if self.cannot is not None:
             raise NeedsHuman(self.cannot)
-        return self.call(batch.connector, batch.subjects, keys, ctx)
+        return left_as_they_are(batch, keys, ctx)
 
 
 def _erase(
@@ -75,10 +81,8 @@ ERASING = Doing(Verb.ERASE, Erases, _erase, "cannot_erase", _GOES)
 _RECTIFYING = Doing(
     Verb.RECTIFY, Rectifies, _rectify, "cannot_rectify", frozenset({Outcome.RECTIFIED})
 )
-_RESTRICTING = Doing(
-    Verb.RESTRICT, Restricts, _restrict, "cannot_restrict", frozenset({Outcome.RESTRICTED})
-)
-_LIFTING = Doing(Verb.LIFT, Restricts, _restrict, "cannot_restrict", frozenset({Outcome.LIFTED}))
+_RESTRICTING = Doing(Verb.RESTRICT, Restricts, _restrict, None, frozenset({Outcome.RESTRICTED}))
+_LIFTING = Doing(Verb.LIFT, Restricts, _restrict, None, frozenset({Outcome.LIFTED}))
 
 RESTRICTION = "restriction"
 DEFERRED = "deferred"  # the kind of job that carries a promise out

@@ -20,11 +20,23 @@ that a release by mistake can be mended by a new hold."""
 _KEPT = """(h.system IS NULL OR h.system = p.system) AND (h.scope <> 'subject' OR EXISTS (
     SELECT FROM identities i WHERE i.job_id = h.job_id AND i.digest = ANY(p.digests)))"""
 
+_KEPT_STILL = """EXISTS (SELECT FROM holds o WHERE o.released_at IS NULL
+    AND (o.system IS NULL OR o.system = p.system) AND CASE o.scope
+    WHEN 'subject' THEN EXISTS (
+        SELECT FROM identities i WHERE i.job_id = o.job_id AND i.digest = ANY(p.digests))
+    WHEN 'dataset' THEN o.collection IS NULL OR EXISTS (
+        SELECT FROM receipts r WHERE r.job_id = p.job_id AND r.system = p.system
+        AND r.collection = o.collection AND r.ground = ANY(p.grounds))
+    ELSE false END)"""
+"""Whether a hold that stands surely covers what is promised. Of single rows nobody can tell here:
+a promise that meets them on its day keeps them, and waits once more."""
+
 _FREE = f"""
 WITH freed AS (
     UPDATE promises p SET due_on = h.released_at::date + %s,
         last_due_on = h.released_at::date + %s FROM holds h
     WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL AND {_KEPT}
+    AND NOT {_KEPT_STILL}
     RETURNING p.job_id, p.due_on, p.row_count)
 SELECT f.due_on, array_agg(DISTINCT j.ref ORDER BY j.ref) AS refs, sum(f.row_count)::bigint AS rows
 FROM freed f JOIN jobs j ON j.id = f.job_id GROUP BY f.due_on
@@ -41,6 +53,7 @@ GROUP BY h.ref, p.due_on ORDER BY p.due_on, h.ref
 """  # noqa: S608 - fixed text
 
 _SYSTEM_LOCKS = 0x686F6C64  # first key of the two-key advisory locks on systems
+_RELEASES = 0x72656C65617365  # the advisory lock on releasing
 
 
 class HoldRow(NamedTuple):
@@ -154,7 +167,12 @@ class GoesOn(NamedTuple):
 
 
 def release(cursor: Cursor, ref: str, actor: str) -> GoesOn | None:
-    """End a hold. Promises that wait for it come due after a time of grace; None without any."""
+    """End a hold. Promises that wait for it come due after a time of grace; None without any.
+
+    What another hold still covers waits for that one, without a day. Releases run one after the
+    other: two at once would each leave it to the other.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELEASES,))
     cursor.execute(
         "UPDATE holds SET released_at = business_now(), released_by = %s WHERE ref = %s",
         (actor, ref),

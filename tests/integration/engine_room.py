@@ -7,6 +7,7 @@ a test is over as soon as its work is.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -225,10 +226,19 @@ class EngineRoom:
         self.office.decisions.approve(ref, plan_hash, self.sign(actor, "approve", ref, plan_hash))
 
     def lift(self, ref: str, informed_on: date | None = None, actor: str = "berta") -> str:
-        """Lift a case's restriction, the person told today; the job that does it."""
+        """Lift a case's restriction, answered and the person told today; the job that does it."""
+        if self.job(ref)["state"] == "ready":
+            self.hand_over(ref)
         told_on = informed_on or datetime.now(UTC).date()
         signed = self.sign(actor, LIFT, ref, lift_digest(ref, told_on))
         return self.office.liftings.lift(ref, told_on, signed).ref
+
+    def hand_over(self, ref: str, actor: str = "anna") -> dict[str, Any]:
+        """Hand a case's certificate over, which closes it; what the file states."""
+        file = self.settings.config_dir.parent / f"{ref}.json"
+        self.office.delivery.certificate(ref, file, self.sign(actor, "hand-over", ref))
+        stated: dict[str, Any] = json.loads(file.read_text("utf-8"))["certificate"]
+        return stated
 
     def hold_person(self, *identities: Identity) -> str:
         """Place a hold on a person."""

@@ -119,7 +119,7 @@ def test_a_reused_key_stands_for_the_same_corrections(desk: Desk) -> None:
     assert (other.exit_code, "another request" in other.output) == (1, True)
 
 
-def test_a_restriction_and_its_lifting(desk: Desk) -> None:
+def test_a_restriction_and_its_lifting(desk: Desk, tmp_path: Path) -> None:
     """The hold is listed, status says what ends it, the lifting has a story and a certificate."""
     ref = desk.submit("restriction")
     _approved(desk, ref)
@@ -130,6 +130,9 @@ def test_a_restriction_and_its_lifting(desk: Desk) -> None:
     assert f"dsr lift {ref} --informed-on DATE" in desk.run("status", ref).output
     today = datetime.now(UTC).date().isoformat()
     lift = ("lift", ref, "--informed-on")
+    code, message = desk.refused(*lift, today, code=1, actor="berta")
+    assert (code, f"dsr certificate {ref} --to" in message) == ("decision_refused", True)
+    desk.ok("certificate", ref, "--to", str(tmp_path / "answer.json"), actor="anna")
     desk.refused(*lift, today, code=1, actor="anna")
     desk.refused(*lift, "2099-01-01", code=1, actor="berta")
     job = desk.ok(*lift, today, actor="berta")["lifting"]

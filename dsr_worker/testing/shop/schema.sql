@@ -9,7 +9,8 @@ CREATE TABLE customers (
     country       text,               -- ISO 3166-1, with the subdivision where a law asks for it
     notes         text,
     created_at    timestamptz NOT NULL,
-    last_seen_at  timestamptz
+    last_seen_at  timestamptz,
+    restricted    boolean NOT NULL    -- stored and not used (Art. 18 GDPR): the shop's pages skip it
 );
 CREATE TABLE addresses (
     id          bigint PRIMARY KEY,

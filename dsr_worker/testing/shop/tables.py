@@ -110,6 +110,7 @@ def _customer(who: Person, rng: random.Random, today: date, orders: list[_Order]
         "notes": f"prefers {rng.choice(('mail', 'calls'))} {who.marker}",
         "created_at": noon(first - timedelta(days=1)),
         "last_seen_at": _ago(rng, today, 700),
+        "restricted": False,
     }
 
 

@@ -169,11 +169,8 @@ class Eraser(Reader):
 
 
 @pytest.mark.parametrize("connector", [Reader, Eraser])
-@pytest.mark.parametrize(
-    ("kind", "code"), [("rectification", "cannot_rectify"), ("restriction", "cannot_restrict")]
-)
-def test_a_connector_that_cannot_asks_a_human(
-    tmp_path: Path, ledger: Callable[[], str], connector: type[Any], kind: str, code: str
+def test_a_connector_that_cannot_put_right_asks_a_human(
+    tmp_path: Path, ledger: Callable[[], str], connector: type[Any]
 ) -> None:
     """A system whose connector lacks the protocol stops the case and says which it lacks."""
     files = FILES.replace("connector: memory", "connector: lesser")
@@ -181,10 +178,11 @@ def test_a_connector_that_cannot_asks_a_human(
         tmp_path, ledger(), systems={"files": files}, connectors={"lesser": connector}
     )
     corrections = [Stated("files", "documents", Correction("text", "x"))]
-    asked = corrections if kind == "rectification" else []
-    ref = room.submit(kind, asked, customer_number="3")
+    ref = room.submit("rectification", corrections, customer_number="3")
     room.settle()
-    assert [(s[0], s[4]) for s in room.steps(ref) if s[3] == "needs_human"] == [("plan", code)]
+    assert [(s[0], s[4]) for s in room.steps(ref) if s[3] == "needs_human"] == [
+        ("plan", "cannot_rectify")
+    ]
 
 
 # ---- restriction
