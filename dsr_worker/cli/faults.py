@@ -67,7 +67,15 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
 }
 
 
-def tell(error: Exception, *, as_json: bool) -> int:
+_STAYS = "interrupted; what was committed before stays: see `dsr status`"
+
+
+def interrupted(message: str) -> Fault:
+    """A fault for Ctrl-C, where more is known than that what was committed stays."""
+    return Fault("interrupted", f"{_STAYS}. {message}", INTERRUPTED)
+
+
+def tell(error: BaseException, *, as_json: bool) -> int:
     """Write the error to stderr; the exit code that belongs to it."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
@@ -85,8 +93,8 @@ def described(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 - 
     """Code, sentence and exit code of an error."""
     if isinstance(error, Fault):
         return error.code, error.message, error.status
-    if isinstance(error, click.Abort):
-        return "aborted", "stopped; nothing was done", REFUSED
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _stopped(error)
     if isinstance(error, click.ClickException):
         return "usage", _usage_text(error), USAGE
     for cls in type(error).__mro__:
@@ -107,6 +115,13 @@ def described(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 - 
     name = type(error).__name__
     message = f"this failed unexpectedly ({name}); nothing was printed of its data: report it"
     return "unexpected", message, REFUSED
+
+
+def _stopped(error: BaseException) -> tuple[str, str, int]:
+    """Ctrl-C, of which click makes an Abort, or the other Abort: the answer no to a question."""
+    if isinstance(error.__cause__ or error.__context__ or error, KeyboardInterrupt):
+        return "interrupted", _STAYS, INTERRUPTED
+    return "aborted", "stopped; nothing was done", REFUSED
 
 
 def _usage_text(error: click.ClickException) -> str:
