@@ -67,6 +67,7 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
 }
 
 
+_TOO_LATE = frozenset({"57014", "55P03"})  # query_canceled, lock_not_available
 _STAYS = "interrupted; what was committed before stays: see `dsr status`"
 
 
@@ -109,9 +110,7 @@ def described(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 - 
     if type(error).__module__.startswith("pydantic"):
         return "settings", "; ".join(_settings(error)), NOT_READY
     if type(error).__module__.startswith(("psycopg2", "sqlalchemy")):
-        state = getattr(getattr(error, "orig", error), "pgcode", None) or "none"
-        remedy = "nothing of this command was kept; `dsr health` says how the ledger stands"
-        return "ledger", f"the ledger stopped this (SQLSTATE {state}): {remedy}", NOT_READY
+        return "ledger", _ledger_text(error), NOT_READY
     name = type(error).__name__
     message = f"this failed unexpectedly ({name}); nothing was printed of its data: report it"
     return "unexpected", message, REFUSED
@@ -122,6 +121,13 @@ def _stopped(error: BaseException) -> tuple[str, str, int]:
     if isinstance(error.__cause__ or error.__context__ or error, KeyboardInterrupt):
         return "interrupted", _STAYS, INTERRUPTED
     return "aborted", "stopped; nothing was done", REFUSED
+
+
+def _ledger_text(error: BaseException) -> str:
+    state = getattr(getattr(error, "orig", error), "pgcode", None) or "none"
+    late = " after waiting as long as a statement may take" if state in _TOO_LATE else ""
+    remedy = "nothing of this command was kept; `dsr health` says how the ledger stands"
+    return f"the ledger stopped this{late} (SQLSTATE {state}): {remedy}"
 
 
 def _usage_text(error: click.ClickException) -> str:
