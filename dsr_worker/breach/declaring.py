@@ -33,6 +33,10 @@ class BreachRefused(ValueError):  # noqa: N818 - reads as what happened
     """This cannot be done to this breach now; the text says what to do."""
 
 
+class NotHappenedYet(BreachRefused):
+    """An instant that is said to be over is still to come: a slip of the keyboard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """A breach taken in, or found again by its idempotency key; duties soonest alert first."""
@@ -61,7 +65,8 @@ class Declaring:
         names no markets or main establishment, the organisation's own are meant.
 
         Raises:
-            BreachRefused: it does not fit the data map, or awareness lies in the future.
+            BreachRefused: it does not fit the data map.
+            NotHappenedYet: awareness lies in the future.
             ActorRefused: the signature is not good.
 
         """
@@ -72,6 +77,8 @@ class Declaring:
                 accept(cursor, signed, DECLARE, "new", signed_over)
                 earlier = self._earlier(cursor, leak, signed_over)
                 return earlier or self._declare(cursor, whole, signed, signed_over)
+        except BreachRefused:
+            raise
         except (LookupError, ValueError) as error:
             raise BreachRefused(str(error)) from None
 
@@ -108,7 +115,7 @@ class Declaring:
         cursor.execute("SELECT business_now() AS now")
         now: datetime = cursor.fetchone().now
         if leak.aware_at > now + _FUTURE:
-            raise BreachRefused("awareness lies in the future: check date and offset")
+            raise NotHappenedYet("awareness lies in the future: check date and offset")
         key, wrapped = self._keys.new_case_key()
         # Before the laws are kept here: it is a transaction of its own that keeps texts as well.
         frozen = self._materials.freeze(market(leak.markets[0]).pack.name, now)

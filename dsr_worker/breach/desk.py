@@ -14,7 +14,7 @@ from typing import Any
 
 from dsr_worker.breach import drafts, duties, prose
 from dsr_worker.breach.course import KIND, BreachState, assessing, met_event, told_people
-from dsr_worker.breach.declaring import BreachRefused
+from dsr_worker.breach.declaring import BreachRefused, NotHappenedYet
 from dsr_worker.breach.drafts import Drafts, Told, Writer
 from dsr_worker.breach.prose import Prose
 from dsr_worker.breach.sending import PART_PEOPLE
@@ -197,7 +197,7 @@ class BreachDesk:
             accept(cursor, signed, MARK, ref, marked_hash(clock, at))
             told_at = to_utc(at)
             if told_at > job.now:
-                raise BreachRefused("that instant lies in the future")
+                raise NotHappenedYet("that instant lies in the future: check date and offset")
             if told_at < datetime.fromisoformat(job.facts["aware_at"]):
                 raise BreachRefused("nobody was told before the breach was known")
             settled = notices.settle(cursor, job.id, clock, told_at)

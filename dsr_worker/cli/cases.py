@@ -18,6 +18,7 @@ from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, note, show, table
 from dsr_worker.cli.values import CODE, Word, canonical, pair, stdin_text
 from dsr_worker.domain.plan import upper_bound
+from dsr_worker.domain.request import ANSWERED
 from dsr_worker.fulfil import unrestricted
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.fulfil.decisions import EXTENSION_REASONS
@@ -100,7 +101,7 @@ def verify_command(
 @json_option
 @pass_opening
 def plan_command(opening: Opening, *, case: str, as_json: bool) -> None:
-    """Show what is to happen to a person's data: counts, grounds, what stays until when."""
+    """Show what is to happen to a person's data, or was: counts, grounds, what stays until when."""
     with opening.office() as office:
         job = desk.job_of(office, case, CASES)
     show(plan_data(job), plan_lines(job), as_json=as_json)
@@ -138,6 +139,8 @@ def plan_lines(job: JobRow) -> Iterator[str]:
     """A case's plan as text."""
     data = plan_data(job)
     yield f"{job.ref}: {job.kind}, {job.state}"
+    if job.state in ANSWERED:
+        yield f"this is what was planned; what was done: `dsr status {job.ref}`"
     yield from table(
         ("system", "collection", "outcome", "rows", "at most", "ground", "until"),
         (_part(part) for part in data["outcomes"]),

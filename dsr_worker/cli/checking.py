@@ -5,10 +5,13 @@ Needs no ledger and no key: it runs in a review of the files as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self, TypeVar
 
 import click
 
@@ -16,7 +19,7 @@ from dsr_worker.bootstrap import ORGANISATION, Files
 from dsr_worker.cli import faults
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.names import place
-from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.cli.output import json_option, show
 from dsr_worker.contract import Finding, Severity
 from dsr_worker.datamap import MappedSystem
 from dsr_worker.documents import DocumentError, read_file
@@ -27,6 +30,10 @@ from dsr_worker.package import MissingText, missing_texts
 from dsr_worker.policies import lint
 from dsr_worker.registry import Registry
 from dsr_worker.statutes import UnknownNameError, applicable
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_WIDTH: Final = 100
+_STATEMENT: Final = re.compile(r"(CREATE|GRANT|ALTER|REVOKE|DROP|SET) ")
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,20 @@ class Line:
         return cls(system, found.severity.value, found.subject, found.message, found.remedy)
 
 
+def verbose_option(function: _Function) -> _Function:
+    """Let a check take --verbose."""
+    option = click.option("--verbose", is_flag=True, help="Show what is in order as well.")
+    return option(function)
+
+
 @click.command("check")
 @click.option("--system", metavar="NAME", help="Only this system.")
+@verbose_option
 @json_option
 @pass_opening
 @click.pass_context
 def check_command(
-    ctx: click.Context, opening: Opening, *, system: str | None, as_json: bool
+    ctx: click.Context, opening: Opening, *, system: str | None, verbose: bool, as_json: bool
 ) -> None:
     """Check files, policies, the texts that Art. 15 GDPR asks for, and every system."""
     settings = opening.read_settings()
@@ -62,25 +76,50 @@ def check_command(
     else:
         registry = opening.registry or Registry()
         lines = list(_lines(files, registry, system))
-    ctx.exit(told(lines, as_json=as_json))
+    ctx.exit(told(lines, verbose=verbose, as_json=as_json))
 
 
-def told(lines: Sequence[Line], *, strict: bool = False, as_json: bool) -> int:
-    """Show findings; the exit code that follows, with `strict` of warnings as well."""
+def told(lines: Sequence[Line], *, verbose: bool, strict: bool = False, as_json: bool) -> int:
+    """Show findings; the exit code that follows, with `strict` of warnings as well.
+
+    As text what is in order is one line with a count, unless `verbose`; JSON has it all.
+    """
     errors = sum(line.severity == Severity.ERROR for line in lines)
     warnings = sum(line.severity == Severity.WARNING for line in lines)
     data = {"errors": errors, "warnings": warnings, "findings": [asdict(line) for line in lines]}
-    shown = table(
-        ("where", "", "what", "says"),
-        ((p.where, p.severity, p.subject, _said(p)) for p in lines),
-    )
-    summary = f"{errors} error(s), {warnings} warning(s)."
-    show(data, [*shown, summary] if lines else [summary], as_json=as_json)
+    ill = [line for line in lines if line.severity != Severity.OK]
+    shown = [text for line in (lines if verbose else ill) for text in _block(line)]
+    if not verbose and len(ill) < len(lines):
+        shown.append(_folded([line for line in lines if line.severity == Severity.OK]))
+    show(data, [*shown, f"{errors} error(s), {warnings} warning(s)."], as_json=as_json)
     return faults.REFUSED if errors or (strict and warnings) else faults.OK
 
 
-def _said(line: Line) -> str:
-    return f"{line.message}; {line.remedy}" if line.remedy else line.message
+def _block(line: Line) -> Iterator[str]:
+    """A finding: what it is about, what it says, what to do; a statement whole, to be copied."""
+    yield f"{line.severity:<8} {line.where} {line.subject}".rstrip()
+    yield from _wrapped(line.message)
+    if _STATEMENT.match(line.remedy):
+        yield f"  {line.remedy}"
+    elif line.remedy:
+        yield from _wrapped(f"remedy: {line.remedy}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _folded(lines: Sequence[Line]) -> str:
+    counts = Counter(line.where for line in lines)
+    each = ", ".join(f"{where} {count}" for where, count in counts.items())
+    return f"{len(lines)} finding(s) ask for nothing ({each}): --verbose shows them."
 
 
 def _lines(files: Files, registry: Registry, only: str | None) -> Iterator[Line]:

@@ -25,11 +25,18 @@ from dsr_worker.registry import Registry
 @click.command("check")
 @click.argument("system", required=False)
 @click.option("--strict", is_flag=True, help="Fail on warnings as well.")
+@checking.verbose_option
 @json_option
 @pass_opening
 @click.pass_context
 def check_command(
-    ctx: click.Context, opening: Opening, *, system: str | None, strict: bool, as_json: bool
+    ctx: click.Context,
+    opening: Opening,
+    *,
+    system: str | None,
+    strict: bool,
+    verbose: bool,
+    as_json: bool,
 ) -> None:
     """Check the rights, indexes and servers of every system, or of SYSTEM. Changes nothing."""
     folder = opening.read_settings().config_dir
@@ -39,7 +46,7 @@ def check_command(
         for name, mapped in sorted(_systems(folder, system).items())
         for line in checking.of_system(folder, registry, name, mapped)
     ]
-    ctx.exit(checking.told(lines, strict=strict, as_json=as_json))
+    ctx.exit(checking.told(lines, verbose=verbose, strict=strict, as_json=as_json))
 
 
 @click.command("grants")

@@ -67,15 +67,16 @@ def _propose(
         )
     proposal = _proposal(mapped, opening.registry or Registry(), folder)
     if checking:
-        ctx.exit(told([Line.of(system, found) for found in proposal.drift], as_json=as_json))
+        lines = [Line.of(system, found) for found in proposal.drift]
+        ctx.exit(told(lines, verbose=True, as_json=as_json))
     text = written(mapped.system, mapped.config, proposal)
     marks = review_marks(proposal)
-    lines = text.splitlines()
+    shown = text.splitlines()
     if target is not None:
         write_together({target: text.encode()})
         counted = f"{len(proposal.collections)} collection(s), {len(marks)} mark(s) `review`"
-        lines = [f"{target}: {counted}; nothing is erased by it while a mark stands."]
-    show({**_data(mapped, proposal), "file": target and str(target)}, lines, as_json=as_json)
+        shown = [f"{target}: {counted}; nothing is erased by it while a mark stands."]
+    show({**_data(mapped, proposal), "file": target and str(target)}, shown, as_json=as_json)
 
 
 def _proposal(mapped: MappedSystem, registry: Registry, folder: Path) -> Proposal:

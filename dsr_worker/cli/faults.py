@@ -38,7 +38,7 @@ def not_found(message: str) -> Fault:
 
 _KNOWN: Mapping[str, tuple[str, int]] = {
     "dsr_worker.bootstrap.NotSetUp": ("not_set_up", NOT_READY),
-    "dsr_worker.contract.Configuration": ("configuration", NOT_READY),
+    "dsr_worker.contract.errors.Configuration": ("configuration", NOT_READY),
     "dsr_worker.datamap.SecretMissing": ("secret_missing", NOT_READY),
     "dsr_worker.documents.DocumentError": ("files", NOT_READY),
     "dsr_worker.embedded.binaries.EmbeddedError": ("services", NOT_READY),
@@ -53,9 +53,11 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
     "dsr_worker.people.ActorRefused": ("actor_refused", REFUSED),
     "dsr_worker.ledger.instances.NoTrial": ("no_trial", REFUSED),
     "dsr_worker.vault.seal.SealBroken": ("seal_broken", REFUSED),
+    "dsr_worker.fulfil.intake.NotReceivedYet": ("request_refused", USAGE),
     "dsr_worker.fulfil.intake.RequestRefused": ("request_refused", REFUSED),
     "dsr_worker.fulfil.correcting.CorrectionRefused": ("correction_refused", USAGE),
     "dsr_worker.fulfil.decided.DecisionRefused": ("decision_refused", REFUSED),
+    "dsr_worker.breach.declaring.NotHappenedYet": ("breach_refused", USAGE),
     "dsr_worker.breach.declaring.BreachRefused": ("breach_refused", REFUSED),
     "dsr_worker.sweep.decisions.SweepRefused": ("sweep_refused", REFUSED),
     "dsr_worker.package.contents.PackageRefused": ("package_refused", REFUSED),
@@ -67,7 +69,16 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
 }
 
 
-def tell(error: Exception, *, as_json: bool) -> int:
+_TOO_LATE = frozenset({"57014", "55P03"})  # query_canceled, lock_not_available
+_STAYS = "interrupted; what was committed before stays: see `dsr status`"
+
+
+def interrupted(message: str) -> Fault:
+    """A fault for Ctrl-C, where more is known than that what was committed stays."""
+    return Fault("interrupted", f"{_STAYS}. {message}", INTERRUPTED)
+
+
+def tell(error: BaseException, *, as_json: bool) -> int:
     """Write the error to stderr; the exit code that belongs to it."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
@@ -85,8 +96,8 @@ def described(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 - 
     """Code, sentence and exit code of an error."""
     if isinstance(error, Fault):
         return error.code, error.message, error.status
-    if isinstance(error, click.Abort):
-        return "aborted", "stopped; nothing was done", REFUSED
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _stopped(error)
     if isinstance(error, click.ClickException):
         return "usage", _usage_text(error), USAGE
     for cls in type(error).__mro__:
@@ -101,12 +112,24 @@ def described(error: BaseException) -> tuple[str, str, int]:  # noqa: PLR0911 - 
     if type(error).__module__.startswith("pydantic"):
         return "settings", "; ".join(_settings(error)), NOT_READY
     if type(error).__module__.startswith(("psycopg2", "sqlalchemy")):
-        state = getattr(getattr(error, "orig", error), "pgcode", None) or "none"
-        remedy = "nothing of this command was kept; `dsr health` says how the ledger stands"
-        return "ledger", f"the ledger stopped this (SQLSTATE {state}): {remedy}", NOT_READY
+        return "ledger", _ledger_text(error), NOT_READY
     name = type(error).__name__
     message = f"this failed unexpectedly ({name}); nothing was printed of its data: report it"
     return "unexpected", message, REFUSED
+
+
+def _stopped(error: BaseException) -> tuple[str, str, int]:
+    """Ctrl-C, of which click makes an Abort, or the other Abort: the answer no to a question."""
+    if isinstance(error.__cause__ or error.__context__ or error, KeyboardInterrupt):
+        return "interrupted", _STAYS, INTERRUPTED
+    return "aborted", "stopped; nothing was done", REFUSED
+
+
+def _ledger_text(error: BaseException) -> str:
+    state = getattr(getattr(error, "orig", error), "pgcode", None) or "none"
+    late = " after waiting as long as a statement may take" if state in _TOO_LATE else ""
+    remedy = "nothing of this command was kept; `dsr health` says how the ledger stands"
+    return f"the ledger stopped this{late} (SQLSTATE {state}): {remedy}"
 
 
 def _usage_text(error: click.ClickException) -> str:

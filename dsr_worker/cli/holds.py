@@ -15,7 +15,7 @@ from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import kinds_of, place
 from dsr_worker.cli.output import json_option, show, table
-from dsr_worker.cli.values import DAY, canonical, identity_options, stated
+from dsr_worker.cli.values import DAY, REFERENCE, canonical, identity_options, stated
 from dsr_worker.contract import System
 from dsr_worker.domain.hold import DatasetHeld, PeopleHeld, RowsHeld, Scope
 from dsr_worker.fulfil.holding import hold_digest
@@ -36,7 +36,9 @@ def hold_command() -> None:
 @click.option(
     "--reason", required=True, metavar="CODE", help="A ground of a law, such as ER_LEGAL_CLAIMS."
 )
-@click.option("--matter", required=True, metavar="ID", help="An opaque id of the dispute.")
+@click.option(
+    "--matter", type=REFERENCE, required=True, metavar="ID", help="An opaque id of the dispute."
+)
 @click.option("--review", "review_on", type=DAY, required=True, help="When a person looks again.")
 @acting
 @json_option

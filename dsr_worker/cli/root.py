@@ -94,10 +94,8 @@ class Lazy(click.Group):
         with gathering(as_json=as_json):
             try:
                 ended = super().main(given, prog_name or "dsr", complete_var, False, **extra)
-            except Exception as error:  # noqa: BLE001 - whatever it is, a person reads one sentence
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a person reads one sentence
                 sys.exit(faults.tell(error, as_json=as_json))
-            except KeyboardInterrupt:
-                sys.exit(faults.INTERRUPTED)
         sys.exit(ended if isinstance(ended, int) else faults.OK)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

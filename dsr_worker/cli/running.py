@@ -20,7 +20,7 @@ from dsr_worker.cli.faults import NOT_READY, Fault, usage
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import LAST_YEAR, NUMBER
 from dsr_worker.domain.retention import CalendarPeriod
-from dsr_worker.embedded import Endpoints, Services, Supervisor
+from dsr_worker.embedded import EmbeddedError, Endpoints, Services, Supervisor
 from dsr_worker.ledger import Ledger, instances, reports
 from dsr_worker.settings import Settings
 from dsr_worker.vault import KeyRing
@@ -174,7 +174,11 @@ def health_command(ctx: click.Context, opening: Opening, *, as_json: bool) -> No
 
 def _parts(settings: Settings) -> Iterator[_Part]:
     yield _looked("configuration", lambda: _files(settings))
-    endpoints = _where(settings)
+    try:
+        endpoints = _where(settings)
+    except EmbeddedError as error:
+        yield _Part("ledger", ok=False, message=str(error))
+        return
     if endpoints is None:
         yield _Part(
             "ledger", ok=False, message="embedded services do not run; `dsr up` starts them"

@@ -47,8 +47,11 @@ def from_text(text: str, what: str) -> tuple[Stated, ...]:
 
 
 def _read(file: Path) -> str:
-    with file.open("rb") as source:
-        return utf8(source, "the file of --corrections", _MOST_BYTES)
+    try:
+        with file.open("rb") as source:
+            return utf8(source, "the file of --corrections", _MOST_BYTES)
+    except OSError:
+        raise usage("--corrections names no file that can be read; - reads stdin") from None
 
 
 def _parsed(text: str, what: str) -> Any:

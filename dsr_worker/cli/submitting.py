@@ -201,23 +201,20 @@ class _Tally:
     ring: set[str] = field(default_factory=set)
     accepted: int = 0
     stopped_at: int | None = None
+    interrupted_at: int | None = None
 
 
 def _many(office: Office, caller: Caller, options: Options) -> int:
     """Submit every row; the exit code. A bad row never stops the others."""
     tally = _Tally()
-    for number, row in _rows(_text(options["csv_file"])):
-        if not _one(office, caller, options, number, row, tally):
-            break
-        if number % _TELL_EVERY == 0:
-            progress(f"{number} rows read, {tally.accepted} accepted")
-            _ring(office, tally)
+    _all(office, caller, options, tally)
     _ring(office, tally)
     refused = len(tally.rows) - tally.accepted
     progress(f"{len(tally.rows)} rows: {tally.accepted} accepted, {refused} refused")
     data = {"accepted": tally.accepted, "refused": refused, "rows": tally.rows}
-    if tally.stopped_at is not None:
-        data["stopped_at"] = tally.stopped_at
+    for name in ("stopped_at", "interrupted_at"):
+        if (number := getattr(tally, name)) is not None:
+            data[name] = number
     show(data, map(_row_line, tally.rows), as_json=options["as_json"])
     if tally.stopped_at is not None:
         raise Fault(
@@ -226,7 +223,28 @@ def _many(office: Office, caller: Caller, options: Options) -> int:
             " taken in: submit them again (rows with an idempotency key are never taken in twice)",
             faults.NOT_READY,
         )
+    if tally.interrupted_at is not None:
+        raise faults.interrupted(
+            f"Of the rows not told here none was taken in, but perhaps row {tally.interrupted_at}:"
+            " submit them again (rows with an idempotency key are never taken in twice)"
+        )
     return faults.REFUSED if refused else faults.OK
+
+
+def _all(office: Office, caller: Caller, options: Options, tally: _Tally) -> None:
+    """Submit row after row until the end, the ledger's silence or Ctrl-C; the tally has it all."""
+    number = 0
+    try:
+        for number, row in _rows(_text(options["csv_file"])):
+            if not _one(office, caller, options, number, row, tally):
+                break
+            if number % _TELL_EVERY == 0:
+                progress(f"{number} rows read, {tally.accepted} accepted")
+                _ring(office, tally)
+    except KeyboardInterrupt:
+        if not number:
+            raise
+        tally.interrupted_at = number
 
 
 def _text(file: Path) -> TextIO:

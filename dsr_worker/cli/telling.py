@@ -110,6 +110,8 @@ def waits_for(row: OpenJob) -> str:
         return "workers: " + ", ".join(row.working)
     if row.phase == "after_access":
         return "access first: " + ", ".join(row.facts.get("waits_for", ()))
+    if row.phase == "await_code":
+        return _CODE_AWAITED[row.code]
     return _AWAITED.get(row.state, row.phase)
 
 
@@ -123,11 +125,23 @@ _OF_OUTCOME = (
     "until_on",
 )
 _AWAITED: Mapping[str, str] = {
-    "verifying": "the code from the person, or an attestation",
     "awaiting_approval": "approval by a second person",
     "ready": "hand-over",
     "refused": "your letter",
     "needs_human": "a person",
+}
+
+
+_CODE_AWAITED: Mapping[str | None, str] = {
+    "sent": "the code from the person, or an attestation",
+    "expired": "a new code, for the one sent has expired, or an attestation",
+    None: "an attestation; no code was sent, for no single contact is on file: once it is,"
+    " --send-code",
+}
+_CODE_NEXT: Mapping[str | None, str] = {
+    "sent": "--code N",
+    "expired": "--send-code",
+    None: "--attest METHOD",
 }
 
 
@@ -141,7 +155,7 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
         verb = {"sweep": "sweep approve", "breach": "breach approve-notices"}.get(row.kind)
         return f"dsr {verb or 'approve'} {row.ref}"
     if row.state == "verifying" and row.phase == "await_code":
-        return f"dsr verify {row.ref} --code N"
+        return f"dsr verify {row.ref} {_CODE_NEXT[row.code]}"
     if row.state == "ready":
         return f"dsr {'package' if row.kind == 'access' else 'certificate'} {row.ref} --to FILE"
     if row.state == "refused":

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _CODE = re.compile(r"[a-z][a-z0-9_.:/-]{0,99}")
+_REFERENCE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
+_KEY = re.compile(r"[A-Za-z0-9_.:/+=-]{1,200}")
 _INSTANT = "an instant with offset, such as 2026-11-21T10:00+01:00"
 _DAY = "a date such as 2027-03-31"
-_KEY_LETTERS = 200
 _MOST_STDIN_BYTES = 1024 * 1024
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
@@ -101,8 +102,18 @@ class Word(click.ParamType[str]):
         raise usage(f"{_named(param)}: {near(str(value), self.words)}")
 
 
+class Reference(click.ParamType[str]):
+    """The id of something in a register of one's own, such as a dispute's."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        return reference(str(value), _named(param))
+
+
 class Key(click.ParamType[str]):
-    """An idempotency key: printable text, which the ledger keeps."""
+    """An idempotency key, which the ledger keeps in plain."""
 
     name = "key"
 
@@ -125,6 +136,7 @@ class Number(click.ParamType[int]):
 
 
 INSTANT, DAY, CODE, KEY, NUMBER = Instant(), Day(), Code(), Key(), Number()
+REFERENCE = Reference()
 
 
 def instant(text: str, what: str) -> datetime:
@@ -156,9 +168,22 @@ def code(text: str, what: str) -> str:
 
 
 def key(text: str, what: str) -> str:
-    """An idempotency key. Raises Fault."""
-    if not 0 < len(text) <= _KEY_LETTERS or not text.isprintable():
-        raise usage(f"{what} is printable text of at most {_KEY_LETTERS} letters")
+    """An idempotency key. Raises Fault: it stands in the ledger in plain."""
+    if _KEY.fullmatch(text) is None:
+        raise usage(
+            f"{what} is a short code such as web-77 or a UUID, of at most 200 of A-Z, a-z, 0-9 and"
+            " _.:/+=-; the ledger keeps it in plain: of what names a person take a digest"
+        )
+    return text
+
+
+def reference(text: str, what: str) -> str:
+    """An opaque id. Raises Fault: it stands in the ledger in plain."""
+    if _REFERENCE.fullmatch(text) is None:
+        raise usage(
+            f"{what} is a short code such as m-2026-17, with a letter: A-Z, a-z, 0-9 and _.:/-"
+            " only; the ledger keeps it in plain: it names nobody"
+        )
     return text
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -81,8 +82,9 @@ ANSWER_STATE: Mapping[Kind, State] = {
 
 CARRIED_OUT = frozenset(ANSWER_STATE)
 
-_ANSWERED = {State.READY, State.REFUSED, State.DELIVERED, State.CLOSED, State.WITHDRAWN}
-_OPEN = tuple(state for state in State if state not in _ANSWERED | {State.NEEDS_HUMAN})
+ANSWERED = {State.READY, State.REFUSED, State.DELIVERED, State.CLOSED, State.WITHDRAWN}
+"""The states in which nothing of a plan is still to come, but its promises."""
+_OPEN = tuple(state for state in State if state not in ANSWERED | {State.NEEDS_HUMAN})
 _BEFORE_WORK = _OPEN[: _OPEN.index(State.WORKING)]
 ENDED = frozenset({State.CLOSED, State.WITHDRAWN})
 
@@ -163,7 +165,9 @@ def kind_of(text: str) -> Kind:
     kind = ALIASES.get(name) or next((kind for kind in Kind if kind == name), None)
     if kind is None or kind not in CARRIED_OUT:
         known = "not carried out yet" if kind else "not a kind of request"
-        raise KindRefusedError(f"{known}; choose one of: {', '.join(sorted(CARRIED_OUT))}")
+        close = () if kind else get_close_matches(name, sorted({*CARRIED_OUT, *ALIASES}), n=2)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise KindRefusedError(f"{known}; {hint}choose one of: {', '.join(sorted(CARRIED_OUT))}")
     return kind
 
 

@@ -71,8 +71,23 @@ class Cluster:
         return self._pid_file.exists()
 
     def answers(self) -> bool:
-        """Whether the ledger's database takes a connection now."""
-        return self._accepts(DATABASE)
+        """Whether the ledger's database takes a connection now.
+
+        Raises:
+            EmbeddedError: the server lives and says neither yes nor no.
+
+        """
+        until = time.monotonic() + ANSWER_TIMEOUT_S
+        if self._accepts(DATABASE):
+            return True
+        recorded = Identity.read(self._pid_file)
+        if time.monotonic() >= until and recorded is not None and recorded.lives():
+            raise EmbeddedError(
+                f"Postgres (process {recorded.pid}) runs and does not answer within"
+                f" {ANSWER_TIMEOUT_S} s: it is halted or stuck; its words are in {self.log}. To"
+                " start it anew: `dsr down`, then `dsr up`; what was committed stays."
+            )
+        return False
 
     def start(self) -> None:
         """Make the cluster if there is none, start it or adopt the one that runs; idempotent.
@@ -154,6 +169,7 @@ class Cluster:
             return
         for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown
             recorded.send(number)
+            recorded.send(signal.SIGCONT)  # one that was halted gets the other signal then
             if recorded.wait(STOP_TIMEOUT_S):
                 break
         else:

@@ -57,7 +57,12 @@ class Services:
             return Endpoints(cluster.dsn, server.url if server.recorded else None)
 
     def running(self) -> Endpoints | None:
-        """The services as they answer now; None if one that was started does not, or none was."""
+        """The services as they answer now; None if one that was started does not, or none was.
+
+        Raises:
+            EmbeddedError: Postgres lives and says nothing.
+
+        """
         place = places.known(self._data_dir)
         if place is None:
             return None

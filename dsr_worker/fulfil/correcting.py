@@ -85,10 +85,12 @@ def _check(each: Stated, systems: Mapping[str, System]) -> None:
     collection = system.collections.get(each.collection)
     if collection is None:
         message = f"collection of {system.name}"
-        raise UnknownNameError(message, each.collection, system.collections)
+        known = system.collections
+        raise UnknownNameError(message, each.collection, known, "the system's file lists them")
     name, value, was = each.correction.field, each.correction.value, each.correction.was
     if name not in collection.fields:
-        raise UnknownNameError(f"field of {system.name}.{collection.name}", name, collection.fields)
+        message = f"field of {system.name}.{collection.name}"
+        raise UnknownNameError(message, name, collection.fields, "the system's file lists them")
     why = _untouchable(collection).get(name)
     if why is not None:
         raise CorrectionRefused(f"{each.place} is not put right by a request: {why}")

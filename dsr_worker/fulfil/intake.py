@@ -43,6 +43,10 @@ class RequestRefused(ValueError):  # noqa: N818 - reads as what happened
     """The request cannot be taken in as it is; the text says what to change."""
 
 
+class NotReceivedYet(RequestRefused):
+    """The request came at an instant that is still to come: a slip of the keyboard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request as stated. `verification` is `code`, or `attested:METHOD` by the submitter."""
@@ -141,7 +145,7 @@ class Intake:
                 cursor.execute("SELECT business_now() AS now")
                 if request.received_at > cursor.fetchone().now:
                     message = "received lies in the future: check date and offset"
-                    raise RequestRefused(message)
+                    raise NotReceivedYet(message)
         try:
             return applicable(request.country, request.law)
         except (LookupError, ValueError) as error:

@@ -33,7 +33,9 @@ SELECT j.id, j.ref, j.kind, j.state, j.phase, j.urgent, j.created_at, j.facts,
              WHERE s.job_id = j.id AND s.state = 'waiting' ORDER BY 1) AS waiting,
        ARRAY(SELECT DISTINCT s.system || ':' || s.action FROM steps s
              WHERE s.job_id = j.id AND s.state IN ('ready', 'leased') ORDER BY 1) AS working,
-       business_now() AS now
+       business_now() AS now,
+       (SELECT CASE WHEN v.expires_at < business_now() THEN 'expired' ELSE 'sent' END
+          FROM codes v WHERE v.job_id = j.id) AS code
 FROM jobs j
 WHERE j.closed_at IS NULL AND j.kind <> 'hold' AND (%s::text IS NULL OR j.ref = upper(%s))
 ORDER BY due_at NULLS LAST, j.id
@@ -62,7 +64,10 @@ class JobRow(NamedTuple):
 
 
 class OpenJob(NamedTuple):
-    """An open job: `stuck`, `waiting` and `working` are `system:action` with the reason's code."""
+    """An open job: `stuck`, `waiting` and `working` are `system:action` with the reason's code.
+
+    `code` is what became of a verification code: sent, expired, None where there is none.
+    """
 
     id: int
     ref: str
@@ -78,6 +83,7 @@ class OpenJob(NamedTuple):
     waiting: tuple[str, ...]
     working: tuple[str, ...]
     now: datetime
+    code: str | None
 
 
 class Stop(NamedTuple):

@@ -8,13 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_SHOWN = 12
+_SHOWN = 30
 
 
 class UnknownNameError(LookupError):
-    """A law, country, right or retention rule of this name does not exist."""
+    """A law, country, right or retention rule of this name does not exist.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    `listed` says where all that is known stands if that is too much for a sentence.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        listed: str = "`dsr statutes list --json` lists them",
+    ) -> None:
         known = sorted(known)
         folded = {other.lower(): other for other in known}
         near = get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
@@ -22,7 +31,7 @@ class UnknownNameError(LookupError):
         if len(known) <= _SHOWN:
             hints.append(f"known: {', '.join(known)}")
         elif not near:
-            hints.append(f"known, among {len(known)}: {', '.join(known[:_SHOWN])}")
+            hints.append(f"{len(known)} are known: {listed}")
         super().__init__(f"unknown {kind}; {' '.join(hints)}")
         self.kind = kind
         self.name = name

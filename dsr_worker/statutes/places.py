@@ -40,6 +40,12 @@ def locality(country: str, zone: str | None = None) -> Locality:
     return Locality(code, zone or row.zone, calendar_of(row.calendar or code))
 
 
+_LISTED = (
+    "`dsr statutes list --json` lists those that have a law; parts are written as in ISO 3166-2,"
+    " such as DE-BY"
+)
+
+
 def canonical_country(country: str) -> str:
     """Return the code in the form of the table (`uk` becomes `GB`).
 
@@ -59,7 +65,8 @@ def canonical_country(country: str) -> str:
         part and nation in table.countries and has_holidays(nation, part)
     ):
         return code
-    raise UnknownNameError("country", country, [*table.countries, *table.aliases])
+    known = [*table.countries, *table.aliases]
+    raise UnknownNameError("country", country, known, _LISTED)
 
 
 def calendar_of(code: str) -> Calendar:

@@ -40,6 +40,45 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _DIGITS = len(str(_LARGEST))
 _NULLS = "\\N\t\\N\t\\N"
 
+_REFUSALS: Sequence[tuple[re.Pattern[str], type[Configuration | Transient], str]] = (
+    (
+        re.compile(r"^invalid |invalid port number|invalid .*value"),
+        Configuration,
+        "the DSN cannot be read; write postgresql://USER@HOST:PORT/DATABASE or host=… dbname=…",
+    ),
+    (
+        re.compile(r'FATAL: +database ".*" does not exist'),
+        Configuration,
+        "the server has no such database; look at the DSN's name of it",
+    ),
+    (
+        re.compile(
+            r"authentication failed|FATAL: +role .* does not exist|not permitted to log in"
+            r"|no password supplied|pg_hba\.conf|permission denied for database"
+        ),
+        Configuration,
+        "the login was refused; look at the DSN's user and password, and at pg_hba.conf",
+    ),
+    (re.compile("does not exist"), Configuration, "what the DSN names does not exist"),
+    (
+        re.compile("Connection refused|No such file or directory"),
+        Transient,
+        "nobody listens there; does the server run, and are the DSN's host and port right?",
+    ),
+    (
+        re.compile("translate host name"),
+        Transient,
+        "the host's name leads nowhere; look at the DSN's host, or at the name service",
+    ),
+    (
+        re.compile("timeout expired|timed out|No route to host|Network is unreachable"),
+        Transient,
+        "no answer came; look at the DSN's host and port, at the network and its filters",
+    ),
+)
+"""What libpq and the server say where no connection comes about, what follows, and why it is so;
+the first that fits. https://www.postgresql.org/docs/current/client-authentication-problems.html"""
+
 
 class Contended(Transient):
     """A deadlock or a serialisation failure: the same transaction may go through at once."""
@@ -324,14 +363,26 @@ class Server:
                 application_name="dsr_worker",
             )
         except psycopg2.Error as error:
-            refused = "authentication failed" in str(error) or "does not exist" in str(error)
-            kind = Configuration if refused else Transient
-            raise kind(f"Postgres: cannot connect ({type(error).__name__})") from None
+            raise _not_connected(error) from None
         connection.autocommit = True
         if connection.info.parameter_status("server_encoding") != "UTF8":
             connection.close()
             raise Configuration("Postgres: the database's encoding is not UTF8; exactness needs it")
         return connection
+
+
+def _not_connected(error: psycopg2.Error) -> ConnectorError:
+    """Why there is no connection, without host, user or password.
+
+    No SQLSTATE reaches us of it: the text alone tells. Libpq's own is English, since nothing here
+    sets LC_MESSAGES; a server's may be in another language, and is then told by its class alone.
+    """
+    text = str(error)
+    unread = isinstance(error, psycopg2.ProgrammingError)
+    for words, kind, why in _REFUSALS:
+        if unread or words.search(text):
+            return kind(f"Postgres: cannot connect: {why}")
+    return Transient(f"Postgres: cannot connect ({type(error).__name__})")
 
 
 def _opening(limits: Limits, *, snapshot: bool) -> Composable:

@@ -1,6 +1,6 @@
 """A mail server that delivers nothing: each message becomes a file.
 
-In: a port, a folder. Out: `0001.eml` and on, whole or not there, until the process is ended.
+In: a port, a folder. Out: `0001.eml` and on (0600), whole or not there, until the process is ended.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Sink:
         """Keep one message."""
         file = self._folder / f"{next(self._numbers):04}.eml"
         part = file.with_suffix(".part")
+        part.touch(mode=0o600)
         part.write_bytes(envelope.original_content or b"")
         part.replace(file)
         return "250 kept"

@@ -47,6 +47,12 @@ class DemoFailed(Exception):  # noqa: N818 - reads as what happened
     """The demo cannot go on; the text says what to look at."""
 
 
+def write_privately(file: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    file.touch(mode=0o600)
+    file.write_text(text, "utf-8")
+
+
 class Stage:
     """The parts of one demo in its folder."""
 
@@ -72,12 +78,16 @@ class Stage:
         """Where a person's private key lies."""
         return self.folder / "keys" / f"{actor}.key"
 
+    def make_folders(self) -> None:
+        """Make the folders that hold people's data or keys: ours alone."""
+        for made in (self.folder / "pids", self.results, self.mails, self.folder / "keys"):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     # ---- the outside world
 
     def start_world(self) -> None:
         """Start S3 API, helpdesk, mail server, Postgres and broker, and fill the shop."""
-        for made in (self.folder / "pids", self.results, self.mails, self.folder / "keys"):
-            made.mkdir(parents=True, exist_ok=True)
+        self.make_folders()
         s3, helpdesk, mail = (str(self._ports[n]) for n in ("s3", "helpdesk", "mail"))
         python = [sys.executable, "-m"]
         self._spawn("s3", [*python, "moto.server", "-H", "127.0.0.1", "-p", s3])
@@ -146,7 +156,7 @@ class Stage:
                 del os.environ[name]
         os.environ.update(named)
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in named.items()]
-        (self.folder / "env").write_text("".join(lines), "utf-8")
+        write_privately(self.folder / "env", "".join(lines))
 
     # ---- the end
 

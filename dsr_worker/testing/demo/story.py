@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli.output import going, local
 from dsr_worker.ledger import reports
 from dsr_worker.testing.demo.desk import Desk
-from dsr_worker.testing.demo.stage import Stage
+from dsr_worker.testing.demo.stage import Stage, write_privately
 from dsr_worker.testing.shop import Shop
 
 _PEOPLE: Final = 50  # who hear of the breach
@@ -122,12 +123,13 @@ class Story:
             self.summary.lines.append(told)
 
     def _write_requests(self, file: Path, numbers: Sequence[int]) -> None:
-        with file.open("w", newline="", encoding="utf-8") as out:
-            rows = csv.writer(out)
-            rows.writerow(("kind", "email", "country", "channel", "attest"))
-            for number in numbers:
-                email = self._stage.shop.person(number).email
-                rows.writerow(("erasure", email, "DE", "mail", "passport"))
+        out = StringIO()
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(("kind", "email", "country", "channel", "attest"))
+        for number in numbers:
+            email = self._stage.shop.person(number).email
+            rows.writerow(("erasure", email, "DE", "mail", "passport"))
+        write_privately(file, out.getvalue())
 
     def _outcomes(self, ref: str) -> str:
         """What became of a case's rows, with why and until when the kept ones stay."""
@@ -200,7 +202,7 @@ class Story:
         """A customer list leaks: duties on clocks at once, then the people, then the notices."""
         self._desk.heading("Breach: who must hear what by when, and the people are told")
         texts = self._stage.results / "breach-texts.yaml"
-        texts.write_text(_TEXTS, "utf-8")
+        write_privately(texts, _TEXTS)
         with self._office.ledger.transaction() as cursor:
             cursor.execute("SELECT business_now() AS now")
             now: datetime = cursor.fetchone().now
