@@ -42,7 +42,8 @@ CREATE TABLE c (id int PRIMARY KEY, up int NOT NULL REFERENCES p, owner text);
 CREATE TABLE restricted.p (LIKE p INCLUDING ALL, moved_at timestamptz DEFAULT now());
 CREATE TABLE restricted.c (LIKE c INCLUDING ALL, FOREIGN KEY (up) REFERENCES restricted.p);
 INSERT INTO p (id, owner, big, doc, at, odd) OVERRIDING SYSTEM VALUE VALUES
-  (-5, 'anna', 1.5, '{"b" : 1,  "a":2}', 'infinity', '\\x00ff'), (7, 'bert', NULL, NULL, NULL, NULL);
+  (-5, 'anna', 1.5, '{"b" : 1,  "a":2}', 'infinity', '\\x00ff'),
+  (7, 'bert', NULL, NULL, NULL, NULL);
 INSERT INTO c VALUES (0, -5, 'anna'), (1, 7, 'bert');
 """
 
