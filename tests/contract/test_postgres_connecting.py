@@ -58,9 +58,9 @@ def _saying(sqlstate: str, message: str) -> Iterator[str]:
         thread.join(10)
 
 
-def test_a_port_where_nobody_listens(tmp_path: object) -> None:
+def test_a_port_where_nobody_listens() -> None:
     """A server that is away may come back, by TCP and by socket: it is tried again."""
-    for where in (f"host=127.0.0.1 port={free_port()}", f"host={tmp_path}"):
+    for where in (f"host=127.0.0.1 port={free_port()}", "host=/zq/nowhere"):
         found = _refusal(f"{where} user={_SECRET} password={_SECRET} dbname={_SECRET}")
         assert isinstance(found, Transient)
         assert "nobody listens" in str(found)

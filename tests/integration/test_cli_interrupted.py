@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,14 @@ from dsr_worker.cli import cases, submitting
 from tests.integration.cli_desk import Desk
 
 STAYS = "interrupted; what was committed before stays: see `dsr status`"
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal: what is started in the background may have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _press(*_: Any) -> None:

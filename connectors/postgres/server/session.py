@@ -42,7 +42,7 @@ _NULLS = "\\N\t\\N\t\\N"
 
 _REFUSALS: Sequence[tuple[re.Pattern[str], type[Configuration | Transient], str]] = (
     (
-        re.compile(r"^invalid |invalid port number|invalid .*value"),
+        re.compile(r"^invalid |invalid port number|invalid .*value|socket path .* is too long"),
         Configuration,
         "the DSN cannot be read; write postgresql://USER@HOST:PORT/DATABASE or host=… dbname=…",
     ),
