@@ -6,6 +6,7 @@ of it that owe nothing to the connector.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -346,3 +347,15 @@ def others(rows: dict[tuple[str, str], str], number: int) -> dict[tuple[str, str
     """The rows of a dump that are not the customer's."""
     own = belongings(number)
     return {at: row for at, row in rows.items() if at not in own}
+
+
+def await_a_lock(shop: str) -> None:
+    """Until a connection of ours waits for a row."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until = time.monotonic() + 10
+    while query(shop, waiting) == [(0,)]:
+        assert time.monotonic() < until
+        time.sleep(0.02)

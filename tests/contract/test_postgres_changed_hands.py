@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,10 +24,10 @@ from dsr_worker.contract import (
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import (
     add_customer,
+    await_a_lock,
     belongings,
     connected,
     connector,
-    database_of_a_module,
     dump,
     emptied,
     execute,
@@ -42,13 +41,6 @@ from tests.contract.postgres_shop import (
 ANNA = subject("a", email="anna@shop.example", number="1")
 BERT = subject("b", email="bert@shop.example", number="2")
 TABLES = {"everything goes": dict, "vouchers stay": keep_vouchers}
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
 
 
 @pytest.fixture
@@ -134,7 +126,7 @@ def test_a_row_that_changes_hands_while_it_is_waited_for_stays(
             target=lambda: receipts.extend(connector(shop).erase([ANNA], keys, ctx))
         )
         erasing.start()
-        _await_a_lock(shop)
+        await_a_lock(shop)
         cursor.execute("COMMIT")
         erasing.join(20)
     assert left_alone(receipts) == 2
@@ -258,15 +250,3 @@ def everything(action: Action) -> TrialContext:
 def left_alone(receipts: list[Receipt]) -> int:
     """How many rows are told to be somebody else's by now."""
     return sum(o.rows for r in receipts for o in r.outcomes if o.ground == OWNER_CHANGED)
-
-
-def _await_a_lock(shop: str) -> None:
-    """Until a connection of ours waits for a row."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
-        " AND datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    until = time.monotonic() + 10
-    while query(shop, waiting) == [(0,)]:
-        assert time.monotonic() < until
-        time.sleep(0.02)

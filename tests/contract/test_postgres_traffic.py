@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from tests.contract.postgres_shop import (
     ERASE,
     SCHEMA,
     add_customer,
+    await_a_lock,
     connected,
     connector,
     dump,
@@ -266,7 +266,7 @@ def test_a_row_that_is_rewritten_while_it_is_waited_for_goes_as_it_is_then(
             target=lambda: receipts.extend(connector(shop).erase(person, keys, ctx))
         )
         erasing.start()
-        _await_a_lock(shop)
+        await_a_lock(shop)
         assert ctx.entered == 0
         cursor.execute("COMMIT")
         erasing.join(20)
@@ -289,18 +289,6 @@ class _Guarded(TrialContext):
         yield self
 
 
-def _await_a_lock(shop: str) -> None:
-    """Until a connection of ours waits for a row."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
-        " AND datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    until = time.monotonic() + 10
-    while query(shop, waiting) == [(0,)]:
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
     """The victim of a deadlock goes back behind its keys, waits a moment and finishes."""
     add_customer(shop, 1, "anna@shop.example")
@@ -314,7 +302,7 @@ def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
             target=lambda: receipts.extend(connector(shop).erase(person, keys, ctx))
         )
         erasing.start()
-        _await_a_lock(shop)
+        await_a_lock(shop)
         cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
         cursor.execute("COMMIT")
         erasing.join(20)
