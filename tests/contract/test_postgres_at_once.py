@@ -19,7 +19,6 @@ from tests.contract.postgres_shop import (
     belongings,
     connected,
     connector,
-    database_of_a_module,
     dump,
     emptied,
     execute,
@@ -31,13 +30,6 @@ from tests.contract.postgres_shop import (
 
 ROWS_EACH = len(belongings(1))
 PEOPLE = 7
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        yield dsn
 
 
 @pytest.fixture

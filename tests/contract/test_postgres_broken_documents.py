@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
 
 import pytest
-from psycopg2.extensions import parse_dsn
 from psycopg2.sql import SQL
 
 from connectors.postgres import Postgres
@@ -33,7 +31,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import connected as plainly_connected
-from tests.contract.postgres_shop import database_of_a_module, execute, query
+from tests.contract.postgres_shop import execute, query
 from tests.contract.postgres_tables import collection, connected
 
 ANNA, BERT = (Subject(name, (Identity("owner", name),)) for name in ("anna", "bert"))
@@ -48,14 +46,6 @@ BROKEN = {
     "beside a NUL": r"\ud83d\u0000\ude00",
     "of a text": r"\\ud83d\ude00",
 }
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from psycopg2.extensions import parse_dsn
 
 from connectors.postgres import Postgres
 from dsr_worker.contract import (
@@ -29,7 +27,7 @@ from dsr_worker.contract import (
     Taken,
 )
 from dsr_worker.testing.context import TrialContext
-from tests.contract.postgres_shop import database_of_a_module, execute, query
+from tests.contract.postgres_shop import execute, query
 from tests.contract.postgres_tables import collection, connected
 
 PHONE = Identity("phone", "+49301")  # of both
@@ -51,14 +49,6 @@ INSERT INTO people VALUES (0, 'Anna@mail.example', NULL, '2010-01-01'),
 INSERT INTO orders SELECT id + 10, id, at FROM people;
 INSERT INTO notes SELECT id + 20, id, at FROM people;
 """
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
 
 
 @pytest.fixture

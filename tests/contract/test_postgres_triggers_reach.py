@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from psycopg2.extensions import parse_dsn
 from psycopg2.sql import SQL
 
 from connectors.postgres import Postgres
@@ -28,7 +27,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import connected as other_connection
-from tests.contract.postgres_shop import database_of_a_module, execute, query
+from tests.contract.postgres_shop import execute, query
 from tests.contract.postgres_tables import collection, connected, rows
 
 ANNA = Subject("anna", (Identity("owner", "anna"),))
@@ -47,14 +46,6 @@ INSERT INTO u VALUES (1, 'carl', 'a'), (2, 'bert', 'b');
 INSERT INTO kept VALUES (1, 'anna');
 INSERT INTO beside VALUES (1, 'anna'), (2, 'bert');
 """
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres_dsn: str) -> Iterator[str]:
-    """One database for the module: a new one for every test would take most of the time."""
-    with database_of_a_module(postgres_dsn) as dsn:
-        execute(dsn, f"ALTER DATABASE {parse_dsn(dsn)['dbname']} SET synchronous_commit = off")
-        yield dsn
 
 
 @pytest.fixture
