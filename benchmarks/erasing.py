@@ -38,6 +38,7 @@ from benchmarks._mass_erasure import (
 )
 from dsr_worker.contract import Identity, Subject
 from dsr_worker.embedded import Services
+from dsr_worker.queue.collecting import spare_the_collector
 from dsr_worker.testing.context import TrialContext
 
 _PACKAGES = ("dsr-worker", "psycopg2-binary", "orjson")
@@ -67,6 +68,7 @@ def main() -> int:
     """Run it all; 1 when a target is missed."""
     given = _report.arguments(__doc__ or "").parse_args()
     sizes = Sizes.of(quick=given.quick)
+    spare_the_collector()  # as the workers do in which a connector runs
     folder = Path(tempfile.mkdtemp(prefix="dsr-bench-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

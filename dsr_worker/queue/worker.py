@@ -7,7 +7,6 @@ module in its parent too, and each child makes its own connections after the for
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import dramatiq
@@ -16,11 +15,10 @@ from dramatiq.middleware import Middleware
 from dsr_worker import logs
 from dsr_worker.bootstrap import NotSetUp, Workshop, open_office
 from dsr_worker.doorbell import Doorbell
+from dsr_worker.queue.collecting import spare_the_collector
 from dsr_worker.queue.watching import Watch
 from dsr_worker.settings import Settings
 from dsr_worker.statutes import load_pack, packs
-
-_YOUNG_VALUES = 20_000  # between two collections; Python has 700
 
 
 class Life(Middleware):
@@ -31,7 +29,7 @@ class Life(Middleware):
 
     def after_process_boot(self, broker: Any) -> None:
         """Enlist this process and begin to tick."""
-        _spare_the_collector()
+        spare_the_collector()
         self._workshop.office.ledger.dispose()
         self._workshop.worker.enlist()
         self._workshop.ticker.start()
@@ -43,13 +41,6 @@ class Life(Middleware):
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         """Stop ticking."""
         self._workshop.ticker.stop()
-
-
-def _spare_the_collector() -> None:
-    """What was loaded so far is there to stay; and a batch makes many values that all live."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_VALUES)
 
 
 def _make() -> Doorbell:
