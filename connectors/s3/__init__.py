@@ -3,7 +3,7 @@
 Enters: the data map's collections and subjects. Leaves: records, keys, receipts, by the contract.
 """
 
-from .config import Config
-from .connector import S3
+from connectors.s3.config import Config
+from connectors.s3.connector import S3
 
 __all__ = ["S3", "Config"]

@@ -68,12 +68,12 @@ class PrefixLayout(BaseModel):
         return self._parts["after"]
 
 
-class LinesLayout(BaseModel):
-    """Shared objects with the records of many people, one record a line."""
+class SharedLayout(BaseModel):
+    """Shared objects with the records of many people."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layout: Literal["lines"]
+    layout: Literal["shared"]
     prefix: str
     format: Literal["ndjson", "csv"]
     compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
@@ -81,11 +81,11 @@ class LinesLayout(BaseModel):
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
 
 
-Layout = Annotated[PrefixLayout | LinesLayout, Field(discriminator="layout")]
-_LAYOUT: TypeAdapter[PrefixLayout | LinesLayout] = TypeAdapter(Layout)
+Layout = Annotated[PrefixLayout | SharedLayout, Field(discriminator="layout")]
+_LAYOUT: TypeAdapter[PrefixLayout | SharedLayout] = TypeAdapter(Layout)
 
 
-def layout_of(collection: Collection) -> PrefixLayout | LinesLayout:
+def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
     """The layout of a collection. Raises `Configuration` when its map does not fit a bucket."""
     try:
         layout = _LAYOUT.validate_python(dict(collection.source))
@@ -99,7 +99,9 @@ def layout_of(collection: Collection) -> PrefixLayout | LinesLayout:
     if isinstance(layout, PrefixLayout):
         _ = layout.kind
     elif not (collection.takes and collection.key):
-        raise Configuration(f"collection {collection.name}: lines need `key` and `takes` fields")
+        raise Configuration(
+            f"collection {collection.name}: shared objects need `key` and `takes` fields"
+        )
     elif not layout.delimiter.isascii():
         raise Configuration(
             f"collection {collection.name}: the delimiter must be an ASCII character"

@@ -12,6 +12,16 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from connectors.s3.changing.erase_versions import VersionEraser, by_object
+from connectors.s3.changing.judges import EveryRecord, LocatedRecords
+from connectors.s3.changing.rewrite import Rewriter
+from connectors.s3.changing.tally import Tally
+from connectors.s3.config import Config as BucketConfig
+from connectors.s3.config import PrefixLayout, layout_of
+from connectors.s3.reading.prefix import Prefixes
+from connectors.s3.reading.recheck import lines_left, versions_left
+from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.server.bucket import Bucket, with_no_budget
 from dsr_worker.contract import (
     AffectedPerson,
     Configuration,
@@ -31,17 +41,6 @@ from dsr_worker.contract import (
     System,
 )
 
-from .bucket import Bucket, with_no_budget
-from .config import Config as BucketConfig
-from .config import PrefixLayout, layout_of
-from .erase_versions import VersionEraser, by_object
-from .judges import EveryRecord, LocatedRecords
-from .lines import Lines, with_bytes
-from .prefix import Prefixes
-from .recheck import lines_left, versions_left
-from .rewrite import Rewriter
-from .tally import Tally
-
 
 class S3:
     """One bucket. Making it sends no request; it may be used by many threads."""
@@ -53,13 +52,13 @@ class S3:
         self._conditional = False
         self._probing = threading.Lock()
         self._owner_kinds = system.owner_kinds
-        self._rooms: dict[str, Prefixes | Lines] = {}
+        self._rooms: dict[str, Prefixes | Shared] = {}
         for collection in system.children_first():
             layout = layout_of(collection)
             if isinstance(layout, PrefixLayout):
                 self._rooms[collection.name] = Prefixes(collection, layout)
             else:
-                self._rooms[collection.name] = Lines(collection, layout)
+                self._rooms[collection.name] = Shared(collection, layout)
 
     def close(self) -> None:
         """Close the connections; the connector is not used afterwards."""
@@ -101,14 +100,14 @@ class S3:
         """One hop: identities that the subjects' records in shared objects yield."""
         bucket = self._reading(ctx)
         for room in self._rooms.values():
-            if isinstance(room, Lines):
+            if isinstance(room, Shared):
                 yield from room.resolve(bucket, subjects, ctx, self._owner_kinds)
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records, and unreadable lines, that name a subject."""
         bucket = self._reading(ctx)
         for room in self._rooms.values():
-            if isinstance(room, Lines):
+            if isinstance(room, Shared):
                 yield from room.mentions(bucket, subjects, ctx)
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
@@ -206,7 +205,7 @@ class S3:
 
     # ---- inside
 
-    def _room(self, collection: str) -> Prefixes | Lines:
+    def _room(self, collection: str) -> Prefixes | Shared:
         try:
             return self._rooms[collection]
         except KeyError:
@@ -233,7 +232,7 @@ class S3:
         )
 
     def _conditional_writes(self) -> Iterator[Finding]:
-        if not any(isinstance(room, Lines) for room in self._rooms.values()):
+        if not any(isinstance(room, Shared) for room in self._rooms.values()):
             return
         if self._bucket.conditional(with_no_budget):
             yield Finding(Severity.OK, "conditional writes", "hold")
@@ -242,5 +241,5 @@ class S3:
                 Severity.ERROR,
                 "conditional writes",
                 "the endpoint ignores If-Match: rewriting could overwrite a concurrent writer",
-                "use an endpoint with conditional writes, or take the `lines` collections out",
+                "use an endpoint with conditional writes, or take the `shared` collections out",
             )

@@ -36,7 +36,7 @@ EVENTS = Collection(
     yields={"session_id": "session"},
     clocks={"record_date": "at"},
     residence="country",
-    source={"layout": "lines", "prefix": "events/", "format": "ndjson", "compression": "gzip"},
+    source={"layout": "shared", "prefix": "events/", "format": "ndjson", "compression": "gzip"},
 )
 EXPORTS = Collection(
     name="exports",
@@ -44,7 +44,7 @@ EXPORTS = Collection(
     fields={name: Field(name, "user.content") for name in ("row_id", "email", "name", "comment")},
     takes={"email": Taken("email", Form.ASCII_CASE)},
     clocks={"record_date": "exported_at"},
-    source={"layout": "lines", "prefix": "exports/", "format": "csv"},
+    source={"layout": "shared", "prefix": "exports/", "format": "csv"},
 )
 
 

@@ -128,7 +128,7 @@ def _collection(collection: Collection) -> Collection:
         parent=None,
         takes=takes,
         fields=fields,
-        source={"layout": "lines", "prefix": f"{prefix}/", "format": name.rpartition(".")[2]},
+        source={"layout": "shared", "prefix": f"{prefix}/", "format": name.rpartition(".")[2]},
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.s3.records import BOM
+from connectors.s3.formats.text import BOM
 from dsr_worker.contract import (
     Action,
     DecisionTable,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PHONE = "+49301234567"
-SOURCE = {"layout": "lines", "prefix": "rows/", "format": "ndjson"}
+SOURCE = {"layout": "shared", "prefix": "rows/", "format": "ndjson"}
 CALLS = Collection(
     "calls",
     ("id",),

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.s3.codecs import opened
-from connectors.s3.csv_records import CsvEntry, csv
-from connectors.s3.owners import Owners
-from connectors.s3.records import JsonEntry, Piece, line_blocks, ndjson
+from connectors.s3.formats.csv import CsvEntry, csv
+from connectors.s3.formats.ndjson import NDJSON, JsonEntry
+from connectors.s3.formats.text import Piece
+from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Configuration, Identity, LeakScope, Subject
 from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
@@ -141,8 +141,8 @@ def test_the_prefilter_agrees_with_full_parsing(
 
     def run(*, skipping: bool) -> tuple[bytes, list[bytes]]:
         chunks = (body[i : i + block] for i in range(0, len(body), block))
-        needles = owners.needles(whole=True) if skipping else None
-        pieces = list(ndjson(line_blocks(opened(chunks)[1]), needles))
+        wanted = owners.wanted() if skipping else None
+        pieces = list(NDJSON.pieces(chunks, wanted))
         out = b"".join(map(raw_of, pieces))
         mine = [p.raw for p in pieces if isinstance(p, JsonEntry) and owners.of(p)]
         return out, mine
@@ -176,7 +176,7 @@ def test_csv_agrees_with_the_standard_reader(rows: list[list[str]], block: int) 
     writer.writerows(rows)
     body = text.getvalue().encode()
     chunks = (body[i : i + block] for i in range(0, len(body), block))
-    pieces = list(csv(line_blocks(chunks), ",", ["email"], None))
+    pieces = list(csv(",", ["email"]).pieces(chunks, None))
     assert b"".join(p if isinstance(p, bytes) else p.raw for p in pieces) == body
     found = [[v for _, v in p.scalars()] for p in pieces if isinstance(p, CsvEntry)]
     assert found == rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.s3.bucket import Bucket
+from connectors.s3.server.bucket import Bucket
 from dsr_worker.contract import (
     Action,
     Always,
@@ -150,9 +150,9 @@ def test_an_endpoint_without_conditional_writes_is_refused(
     made = connector(s3_endpoint, bucket_name, EVENTS)
     assert {f.severity for f in made.check()} == {Severity.OK}
     assert [k for k, _ in content(s3, bucket_name)] == ["events/a"]
-    put = made._bucket._writes.put_object
+    put = made._bucket.writes.put_object
     ignoring = lambda **kw: put(**{k: v for k, v in kw.items() if k != "IfMatch"})  # noqa: E731
-    monkeypatch.setattr(made._bucket._writes, "put_object", ignoring)
+    monkeypatch.setattr(made._bucket.writes, "put_object", ignoring)
     assert Severity.ERROR in {f.severity for f in made.check()}
     keys = list(made.locate([number("1")], TrialContext()))
     with pytest.raises(Configuration, match="If-Match"):

@@ -50,7 +50,7 @@ collections:
     fields: {{key: user.unique_id, body: user.content}}
 {TEXTS}
   events:
-    source: {{layout: lines, prefix: "events/", format: ndjson}}
+    source: {{layout: shared, prefix: "events/", format: ndjson}}
     key: [id]
     takes: {{customer_number: customer}}
     class: event-log

@@ -183,7 +183,7 @@ config:
   bucket: BUCKET
 collections:
   events:
-    source: {layout: lines, prefix: "events/", format: ndjson, compression: gzip}
+    source: {layout: shared, prefix: "events/", format: ndjson, compression: gzip}
     key: [id]
     takes: {customer_number: customer}
     class: cart

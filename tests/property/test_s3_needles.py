@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.s3.csv_records import CsvEntry, csv
-from connectors.s3.needles import Needles
-from connectors.s3.owners import Owners
-from connectors.s3.records import JsonEntry, Piece, line_blocks, ndjson
+from connectors.s3.formats.csv import CsvEntry, csv
+from connectors.s3.formats.ndjson import NDJSON, JsonEntry
+from connectors.s3.formats.text import Piece
+from connectors.s3.formats.wanted import Wanted
+from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
 
@@ -66,8 +67,8 @@ def _owners(collection: Collection, identities: list[Identity]) -> Owners:
     return Owners(collection, subjects, _Context())
 
 
-def _blocks(body: bytes, size: int) -> Iterator[bytes]:
-    return line_blocks(body[at : at + size] for at in range(0, len(body), size))
+def _chunks(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[at : at + size] for at in range(0, len(body), size))
 
 
 def _raw(piece: Piece) -> bytes:
@@ -100,7 +101,7 @@ def test_an_address_is_found_however_it_is_written(text: str) -> None:
     """The line is looked at, and nothing else of the object is."""
     line = f'{{"id": 1, "mail": {text}}}\n'.encode()
     other = b'{"id": 2, "mail": "joan@shop.example"}\n'
-    needles = _owners(COLLECTION, [Identity("mail", MAILS[0])]).needles(whole=True)
+    needles = _owners(COLLECTION, [Identity("mail", MAILS[0])]).wanted().needles(whole=True)
     assert needles is not None
     assert list(needles.lines(other + line + other)) == [(len(other), len(other + line))]
 
@@ -111,7 +112,7 @@ def test_an_exact_value_is_found_however_it_is_written(text: str) -> None:
     line = f'{{"id": 1, "number": {text}{"" if text.endswith("}") else "}"}\n'.encode()
     other = b'{"id": 1770, "number": "x77", "at": "1977-07-07"}\n'
     wanted = [Identity("number", value) for value in ("7", "77", "a/b")]
-    needles = _owners(EXACTLY, wanted).needles(whole=True)
+    needles = _owners(EXACTLY, wanted).wanted().needles(whole=True)
     assert needles is not None
     assert list(needles.lines(other + line + other)) == [(len(other), len(other + line))]
 
@@ -139,13 +140,13 @@ def test_ndjson_names_whom_full_parsing_names(
     )
     owners = _owners(collection, identities)
 
-    def named(needles: Needles | None) -> list[tuple[bytes, dict[str, str]]]:
-        pieces = list(ndjson(_blocks(body, size), needles))
+    def named(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
+        pieces = list(NDJSON.pieces(_chunks(body, size), wanted))
         assert b"".join(map(_raw, pieces)) == body
         entries = (piece for piece in pieces if isinstance(piece, JsonEntry))
         return [(e.raw, told) for e in entries if (told := owners.of(e))]
 
-    assert named(owners.needles(whole=True)) == named(None)
+    assert named(owners.wanted()) == named(None)
 
 
 cells = st.one_of(
@@ -165,10 +166,10 @@ def test_csv_names_whom_full_parsing_names(
     body = "".join(",".join(row) + "\n" for row in [["id", "number", "mail"], *quoted]).encode()
     owners = _owners(COLLECTION, identities)
 
-    def named(needles: Needles | None) -> list[tuple[bytes, dict[str, str]]]:
-        pieces = list(csv(_blocks(body, size), ",", ["number", "mail"], needles))
+    def named(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
+        pieces = list(csv(",", ["number", "mail"]).pieces(_chunks(body, size), wanted))
         assert b"".join(map(_raw, pieces)) == body
         entries = (piece for piece in pieces if isinstance(piece, CsvEntry))
         return [(e.raw, told) for e in entries if (told := owners.of(e))]
 
-    assert named(owners.needles(whole=False)) == named(None)
+    assert named(owners.wanted()) == named(None)

@@ -9,17 +9,19 @@ import lzma
 import random
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pytest
 
-from connectors.s3.codecs import Codec, opened
-from connectors.s3.records import UnreadableError
+from connectors.s3.formats.codecs import Codec, codec_of
+from connectors.s3.formats.entries import UnreadableError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
+TELLING_BYTES = 8
 PLAIN = bytes(random.Random(7).choices(b"abcdef{}:,\n", k=300_000))
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -33,6 +35,17 @@ each = pytest.mark.parametrize("name", COMPRESSORS)
 def chunks(data: bytes, size: int = 70_001) -> Iterator[bytes]:
     """Bytes as a server sends them."""
     return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def opened(stored: Iterator[bytes]) -> tuple[Codec | None, Iterator[bytes]]:
+    """How an object is compressed, by its first chunks, and its plain bytes."""
+    first = b""
+    for chunk in stored:
+        first += chunk
+        if len(first) >= TELLING_BYTES:
+            break
+    codec, rest = codec_of(first), chain((first,), stored)
+    return codec, rest if codec is None else codec.plain(rest)
 
 
 def read(data: bytes, size: int = 70_001) -> tuple[Codec | None, bytes]:

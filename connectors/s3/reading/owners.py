@@ -11,17 +11,17 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 
+from connectors.s3.config import SharedLayout
+from connectors.s3.formats.entries import Entry, key_text, text_of
+from connectors.s3.formats.wanted import Wanted
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject
-
-from .config import LinesLayout
-from .needles import Needles
-from .records import Entry, key_text, text_of
 
 _SPEAKING = 5  # identities shorter than this say nothing inside a free text
 _STARTS = re.compile(r"(?<!\w)\S")
 _WORD = re.compile(r"\w")
 _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _CLOCK_UNITS = {"epoch_s": 1, "epoch_ms": 1000}
+_Field = tuple[str, str, Form, dict[str, set[str]]]  # kind, field, form, value -> subjects
 
 
 def fold(text: str) -> str:
@@ -35,7 +35,7 @@ class Owners:
     def __init__(self, collection: Collection, subjects: Sequence[Subject], ctx: Context) -> None:
         self._ctx = ctx
         self._collection = collection
-        self._fields: list[tuple[str, str, Form, dict[str, set[str]]]] = []
+        self._fields: list[_Field] = []
         for kind, taken in collection.takes.items():
             known: dict[str, set[str]] = {}
             for subject in subjects:
@@ -60,22 +60,35 @@ class Owners:
                 found.setdefault(ref, kind)
         return found
 
-    def needles(self, *, whole: bool) -> Needles | None:
-        """Finds lines that could hold these identities; None where only parsing can tell.
+    def wanted(self) -> Wanted:
+        """The records that could hold these identities.
 
         Digits among punctuation, letters outside ASCII and encoded domains may be written in many
-        ways and are left to the parser. `whole`: exact values are JSON's.
+        ways: bytes do not tell them.
         """
-        forms = {form for _, _, form, _ in self._fields}
-        for _, _, form, known in self._fields:
-            literal = form is Form.EXACT or not any("xn--" in v or not v.isascii() for v in known)
-            if form is Form.DIGITS or not literal:
-                return None
-        values = {value for *_, known in self._fields for value in known}
-        if not Needles.are_sound(values):
-            return None
-        exact = forms <= {Form.EXACT}
-        return Needles(values, folded=not exact, whole=whole and exact)
+        return Wanted(
+            values=frozenset(value for *_, known in self._fields for value in known),
+            fields=tuple(dict.fromkeys(name for _, name, _, _ in self._fields)),
+            may_be=self._may_be,
+            exact=all(form is Form.EXACT for _, _, form, _ in self._fields),
+            sound=all(map(_is_literal, self._fields)),
+        )
+
+    def _may_be(self, field: str, value: object) -> bool:
+        text = text_of(value)
+        return text is not None and any(
+            (text if form is Form.EXACT else self._ctx.canonical(kind, text)) in known
+            for kind, name, form, known in self._fields
+            if name == field
+        )
+
+
+def _is_literal(field: _Field) -> bool:
+    """Whether an identity is written in its own bytes, but for the case of letters."""
+    _, _, form, known = field
+    if form is Form.EXACT:
+        return True
+    return form is Form.ASCII_CASE and not any("xn--" in v or not v.isascii() for v in known)
 
 
 class Strangers:
@@ -124,7 +137,7 @@ class EntryRow:
         entry: Entry,
         refs: frozenset[str],
         collection: Collection,
-        layout: LinesLayout,
+        layout: SharedLayout,
         ctx: Context,
     ) -> None:
         self.refs = refs
@@ -212,10 +225,14 @@ class Mentioned:
         for value in self._long:
             self._by_start.setdefault(value[:_SPEAKING], []).append(value)
 
-    def needles(self) -> Needles | None:
-        """As `Owners.needles`, in texts as well."""
-        values = {*self._long, *(value for _, value in self._short)}
-        return Needles(values, folded=True) if Needles.are_sound(values) else None
+    def wanted(self) -> Wanted:
+        """The records that could mention them, in any field."""
+        values = frozenset({*self._long, *(value for _, value in self._short)})
+        return Wanted(values, (), self._may_hold, exact=False, sound=True)
+
+    def _may_hold(self, field: str, value: object) -> bool:
+        text = text_of(value)
+        return text is not None and bool(self._named(field, text))
 
     def in_entry(self, entry: Entry) -> dict[tuple[str, str], None]:
         """The (subject, field) pairs that a record names, in order."""
@@ -224,11 +241,13 @@ class Mentioned:
             text = text_of(value)
             if text is None:
                 continue
-            refs = self._in_text(fold(text))
-            refs |= self._short.get((self._category.get(name, ""), text), set())
-            for ref in sorted(refs):
+            for ref in sorted(self._named(name, text)):
                 found.setdefault((ref, name))
         return found
+
+    def _named(self, field: str, text: str) -> set[str]:
+        short = self._short.get((self._category.get(field, ""), text), set())
+        return self._in_text(fold(text)) | short
 
     def in_bytes(self, raw: bytes) -> set[str]:
         """The subjects that an unreadable line names."""

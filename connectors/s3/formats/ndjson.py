@@ -1,8 +1,6 @@
-"""Records inside a shared object: split without changing a byte, parsed exactly.
+"""Records of an NDJSON object: one JSON object a line, parsed exactly, only where it may matter.
 
-In: blocks of bytes as they come. Out: in order, pieces that together are the object again: bytes
-that nobody needs to look at, parsed entries, and entries that could not be parsed. A writer that
-emits every piece's `raw` reproduces the object byte for byte.
+In: plain bytes. Out: pieces as in `text`.
 """
 
 from __future__ import annotations
@@ -10,99 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
-from .needles import Needles
-
-BOM = b"\xef\xbb\xbf"
-MAX_RECORD_BYTES = 16 * 1024 * 1024
-
-
-class UnreadableError(Exception):
-    """The object is not what the map says; `reason` is a fixed word."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Entry(Protocol):
-    """One record."""
-
-    raw: bytes
-
-    def value(self, name: str) -> Any:
-        """A field; None where it is null or missing."""
-        ...
-
-    def scalars(self) -> Iterator[tuple[str, Any]]:
-        """Every text and number with the path of its place."""
-        ...
-
-    def body(self, leave_out: frozenset[str]) -> bytes:
-        """The record as a JSON object in UTF-8 without newlines."""
-        ...
-
-    def masked(self, changes: Mapping[str, str | None]) -> bytes:
-        """The record's bytes with these fields replaced."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A line that is not a record. It stays as it is and is reported where it names a subject."""
-
-    raw: bytes
-    at_byte: int
-
-
-Piece = bytes | Entry | Broken
-
-
-def text_of(value: object) -> str | None:
-    """A value as the text of an identity: strings and whole numbers have one, nothing else does.
-
-    `1` and `"1"` are the same text; `1.0`, `true`, lists and objects name nobody.
-    """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return None
-
-
-def key_text(value: object) -> str:
-    """A value as one part of a record's key; empty where it is null or missing."""
-    text = text_of(value)
-    if text is not None:
-        return text
-    return "" if value is None else json.dumps(value, sort_keys=True, default=str)
-
-
-# ---- lines
-
-
-def line_blocks(plain: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks that end with a newline; the last may not."""
-    held: list[bytes] = []
-    held_bytes = 0
-    for piece in plain:
-        end = piece.rfind(b"\n") + 1
-        if end:
-            yield b"".join((*held, piece[:end]))
-            held, held_bytes = [], 0
-        if end < len(piece):
-            held.append(piece[end:])
-            held_bytes += len(piece) - end
-            if held_bytes > MAX_RECORD_BYTES:
-                raise UnreadableError("record-too-long")
-    if held:
-        yield b"".join(held)
-
-
-# ---- NDJSON
+from connectors.s3.formats.entries import Broken, UnreadableError
+from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
+from connectors.s3.formats.wanted import Wanted
 
 
 @dataclass(slots=True)
@@ -132,6 +44,10 @@ class JsonEntry:
                 parent.pop(leaf, None)
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
+    def mark(self) -> bytes:
+        """The line."""
+        return self.raw.strip()
+
     def masked(self, changes: Mapping[str, str | None]) -> bytes:
         """The record with these fields replaced; the rest keeps its bytes' meaning."""
         document = json.loads(_lenient(self.raw), parse_float=_as_written, parse_int=_as_written)
@@ -146,29 +62,15 @@ class JsonEntry:
             raise UnreadableError("not-utf-8") from None
 
 
-def split(block: bytes, needles: Needles | None) -> Iterator[tuple[bytes, bool]]:
-    """Lines to look at one by one, and what lies between them; whether it is one to look at."""
-    if needles is None:
-        yield from ((line, True) for line in lines_of(block))
-        return
-    at = 0
-    for start, end in needles.lines(block):
-        if start > at:
-            yield block[at:start], False
-        yield block[start:end], True
-        at = end
-    if at < len(block):
-        yield block[at:], False
-
-
-def ndjson(blocks: Iterator[bytes], needles: Needles | None) -> Iterator[Piece]:
-    """The pieces of an NDJSON object; what `needles` do not find passes as it is.
+def pieces(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Piece]:
+    """The pieces of an NDJSON object.
 
     Raises `UnreadableError` when no line at all is a JSON object.
     """
+    needles = None if wanted is None else wanted.needles(whole=True)
     offset = 0
     good = broken = 0
-    for block in blocks:
+    for block in line_blocks(plain):
         rest = block
         if offset == 0 and rest.startswith(BOM):
             yield BOM
@@ -181,15 +83,6 @@ def ndjson(blocks: Iterator[bytes], needles: Needles | None) -> Iterator[Piece]:
             offset += len(part)
     if broken and not good:
         raise UnreadableError("not-ndjson")
-
-
-def lines_of(block: bytes) -> list[bytes]:
-    """Lines by newline alone: a carriage return inside a line ends nothing."""
-    if b"\r" not in block:
-        return block.splitlines(keepends=True)
-    lines = [line + b"\n" for line in block.split(b"\n")]
-    lines[-1] = lines[-1][:-1]
-    return lines if lines[-1] else lines[:-1]
 
 
 def _json_piece(line: bytes, offset: int) -> Piece:
@@ -237,3 +130,6 @@ def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _scalars(inner, path)
     elif value is not None:
         yield path, value
+
+
+NDJSON = Text(pieces)

@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from connectors.s3.changing.decide import PROTECTION, decide, latest
+from connectors.s3.changing.tally import Fate, Tally, stronger
+from connectors.s3.formats.entries import Entry
+from connectors.s3.formats.wanted import Wanted
+from connectors.s3.reading.owners import EntryRow, Owners
+from connectors.s3.reading.shared import Shared
 from dsr_worker.contract import (
     Action,
     Context,
@@ -21,13 +27,6 @@ from dsr_worker.contract import (
     Rule,
     Subject,
 )
-
-from .decide import PROTECTION, decide, latest
-from .lines import Lines
-from .needles import Needles
-from .owners import EntryRow, Owners
-from .records import Entry
-from .tally import Fate, Tally, stronger
 
 RowKey = tuple[str, ...]
 
@@ -47,8 +46,8 @@ class Judgement:
 class Judge(Protocol):
     """Knows which records are meant and decides them."""
 
-    def needles(self, table: DecisionTable, *, old: bool) -> Needles | None:
-        """Finds the lines that could be meant; None: all may be."""
+    def wanted(self, table: DecisionTable, *, old: bool) -> Wanted | None:
+        """The records that could be meant; None: all may be."""
         ...
 
     def judge(
@@ -119,26 +118,26 @@ class LocatedRecords:
 
     def __init__(
         self,
-        lines: Lines,
+        shared: Shared,
         subjects: Sequence[Subject],
         located: Mapping[RowKey, set[str]],
         ctx: Context,
     ) -> None:
-        self._lines = lines
-        self._owners = Owners(lines.collection, subjects, ctx)
+        self._shared = shared
+        self._owners = Owners(shared.collection, subjects, ctx)
         self._located = located
         self._ctx = ctx
 
-    def needles(self, table: DecisionTable, *, old: bool) -> Needles | None:
-        """Finds the lines that could be meant; None: all may be."""
+    def wanted(self, table: DecisionTable, *, old: bool) -> Wanted | None:
+        """The records that could be meant; None: all may be."""
         masks = any(rule.action is Action.MASK for rule in table.rules)
         if masks or (old and _holds_rows(table)):
             return None
-        return self._owners.needles(whole=self._lines.layout.format == "ndjson")
+        return self._owners.wanted()
 
     def fates(self) -> FatesByKey:
         """An empty count."""
-        return FatesByKey(self._lines.collection.name, self._located, self._ctx)
+        return FatesByKey(self._shared.collection.name, self._located, self._ctx)
 
     def judge(
         self, entry: Entry, key: RowKey, table: DecisionTable, *, old: bool
@@ -166,7 +165,7 @@ class LocatedRecords:
 
     def _masked_before(self, entry: Entry, table: DecisionTable) -> bool:
         """Whether a mask of this table already took the place of the owner fields."""
-        fields = [taken.field for taken in self._lines.collection.takes.values()]
+        fields = [taken.field for taken in self._shared.collection.takes.values()]
         for rule in table.rules:
             masks = [(rule.masks[name], entry.value(name)) for name in fields if name in rule.masks]
             if masks and all(mask.holds(value) for mask, value in masks):
@@ -177,7 +176,7 @@ class LocatedRecords:
         return next((rule.ground for rule in table.rules if rule.action is Action.MASK), "")
 
     def _row(self, entry: Entry, refs: frozenset[str]) -> EntryRow:
-        return EntryRow(entry, refs, self._lines.collection, self._lines.layout, self._ctx)
+        return EntryRow(entry, refs, self._shared.collection, self._shared.layout, self._ctx)
 
 
 def _holds_rows(table: DecisionTable) -> bool:
@@ -231,23 +230,23 @@ class FatesByKey:
 class EveryRecord:
     """Judges every record of an object by its clocks, whoever owns it."""
 
-    def __init__(self, lines: Lines, ctx: Context) -> None:
-        self._lines = lines
+    def __init__(self, shared: Shared, ctx: Context) -> None:
+        self._shared = shared
         self._ctx = ctx
 
-    def needles(self, table: DecisionTable, *, old: bool) -> Needles | None:
-        """Finds the lines that could be meant; None: all may be."""
+    def wanted(self, table: DecisionTable, *, old: bool) -> Wanted | None:
+        """The records that could be meant; None: all may be."""
         return None
 
     def fates(self) -> FatesByCount:
         """An empty count."""
-        return FatesByCount(self._lines.collection.name)
+        return FatesByCount(self._shared.collection.name)
 
     def judge(
         self, entry: Entry, key: RowKey, table: DecisionTable, *, old: bool
     ) -> Judgement | None:
         """What becomes of the record; None: nobody asked."""
-        row = EntryRow(entry, frozenset(), self._lines.collection, self._lines.layout, self._ctx)
+        row = EntryRow(entry, frozenset(), self._shared.collection, self._shared.layout, self._ctx)
         judgement = judged(decide(table, row), row, entry, (None,), self._ctx)
         return None if judgement.fate.quiet else judgement
 

@@ -1,6 +1,6 @@
 """Records of a CSV object, split at the byte and masked field by field.
 
-In: blocks of bytes. Out: pieces as in `records`. The standard reader cannot say which bytes a
+In: plain bytes. Out: pieces as in `text`. The standard reader cannot say which bytes a
 record came from, and bounds a field's size for the whole process; so the few rules of RFC 4180
 stand here.
 """
@@ -13,8 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .needles import Needles
-from .records import BOM, MAX_RECORD_BYTES, Piece, UnreadableError, lines_of, split
+from connectors.s3.formats.entries import UnreadableError
+from connectors.s3.formats.text import (
+    BOM,
+    MAX_RECORD_BYTES,
+    Piece,
+    Text,
+    line_blocks,
+    lines_of,
+    split,
+)
+from connectors.s3.formats.wanted import Wanted
 
 
 @dataclass(slots=True)
@@ -50,6 +59,10 @@ class CsvEntry:
         }
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
+    def mark(self) -> bytes:
+        """The record's bytes."""
+        return self.raw.strip()
+
     def masked(self, changes: Mapping[str, str | None]) -> bytes:
         """The record with these fields replaced; the rest keeps its bytes' meaning."""
         fields = _fields(self.raw, self.delimiter)
@@ -59,19 +72,29 @@ class CsvEntry:
         return self.delimiter.join(fields) + ending
 
 
-def csv(
-    blocks: Iterator[bytes], delimiter: str, owners: Sequence[str], needles: Needles | None
+def csv(delimiter: str, owners: Sequence[str]) -> Text:
+    """CSV with this delimiter, whose header has at least one of these columns."""
+
+    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Piece]:
+        return pieces(plain, delimiter, owners, wanted)
+
+    return Text(of)
+
+
+def pieces(
+    plain: Iterator[bytes], delimiter: str, owners: Sequence[str], wanted: Wanted | None
 ) -> Iterator[Piece]:
     """The pieces of a CSV object with a header; quotes as in RFC 4180.
 
     Raises `UnreadableError` when the header has none of the `owners` columns, or a quote stays
     open.
     """
+    needles = None if wanted is None else wanted.needles(whole=False)
     comma = delimiter.encode()
     columns: dict[str, int] | None = None
     first = True
     records = _Records(comma)
-    for block in blocks:
+    for block in line_blocks(plain):
         rest = block
         if first and rest.startswith(BOM):
             yield BOM

@@ -15,6 +15,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from connectors.s3.config import PrefixLayout
+from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.refusals import ChangedError, GoneError
 from dsr_worker.contract import (
     AffectedPerson,
     Attachment,
@@ -28,10 +31,6 @@ from dsr_worker.contract import (
     Transient,
     Withheld,
 )
-
-from .bucket import Bucket, Version
-from .config import PrefixLayout
-from .refusals import ChangedError, GoneError
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]+")
 _PAGE = 1000  # ListObjectVersions: at most 1,000 keys an answer (S3 API reference)

@@ -1,6 +1,6 @@
 """Reading shared objects: one pass over each serves every subject of the batch.
 
-In: a collection in the `lines` layout, a bucket, subjects. Out: records, keys, links, mentions,
+In: a collection in the `shared` layout, a bucket, subjects. Out: records, keys, links, mentions,
 affected people. Every version that still exists is read, since a version that nobody sees is still
 there. A row is a key: `(object key, *key fields)`; the same row in several versions is one row, and
 an access shows each of its differing texts.
@@ -13,6 +13,29 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeVar
 
+from connectors.s3.config import SharedLayout
+from connectors.s3.formats.detecting import format_of
+from connectors.s3.formats.entries import (
+    Broken,
+    Entry,
+    Format,
+    Source,
+    UnreadableError,
+    key_text,
+    text_of,
+)
+from connectors.s3.formats.wanted import Wanted
+from connectors.s3.reading.owners import (
+    Mentioned,
+    Owners,
+    Strangers,
+    clock_of,
+    identities_of,
+    identity_in,
+)
+from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.refusals import ChangedError, GoneError
+from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
     AffectedPerson,
     Collection,
@@ -28,24 +51,6 @@ from dsr_worker.contract import (
     Transient,
     Withheld,
 )
-
-from .bucket import Bucket, Version
-from .codecs import Codec, opened
-from .config import LinesLayout
-from .csv_records import csv
-from .needles import Needles
-from .owners import Mentioned, Owners, Strangers, clock_of, identities_of, identity_in
-from .records import (
-    Broken,
-    Entry,
-    Piece,
-    UnreadableError,
-    key_text,
-    line_blocks,
-    ndjson,
-    text_of,
-)
-from .refusals import ChangedError, GoneError
 
 T = TypeVar("T")
 _ATTEMPTS = 5
@@ -65,44 +70,30 @@ class Owned:
     owners: dict[str, str]
 
 
-class Lines:
+class Shared:
     """The shared objects of one collection, read only."""
 
-    def __init__(self, collection: Collection, layout: LinesLayout) -> None:
+    def __init__(self, collection: Collection, layout: SharedLayout) -> None:
         self.collection = collection
         self.layout = layout
         self._third_party = tuple(f.name for f in collection.fields.values() if f.third_party)
 
-    # ---- pieces
+    # ---- records
 
-    def pieces(
-        self, bucket: Bucket, version: Version, needles: Needles | None, ctx: Context
-    ) -> Iterator[Piece]:
-        """Everything in one version, in order. Raises `NeedsHuman` where the map is wrong."""
-        return self.opened(bucket, version, needles, ctx)[1]
-
-    def opened(
-        self, bucket: Bucket, version: Version, needles: Needles | None, ctx: Context
-    ) -> tuple[Codec | None, Iterator[Piece]]:
-        """How the version is compressed, and its pieces."""
+    def records(
+        self, bucket: Bucket, version: Version, wanted: Wanted | None, ctx: Context
+    ) -> Iterator[Entry | Broken]:
+        """The records of one version, in order. Raises `NeedsHuman` where the map is wrong."""
+        source = VersionSource(bucket, version, ctx.spend)
         try:
-            codec, plain = opened(bucket.stream(version, ctx.spend))
+            yield from self.format_of(source).entries(source, wanted)
         except UnreadableError as error:
             raise self.unreadable(version, error.reason, ctx) from None
-        return codec, self._pieces(plain, version, needles, ctx)
 
-    def _pieces(
-        self, plain: Iterator[bytes], version: Version, needles: Needles | None, ctx: Context
-    ) -> Iterator[Piece]:
-        blocks = line_blocks(plain)
-        try:
-            if self.layout.format == "ndjson":
-                yield from ndjson(blocks, needles)
-            else:
-                columns = [taken.field for taken in self.collection.takes.values()]
-                yield from csv(blocks, self.layout.delimiter, columns, needles)
-        except UnreadableError as error:
-            raise self.unreadable(version, error.reason, ctx) from None
+    def format_of(self, source: Source) -> Format:
+        """The format of one object of the collection. Raises UnreadableError."""
+        owners = [taken.field for taken in self.collection.takes.values()]
+        return format_of(source, self.layout, owners)
 
     def unreadable(self, version: Version, reason: str, ctx: Context) -> NeedsHuman:
         """The stop for a person, naming the object by its digest."""
@@ -111,12 +102,12 @@ class Lines:
         return NeedsHuman("s3-unreadable-object", fields)
 
     def _entries(
-        self, bucket: Bucket, versions: list[Version], needles: Needles | None, ctx: Context
+        self, bucket: Bucket, versions: list[Version], wanted: Wanted | None, ctx: Context
     ) -> Iterator[tuple[Version, Entry]]:
         for version in versions:
-            for piece in self.pieces(bucket, version, needles, ctx):
-                if not isinstance(piece, bytes | Broken):
-                    yield version, piece
+            for entry in self.records(bucket, version, wanted, ctx):
+                if not isinstance(entry, Broken):
+                    yield version, entry
 
     def key_of(self, version: Version, entry: Entry) -> tuple[str, ...]:
         """The row's key."""
@@ -156,10 +147,10 @@ class Lines:
         owners = Owners(self.collection, subjects, ctx)
         if not owners:
             return
-        needles = None if ctx.second_path else owners.needles(whole=self.layout.format == "ndjson")
+        wanted = None if ctx.second_path else owners.wanted()
 
         def read(versions: list[Version]) -> Iterator[Owned]:
-            for version, entry in self._entries(bucket, versions, needles, ctx):
+            for version, entry in self._entries(bucket, versions, wanted, ctx):
                 found = owners.of(entry)
                 if found:
                     yield Owned(version, entry, self.key_of(version, entry), found)
@@ -175,7 +166,7 @@ class Lines:
             if row.version.key != at_object:
                 at_object = row.version.key
                 seen.clear()
-            text = row.entry.raw.strip()
+            text = row.entry.mark()
             for ref in row.owners:
                 mark = blake2b(repr((ref, row.key, text)).encode("utf-8", "replace")).digest()
                 if mark not in seen:
@@ -305,23 +296,22 @@ class Lines:
         """Places in records of others, and unreadable lines, that name a subject."""
         owners = Owners(self.collection, subjects, ctx)
         mentioned = Mentioned(self.collection, subjects)
-        needles = None if ctx.second_path else mentioned.needles()
+        wanted = None if ctx.second_path else mentioned.wanted()
 
-        def named(version: Version, piece: Entry | Broken) -> Iterator[Mention]:
-            if isinstance(piece, Broken):
-                key: tuple[str, ...] = (version.key, f"byte {piece.at_byte}")
-                places = [(ref, UNREADABLE) for ref in sorted(mentioned.in_bytes(piece.raw))]
+        def named(version: Version, entry: Entry | Broken) -> Iterator[Mention]:
+            if isinstance(entry, Broken):
+                key: tuple[str, ...] = (version.key, f"byte {entry.at_byte}")
+                places = [(ref, UNREADABLE) for ref in sorted(mentioned.in_bytes(entry.raw))]
             else:
-                key, own = self.key_of(version, piece), owners.of(piece)
-                places = [place for place in mentioned.in_entry(piece) if place[0] not in own]
+                key, own = self.key_of(version, entry), owners.of(entry)
+                places = [place for place in mentioned.in_entry(entry) if place[0] not in own]
             for ref, name in places:
                 yield Mention(ref, self.collection.name, key, name)
 
         def read(versions: list[Version]) -> Iterator[Mention]:
             for version in versions:
-                for piece in self.pieces(bucket, version, needles, ctx):
-                    if not isinstance(piece, bytes):
-                        yield from named(version, piece)
+                for entry in self.records(bucket, version, wanted, ctx):
+                    yield from named(version, entry)
 
         for versions in self.objects(bucket, ctx):
             yield from dict.fromkeys(self.steady(bucket, versions, ctx, read))

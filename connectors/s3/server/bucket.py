@@ -22,10 +22,8 @@ import boto3
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
-from dsr_worker.contract import NeedsHuman, Transient
-
-from .config import Config
-from .refusals import (
+from connectors.s3.config import Config
+from connectors.s3.server.refusals import (
     DENIED,
     GONE,
     MISCONFIGURED,
@@ -34,6 +32,7 @@ from .refusals import (
     code_of,
     translated,
 )
+from dsr_worker.contract import NeedsHuman, Transient
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -86,10 +85,10 @@ class Bucket:
 
     def __init__(self, config: Config, session: boto3.Session | None = None) -> None:
         self._config = config
-        self._name = config.bucket
+        self.name = config.bucket
         self._session = session or _session(config)
-        self._reads = _client(config, self._session, attempts=_TRIES)
-        self._writes = _client(config, self._session, attempts=1)
+        self.reads = _client(config, self._session, attempts=_TRIES)
+        self.writes = _client(config, self._session, attempts=1)
         self._making = threading.Lock()  # a session may make clients for one thread at a time
 
     def fresh(self) -> Bucket:
@@ -99,8 +98,8 @@ class Bucket:
 
     def close(self) -> None:
         """Close the connections; the bucket is not used afterwards."""
-        self._reads.close()
-        self._writes.close()
+        self.reads.close()
+        self.writes.close()
 
     # ---- reading
 
@@ -109,7 +108,7 @@ class Bucket:
         spend()
         with translated("GetBucketVersioning"):
             try:
-                answer = self._reads.get_bucket_versioning(Bucket=self._name)
+                answer = self.reads.get_bucket_versioning(Bucket=self.name)
             except ClientError as error:
                 if code_of(error) in ("NotImplemented", "501"):
                     return "Never"
@@ -121,7 +120,7 @@ class Bucket:
         """Whether Object Lock may protect versions in this bucket."""
         with translated("GetObjectLockConfiguration"):
             try:
-                answer = self._reads.get_object_lock_configuration(Bucket=self._name)
+                answer = self.reads.get_object_lock_configuration(Bucket=self.name)
             except ClientError as error:
                 if code_of(error) in TRANSIENT | MISCONFIGURED:
                     raise
@@ -130,12 +129,12 @@ class Bucket:
 
     def pages(self, prefix: str, spend: Spend) -> Iterator[list[Version]]:
         """All versions and markers under a prefix, in key order, a page at a time."""
-        request: dict[str, Any] = {"Bucket": self._name, "Prefix": prefix}
+        request: dict[str, Any] = {"Bucket": self.name, "Prefix": prefix}
         while True:
             spend()
             with translated("ListObjectVersions"):
                 try:
-                    page = self._reads.list_object_versions(**request)
+                    page = self.reads.list_object_versions(**request)
                 except ClientError as error:
                     if code_of(error) not in ("NotImplemented", "501"):
                         raise
@@ -172,7 +171,7 @@ class Bucket:
         """The headers of a version. Raises `GoneError`."""
         spend()
         with translated("HeadObject"):
-            return dict(self._reads.head_object(**self._at(version)))
+            return dict(self.reads.head_object(**self.at(version)))
 
     def locked(self, version: Version, spend: Spend, now: datetime) -> bool:
         """Whether Object Lock forbids to erase this version today."""
@@ -191,9 +190,20 @@ class Bucket:
             raise NeedsHuman("s3-archived-object", {"storage_class": version.storage_class})
         spend()
         with translated("GetObject"):
-            answer = self._reads.get_object(**self._at(version), IfMatch=version.etag)
+            answer = self.reads.get_object(**self.at(version), IfMatch=version.etag)
             with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(_CHUNK_BYTES)
+
+    def read(self, version: Version, start: int, length: int, spend: Spend) -> bytes:
+        """A range of the bytes of a version. Raises `ChangedError` or `GoneError`."""
+        if version.archived:
+            raise NeedsHuman("s3-archived-object", {"storage_class": version.storage_class})
+        spend()
+        wanted = f"bytes={start}-{start + length - 1}"
+        with translated("GetObject"):
+            answer = self.reads.get_object(**self.at(version), IfMatch=version.etag, Range=wanted)
+            with closing(answer["Body"]) as body:
+                return body.read()
 
     # ---- writing
 
@@ -203,18 +213,18 @@ class Bucket:
         spend()
         with translated("PutObject"):
             try:
-                done = self._writes.put_object(
-                    Bucket=self._name, Key=probe, Body=b"", IfMatch='"no such object"'
+                done = self.writes.put_object(
+                    Bucket=self.name, Key=probe, Body=b"", IfMatch='"no such object"'
                 )
             except ClientError as error:
                 if code_of(error) in GONE | {"PreconditionFailed", "412"}:
                     return True
                 raise
             spend()
-            place: dict[str, Any] = {"Bucket": self._name, "Key": probe}
+            place: dict[str, Any] = {"Bucket": self.name, "Key": probe}
             if done.get("VersionId"):
                 place["VersionId"] = done["VersionId"]
-            self._writes.delete_object(**place)
+            self.writes.delete_object(**place)
         return False
 
     def replace(self, version: Version, body: IO[bytes], size_bytes: int, spend: Spend) -> None:
@@ -226,7 +236,7 @@ class Bucket:
         kept = {name: head[name] for name in _KEPT_HEADERS if head.get(name) is not None}
         spend()
         with translated("GetObjectTagging"):
-            tags = self._reads.get_object_tagging(**self._at(version))["TagSet"]
+            tags = self.reads.get_object_tagging(**self.at(version))["TagSet"]
         if tags:
             kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags])
         if size_bytes > self._config.single_put_bytes:
@@ -237,8 +247,8 @@ class Bucket:
             spend()
             with translated("PutObject"):
                 try:
-                    self._writes.put_object(
-                        Bucket=self._name, Key=version.key, Body=body, IfMatch=version.etag, **kept
+                    self.writes.put_object(
+                        Bucket=self.name, Key=version.key, Body=body, IfMatch=version.etag, **kept
                     )
                 except ClientError as error:
                     if code_of(error) != "ConditionalRequestConflict" or attempt == _TRIES:
@@ -280,8 +290,8 @@ class Bucket:
         ]
         spend()
         with translated("DeleteObjects"):
-            answer = self._writes.delete_objects(
-                Bucket=self._name, Delete={"Objects": names, "Quiet": True}
+            answer = self.writes.delete_objects(
+                Bucket=self.name, Delete={"Objects": names, "Quiet": True}
             )
         again: dict[tuple[str, str], Version] = {}
         for failure in answer.get("Errors", []):
@@ -296,41 +306,42 @@ class Bucket:
     def _put_parts(
         self, version: Version, body: IO[bytes], kept: dict[str, Any], spend: Spend
     ) -> None:
-        place: dict[str, Any] = {"Bucket": self._name, "Key": version.key}
+        place: dict[str, Any] = {"Bucket": self.name, "Key": version.key}
         spend()
         with translated("CreateMultipartUpload"):
-            place["UploadId"] = self._writes.create_multipart_upload(**place, **kept)["UploadId"]
+            place["UploadId"] = self.writes.create_multipart_upload(**place, **kept)["UploadId"]
         try:
             parts: list[CompletedPartTypeDef] = []
             body.seek(0)
             for number, part in enumerate(iter(lambda: body.read(_PART_BYTES), b""), start=1):
                 spend()
                 with translated("UploadPart"):
-                    done = self._writes.upload_part(**place, PartNumber=number, Body=part)
+                    done = self.writes.upload_part(**place, PartNumber=number, Body=part)
                 parts.append({"PartNumber": number, "ETag": done["ETag"]})
             spend()
             with translated("CompleteMultipartUpload"):
-                self._writes.complete_multipart_upload(
+                self.writes.complete_multipart_upload(
                     **place, MultipartUpload={"Parts": parts}, IfMatch=version.etag
                 )
         except BaseException:
             with translated("AbortMultipartUpload"):
-                self._writes.abort_multipart_upload(**place)
+                self.writes.abort_multipart_upload(**place)
             raise
 
     def _plain_pages(self, prefix: str, spend: Spend) -> Iterator[list[Version]]:
-        request: dict[str, Any] = {"Bucket": self._name, "Prefix": prefix}
+        request: dict[str, Any] = {"Bucket": self.name, "Prefix": prefix}
         while True:
             spend()
             with translated("ListObjectsV2"):
-                page = self._reads.list_objects_v2(**request)
+                page = self.reads.list_objects_v2(**request)
             yield [_version(o, "null", latest=True) for o in page.get("Contents", [])]
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
-    def _at(self, version: Version) -> dict[str, Any]:
-        place: dict[str, Any] = {"Bucket": self._name, "Key": version.key}
+    def at(self, version: Version) -> dict[str, Any]:
+        """The place of a version in a request."""
+        place: dict[str, Any] = {"Bucket": self.name, "Key": version.key}
         if version.version_id != "null" or not version.latest:
             place["VersionId"] = version.version_id
         return place

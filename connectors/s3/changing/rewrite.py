@@ -16,6 +16,21 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
+from connectors.s3.changing.judges import Fates, Judge, Judgement, RowKey
+from connectors.s3.changing.tally import ACCESS_DENIED, OBJECT_LOCK, OLD_VERSION, Tally
+from connectors.s3.formats.entries import (
+    ERASE,
+    KEEP,
+    Broken,
+    Change,
+    Entry,
+    UnreadableError,
+)
+from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.draft import Draft, NoDraft
+from connectors.s3.server.refusals import ChangedError, GoneError
+from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
     Action,
     Context,
@@ -23,13 +38,6 @@ from dsr_worker.contract import (
     Guard,
     Transient,
 )
-
-from .bucket import Bucket, Version
-from .judges import Fates, Judge, Judgement, RowKey
-from .lines import Lines, with_bytes
-from .records import Broken, Entry, UnreadableError
-from .refusals import ChangedError, GoneError
-from .tally import ACCESS_DENIED, OBJECT_LOCK, OLD_VERSION, Tally
 
 _ATTEMPTS = 5
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
@@ -76,9 +84,9 @@ class _Plan:
 class Rewriter:
     """Changes shared objects of one collection."""
 
-    def __init__(self, lines: Lines, bucket: Bucket, ctx: Context) -> None:
-        self._lines = lines
-        self._name = lines.collection.name
+    def __init__(self, shared: Shared, bucket: Bucket, ctx: Context) -> None:
+        self._shared = shared
+        self._name = shared.collection.name
         self._bucket = bucket
         self._ctx = ctx
 
@@ -147,12 +155,12 @@ class Rewriter:
 
     def _read(self, version: Version, judge: Judge, table: DecisionTable) -> _Copy:
         copy = _Copy(version, judge.fates())
-        needles = judge.needles(table, old=True)
-        for piece in self._lines.pieces(self._bucket, version, needles, self._ctx):
-            if isinstance(piece, bytes | Broken):
+        wanted = judge.wanted(table, old=True)
+        for entry in self._shared.records(self._bucket, version, wanted, self._ctx):
+            if isinstance(entry, Broken):
                 continue
-            key = self._lines.key_of(version, piece)
-            judgement = judge.judge(piece, key, table, old=True)
+            key = self._shared.key_of(version, entry)
+            judgement = judge.judge(entry, key, table, old=True)
             if judgement is None:
                 continue
             copy.fates.add(judgement.refs, key, judgement.fate)
@@ -172,31 +180,26 @@ class Rewriter:
         spool: IO[bytes] | None,
     ) -> _Copy:
         copy = _Copy(version, judge.fates())
-        needles = None if protected else judge.needles(table, old=False)
-        codec, pieces = self._lines.opened(self._bucket, version, needles, self._ctx)
-        sink = None if spool is None else codec.writer(spool) if codec else spool
-        for piece in pieces:
-            raw = piece if isinstance(piece, bytes) else piece.raw
-            if not isinstance(piece, bytes | Broken):
-                key = self._lines.key_of(version, piece)
-                judgement = judge.judge(piece, key, table, old=False)
-                if judgement is not None:
-                    copy.fates.add(judgement.refs, key, judgement.fate)
-                    raw = self._new_bytes(version, piece, judgement)
-                if raw and key in protected:
-                    copy.stays.add(key)
-            if sink is not None and raw:
-                sink.write(raw)
-        if sink is not None and sink is not spool:
-            sink.close()
+
+        def decided(entry: Entry) -> Change:
+            key = self._shared.key_of(version, entry)
+            judgement = judge.judge(entry, key, table, old=False)
+            change = KEEP if judgement is None else _change(judgement)
+            if judgement is not None:
+                copy.fates.add(judgement.refs, key, judgement.fate)
+            if key in protected and not change.erases:
+                copy.stays.add(key)
+            return change
+
+        wanted = None if protected else judge.wanted(table, old=False)
+        source = VersionSource(self._bucket, version, self._ctx.spend)
+        edits = NoDraft() if spool is None else Draft(source, spool)
+        try:
+            self._shared.format_of(source).rewrite(source, wanted, decided, edits)
+        except UnreadableError as error:
+            raise self._shared.unreadable(version, error.reason, self._ctx) from None
         return copy
 
-    def _new_bytes(self, version: Version, entry: Entry, judgement: Judgement) -> bytes:
-        if judgement.action is Action.ERASE:
-            return b""
-        if not judgement.masks:
-            return entry.raw
-        try:
-            return entry.masked(judgement.masks)
-        except UnreadableError as error:
-            raise self._lines.unreadable(version, error.reason, self._ctx) from None
+
+def _change(judgement: Judgement) -> Change:
+    return ERASE if judgement.action is Action.ERASE else Change(masks=judgement.masks)

@@ -13,12 +13,11 @@ import lzma
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import IO, Protocol, cast
 
 from isal import igzip_lib, isal_zlib
 
-from .records import UnreadableError
+from connectors.s3.formats.entries import UnreadableError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,7 +25,6 @@ else:
     from backports import zstd
 
 _OUT_BYTES = 256 * 1024
-_LONGEST_MAGIC = 8
 _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateInit2)
 _FOREIGN = {
     b"PAR1": "parquet",
@@ -96,24 +94,15 @@ class Codec:
             raise UnreadableError(f"cut-{self.name}")
 
 
-def opened(chunks: Iterator[bytes]) -> tuple[Codec | None, Iterator[bytes]]:
-    """How an object is compressed, by its first bytes, and its plain bytes in bounded pieces.
+def codec_of(first: bytes) -> Codec | None:
+    """How an object is compressed, by its first bytes (eight, if it has so many).
 
-    Raises `UnreadableError` for other formats, and on the way for damaged or cut ones.
+    Raises `UnreadableError` for what is no text under any compression.
     """
-    first = b""
-    for chunk in chunks:
-        first += chunk
-        if len(first) >= _LONGEST_MAGIC:
-            break
     for magic, name in _FOREIGN.items():
         if first.startswith(magic):
             raise UnreadableError(name)
-    rest = chain((first,), chunks)
-    for codec in _CODECS:
-        if first.startswith(codec.magic):
-            return codec, codec.plain(rest)
-    return None, rest
+    return next((codec for codec in _CODECS if first.startswith(codec.magic)), None)
 
 
 def _gunzip() -> igzip_lib.IgzipDecompressor:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from connectors.s3.formats.entries import Broken, Entry
+from connectors.s3.reading.owners import Owners
+from connectors.s3.reading.prefix import Prefixes, key_of
+from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.server.bucket import Bucket, Version
 from dsr_worker.contract import Collection, Context, Key, Subject
-
-from .bucket import Bucket, Version
-from .lines import Lines, with_bytes
-from .owners import Owners
-from .prefix import Prefixes, key_of
-from .records import Broken, Entry
 
 Rows = Mapping[tuple[str, ...], set[str]]
 Located = Mapping[str, Rows]  # object key -> row key -> subjects
@@ -39,7 +38,7 @@ def versions_left(
 
 
 def lines_left(
-    room: Lines, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
+    room: Shared, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
 ) -> Iterator[Key]:
     """The located rows that are still there, and every other one that the subjects own.
 
@@ -51,8 +50,8 @@ def lines_left(
     def read(versions: list[Version]) -> Iterator[Key]:
         rows = located.get(versions[0].key, {}) if versions else {}
         for version in versions:
-            for entry in room.pieces(bucket, version, None, ctx):
-                if isinstance(entry, bytes | Broken):
+            for entry in room.records(bucket, version, None, ctx):
+                if isinstance(entry, Broken):
                     continue
                 key, refs = room.key_of(version, entry), set(owners.of(entry))
                 if key in rows and any(key[1:]) and _is_masked(entry, room.collection):
@@ -68,7 +67,7 @@ def lines_left(
 
 
 def _objects(
-    room: Lines, bucket: Bucket, located: Located, *, listed: bool, ctx: Context
+    room: Shared, bucket: Bucket, located: Located, *, listed: bool, ctx: Context
 ) -> Iterator[list[Version]]:
     unseen = dict.fromkeys(located)
     for versions in room.objects(bucket, ctx) if listed else ():

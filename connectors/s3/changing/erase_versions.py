@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from connectors.s3.changing.decide import decide, latest
+from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, OBJECT_LOCK, Fate, Tally
+from connectors.s3.reading.prefix import Prefixes, VersionRow, key_of
+from connectors.s3.server.bucket import Bucket, Version
 from dsr_worker.contract import Action, Context, DecisionTable, Identity, Key, Outcome
-
-from .bucket import Bucket, Version
-from .decide import decide, latest
-from .prefix import Prefixes, VersionRow, key_of
-from .tally import ACCESS_DENIED, HIDES_VERSION, OBJECT_LOCK, Fate, Tally
 
 _BATCH = 1000
 CANNOT_MASK = "s3-cannot-mask"  # an object is one value: it stays whole, or goes

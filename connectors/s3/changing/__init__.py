@@ -1,0 +1,1 @@
+"""Objects and records that change: decided, erased, masked, swept, and what stays and why."""

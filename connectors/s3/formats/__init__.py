@@ -1,0 +1,1 @@
+"""What an object's bytes say: told by content, read by record, changed without touching others."""

@@ -1,0 +1,22 @@
+"""What format an object is in: the bytes say, whatever its name and the map's hints.
+
+In: an object, its layout. Out: the format that reads and rewrites it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.s3.config import SharedLayout
+from connectors.s3.formats.codecs import codec_of
+from connectors.s3.formats.csv import csv
+from connectors.s3.formats.entries import Format, Source
+from connectors.s3.formats.ndjson import NDJSON
+from connectors.s3.formats.streamed import Streamed
+
+
+def format_of(source: Source, layout: SharedLayout, owners: Sequence[str]) -> Format:
+    """The format of one object, whose owner fields are `owners`. Raises UnreadableError."""
+    codec = codec_of(source.first())
+    plain = NDJSON if layout.format == "ndjson" else csv(layout.delimiter, owners)
+    return Streamed(plain, codec)

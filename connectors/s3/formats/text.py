@@ -1,0 +1,106 @@
+"""Records that are lines, or lie between bytes that nobody needs to look at.
+
+In: plain bytes as they come. Out: pieces, in order, that together are the object again: bytes that
+nobody looks at, entries, and what could not be parsed. Whoever emits every piece's bytes reproduces
+the object byte for byte, and so everything but the changed records stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError
+from connectors.s3.formats.needles import Needles
+from connectors.s3.formats.streamed import Rewritten
+from connectors.s3.formats.wanted import Wanted
+
+BOM = b"\xef\xbb\xbf"
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+
+
+class TextEntry(Entry, Protocol):
+    """A record that has bytes of its own."""
+
+    raw: bytes
+
+    def masked(self, changes: Mapping[str, str | None]) -> bytes:
+        """The record's bytes with these fields replaced. Raises UnreadableError."""
+        ...
+
+
+Piece = bytes | TextEntry | Broken
+Pieces = Callable[[Iterator[bytes], Wanted | None], Iterator[Piece]]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A format whose records are pieces of the plain bytes."""
+
+    pieces: Pieces
+
+    def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
+        """The records that may be wanted, and what could not be parsed."""
+        return (piece for piece in self.pieces(plain, wanted) if not isinstance(piece, bytes))
+
+    def rewrite(
+        self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
+    ) -> None:
+        """Every piece again, each record as decided."""
+        at = 0
+        for piece in self.pieces(plain, wanted):
+            raw = piece if isinstance(piece, bytes) else piece.raw
+            change = None if isinstance(piece, bytes | Broken) else decide(piece)
+            if not change:
+                out.keep(at, raw)
+            elif new := _changed(piece, change):
+                out.write(new)
+            at += len(raw)
+
+
+def _changed(piece: Piece, change: Change) -> bytes:
+    assert not isinstance(piece, bytes | Broken)  # noqa: S101 - only entries are decided
+    return b"" if change.erases else piece.masked(change.masks)
+
+
+def line_blocks(plain: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks that end with a newline; the last may not."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for piece in plain:
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*held, piece[:end]))
+            held, held_bytes = [], 0
+        if end < len(piece):
+            held.append(piece[end:])
+            held_bytes += len(piece) - end
+            if held_bytes > MAX_RECORD_BYTES:
+                raise UnreadableError("record-too-long")
+    if held:
+        yield b"".join(held)
+
+
+def split(block: bytes, needles: Needles | None) -> Iterator[tuple[bytes, bool]]:
+    """Lines to look at one by one, and what lies between them; whether it is one to look at."""
+    if needles is None:
+        yield from ((line, True) for line in lines_of(block))
+        return
+    at = 0
+    for start, end in needles.lines(block):
+        if start > at:
+            yield block[at:start], False
+        yield block[start:end], True
+        at = end
+    if at < len(block):
+        yield block[at:], False
+
+
+def lines_of(block: bytes) -> list[bytes]:
+    """Lines by newline alone: a carriage return inside a line ends nothing."""
+    if b"\r" not in block:
+        return block.splitlines(keepends=True)
+    lines = [line + b"\n" for line in block.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]

@@ -1,0 +1,1 @@
+"""Whose objects and records are whose, and what of them leaves the bucket."""

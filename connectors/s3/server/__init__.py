@@ -1,0 +1,1 @@
+"""The wire to a bucket: requests, what their errors mean, and how new bytes get there."""
