@@ -8,13 +8,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 from connectors.s3.formats.entries import Broken, UnreadableError
 from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
 from connectors.s3.formats.wanted import Wanted
+
+
+class Spelled(float):
+    """A number with the digits it was written in."""
+
+    __slots__ = ("spelled",)
+
+    def __new__(cls, spelled: str) -> Self:
+        """Make it of its digits."""
+        number = super().__new__(cls, spelled)
+        number.spelled = spelled
+        return number
+
+    spelled: str
 
 
 @dataclass(slots=True)
@@ -28,7 +42,7 @@ class JsonEntry:
         """The field; None where it is null or missing."""
         found = _at(self.document, name)
         if isinstance(found, float):  # the quick parser makes floats of whole numbers over 64 bits
-            return _at(json.loads(_lenient(self.raw)), name)
+            return _at(json.loads(_lenient(self.raw), parse_float=Spelled), name)
         return found
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
@@ -67,7 +81,7 @@ def pieces(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Piece]:
 
     Raises `UnreadableError` when no line at all is a JSON object.
     """
-    needles = None if wanted is None else wanted.needles(whole=True)
+    needles = None if wanted is None else wanted.json_needles()
     offset = 0
     good = broken = 0
     for block in line_blocks(plain):

@@ -64,15 +64,22 @@ def _changed(piece: Piece, change: Change) -> bytes:
     return b"" if change.erases else piece.masked(change.masks)
 
 
-def line_blocks(plain: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks that end with a newline; the last may not."""
+def line_blocks(plain: Iterator[bytes], newline: bytes = b"\n") -> Iterator[bytes]:
+    """The same bytes in blocks that end with a newline; the last may not.
+
+    Raises UnreadableError for a line that is too long.
+    """
     held: list[bytes] = []
     held_bytes = 0
     for piece in plain:
-        end = piece.rfind(b"\n") + 1
-        if end:
-            yield b"".join((*held, piece[:end]))
+        end = piece.rfind(newline) + 1
+        start = 0
+        if held and end:
+            start = piece.find(newline) + 1
+            yield b"".join((*held, piece[:start]))
             held, held_bytes = [], 0
+        if end > start:
+            yield piece[start:end]
         if end < len(piece):
             held.append(piece[end:])
             held_bytes += len(piece) - end
@@ -88,13 +95,17 @@ def split(block: bytes, needles: Needles | None) -> Iterator[tuple[bytes, bool]]
         yield from ((line, True) for line in lines_of(block))
         return
     at = 0
-    for start, end in needles.lines(block):
+    for place in needles.places(block):
+        if place < at:
+            continue
+        start = block.rfind(b"\n", at, place) + 1 or at
+        end = block.find(b"\n", place) + 1 or len(block)
         if start > at:
             yield block[at:start], False
         yield block[start:end], True
         at = end
     if at < len(block):
-        yield block[at:], False
+        yield block[at:] if at else block, False
 
 
 def lines_of(block: bytes) -> list[bytes]:
