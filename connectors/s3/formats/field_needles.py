@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import compress
 
 from connectors.s3.formats.needles import in_bytes
 
@@ -125,11 +126,8 @@ class _Field:
     def places(self, block: bytes) -> list[int]:
         """Where the tokens stand."""
         found: list[bytes] = self._findall(block)
-        known, alike = self._tokens, self._alike
-        if alike is None:
-            hits = [token for token in found if token in known]
-        else:
-            hits = [token for token in found if alike(token) in known]
+        alike = map(self._alike, found) if self._alike else found
+        hits = list(compress(found, map(self._tokens.__contains__, alike)))
         if not hits:
             return []
         if self._name in hits or block.count(self._name) != len(found):

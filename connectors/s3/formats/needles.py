@@ -40,21 +40,23 @@ class Literals:
         *,
         folded: bool,
         escapes: Iterable[bytes] = (),
+        overlapping: bool = False,
         encoding: str = "utf-8",
     ) -> None:
         wanted = {value.lower() if folded else value for value in values}
         wanted.update(escapes)
         if folded:
             wanted.update(filter(None, (in_bytes(dot, encoding) for dot in _DOTS)))
-        self._folded = folded
+        self._folded, self._overlapping = folded, overlapping
         self._automaton = BytesAhoCorasick(sorted(wanted)) if wanted else None
 
     def places(self, block: bytes) -> list[int]:
-        """Where each match begins that does not overlap with the one before."""
+        """Where each match begins; unless `overlapping`, one that is clear of the one before."""
         if self._automaton is None:
             return []
         haystack = block.lower() if self._folded else block
-        return [at for _, at, _ in self._automaton.find_matches_as_indexes(haystack)]
+        found = self._automaton.find_matches_as_indexes(haystack, overlapping=self._overlapping)
+        return sorted([at for _, at, _ in found]) if self._overlapping else [m[1] for m in found]
 
 
 def json_literals(values: Iterable[str], *, folded: bool, encoding: str) -> Literals | None:

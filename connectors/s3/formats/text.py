@@ -17,6 +17,7 @@ from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
 
 BOM = b"\xef\xbb\xbf"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
@@ -42,14 +43,15 @@ class Text:
 
     def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
         """The records that may be wanted, and what could not be parsed."""
-        return (piece for piece in self.pieces(plain, wanted) if not isinstance(piece, bytes))
+        found = self.pieces(narrow(plain), wanted)
+        return (piece for piece in found if not isinstance(piece, bytes))
 
     def rewrite(
         self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
     ) -> None:
         """Every piece again, each record as decided."""
         at = 0
-        for piece in self.pieces(plain, wanted):
+        for piece in self.pieces(narrow(plain), wanted):
             raw = piece if isinstance(piece, bytes) else piece.raw
             change = None if isinstance(piece, bytes | Broken) else decide(piece)
             if not change:
@@ -62,6 +64,22 @@ class Text:
 def _changed(piece: Piece, change: Change) -> bytes:
     assert not isinstance(piece, bytes | Broken)  # noqa: S101 - only entries are decided
     return b"" if change.erases else piece.masked(change.masks)
+
+
+def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, unless their first ones say UTF-16. Raises UnreadableError."""
+    first = b""
+    for piece in plain:
+        if len(first) >= len(BOM):
+            yield piece
+            continue
+        first += piece
+        if first.startswith(_WIDE) or b"\0" in first[:2]:
+            raise UnreadableError("utf-16")
+        if len(first) >= len(BOM):
+            yield first
+    if len(first) < len(BOM):
+        yield first
 
 
 def line_blocks(plain: Iterator[bytes], newline: bytes = b"\n") -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Which records are worth a look: those in which one of many values could stand.
 
 In: values, and the fields in which they count. Out: an answer that may be yes too often and never
-no too often, for bytes (`json_needles`, `literals`) and for values that are parsed already
+no too often, for bytes (`json_needles`) and for values that are parsed already
 (`may_be`).
 """
 
@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
 from connectors.s3.formats.field_needles import Asked, field_needles
 from connectors.s3.formats.needles import Needles, json_literals
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,18 @@ class Wanted:
     exact: bool
     sound: bool
     asked: tuple[Asked, ...] = ()
-    _made: dict[str, Needles | None] = field(default_factory=dict, compare=False, repr=False)
+    _memory: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def made(self, place: object, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for each `place`: many objects are searched alike."""
+        if place not in self._memory:
+            self._memory[place] = make()
+        found: T = self._memory[place]
+        return found
 
     def json_needles(self, encoding: str = "utf-8") -> Needles | None:
         """What finds them among the bytes of JSON; None where only parsing can tell."""
-        if encoding not in self._made:
-            self._made[encoding] = self._json_needles(encoding)
-        return self._made[encoding]
+        return self.made(encoding, partial(self._json_needles, encoding))
 
     def _json_needles(self, encoding: str) -> Needles | None:
         if self.asked:
