@@ -187,7 +187,10 @@ def erasing(kind: str, people: int, *, table: bool = False) -> Erasing:
     step = round(1 / share)
     numbers = [n * step % CUSTOMERS for n in range(people)]
     mail = kind == "e-mails"
-    name, field = ("email" if mail else "customer_number"), ("customer" if table else "user.customer")
+    name, field = (
+        ("email" if mail else "customer_number"),
+        ("customer" if table else "user.customer"),
+    )
     collection = Collection(
         "events",
         ("event_id",),
@@ -242,4 +245,3 @@ def busy_s(work: Callable[[], object], target: Path) -> float:
     before = time.process_time()
     work()
     return time.process_time() - before
-

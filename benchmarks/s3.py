@@ -199,9 +199,7 @@ def _peak_mib(source: Path, target: Path, times: int) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / _MIB
 
 
-def _times(
-    measure: str, found: _report.Beside, target: float | None, baseline: str
-) -> _report.Row:
+def _times(measure: str, found: _report.Beside, target: float | None, baseline: str) -> _report.Row:
     told = f"{baseline}, {found.baseline:.2f} s busy"
     return _report.Row(measure, found.ratio, "times", told, target, "at most")
 

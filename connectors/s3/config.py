@@ -117,6 +117,7 @@ class SharedLayout(BaseModel):
     equals: Mapping[str, Literal["both", "text", "number", "decimal"]] = Field(
         default_factory=dict
     )  # by owner or yielded field: which values are compared at all
+    emptied: Literal["keep", "erase"] = "keep"  # an object of which no record is left
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
 
 
@@ -152,8 +153,10 @@ def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
         layout.dialect.columns
     ):
         raise Configuration(f"collection {collection.name}: none of `columns` is in its `takes`")
-    elif foreign := layout.equals.keys() - owner_columns(collection) - set(
-        collection.yields.values()
+    elif (
+        foreign := layout.equals.keys()
+        - owner_columns(collection)
+        - set(collection.yields.values())
     ):
         raise Configuration(
             f"collection {collection.name}: `equals` speaks of {', '.join(sorted(foreign))}, "

@@ -37,7 +37,7 @@ DIALECTS = {
 }
 cells = st.one_of(
     st.sampled_from(["7", "77", "a;b", "x7", "", "\n7,", 'a"b', "7\r\n"]),
-    st.text(alphabet='7ab",;\t\'\\\n ä', max_size=5),
+    st.text(alphabet="7ab\",;\t'\\\n ä", max_size=5),
 )
 tables = st.lists(st.tuples(cells, cells, cells), max_size=12)
 
@@ -101,7 +101,10 @@ def test_only_the_records_of_a_person_go(
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(
-        st.one_of(st.sampled_from([b"7", b",", b"\n", b'"', b'""', b"7,", b",7,", b"#"]), st.binary(max_size=2)),
+        st.one_of(
+            st.sampled_from([b"7", b",", b"\n", b'"', b'""', b"7,", b",7,", b"#"]),
+            st.binary(max_size=2),
+        ),
         max_size=30,
     ).map(b"".join),
     st.sampled_from([1, 5, 10**6]),

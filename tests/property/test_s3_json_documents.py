@@ -22,7 +22,9 @@ COLLECTION = Collection(
     takes={"number": Taken("number")},
 )
 OWNERS = Owners(
-    COLLECTION, [Subject("a", (Identity("number", "7"), Identity("number", "}, {")))], TrialContext()
+    COLLECTION,
+    [Subject("a", (Identity("number", "7"), Identity("number", "}, {")))],
+    TrialContext(),
 )
 
 texts = st.one_of(
@@ -38,7 +40,10 @@ nested = st.recursive(
 elements = st.lists(
     st.one_of(
         st.fixed_dictionaries(
-            {"id": st.integers(0, 9), "number": st.one_of(st.sampled_from([7, "7", "}, {"]), nested)},
+            {
+                "id": st.integers(0, 9),
+                "number": st.one_of(st.sampled_from([7, "7", "}, {"]), nested),
+            },
             optional={"more": nested},
         ),
         st.sampled_from([1, "x", None, [7], [{"number": 7}]]),
@@ -102,7 +107,10 @@ def test_a_list_loses_exactly_its_elements(
     inside: bool,  # noqa: FBT001 - hypothesis passes by position
 ) -> None:
     """Hard case 7: a list, by itself or within a document, reads as the model; so does what stays."""
-    document = {"meta": [found, {"data": {"items": 1}}], "data": {"no": "}", "items": found, "z": [1]}}
+    document = {
+        "meta": [found, {"data": {"items": 1}}],
+        "data": {"no": "}", "items": found, "z": [1]},
+    }
     body = json.dumps(document if inside else found, ensure_ascii=ascii_only, **layout).encode()
     # a list of nothing but other things than records is no list of records
     if found and not any(isinstance(element, dict) for element in found):
@@ -118,7 +126,14 @@ def test_a_list_loses_exactly_its_elements(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.fixed_dictionaries({"id": st.integers(0, 9), "number": scalars}), min_size=40, max_size=60), layouts)
+@given(
+    st.lists(
+        st.fixed_dictionaries({"id": st.integers(0, 9), "number": scalars}),
+        min_size=40,
+        max_size=60,
+    ),
+    layouts,
+)
 def test_many_elements_are_found_as_one_by_one(
     found: list[dict[str, Any]], layout: dict[str, Any]
 ) -> None:

@@ -42,7 +42,9 @@ class CsvEntry:
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
         fields = self._fields()
-        texts = ((n, self.dialect.text(fields[at])) for n, at in self.columns.items() if at < len(fields))
+        texts = (
+            (n, self.dialect.text(fields[at])) for n, at in self.columns.items() if at < len(fields)
+        )
         return ((name, text) for name, text in texts if text is not None)
 
     def body(self, leave_out: frozenset[str]) -> bytes:

@@ -78,6 +78,8 @@ def field_needles(asked: Iterable[Asked], encoding: str) -> FieldNeedles | None:
     by_leaf: dict[str, list[Asked]] = {}
     for one in asked:
         by_leaf.setdefault(one.field.rpartition(".")[2], []).append(one)
+    if any(leaf.endswith("[]") for leaf in by_leaf):  # a list stands there, and its elements in it
+        return None
     names = {leaf: in_bytes(leaf, encoding) for leaf in by_leaf}
     if not by_leaf or not all(names[leaf] and _SAFE_NAME.fullmatch(leaf) for leaf in by_leaf):
         return None

@@ -226,7 +226,9 @@ def _looked_at(
         yield bounds[done][0], bounds[-1][1], False
 
 
-def _put(part: _Unseen | TextEntry | Broken, masks: Mapping[str, str | None], at: int, out: Rewritten) -> None:
+def _put(
+    part: _Unseen | TextEntry | Broken, masks: Mapping[str, str | None], at: int, out: Rewritten
+) -> None:
     if masks and not isinstance(part, _Unseen | Broken):
         out.write(part.masked(masks))
     else:

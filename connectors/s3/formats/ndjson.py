@@ -33,7 +33,11 @@ class Spelled(float):
 
 @dataclass(slots=True)
 class JsonEntry:
-    """A line with one JSON object. A field is a top-level name, or a dotted path into objects."""
+    """One JSON object. A field is a top-level name, or a dotted path into objects.
+
+    A name with `[]` behind one of its parts (`people[].id`) goes into every element of a list, and
+    has a list of values.
+    """
 
     raw: bytes
     document: dict[str, Any]
@@ -41,6 +45,8 @@ class JsonEntry:
 
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
+        if "[]" in name:
+            return list(_each(self.document, name.split(".")))
         found = _at(self.document, name)
         if isinstance(found, float):  # the quick parser makes floats of whole numbers over 64 bits
             return _at(json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled), name)
@@ -65,8 +71,12 @@ class JsonEntry:
 
     def masked(self, changes: Mapping[str, str | None]) -> bytes:
         """The record with these fields replaced; the rest keeps its bytes' meaning."""
-        document = json.loads(_lenient(self.raw, self.encoding), parse_float=_as_written, parse_int=_as_written)
+        document = json.loads(
+            _lenient(self.raw, self.encoding), parse_float=_as_written, parse_int=_as_written
+        )
         for name, new in changes.items():
+            if "[]" in name:
+                raise UnreadableError("mask-within-a-list")
             parent, leaf = _parent(document, name)
             if parent is not None:
                 parent[leaf] = new
@@ -156,6 +166,18 @@ def _at(document: dict[str, Any], name: str) -> Any:
     return None if parent is None else parent[leaf]
 
 
+def _each(value: Any, path: list[str]) -> Iterator[Any]:
+    if not path:
+        yield value
+        return
+    inner = value.get(path[0].removesuffix("[]")) if isinstance(value, dict) else None
+    if not path[0].endswith("[]"):
+        yield from _each(inner, path[1:])
+        return
+    for element in inner if isinstance(inner, list) else ():
+        yield from _each(element, path[1:])
+
+
 def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -165,4 +187,3 @@ def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _scalars(inner, path)
     elif value is not None:
         yield path, value
-

@@ -65,13 +65,14 @@ class Owners:
         """The subjects that own the record, each with the identity kind that says so."""
         found: dict[str, str] = {}
         for kind, name, form, known in self._fields:
-            text = self._text(name, entry.value(name))
-            if text and self._collection.names_nobody(name, text):
-                continue
-            if text and form is not Form.EXACT:
-                text = self._ctx.canonical(kind, text)
-            for ref in known.get(text, ()) if text else ():
-                found.setdefault(ref, kind)
+            for value in values_of(entry, name):
+                text = self._text(name, value)
+                if text and self._collection.names_nobody(name, text):
+                    continue
+                if text and form is not Form.EXACT:
+                    text = self._ctx.canonical(kind, text)
+                for ref in known.get(text, ()) if text else ():
+                    found.setdefault(ref, kind)
         return found
 
     def wanted(self, keys: Sequence[tuple[str, ...]] = ()) -> Wanted | None:
@@ -198,23 +199,34 @@ class EntryRow:
         return clock_of(self._entry.value(name), self._layout.clock)
 
 
+def values_of(entry: Entry, name: str) -> Sequence[object]:
+    """The values of a field: one, or those of every element that a name with `[]` goes into."""
+    value = entry.value(name)
+    return value if "[]" in name and isinstance(value, list) else (value,)
+
+
 def identities_of(entry: Entry, collection: Collection, ctx: Context) -> set[Identity]:
     """The canonical identities in the owner and yielded fields of a record."""
     places = {kind: taken.field for kind, taken in collection.takes.items()}
-    found = set()
-    for kind, name in (*places.items(), *collection.yields.items()):
-        identity = identity_in(entry, collection, kind, name, ctx)
-        if identity is not None:
-            found.add(identity)
-    return found
+    return {
+        identity
+        for kind, name in (*places.items(), *collection.yields.items())
+        for value in values_of(entry, name)
+        if (identity := _identity(value, collection, kind, name, ctx)) is not None
+    }
 
 
 def identity_in(
     entry: Entry, collection: Collection, kind: str, name: str, ctx: Context
 ) -> Identity | None:
     """The canonical identity in a field of a record, if it names anybody."""
-    equality = equality_of(collection, name)
-    text = equality.text_of(entry.value(name), typed=is_typed(collection))
+    return _identity(entry.value(name), collection, kind, name, ctx)
+
+
+def _identity(
+    value: object, collection: Collection, kind: str, name: str, ctx: Context
+) -> Identity | None:
+    text = equality_of(collection, name).text_of(value, typed=is_typed(collection))
     if not text or collection.names_nobody(name, text):
         return None
     canonical = ctx.canonical(kind, text)
