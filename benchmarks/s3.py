@@ -1,9 +1,9 @@
 """Taking people out of shared objects in a bucket, beside reading and writing the same bytes.
 
-In: nothing; objects are invented in a folder that goes afterwards. Out: processor time of the engine
-on local byte ranges by that of a raw copy, of inflating and deflating, of the standard library;
-ten thousand people by a hundred; the memory that an object of 5 GiB takes; what the other formats
-and the S3 API add. `./scripts/bench s3 [--json] [--quick]`
+In: nothing; objects are invented in a folder that goes afterwards. Out: processor time of the
+engine on local byte ranges by that of a raw copy, of inflating and deflating, of the standard
+library; ten thousand people by a hundred; the memory that an object of 5 GiB takes; what the other
+formats and the S3 API add. `./scripts/bench s3 [--json] [--quick]`
 """
 
 from __future__ import annotations

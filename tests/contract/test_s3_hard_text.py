@@ -73,10 +73,9 @@ class Bucket:
     ) -> bytes:
         """What is left of an object when the subject's records are gone."""
         place = self.put(collection, body, key, **more)
-        erased(self.made(collection), [subject], TrialContext())
-        assert not list(
-            self.made(collection).recheck([subject], [], TrialContext(second_path=True))
-        )
+        made = self.made(collection)
+        erased(made, [subject], TrialContext())
+        assert not list(made.recheck([subject], [], TrialContext(second_path=True)))
         return current(self.client, self.name, place)
 
     def reason(self, collection: Collection, body: bytes, subject: Subject) -> str:
@@ -217,7 +216,7 @@ def test_a_header_that_contradicts_the_map_stops(bucket: Bucket) -> None:
 
 
 def test_quoted_newlines_across_pieces(bucket: Bucket) -> None:
-    """Hard case 6: records of many lines, longer than what is read at once, go whole or stay whole."""
+    """Hard case 6: records longer than what is read at once go whole or stay whole."""
     head = b"row_id,email,comment\n"
     long = b"line, anna@shop.example\n" * 40_000
     other = b'1,bo@shop.example,"' + long + b'"\n'
@@ -233,10 +232,12 @@ LISTED = [
     ("", b'[\n  {"event_id":"b","customer":"2"},\n  {"event_id":"a","customer":1}\n]\n',
      b'[\n  {"event_id":"b","customer":"2"}\n]\n'),
     ("", b'[ {"event_id":"a", "customer":"\\u0031"} ]', b"[  ]"),
-    ("data.items", b'{"n":[{"customer":1}],"data":{"x":"[","items":[{"customer":1},{"customer":2}]},"z":1}',
+    ("data.items",
+     b'{"n":[{"customer":1}],"data":{"x":"[","items":[{"customer":1},{"customer":2}]},"z":1}',
      b'{"n":[{"customer":1}],"data":{"x":"[","items":[{"customer":2}]},"z":1}'),
     ("", b'{\n  "event_id": "a",\n  "customer": 1\n}\n', b"\n"),
-    ("", b'{\n  "event_id": "b",\n  "customer": 2\n}\n', b'{\n  "event_id": "b",\n  "customer": 2\n}\n'),
+    ("", b'{\n  "event_id": "b",\n  "customer": 2\n}\n',
+     b'{\n  "event_id": "b",\n  "customer": 2\n}\n'),
     ("", b'{"event_id":"a","customer":1}\n{"event_id":"b","customer":2}\n',
      b'{"event_id":"b","customer":2}\n'),
 ]  # fmt: skip
@@ -263,7 +264,7 @@ def test_lists_and_documents_are_told_from_lines(
     ],
 )
 def test_a_document_that_is_none_stops(bucket: Bucket, path: str, body: bytes, reason: str) -> None:
-    """Hard case 7: what does not end, or has no list where the map says, is never taken for clean."""
+    """Hard case 7: what does not end, or has no list where the map says, is never clean."""
     assert bucket.reason(events(format="json", records=path), body, number("1")) == reason
 
 
@@ -362,8 +363,8 @@ def test_odd_lines_stay_and_are_reported(bucket: Bucket) -> None:
 def test_owners_within_lists_of_objects(bucket: Bucket) -> None:
     """Hard case 12: a path goes into objects, with `[]` into each element of a list as well."""
     nested = replace(EVENTS, takes={"customer_number": Taken("trip.people[].id")})
-    mine = {"event_id": "a", "trip": {"people": [{"id": "2"}, {"id": 1}]}}
-    others = [
+    mine: dict[str, object] = {"event_id": "a", "trip": {"people": [{"id": "2"}, {"id": 1}]}}
+    others: list[dict[str, object]] = [
         {"event_id": "b", "trip": {"people": [{"id": "11"}, {"guest": {"id": "1"}}, "1"]}},
         {"event_id": "c", "trip": {"people": {"id": "1"}}, "id": "1"},
         {"event_id": "d", "trip": None},

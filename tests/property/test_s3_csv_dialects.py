@@ -86,7 +86,7 @@ def _erased(body: bytes, dialect: Dialect, size: int, *, filtered: bool) -> byte
 def test_only_the_records_of_a_person_go(
     name: str, rows: list[tuple[str, str, str]], ending: str, size: int
 ) -> None:
-    """Hard case 5: each dialect loses the records that its own reader would name, and no byte else."""
+    """Hard case 5: each dialect loses the records its own reader would name, and no byte else."""
     dialect = DIALECTS[name]
     if not dialect.quote:  # the writer has no way to say an empty or a broken line there
         rows = [row for row in rows if any(row) and not set("\r\n") & set("".join(row))]

@@ -106,8 +106,8 @@ def test_a_list_loses_exactly_its_elements(
     ascii_only: bool,  # noqa: FBT001 - hypothesis passes by position
     inside: bool,  # noqa: FBT001 - hypothesis passes by position
 ) -> None:
-    """Hard case 7: a list, by itself or within a document, reads as the model; so does what stays."""
-    document = {
+    """Hard case 7: a list, by itself or in a document, reads as the model; so does what stays."""
+    document: dict[str, Any] = {
         "meta": [found, {"data": {"items": 1}}],
         "data": {"no": "}", "items": found, "z": [1]},
     }

@@ -8,9 +8,10 @@ does not, the record around it is read sign by sign.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from connectors.s3.formats.csv_dialect import Dialect
@@ -88,34 +89,27 @@ def pieces(
     """
     reader: _Reader | None = None
     at, held = 0, b""
-    for data, final in _grown(plain, lambda: held):
+    gathered: list[bytes] = []
+    for piece, final in chain(((piece, False) for piece in plain), ((b"", True),)):
+        gathered.append(piece)
+        if not final and sum(map(len, gathered)) < len(held):
+            continue  # as many again as are held: a long record is not read too often
+        data, gathered = b"".join((held, *gathered)), []
         held = data
         if reader is None:
-            if not final and len(data) < _TELLING_BYTES and b"\n" not in data:
+            if not (final or b"\n" in data or len(data) >= _TELLING_BYTES):
                 continue
+            reader = _Reader(_as_ended(dialect, data), owners, wanted)
             if data.startswith(BOM):
                 yield BOM
                 data, at = data[len(BOM) :], len(BOM)
-            reader = _Reader(_as_ended(dialect, data), owners, wanted)
         used = 0
-        for piece in reader.read(data, at, final=final):
-            used += len(piece if isinstance(piece, bytes) else piece.raw)
-            yield piece
+        for found in reader.read(data, at, final=final):
+            used += len(found if isinstance(found, bytes) else found.raw)
+            yield found
         held, at = data[used:], at + used
         if len(held) > MAX_RECORD_BYTES:
             raise UnreadableError("record-too-long")
-
-
-def _grown(plain: Iterator[bytes], held: Callable[[], bytes]) -> Iterator[tuple[bytes, bool]]:
-    """What is held and the next pieces, as many again as are held; and whether they are the last."""
-    pieces, size = [], 0
-    for piece in plain:
-        pieces.append(piece)
-        size += len(piece)
-        if size >= len(held()):
-            yield b"".join((held(), *pieces)), False
-            pieces, size = [], 0
-    yield b"".join((held(), *pieces)), True
 
 
 def _as_ended(dialect: Dialect, data: bytes) -> Dialect:

@@ -10,6 +10,7 @@ A quote opens only as the first byte of a field; anywhere else it stands for its
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,10 +128,7 @@ class Dialect:
         """Whether a record without an end is inside quotes where the bytes end."""
         if self.comment and data.startswith(self.comment, start):
             return False
-        inside = False
-        for _, _, inside in self._signs(data, start):
-            pass
-        return inside
+        return any(inside for *_, inside in deque(self._signs(data, start), maxlen=1))
 
     def _signs(self, data: bytes, start: int) -> Iterator[tuple[int, bytes, bool]]:
         """Each sign of one record that means something, and whether it stands inside quotes."""

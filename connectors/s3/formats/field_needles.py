@@ -6,8 +6,8 @@ that mean one of the values; that costs the same for one person and for ten thou
 number such as `7` is found only where the field says 7.
 
 Sound, since a field's name in a JSON text is followed by its value: what stands there in any form
-that is not simply one of ours (escapes, odd spacing, letters outside ASCII where spelling is compared
-by form) is told as well, and so is every escape that could spell a letter of a field's name.
+that is not simply one of ours (escapes, odd spacing, letters outside ASCII where spelling is
+compared by form) is told as well, and so is every escape that could spell a letter of its name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WHOLE = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _SEPARATORS = (b":", b": ")  # all that the pattern takes; any other is odd
 _QUOTE = ord('"')
 _GOES_ON = frozenset(bytes((byte,)) for byte in b"0123456789.eE+-")
-_ALL_BUT_DIGITS = bytes(byte for byte in range(256) if not 0x30 <= byte <= 0x39)
+_ALL_BUT_DIGITS = bytes(set(range(256)).difference(b"0123456789"))
 _OTHER_WORDS = rb"(?=[tfn{\[])"  # true, false, null, objects and lists name nobody
 
 

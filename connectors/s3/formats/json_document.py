@@ -1,8 +1,8 @@
 """Records that are elements of a JSON document, split at the byte; or lines, if there are lines.
 
 In: plain bytes. Out: the same promises as `text`: an element goes with one comma and nothing else.
-A document is an array, has an array at a path that the map names, or is one record by itself (several
-may follow each other). It is read window by window; only one element has to fit into memory.
+A document is an array, has an array at a path that the map names, or is one record by itself, which
+others may follow. It is read window by window; only one element has to fit into memory.
 
 The bytes say whether an object is a document or NDJSON.
 """
@@ -46,7 +46,7 @@ _Part = bytes | _Between | _Unseen | TextEntry | Broken
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """Lines or a document, whichever the bytes are; `records` is the path to its list of records."""
+    """Lines or a document, whichever the bytes are; `records` is the path to its records."""
 
     records: tuple[str, ...] = ()
     encoding: str = "utf-8"

@@ -1,7 +1,7 @@
 """Whether any record is left of an object that was written anew.
 
-In: an object as it is to be, as a format tells it. Out: the same, passed on; and the answer, from the
-first bytes of it: what is longer than that has records left, or is none of ours to call empty.
+In: an object as it is to be, as a format tells it. Out: the same, passed on; and what is left, if
+that is little: a longer object has records left, or is none of ours to call empty.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from connectors.s3.formats.field_needles import Asked, field_needles
 from connectors.s3.formats.needles import Needles, json_literals
 
-
 T = TypeVar("T")
 
 
