@@ -7,10 +7,19 @@ layout per collection. A layout that does not fit is a `Configuration` error bef
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from dsr_worker.contract import Collection, Configuration
 
@@ -68,6 +77,31 @@ class PrefixLayout(BaseModel):
         return self._parts["after"]
 
 
+_Sign = Annotated[str, Field(pattern=r"^[\x09\x20-\x7e]$")]
+
+
+class CsvDialect(BaseModel):
+    """The signs of a CSV object. `columns` names the fields by position, or what a header says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    delimiter: _Sign = ","
+    quote: _Sign | None = '"'
+    escape: _Sign | None = None  # else a quote inside quotes is doubled
+    comment: _Sign | None = None  # a line that begins with it is no record
+    header: bool = True
+    columns: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        signs = [*filter(None, (self.delimiter, self.quote, self.escape, self.comment))]
+        if len(set(signs)) < len(signs):
+            raise ValueError("each sign of a dialect is another one")
+        if len(set(self.columns)) < len(self.columns) or not (self.header or self.columns):
+            raise ValueError("without a header `columns` names every field, each once")
+        return self
+
+
 class SharedLayout(BaseModel):
     """Shared objects with the records of many people."""
 
@@ -75,14 +109,25 @@ class SharedLayout(BaseModel):
 
     layout: Literal["shared"]
     prefix: str
-    format: Literal["ndjson", "csv"]
+    format: Literal["ndjson", "json", "csv"]
     compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
-    delimiter: str = Field(default=",", pattern=r"^[^\"\r\n]$")
+    encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
+    dialect: CsvDialect = CsvDialect()  # of csv
+    records: str = ""  # of json: the dotted path to the list of records; "": the document itself
+    equals: Mapping[str, Literal["both", "text", "number", "decimal"]] = Field(
+        default_factory=dict
+    )  # by owner or yielded field: which values are compared at all
+    emptied: Literal["keep", "erase"] = "keep"  # an object of which no record is left
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
 
 
 Layout = Annotated[PrefixLayout | SharedLayout, Field(discriminator="layout")]
 _LAYOUT: TypeAdapter[PrefixLayout | SharedLayout] = TypeAdapter(Layout)
+
+
+def owner_columns(collection: Collection) -> set[str]:
+    """The fields that say whose a record is."""
+    return {taken.field for taken in collection.takes.values()}
 
 
 def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
@@ -102,8 +147,19 @@ def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
         raise Configuration(
             f"collection {collection.name}: shared objects need `key` and `takes` fields"
         )
-    elif not layout.delimiter.isascii():
+    elif layout.format != "json" and layout.records:
+        raise Configuration(f"collection {collection.name}: `records` is for `format: json`")
+    elif layout.dialect.columns and not owner_columns(collection).intersection(
+        layout.dialect.columns
+    ):
+        raise Configuration(f"collection {collection.name}: none of `columns` is in its `takes`")
+    elif (
+        foreign := layout.equals.keys()
+        - owner_columns(collection)
+        - set(collection.yields.values())
+    ):
         raise Configuration(
-            f"collection {collection.name}: the delimiter must be an ASCII character"
+            f"collection {collection.name}: `equals` speaks of {', '.join(sorted(foreign))}, "
+            "which neither `takes` nor `yields` names"
         )
     return layout

@@ -128,7 +128,8 @@ def test_compression_is_told_by_content_and_headers_survive(
         (b"PAR1 and so on", "parquet"),
         (b"\x28\xb5\x2f\xfd....", "damaged-zstd"),
         ("\ufeff{}".encode("utf-16-le"), "utf-16"),
-        (b'{\n  "pretty": 1\n', "not-ndjson"),
+        (b'{\n  "pretty": 1\n', "cut-json"),
+        (b"no line of this\nis a record\n", "not-ndjson"),
     ],
 )
 def test_what_cannot_be_read_stops_for_a_person(

@@ -130,9 +130,10 @@ class LocatedRecords:
 
     def wanted(self, table: DecisionTable, *, old: bool) -> Wanted | None:
         """The records that could be meant; None: all may be."""
-        masks = any(rule.action is Action.MASK for rule in table.rules)
-        if masks or (old and _holds_rows(table)):
+        if old and _holds_rows(table):
             return None
+        if any(rule.action is Action.MASK for rule in table.rules):
+            return self._owners.wanted(tuple(self._located))  # owners may be masked by now
         return self._owners.wanted()
 
     def fates(self) -> FatesByKey:

@@ -26,9 +26,11 @@ from connectors.s3.formats.entries import (
     Entry,
     UnreadableError,
 )
+from connectors.s3.formats.leftover import Leftover
 from connectors.s3.reading.shared import Shared, with_bytes
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.draft import Draft, NoDraft
+from connectors.s3.server.emptied import erase_current
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
@@ -56,6 +58,7 @@ class _Copy:
     protected: set[RowKey] = field(default_factory=set)
     stays: set[RowKey] = field(default_factory=set)
     ground: str = ""  # why its changes cannot be made
+    emptied: bool = False  # no record is left, and the map says that the object goes then
 
 
 @dataclass
@@ -118,9 +121,12 @@ class Rewriter:
         guard.intend(tuple(plan.fates(judge.fates()).tally().receipts()))
         doomed = {copy.version: copy for copy in plan.doomed}
         if plan.rewrites and plan.current is not None:
-            self._bucket.replace(
-                plan.current.version, plan.spool, plan.spool.tell(), self._ctx.spend
-            )
+            if plan.current.emptied:
+                erase_current(self._bucket, plan.current.version, self._ctx.spend)
+            else:
+                self._bucket.replace(
+                    plan.current.version, plan.spool, plan.spool.tell(), self._ctx.spend
+                )
             doomed[plan.current.version] = plan.current
             if versioning != "Enabled":  # the new bytes took the null version's place
                 doomed = {v: copy for v, copy in doomed.items() if v.version_id != "null"}
@@ -193,9 +199,10 @@ class Rewriter:
 
         wanted = None if protected else judge.wanted(table, old=False)
         source = VersionSource(self._bucket, version, self._ctx.spend)
-        edits = NoDraft() if spool is None else Draft(source, spool)
+        edits = Leftover(NoDraft() if spool is None else Draft(source, spool))
         try:
             self._shared.format_of(source).rewrite(source, wanted, decided, edits)
+            copy.emptied = copy.fates.changes() and self._shared.goes_empty(edits.left())
         except UnreadableError as error:
             raise self._shared.unreadable(version, error.reason, self._ctx) from None
         return copy

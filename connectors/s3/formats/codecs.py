@@ -29,6 +29,7 @@ _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateIni
 _FOREIGN = {
     b"PAR1": "parquet",
     b"Obj\x01": "avro",
+    b"\xff\x06\x00\x00sNaP": "snappy-framed",
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }

@@ -24,6 +24,7 @@ from connectors.s3.formats.entries import (
     key_text,
     text_of,
 )
+from connectors.s3.formats.leftover import Bytes
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import (
     Mentioned,
@@ -94,6 +95,13 @@ class Shared:
         """The format of one object of the collection. Raises UnreadableError."""
         owners = [taken.field for taken in self.collection.takes.values()]
         return format_of(source, self.layout, owners)
+
+    def goes_empty(self, left: bytes | None) -> bool:
+        """Whether an object of which so much is left goes, as the map says of emptied ones."""
+        if self.layout.emptied == "keep" or left is None:
+            return False
+        source = Bytes(left)
+        return not left or next(self.format_of(source).entries(source, None), None) is None
 
     def unreadable(self, version: Version, reason: str, ctx: Context) -> NeedsHuman:
         """The stop for a person, naming the object by its digest."""
