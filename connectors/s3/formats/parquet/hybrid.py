@@ -1,0 +1,127 @@
+"""Small whole numbers as Parquet packs them: levels of nesting, places in a dictionary, booleans.
+
+In: bytes, a bit width. Out: an array, and bytes again. Runs of one value and packed groups of eight
+alternate (parquet-format, Encodings.md, "Run Length Encoding / Bit-Packing Hybrid"); levels of old
+files are packed without runs, from the highest bit on ("Bit-packed (Deprecated)").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from connectors.s3.formats.entries import UnreadableError
+from connectors.s3.formats.parquet.thrift import DAMAGED
+
+Numbers = npt.NDArray[np.int64]
+
+_GROUP = 8
+_WORTH_A_RUN = 24  # a run and the packed groups around it cost a few bytes of their own
+
+
+def width_of(largest: int) -> int:
+    """How many bits the numbers up to this one need."""
+    return int(largest).bit_length()
+
+
+def decode(data: bytes | memoryview, width: int, count: int) -> Numbers:
+    """The first `count` numbers of runs and packed groups. Raises UnreadableError."""
+    if width == 0:
+        return np.zeros(count, np.int64)
+    parts: list[Numbers] = []
+    at = found = 0
+    value_bytes = (width + 7) // 8
+    while found < count:
+        head, at = _varint(data, at)
+        length = head >> 1
+        if not length:
+            raise UnreadableError(DAMAGED)
+        if head & 1:
+            end = at + length * width
+            part = _unpacked(data[at:end], width)
+            at, length = end, len(part)
+        else:
+            value = int.from_bytes(data[at : at + value_bytes], "little")
+            at += value_bytes
+            length = min(length, count - found)
+            part = np.full(length, value, np.int64)
+        if at > len(data) + width * _GROUP or not length:
+            raise UnreadableError(DAMAGED)
+        parts.append(part)
+        found += length
+    return np.concatenate(parts)[:count] if parts else np.zeros(0, np.int64)
+
+
+def encode(numbers: Numbers, width: int) -> bytes:
+    """The same numbers as runs where many are alike, packed elsewhere."""
+    if width == 0:
+        return _head(len(numbers) << 1) if len(numbers) else b""
+    out = bytearray()
+    at, count = 0, len(numbers)
+    borders = np.flatnonzero(np.diff(numbers)) + 1
+    starts = np.concatenate(([0], borders))
+    lengths = np.diff(np.concatenate((starts, [count])))
+    for number in np.flatnonzero(lengths >= _WORTH_A_RUN):
+        start, end = int(starts[number]), int(starts[number] + lengths[number])
+        start = at + (start - at + _GROUP - 1) // _GROUP * _GROUP  # what is packed: whole groups
+        _pack(out, numbers[at:start], width)
+        out += _head((end - start) << 1)
+        out += int(numbers[start]).to_bytes((width + 7) // 8, "little")
+        at = end
+    _pack(out, numbers[at:], width)
+    return bytes(out)
+
+
+def decode_packed(data: bytes | memoryview, width: int, count: int) -> Numbers:
+    """Levels of old files: packed from the highest bit on, without runs."""
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="big")[: count * width]
+    if len(bits) < count * width:
+        raise UnreadableError(DAMAGED)
+    weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
+    return bits.reshape(count, width).astype(np.int64) @ weights
+
+
+def _unpacked(data: bytes | memoryview, width: int) -> Numbers:
+    raw = np.frombuffer(data, np.uint8)
+    if width in (8, 16, 32):
+        whole = len(raw) - len(raw) % (width // 8)
+        return raw[:whole].view(f"<u{width // 8}").astype(np.int64)
+    bits = np.unpackbits(raw, bitorder="little")
+    count = len(bits) // width
+    weights = 1 << np.arange(width, dtype=np.int64)
+    table = bits[: count * width].reshape(count, width)
+    if width == 1:
+        return table[:, 0].astype(np.int64)
+    return table.astype(np.int64) @ weights
+
+
+def _pack(out: bytearray, numbers: Numbers, width: int) -> None:
+    if not len(numbers):
+        return
+    groups = (len(numbers) + _GROUP - 1) // _GROUP
+    padded = np.zeros(groups * _GROUP, np.int64)
+    padded[: len(numbers)] = numbers
+    bits = (padded[:, None] >> np.arange(width, dtype=np.int64)) & 1
+    out += _head(groups << 1 | 1)
+    out += np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
+
+
+def _head(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(data) and shift < 64:  # noqa: PLR2004 - bits
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the sign that more bytes follow
+            return value, at
+        shift += 7
+    raise UnreadableError(DAMAGED)
