@@ -8,7 +8,7 @@ page may refer to it as before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,6 @@ class PageNote:
     nulls: int = 0
     values: int = 0
     gone: list[bytes] = field(default_factory=list)
-    bounds: Bounds | None = None
 
 
 @dataclass(slots=True)
@@ -101,6 +100,7 @@ class NewChunk:
     meta: Struct
     pages: list[PageNote]
     replaced: bool
+    bounds: Callable[[PageNote], Bounds | None]  # of a changed page, by the values it has now
 
     @property
     def size(self) -> int:
@@ -145,10 +145,15 @@ class _Chunk:
         kept = list(self._pages())
         lost = self._lost_places(kept)
         parts = self._parts(kept, lost)
-        self._note_bounds(kept)
-        notes = [one.note for one in kept]
         meta = self._described(kept, parts, lost)
-        return NewChunk(parts, meta, notes, bool(self._edit.replaced))
+        by_source = {one.note.source: one for one in kept}
+        return NewChunk(
+            parts,
+            meta,
+            [one.note for one in kept],
+            bool(self._edit.replaced),
+            lambda note: self._bounds_of(by_source[note.source]),
+        )
 
     # ---- pages
 
@@ -400,16 +405,15 @@ class _Chunk:
 
     def _bounds(self, kept: list[_Kept]) -> Bounds | None:
         """The bounds of all values that stay: every page is read."""
+        found = [bounds for one in kept if (bounds := self._bounds_of(one))]
+        if self._order is None or not found:
+            return None
+        return self._order.of(bound for bounds in found for bound in bounds)
+
+    def _bounds_of(self, one: _Kept) -> Bounds | None:
         order = self._order
         if order is None:
             return None
-        found = [bounds for one in kept if (bounds := self._bounds_of(one, order))]
-        both = [bound for bounds in found for bound in bounds]
-        return order.of(both)
-
-    def _bounds_of(self, one: _Kept, order: Order) -> Bounds | None:
-        if one.note.bounds is not None:
-            return one.note.bounds
         if one.new is not None and one.used is None:
             return order.of_plain(one.plain, one.note.values)
         if one.page.encoding in DICTIONARIES:
@@ -420,13 +424,6 @@ class _Chunk:
         count = self._count(opened, one.page)
         plain = values.plain_of(self._leaf, one.page.encoding, opened.values, count)
         return order.of_plain(plain, count)
-
-    def _note_bounds(self, kept: list[_Kept]) -> None:
-        """The bounds of changed pages, for the page index."""
-        if self._order is not None:
-            for one in kept:
-                if one.note.changed and one.note.values:
-                    one.note.bounds = self._bounds_of(one, self._order)
 
 
 def _rows_begun(page: Page, opened: Opened | None, leaf: Leaf) -> int:

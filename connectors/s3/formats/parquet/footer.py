@@ -7,6 +7,7 @@ Encrypted files are refused by name: nobody can read or rewrite them without the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,17 +37,31 @@ _MAX_DEPTH = 64
 BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED = range(8)
 WIDTHS: Final = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
 _REQUIRED, _OPTIONAL, _REPEATED = range(3)
+_LIST_TYPES = ((3,), 3)  # ConvertedType, LogicalType
+_MAP_TYPES = ((1, 2), 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place in the schema. `defined` is the definition level at which it is not null."""
+    """A place in the schema. `defined` is the definition level at which it is not null.
+
+    `plain`: it bears a name of its own; the groups that only make a list or map out of it do not.
+    """
 
     name: str
     optional: bool
     repeated: bool
     defined: int
     above: Node | None
+    plain: bool = True
+    makes_map: bool = False
+
+    def upwards(self) -> Iterator[Node]:
+        """It, and what is above it."""
+        at: Node | None = self
+        while at is not None:
+            yield at
+            at = at.above
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +76,15 @@ class Leaf:
     max_defined: int
     max_repeated: int
 
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The names from the root to the column."""
-        names: list[str] = []
-        at: Node | None = self.node
-        while at is not None:
-            names.append(at.name)
-            at = at.above
-        return tuple(reversed(names))
+    def at(self, name: str) -> Node | None:
+        """The place on its way from the root that a field's name, or a dotted path, means."""
+        steps = [node for node in self.node.upwards() if node.plain][::-1]
+        if steps[0].name == name:
+            return steps[0]
+        path = name.split(".")
+        if [node.name for node in steps[: len(path)]] == path:
+            return steps[len(path) - 1]
+        return None
 
 
 @dataclass(slots=True)
@@ -145,37 +160,73 @@ def _refuse_encrypted(meta: Struct) -> None:
 
 def _leaves(meta: Struct) -> list[Leaf]:
     elements: list[Struct] = meta.need(2, LIST).values
-    leaves: list[Leaf] = []
     if not elements:
         raise UnreadableError(DAMAGED)
-    at = 1
-
-    def walk(above: Node | None, repeats: int, depth: int) -> None:
-        nonlocal at
-        if at >= len(elements) or depth > _MAX_DEPTH:
+    schema = _Schema(elements)
+    for _ in range(elements[0].get(5, 0)):
+        schema.walk(None, 0, 0)
+    for group in meta.items(4):
+        if len(group.items(1)) != len(schema.leaves):
             raise UnreadableError(DAMAGED)
-        element = elements[at]
-        at += 1
-        repetition = element.get(3, _REQUIRED)
-        levels = (above.defined if above else 0) + (repetition != _REQUIRED)
-        name = element.need(4, BINARY).decode("utf-8", "replace")
-        repeated = repetition == _REPEATED
-        node = Node(name, repetition == _OPTIONAL, repeated, levels, above)
-        repeats += repeated
+    return schema.leaves
+
+
+class _Schema:
+    """Walks the schema's elements, which stand in order, each before its children."""
+
+    def __init__(self, elements: list[Struct]) -> None:
+        self._elements = elements
+        self._at = 1
+        self.leaves: list[Leaf] = []
+
+    def walk(self, above: Node | None, repeats: int, depth: int, makes: str = "") -> None:
+        """Go through one element and those below it. `makes`: what it is part of the making of."""
+        if self._at >= len(self._elements) or depth > _MAX_DEPTH:
+            raise UnreadableError(DAMAGED)
+        element = self._elements[self._at]
+        self._at += 1
+        node = _node(element, above, makes)
+        repeats += node.repeated
         children = element.get(5, 0)
-        if element.get(1) is None:
-            for _ in range(children):
-                walk(node, repeats, depth + 1)
+        if element.get(1) is not None:
+            self._add(element, node, repeats)
             return
+        below = self._making(element, node, makes, children)
+        for _ in range(children):
+            self.walk(node, repeats, depth + 1, below)
+
+    def _making(self, element: Struct, node: Node, makes: str, children: int) -> str:
+        """What the children make: a list out of its elements (LogicalTypes.md, "Nested Types")."""
+        if _is(element, _LIST_TYPES):
+            return "list"
+        if _is(element, _MAP_TYPES):
+            return "map"
+        above = node.above.name if node.above else ""
+        if makes == "list" and children == 1 and node.name not in ("array", f"{above}_tuple"):
+            return "element"
+        return ""
+
+    def _add(self, element: Struct, node: Node, repeats: int) -> None:
         physical = element.need(1, I32)
         width = element.get(2, 0) if physical == FIXED else WIDTHS.get(physical, 0)
-        leaves.append(Leaf(len(leaves), node, physical, width, element, levels, repeats))
+        number = len(self.leaves)
+        self.leaves.append(Leaf(number, node, physical, width, element, node.defined, repeats))
 
-    for _ in range(elements[0].get(5, 0)):
-        walk(None, 0, 0)
-    if at != len(elements):
-        raise UnreadableError(DAMAGED)
-    for group in meta.items(4):
-        if len(group.items(1)) != len(leaves):
-            raise UnreadableError(DAMAGED)
-    return leaves
+
+def _node(element: Struct, above: Node | None, makes: str) -> Node:
+    repetition = element.get(3, _REQUIRED)
+    return Node(
+        element.need(4, BINARY).decode("utf-8", "replace"),
+        repetition == _OPTIONAL,
+        repetition == _REPEATED,
+        (above.defined if above else 0) + (repetition != _REQUIRED),
+        above,
+        plain=not makes,
+        makes_map=makes == "map",
+    )
+
+
+def _is(element: Struct, types: tuple[tuple[int, ...], int]) -> bool:
+    logical = element.get(10)
+    named = isinstance(logical, Struct) and types[1] in logical.fields
+    return named or element.get(6) in types[0]
