@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 
 from connectors.s3.formats.entries import UnreadableError
-from connectors.s3.formats.parquet import hybrid, values
-from connectors.s3.formats.parquet.footer import BYTE_ARRAY, Leaf
+from connectors.s3.formats.parquet import values
+from connectors.s3.formats.parquet.dictionary import Dictionary, Seen
+from connectors.s3.formats.parquet.footer import Leaf
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.pages import (
     DATA_V2,
     DICTIONARIES,
     DICTIONARY,
-    PLAIN,
     Opened,
     Packing,
     Page,
     close_page,
-    closed,
     open_page,
     pages_of,
 )
@@ -38,7 +37,6 @@ from connectors.s3.formats.parquet.statistics import (
     statistics_without,
 )
 from connectors.s3.formats.parquet.thrift import (
-    BOOL,
     DAMAGED,
     I32,
     I64,
@@ -48,7 +46,6 @@ from connectors.s3.formats.parquet.thrift import (
     Struct,
 )
 
-_CONVERTED_DECIMAL, _LOGICAL_DECIMAL = 5, 5
 _LOST_WITH_A_CHANGE = (10, 14, 15, 16, 17)  # index page, bloom filter, sizes, bounding boxes
 
 
@@ -67,7 +64,7 @@ class ColumnEdit:
     def touched(self) -> Numbers:
         """All rows in which anything changes, ascending."""
         others = np.fromiter((*self.cut, *self.replaced), np.int64)
-        return np.union1d(self.removed, others)
+        return np.union1d(self.removed, others) if len(others) else self.removed
 
 
 @dataclass(slots=True)
@@ -89,7 +86,6 @@ class PageNote:
     changed: bool = False
     nulls: int = 0
     values: int = 0
-    gone: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -100,7 +96,8 @@ class NewChunk:
     meta: Struct
     pages: list[PageNote]
     replaced: bool
-    bounds: Callable[[PageNote], Bounds | None]  # of a changed page, by the values it has now
+    gone: Callable[[PageNote], list[bytes]]  # the values that a changed page no longer has
+    bounds: Callable[[PageNote], Bounds | None]  # the bounds of those that it has
 
     @property
     def size(self) -> int:
@@ -121,7 +118,9 @@ class _Kept:
     note: PageNote
     new: bytes | None = None
     plain: bytes = b""  # of a changed page that is not of the dictionary
-    used: Numbers | None = None  # of a changed page of the dictionary: its places
+    gone: list[bytes] = field(default_factory=list)  # its values that went
+    gone_places: set[int] = field(default_factory=set)  # the same of the dictionary
+    seen: Seen | None = None  # of a changed page of the dictionary: the places it names
 
 
 class _Chunk:
@@ -133,10 +132,7 @@ class _Chunk:
         self._packing = Packing(meta.need(4, I32))
         self._order: Order | None = order_of(leaf)
         self._touched = edit.touched()
-        self._dictionary: Page | None = None
-        self._plain_dictionary = b""
-        self._entries: list[bytes] = []
-        self._added: dict[bytes, int] = {}
+        self._dictionary: Dictionary | None = None
         self._gone_places: set[int] = set()
         self._gone: list[bytes] = []  # of pages without the dictionary
         self._more_nulls = 0
@@ -152,6 +148,7 @@ class _Chunk:
             meta,
             [one.note for one in kept],
             bool(self._edit.replaced),
+            lambda note: self._gone_of(by_source[note.source]),
             lambda note: self._bounds_of(by_source[note.source]),
         )
 
@@ -188,16 +185,13 @@ class _Chunk:
     def _open_dictionary(self, page: Page) -> None:
         if self._dictionary is not None:
             raise UnreadableError(DAMAGED)
-        size = page.header.need(2, I32)
-        self._dictionary = page
-        self._plain_dictionary = self._packing.undone(page.body, size)
+        self._dictionary = Dictionary(page, self._leaf, self._packing)
 
-    def _places(self) -> list[bytes]:
-        """The dictionary's values."""
-        if not self._entries and self._dictionary is not None:
-            count = self._dictionary.slots
-            self._entries = values.each(self._leaf, self._plain_dictionary, count)
-        return self._entries
+    def _named(self) -> Dictionary:
+        """The dictionary that a page speaks of."""
+        if self._dictionary is None:
+            raise UnreadableError(DAMAGED)
+        return self._dictionary
 
     def _changed(self, kept: _Kept, opened: Opened, row: int) -> _Kept:
         page, leaf = kept.page, self._leaf
@@ -234,7 +228,12 @@ class _Chunk:
         self, opened: Opened, rows: Numbers, is_value: Any
     ) -> tuple[Any, Numbers | None, dict[int, bytes | None]]:
         """Which places stay, how they are defined then, and which values change."""
-        stays = ~np.isin(rows, self._edit.removed)
+        stays = np.ones(len(rows), bool)
+        if opened.repeated is None:
+            span = np.searchsorted(self._edit.removed, [rows[0], rows[-1] + 1])
+            stays[self._edit.removed[span[0] : span[1]] - rows[0]] = False
+        else:
+            stays = ~np.isin(rows, self._edit.removed)
         defined = None if opened.defined is None else opened.defined.copy()
         number_of = np.cumsum(is_value) - 1
         edits: dict[int, bytes | None] = {}
@@ -264,42 +263,27 @@ class _Chunk:
         if kept.page.encoding not in DICTIONARIES:
             encoding = kept.page.encoding
             changed = values.change(self._leaf, encoding, opened.values, count, edits)
-            kept.plain, kept.note.gone = changed.plain, changed.gone
+            kept.plain, kept.gone = changed.plain, changed.gone
             self._gone += changed.gone
             return changed.encoded
-        places = self._indices(opened, count)
+        dictionary = self._named()
+        places = dictionary.named(opened.values, count)
         numbers = np.fromiter(edits, np.int64, len(edits))
-        gone = {int(place) for place in places[numbers]}
+        gone = set(places[numbers].tolist())
         for number, new in edits.items():
             if new is not None:
-                places[number] = self._place_of(new)
-        left = np.delete(places, [number for number, new in edits.items() if new is None])
-        kept.used = np.unique(left)
+                places[number] = dictionary.add(new)
+        left = np.delete(places, numbers[[new is None for new in edits.values()]])
+        kept.seen = dictionary.seen(left)
         self._gone_places |= gone
-        lost = gone.difference(kept.used.tolist())
-        kept.note.gone = [self._places()[place] for place in sorted(lost)]
-        width = hybrid.width_of(int(left.max())) if len(left) else 0
-        width = max(width, opened.values[0] if opened.values else 0)
-        return bytes([width]) + hybrid.encode(left, width)
-
-    def _indices(self, opened: Opened, count: int) -> Numbers:
-        if not count:
-            return np.zeros(0, np.int64)
-        if not opened.values or opened.values[0] > 32:  # noqa: PLR2004 - bits of a place
-            raise UnreadableError(DAMAGED)
-        places = hybrid.decode(memoryview(opened.values)[1:], opened.values[0], count)
-        if self._dictionary is None or int(places.max()) >= self._dictionary.slots:
-            raise UnreadableError(DAMAGED)
-        return places
-
-    def _place_of(self, value: bytes) -> int:
-        """A place for a value that the dictionary did not have to have."""
-        return self._added.setdefault(value, len(self._places()) + len(self._added))
+        kept.gone_places = {place for place in gone if not kept.seen[place]}
+        return dictionary.naming(left, opened.values)
 
     def _forget(self, page: Page, opened: Opened, count: int) -> None:
         """A page of which nothing stays."""
         if page.encoding in DICTIONARIES:
-            self._gone_places |= set(np.unique(self._indices(opened, count)).tolist())
+            seen = self._named().seen(self._named().named(opened.values, count))
+            self._gone_places |= set(np.flatnonzero(seen).tolist())
             return
         plain = values.plain_of(self._leaf, page.encoding, opened.values, count)
         self._gone += values.each(self._leaf, plain, count)
@@ -308,44 +292,26 @@ class _Chunk:
 
     def _lost_places(self, kept: list[_Kept]) -> set[int]:
         """The places to which nothing refers any more; pages are opened only while that is open."""
-        left = set(self._gone_places)
+        left = np.fromiter(self._gone_places, np.int64, len(self._gone_places))
         for one in kept:
-            if one.used is not None:
-                left.difference_update(one.used.tolist())
+            if one.seen is not None:
+                left = left[~one.seen[left]]
         for one in kept:
-            if not left:
+            if not len(left):
                 break
             if one.new is None and one.page.encoding in DICTIONARIES:
-                left.difference_update(self._used(one.page).tolist())
-        return left
+                left = left[~self._seen(one.page)[left]]
+        return set(left.tolist())
 
-    def _used(self, page: Page) -> Numbers:
+    def _seen(self, page: Page) -> Seen:
         opened = open_page(page, self._leaf, self._packing)
-        return np.unique(self._indices(opened, self._count(opened, page)))
+        dictionary = self._named()
+        return dictionary.seen(dictionary.named(opened.values, self._count(opened, page)))
 
     def _count(self, opened: Opened, page: Page) -> int:
         if opened.defined is None:
             return page.slots
         return int((opened.defined == self._leaf.max_defined).sum())
-
-    def _new_dictionary(self, page: Page, lost: set[int]) -> bytes:
-        entries = [*self._places(), *self._added]
-        for place in lost:
-            entries[place] = self._blank()
-        plain = values.joined(self._leaf, entries)
-        header, data = page.header.copy(), page.data.copy()
-        data.put(1, I32, len(entries))
-        if data.get(3) is not None:
-            data.put(3, BOOL, value=False)  # no longer sorted
-        header.put(7, STRUCT, data)
-        return closed(header, self._packing.done(plain), len(plain))
-
-    def _blank(self) -> bytes:
-        if self._leaf.physical != BYTE_ARRAY:
-            return bytes(self._leaf.width)
-        logical = self._leaf.element.get(10, Struct())
-        decimal = self._leaf.element.get(6) == _CONVERTED_DECIMAL
-        return b"\0" if decimal or _LOGICAL_DECIMAL in logical.fields else b""
 
     # ---- what is said of it
 
@@ -353,11 +319,10 @@ class _Chunk:
         parts: list[Part] = []
         at = 0
         if self._dictionary is not None:
-            page = self._dictionary
-            if lost or self._added:
-                parts.append(Part(self._new_dictionary(page, lost)))
-            else:
-                parts.append(Part(self._chunk[page.start : page.end], page.start))
+            page = self._dictionary.page
+            new = self._dictionary.without(lost)
+            stored = self._chunk[page.start : page.end]
+            parts.append(Part(stored, page.start) if new is None else Part(new))
             at = len(parts[0].data)
         for one in kept:
             stored = self._chunk[one.page.start : one.page.end]
@@ -372,12 +337,11 @@ class _Chunk:
         meta.drop(*_LOST_WITH_A_CHANGE)
         slots = plain_bytes = 0
         counts: dict[tuple[int, int], int] = {}
-        for at, header in _headers(parts):
-            kind = header.need(1, I32)
-            page = Page(at, at, header, memoryview(b""))
-            slots += 0 if kind == DICTIONARY else page.slots
-            plain_bytes += at + header.need(2, I32)
-            counts[kind, page.encoding] = counts.get((kind, page.encoding), 0) + 1
+        before = [self._dictionary.page] if self._dictionary else []
+        for page in _pages_in(parts, [*before, *(one.page for one in kept)]):
+            slots += 0 if page.kind == DICTIONARY else page.slots
+            plain_bytes += page.end - page.start - len(page.body) + page.header.need(2, I32)
+            counts[page.kind, page.encoding] = counts.get((page.kind, page.encoding), 0) + 1
         meta.put(5, I64, slots)
         meta.put(6, I64, plain_bytes)
         meta.put(7, I64, sum(len(part.data) for part in parts))
@@ -393,7 +357,7 @@ class _Chunk:
         return meta
 
     def _statistics(self, old: Struct, kept: list[_Kept], lost: set[int]) -> Struct:
-        gone = self._gone + [self._places()[place] for place in sorted(lost)]
+        gone = self._gone + (self._named().values(lost) if lost else [])
         return statistics_without(
             old,
             gone,
@@ -410,16 +374,19 @@ class _Chunk:
             return None
         return self._order.of(bound for bounds in found for bound in bounds)
 
+    def _gone_of(self, one: _Kept) -> list[bytes]:
+        places = one.gone_places
+        return one.gone + (self._named().values(places) if places else [])
+
     def _bounds_of(self, one: _Kept) -> Bounds | None:
         order = self._order
         if order is None:
             return None
-        if one.new is not None and one.used is None:
+        if one.new is not None and one.seen is None:
             return order.of_plain(one.plain, one.note.values)
         if one.page.encoding in DICTIONARIES:
-            used = self._used(one.page) if one.used is None else one.used
-            entries = [*self._places(), *self._added]
-            return order.of(entries[int(place)] for place in used)
+            seen = self._seen(one.page) if one.seen is None else one.seen
+            return self._named().bounds(seen, order)
         opened = open_page(one.page, self._leaf, self._packing)
         count = self._count(opened, one.page)
         plain = values.plain_of(self._leaf, one.page.encoding, opened.values, count)
@@ -439,8 +406,7 @@ def _is_carried(opened: Opened) -> bool:
     return opened.repeated is not None and len(opened.repeated) > 0 and opened.repeated[0] > 0
 
 
-def _headers(parts: list[Part]) -> Iterator[tuple[int, Struct]]:
-    """How long each page's header is, and the header."""
-    for part in parts:
-        for page in pages_of(part.data):
-            yield page.end - page.start - len(page.body), page.header
+def _pages_in(parts: list[Part], stored: list[Page]) -> Iterator[Page]:
+    """The pages as they are to be; `stored` are those in whose place each part stands."""
+    for part, page in zip(parts, stored, strict=True):
+        yield page if part.start is not None else next(pages_of(part.data))

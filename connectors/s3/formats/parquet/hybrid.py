@@ -7,6 +7,8 @@ files are packed without runs, from the highest bit on ("Bit-packed (Deprecated)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,27 +31,33 @@ def decode(data: bytes | memoryview, width: int, count: int) -> Numbers:
     if width == 0:
         return np.zeros(count, np.int64)
     parts: list[Numbers] = []
+    packed: list[bytes | memoryview] = []  # groups that follow each other are unpacked at once
     at = found = 0
     value_bytes = (width + 7) // 8
     while found < count:
         head, at = _varint(data, at)
         length = head >> 1
-        if not length:
+        if not length or at >= len(data):
             raise UnreadableError(DAMAGED)
         if head & 1:
-            end = at + length * width
-            part = _unpacked(data[at:end], width)
-            at, length = end, len(part)
-        else:
-            value = int.from_bytes(data[at : at + value_bytes], "little")
-            at += value_bytes
-            length = min(length, count - found)
-            part = np.full(length, value, np.int64)
-        if at > len(data) + width * _GROUP or not length:
-            raise UnreadableError(DAMAGED)
-        parts.append(part)
+            packed.append(data[at : at + length * width])
+            at += length * width
+            found += length * _GROUP
+            continue
+        if packed:
+            parts.append(_unpacked(b"".join(packed), width))
+            packed = []
+        length = min(length, count - found)
+        value = int.from_bytes(data[at : at + value_bytes], "little")
+        parts.append(np.full(length, value, np.int64))
+        at += value_bytes
         found += length
-    return np.concatenate(parts)[:count] if parts else np.zeros(0, np.int64)
+    if packed:
+        parts.append(_unpacked(b"".join(packed), width))
+    numbers = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.zeros(0, np.int64)])
+    if len(numbers) < count:  # the last group was cut
+        raise UnreadableError(DAMAGED)
+    return numbers[:count]
 
 
 def encode(numbers: Numbers, width: int) -> bytes:
@@ -81,18 +89,16 @@ def decode_packed(data: bytes | memoryview, width: int, count: int) -> Numbers:
     return bits.reshape(count, width).astype(np.int64) @ weights
 
 
-def _unpacked(data: bytes | memoryview, width: int) -> Numbers:
-    raw = np.frombuffer(data, np.uint8)
-    if width in (8, 16, 32):
-        whole = len(raw) - len(raw) % (width // 8)
-        return raw[:whole].view(f"<u{width // 8}").astype(np.int64)
-    bits = np.unpackbits(raw, bitorder="little")
-    count = len(bits) // width
-    weights = 1 << np.arange(width, dtype=np.int64)
-    table = bits[: count * width].reshape(count, width)
-    if width == 1:
-        return table[:, 0].astype(np.int64)
-    return table.astype(np.int64) @ weights
+def _unpacked(data: bytes, width: int) -> Numbers:
+    """Each number lies in the eight bytes from the one on in which it begins."""
+    groups = len(data) // width
+    padded = data + bytes(_GROUP)
+    numbers = np.empty(groups * _GROUP, np.int64)
+    for place in range(_GROUP):
+        start, shift = divmod(place * width, 8)
+        words: Any = np.ndarray((groups,), "<u8", padded, start, (width,))
+        numbers[place::_GROUP] = (words >> np.uint64(shift)) & np.uint64((1 << width) - 1)
+    return numbers
 
 
 def _pack(out: bytearray, numbers: Numbers, width: int) -> None:
@@ -101,9 +107,10 @@ def _pack(out: bytearray, numbers: Numbers, width: int) -> None:
     groups = (len(numbers) + _GROUP - 1) // _GROUP
     padded = np.zeros(groups * _GROUP, np.int64)
     padded[: len(numbers)] = numbers
-    bits = (padded[:, None] >> np.arange(width, dtype=np.int64)) & 1
+    words = padded.astype("<u4").view(np.uint8).reshape(-1, 4)
+    bits = np.unpackbits(words, axis=1, count=width, bitorder="little")
     out += _head(groups << 1 | 1)
-    out += np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
+    out += np.packbits(bits.ravel(), bitorder="little").tobytes()
 
 
 def _head(value: int) -> bytes:

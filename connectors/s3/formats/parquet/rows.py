@@ -65,8 +65,12 @@ class Rows:
         """The rows that may be wanted, in order."""
         if wanted is None:
             return (Row(self, row, row) for row in range(self.count))
-        found = self._found(wanted)
+        columns: dict[str, Any] = {}
+        found = self._found(wanted, columns)
         self._candidates = found
+        if wanted.fields and len(found):
+            for name, array in columns.items():
+                self._shown[name] = shown(array.take(pa.array(found)))
         return (Row(self, number, int(row)) for number, row in enumerate(found))
 
     @property
@@ -90,19 +94,24 @@ class Rows:
             self._shown[column] = shown(array)
         return self._shown[column]
 
-    def _found(self, wanted: Wanted) -> Numbers:
+    def _found(self, wanted: Wanted, columns: dict[str, Any]) -> Numbers:
         fields = wanted.fields or tuple(self.names)
-        hits = [self._hits(field, wanted) for field in fields]
+        hits = [self._hits(field, wanted, columns) for field in fields]
         return np.unique(np.concatenate(hits)) if hits else np.zeros(0, np.int64)
 
-    def _hits(self, field: str, wanted: Wanted) -> Numbers:
+    def _hits(self, field: str, wanted: Wanted, columns: dict[str, Any]) -> Numbers:
         column = self.top(field)
         if column is None or (wanted.fields and self._is_outside(field, wanted)):
             return np.zeros(0, np.int64)
         steps = [] if column == field else field.split(".")[1:]
         found = [np.zeros(0, np.int64)]
         start = 0
-        for chunk in self._file.column(self._group, column).chunks:
+        array = columns.get(column)
+        if array is None:
+            array = self._file.column(self._group, column)
+        if wanted.fields:  # few; their values are asked for again
+            columns[column] = array
+        for chunk in array.chunks:
             for place, leaf, parents in _leaves(chunk, column, steps, everything=not wanted.fields):
                 hit = np.flatnonzero(_may_be(leaf, place, wanted))
                 found.append(start + (hit if parents is None else parents[hit]))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.s3.formats.parquet import values
 from connectors.s3.formats.parquet.footer import (
@@ -24,6 +26,7 @@ from connectors.s3.formats.parquet.footer import (
     INT64,
     Leaf,
 )
+from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.thrift import BINARY, BOOL, I64, Struct
 
 Bounds = tuple[bytes, bytes]
@@ -43,20 +46,38 @@ class Order:
     numpy: str  # of fixed widths
     key: Callable[[bytes], Any]
 
-    def of_plain(self, plain: bytes, count: int) -> Bounds | None:
-        """The bounds of plainly encoded values; None where there are none."""
-        if not self.numpy:
-            return self.of(values.each(self.leaf, plain, count))
-        array = values.numbers(self.leaf, plain, self.numpy)[:count]
-        if self.numpy[1] == "f":
+    def of_plain(self, plain: bytes, count: int, among: Numbers | None = None) -> Bounds | None:
+        """The bounds of plainly encoded values, or of these among them; None without any."""
+        leaf = self.leaf
+        if leaf.physical in (BYTE_ARRAY, FIXED):
+            found = values.array_of(leaf, plain, count)
+            found = found if among is None else found.take(pa.array(among))
+            return self._of_bytes(found)
+        if leaf.physical == BOOLEAN:
+            bits = values.bits_of(plain, count)
+            return (bytes([bits.min()]), bytes([bits.max()])) if count else None
+        array = values.numbers(leaf, plain, self.numpy)[:count]
+        array = array if among is None else array[among]
+        return self._of_numbers(array)
+
+    def _of_bytes(self, array: Any) -> Bounds | None:
+        if not len(array):
+            return None
+        if self.key is not bytes:
+            return self.of(array.to_pylist())
+        found = pc.min_max(array)
+        return found["min"].as_py(), found["max"].as_py()
+
+    def _of_numbers(self, array: Any) -> Bounds | None:
+        is_float = self.numpy[1] == "f"
+        if is_float:
             array = array[~np.isnan(array)]
         if not len(array):
             return None
         least, most = array.min(), array.max()
-        if self.numpy[1] == "f":  # zeros compare alike: -0.0 below, +0.0 above (parquet.thrift)
+        if is_float:  # zeros compare alike: -0.0 below, +0.0 above (parquet.thrift)
             least, most = (-0.0 if least == 0 else least), (0.0 if most == 0 else most)
-        kind = np.dtype(self.numpy).type
-        return kind(least).tobytes(), kind(most).tobytes()
+        return np.array(least, self.numpy).tobytes(), np.array(most, self.numpy).tobytes()
 
     def of(self, found: Iterable[bytes]) -> Bounds | None:
         """The bounds of stored values; None where there are none."""

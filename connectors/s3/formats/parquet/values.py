@@ -93,8 +93,18 @@ def each(leaf: Leaf, plain: bytes, count: int) -> list[bytes]:
     """The stored bytes of each value of plain ones; of a boolean, one byte."""
     if leaf.physical == BOOLEAN:
         return [bytes([bit]) for bit in _bits(plain, count)]
-    ends = _Places(leaf, plain, count)
-    return [plain[slice(*ends.of(number))] for number in range(count)]
+    spans = Places(leaf, plain, count).of(np.arange(count))
+    return [plain[start:end] for start, end in spans]
+
+
+def array_of(leaf: Leaf, plain: bytes, count: int) -> Any:
+    """Plain values of a column of bytes as an Arrow array."""
+    return _read(leaf, PLAIN, plain, count)
+
+
+def bits_of(plain: bytes, count: int) -> Numbers:
+    """Plain values of a column of booleans."""
+    return _bits(plain, count)
 
 
 def joined(leaf: Leaf, values: Sequence[bytes]) -> bytes:
@@ -107,7 +117,7 @@ def numbers(leaf: Leaf, plain: bytes, kind: str) -> Any:
     return np.frombuffer(plain, kind, len(plain) // leaf.width)
 
 
-class _Places:
+class Places:
     """Where each of plain values lies."""
 
     def __init__(self, leaf: Leaf, plain: bytes, count: int) -> None:
@@ -118,11 +128,13 @@ class _Places:
         elif count * leaf.width > len(plain) or not leaf.width:
             raise UnreadableError(DAMAGED)
 
-    def of(self, number: int) -> tuple[int, int]:
-        """Without the length that may stand before it."""
+    def of(self, which: Numbers) -> list[tuple[int, int]]:
+        """Of each of these, without the length that may stand before it."""
         if self._ends is None:
-            return number * self._width, (number + 1) * self._width
-        return int(self._ends[number]) + _LENGTH_BYTES, int(self._ends[number + 1])
+            starts, ends = which * self._width, (which + 1) * self._width
+        else:
+            starts, ends = self._ends[which] + _LENGTH_BYTES, self._ends[which + 1]
+        return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def _ends(leaf: Leaf, plain: bytes, count: int) -> Any:
@@ -135,15 +147,15 @@ def _ends(leaf: Leaf, plain: bytes, count: int) -> Any:
 def _cut(leaf: Leaf, plain: bytes, count: int, edits: Edits) -> tuple[bytes, list[bytes]]:
     if leaf.physical == BOOLEAN:
         return _cut_bits(_bits(plain, count), edits)
-    places = _Places(leaf, plain, count)
+    which = sorted(edits)
+    spans = Places(leaf, plain, count).of(np.array(which, np.int64))
+    gone = [plain[start:end] for start, end in spans]
     prefix = _LENGTH_BYTES if leaf.physical == BYTE_ARRAY else 0
     parts: list[bytes | memoryview] = []
-    gone: list[bytes] = []
     view, at = memoryview(plain), 0
-    for number in sorted(edits):
-        start, end = places.of(number)
-        gone.append(plain[start:end])
-        parts.append(view[at : start - prefix])
+    for number, (start, end) in zip(which, spans, strict=True):
+        if start - prefix > at:
+            parts.append(view[at : start - prefix])
         new = edits[number]
         if new is not None:
             parts.append(_prefixed(leaf, new))
@@ -186,8 +198,8 @@ def _read(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> Any:
         return pa.array([b""] if leaf.physical == BYTE_ARRAY else [], kind)[:0]
     file = _one_column(leaf, encoding, encoded, count)
     try:
-        table = pq.read_table(io.BytesIO(file), use_threads=False, pre_buffer=False)
-        array = table.column(0).combine_chunks()
+        parquet = pq.ParquetFile(pa.BufferReader(file), pre_buffer=False)
+        array = parquet.read(use_threads=False).column(0).combine_chunks()
     except (OSError, pa.ArrowException):
         raise UnreadableError(DAMAGED) from None
     if len(array) != count:
@@ -226,7 +238,8 @@ def _one_column(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> bytes:
     data = _struct((1, I32, count), (2, I32, encoding), (3, I32, RLE), (4, I32, RLE))
     size = len(encoded)
     header = _struct((1, I32, 0), (2, I32, size), (3, I32, size), (5, STRUCT, data))
-    page = write_struct(header) + encoded
+    head = write_struct(header)
+    page_bytes = len(head) + size
     root = _struct((4, BINARY, b"r"), (5, I32, 1))
     column = _struct((1, I32, leaf.physical), (3, I32, 0), (4, BINARY, b"v"))
     if leaf.physical == FIXED:
@@ -237,12 +250,12 @@ def _one_column(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> bytes:
         (3, LIST, Items(BINARY, [b"v"])),
         (4, I32, 0),
         (5, I64, count),
-        (6, I64, len(page)),
-        (7, I64, len(page)),
+        (6, I64, page_bytes),
+        (7, I64, page_bytes),
         (9, I64, len(MAGIC)),
     )
     chunk = _struct((2, I64, 0), (3, STRUCT, meta))
-    group = _struct((1, LIST, Items(STRUCT, [chunk])), (2, I64, len(page)), (3, I64, count))
+    group = _struct((1, LIST, Items(STRUCT, [chunk])), (2, I64, page_bytes), (3, I64, count))
     footer = write_struct(
         _struct(
             (1, I32, 2),
@@ -251,7 +264,8 @@ def _one_column(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> bytes:
             (4, LIST, Items(STRUCT, [group])),
         )
     )
-    return MAGIC + page + footer + len(footer).to_bytes(_LENGTH_BYTES, "little") + MAGIC
+    footer_bytes = len(footer).to_bytes(_LENGTH_BYTES, "little")
+    return b"".join((MAGIC, head, encoded, footer, footer_bytes, MAGIC))
 
 
 def _struct(*fields: tuple[int, int, Any]) -> Struct:
