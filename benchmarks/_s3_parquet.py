@@ -69,7 +69,8 @@ def rows(report: _report.Report, folder: Path, *, quick: bool) -> None:
             raise AssertionError(f"{case.name}: the rows differ")
         found = _report.beside(rounds, partial(_cpu_s, filter_), {"ours": partial(_cpu_s, erase)})
         size = source.stat().st_size / _MIB
-        told = f"{case.groups} of {_GROUPS} row groups of {group_rows}, {case.codec}, {size:.0f} MiB"
+        touched = f"{case.groups} of {_GROUPS} row groups of {group_rows}"
+        told = f"{touched}, {case.codec}, {size:.0f} MiB"
         report.add(
             _report.Row(
                 f"parquet, {case.name}: processor time ({told})",
@@ -140,12 +141,14 @@ def _cpu_s(work: Callable[[], None]) -> float:
 
 def _filter(source: Path, target: Path, wanted: frozenset[str], codec: str) -> None:
     gone = pa.array(sorted(wanted))
-    with pq.ParquetFile(source) as file:
-        with pq.ParquetWriter(target, file.schema_arrow, compression=codec) as writer:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, use_threads=False)
-                stays = pc.invert(pc.is_in(table[_OWNER], value_set=gone))
-                writer.write_table(table.filter(stays))
+    with (
+        pq.ParquetFile(source) as file,
+        pq.ParquetWriter(target, file.schema_arrow, compression=codec) as writer,
+    ):
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, use_threads=False)
+            stays = pc.invert(pc.is_in(table[_OWNER], value_set=gone))
+            writer.write_table(table.filter(stays))
 
 
 def _erase(source: Path, target: Path, wanted: frozenset[str]) -> None:

@@ -44,6 +44,7 @@ from connectors.s3.formats.parquet.thrift import (
     STRUCT,
     Items,
     Struct,
+    told_damaged,
 )
 
 _LOST_WITH_A_CHANGE = (10, 14, 15, 16, 17)  # index page, bloom filter, sizes, bounding boxes
@@ -107,7 +108,8 @@ class NewChunk:
 
 def rewritten(chunk: bytes, meta: Struct, leaf: Leaf, edit: ColumnEdit) -> NewChunk:
     """A chunk as it is after `edit`. Raises UnreadableError."""
-    return _Chunk(chunk, meta, leaf, edit).rewritten()
+    with told_damaged():
+        return _Chunk(chunk, meta, leaf, edit).rewritten()
 
 
 @dataclass(slots=True)
@@ -236,7 +238,7 @@ class _Chunk:
             stays = ~np.isin(rows, self._edit.removed)
         defined = None if opened.defined is None else opened.defined.copy()
         number_of = np.cumsum(is_value) - 1
-        edits: dict[int, bytes | None] = {}
+        edits: dict[int, bytes | None] = dict.fromkeys(number_of[is_value & ~stays].tolist())
         for row, level in self._edit.cut.items():
             start, end = np.searchsorted(rows, [row, row + 1])
             if start == end or defined is None:
@@ -245,10 +247,7 @@ class _Chunk:
             stays[start + begins : end] = False
             if begins:
                 defined[start] = min(int(defined[start]), level)
-                if is_value[start]:
-                    edits[int(number_of[start])] = None
-        for number in number_of[is_value & ~stays]:
-            edits[int(number)] = None
+            edits |= dict.fromkeys(number_of[start:end][is_value[start:end]].tolist())
         for row, new in self._edit.replaced.items():
             start, end = np.searchsorted(rows, [row, row + 1])
             for slot in start + np.flatnonzero(is_value[start:end]):

@@ -1,7 +1,7 @@
 """What a Parquet file says of itself at its end: schema, row groups, where each column's bytes lie.
 
-In: an object's last bytes. Out: its footer as a structure that may be changed and written again, and
-the columns with what their bytes need to be understood. Field numbers are those of parquet.thrift.
+In: an object's last bytes. Out: its footer as a structure that may be changed and written again,
+and the columns with what their bytes need to be understood. Field numbers are parquet.thrift's.
 Encrypted files are refused by name: nobody can read or rewrite them without their keys.
 """
 
@@ -21,6 +21,7 @@ from connectors.s3.formats.parquet.thrift import (
     STRUCT,
     Struct,
     read_struct,
+    told_damaged,
 )
 
 MAGIC: Final = b"PAR1"
@@ -124,8 +125,9 @@ def read_footer(source: Source) -> Footer:
         tail = source.read(start, tail_at - start) + tail
         tail_at = start
     meta, _ = read_struct(tail[start - tail_at : len(tail) - TAIL_BYTES])
-    _refuse_encrypted(meta)
-    return Footer(meta, _leaves(meta), start, tail, tail_at)
+    with told_damaged():
+        _refuse_encrypted(meta)
+        return Footer(meta, _leaves(meta), start, tail, tail_at)
 
 
 def chunk_meta(chunk: Struct) -> Struct:
@@ -137,11 +139,12 @@ def chunk_meta(chunk: Struct) -> Struct:
 def chunk_range(chunk: Struct, footer_at: int) -> tuple[int, int]:
     """Where a column chunk's pages begin and end. Raises UnreadableError."""
     meta = chunk_meta(chunk)
-    start: int = meta.need(9, I64)
-    dictionary = meta.get(11, 0)  # some writers say 0, or a place behind, where there is none
-    if 0 < dictionary < start:
-        start = dictionary
+    # Some writers say 0, or a place behind, where there is no dictionary, and 0 where no data.
+    places = [place for place in (meta.need(9, I64), meta.get(11, 0)) if place > 0]
+    start: int = min(places, default=0)
     length: int = meta.need(7, I64)
+    if not length:  # of a row group without rows
+        return len(MAGIC), len(MAGIC)
     if start < len(MAGIC) or length < 0 or start + length > footer_at:
         raise UnreadableError(DAMAGED)
     return start, start + length

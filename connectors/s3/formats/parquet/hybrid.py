@@ -62,10 +62,12 @@ def decode(data: bytes | memoryview, width: int, count: int) -> Numbers:
 
 def encode(numbers: Numbers, width: int) -> bytes:
     """The same numbers as runs where many are alike, packed elsewhere."""
-    if width == 0:
-        return _head(len(numbers) << 1) if len(numbers) else b""
+    if not len(numbers):
+        return b""
     out = bytearray()
     at, count = 0, len(numbers)
+    if int(numbers.min()) == int(numbers.max()):
+        return _head(count << 1) + int(numbers[0]).to_bytes((width + 7) // 8, "little")
     borders = np.flatnonzero(np.diff(numbers)) + 1
     starts = np.concatenate(([0], borders))
     lengths = np.diff(np.concatenate((starts, [count])))

@@ -33,6 +33,7 @@ from connectors.s3.formats.parquet.thrift import (
     Items,
     Struct,
     read_struct,
+    told_damaged,
     write_struct,
 )
 from connectors.s3.formats.wanted import Wanted
@@ -183,7 +184,8 @@ class _Writer:
         places = self._stored.offset_index(chunk)
         chunk.put(3, STRUCT, new.meta)
         chunk.put(2, I64, 0)
-        told = None if bounds is None else index.bounds_of(bounds, new, leaf)
+        with told_damaged():
+            told = None if bounds is None else index.bounds_of(bounds, new, leaf)
         self._indexes.append(
             _Index(chunk, told, None if places is None else index.places_of(new, at))
         )
@@ -233,8 +235,9 @@ class _Writer:
         return found
 
     def _copy(self, start: int, length: int) -> None:
-        self._edits.copy(start, length)
-        self._at += length
+        if length:
+            self._edits.copy(start, length)
+            self._at += length
 
     def _write(self, data: bytes) -> None:
         self._edits.write(data)

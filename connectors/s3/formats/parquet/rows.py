@@ -137,7 +137,7 @@ class Rows:
             return not any(least <= number <= most for number in _whole(wanted))
         if isinstance(least, str) and isinstance(most, str):
             low, high = least.encode(), most.encode()
-            return not any(low <= value.encode("utf-8", "replace") <= high for value in wanted.values)
+            return not any(low <= value.encode() <= high for value in _encodable(wanted))
         return False
 
 
@@ -269,7 +269,7 @@ def _may_be(leaf: Any, place: str, wanted: Wanted) -> Any:
         return open_
     verdicts = np.array([wanted.may_be(place, value) for value in shown(told.dictionary)], bool)
     places = told.indices.fill_null(-1).to_numpy()
-    open_[rows] = np.append(verdicts, False)[places]  # noqa: FBT003 - what null stands for
+    open_[rows] = np.append(verdicts, False)[places]
     return open_
 
 
@@ -300,7 +300,7 @@ def _near(leaf: Any, wanted: Wanted) -> Any:
 
 
 def _told(mask: Any) -> Any:
-    return mask.fill_null(False).to_numpy(zero_copy_only=False).copy()  # noqa: FBT003 - pyarrow's
+    return mask.fill_null(False).to_numpy(zero_copy_only=False).copy()
 
 
 def _encodable(wanted: Wanted) -> list[str]:

@@ -1,8 +1,8 @@
 """Values of a Parquet column as people and JSON know them, exact.
 
 In: Arrow arrays. Out: texts, numbers, booleans, lists and objects. Instants are ISO 8601 with all
-their digits, decimals without fraction are whole numbers and others texts as written, bytes are text
-where they are UTF-8 (old writers mark none) and `{"base64": …}` elsewhere.
+their digits, decimals without fraction are whole numbers and others texts as written, bytes are
+text where they are UTF-8 (old writers mark none) and `{"base64": …}` elsewhere.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Thrift's compact protocol, as Parquet's footers and page headers are written in.
 
-In: bytes. Out: structures by field number, whatever they mean, and the same bytes again. Fields that
-nobody here knows are kept, so that a file by a newer writer loses nothing.
+In: bytes. Out: structures by field number, whatever they mean, and the same bytes again. Fields
+that nobody here knows are kept, so that a file by a newer writer loses nothing.
 (Apache Thrift, doc/specs/thrift-compact-protocol.md)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +80,15 @@ class Struct:
         return Struct(dict(self.fields))
 
 
+@contextmanager
+def told_damaged() -> Iterator[None]:
+    """What fails over bytes that contradict each other: the object is damaged."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError):
+        raise UnreadableError(DAMAGED) from None
+
+
 def read_struct(data: bytes | memoryview, at: int = 0) -> tuple[Struct, int]:
     """The structure that begins there, and where it ends. Raises UnreadableError."""
     reader = _Reader(data, at)
@@ -113,7 +124,7 @@ class _Reader:
                 return found
             kind, delta = head & 0x0F, head >> 4
             number = number + delta if delta else _unzigzag(self._varint())
-            if kind == _TRUE or kind == _FALSE:
+            if kind in (_TRUE, _FALSE):
                 found.fields[number] = (BOOL, kind == _TRUE)
             else:
                 found.fields[number] = (kind, self._value(kind, depth))

@@ -73,7 +73,7 @@ def change(leaf: Leaf, encoding: int, encoded: bytes, count: int, edits: Edits) 
     if encoding == RLE:
         packed = hybrid.encode(_bits(kept, left), 1)
         return Changed(len(packed).to_bytes(_LENGTH_BYTES, "little") + packed, kept, gone)
-    again = _written(leaf, _read(leaf, PLAIN, kept, left), _THROUGH_ARROW[encoding])
+    again = _written(_read(leaf, PLAIN, kept, left), _THROUGH_ARROW[encoding])
     return Changed(again, kept, gone)
 
 
@@ -86,7 +86,7 @@ def plain_of(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> bytes:
         return np.packbits(bits.astype(np.uint8), bitorder="little").tobytes()
     if encoding not in _THROUGH_ARROW:
         raise UnreadableError("parquet-encoding")
-    return _written(leaf, _read(leaf, encoding, encoded, count), "PLAIN")
+    return _written(_read(leaf, encoding, encoded, count), "PLAIN")
 
 
 def each(leaf: Leaf, plain: bytes, count: int) -> list[bytes]:
@@ -148,6 +148,8 @@ def _cut(leaf: Leaf, plain: bytes, count: int, edits: Edits) -> tuple[bytes, lis
     if leaf.physical == BOOLEAN:
         return _cut_bits(_bits(plain, count), edits)
     which = sorted(edits)
+    if leaf.width and all(new is None for new in edits.values()):
+        return _cut_even(leaf, plain, count, which)
     spans = Places(leaf, plain, count).of(np.array(which, np.int64))
     gone = [plain[start:end] for start, end in spans]
     prefix = _LENGTH_BYTES if leaf.physical == BYTE_ARRAY else 0
@@ -162,6 +164,16 @@ def _cut(leaf: Leaf, plain: bytes, count: int, edits: Edits) -> tuple[bytes, lis
         at = end
     parts.append(view[at:])
     return b"".join(parts), gone
+
+
+def _cut_even(
+    leaf: Leaf, plain: bytes, count: int, which: Sequence[int]
+) -> tuple[bytes, list[bytes]]:
+    if count * leaf.width > len(plain):
+        raise UnreadableError(DAMAGED)
+    values = np.frombuffer(plain, f"V{leaf.width}", count)
+    gone: list[bytes] = values[which].tolist() if which else []
+    return np.delete(values, which).tobytes(), gone
 
 
 def _cut_bits(bits: Numbers, edits: Edits) -> tuple[bytes, list[bytes]]:
@@ -207,7 +219,7 @@ def _read(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> Any:
     return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
 
 
-def _written(leaf: Leaf, array: Any, encoding: str) -> bytes:
+def _written(array: Any, encoding: str) -> bytes:
     """An Arrow array as the values of one page."""
     if not len(array):
         return b""
