@@ -134,6 +134,16 @@ def text_of(value: object) -> str | None:
     return None
 
 
+class Several(list[Any]):
+    """What a path through a list of objects leads to, where that is not one value: each counts."""
+
+
+def texts_of(value: object) -> list[str]:
+    """The texts by which a value names people: its own, or each of several."""
+    found = map(text_of, value if isinstance(value, Several) else (value,))
+    return [text for text in found if text is not None]
+
+
 def key_text(value: object) -> str:
     """A value as one part of a record's key; empty where it is null or missing."""
     text = text_of(value)

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.entries import Entry, key_text, text_of
+from connectors.s3.formats.entries import Entry, key_text, text_of, texts_of
 from connectors.s3.formats.wanted import Wanted
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject
 
@@ -51,13 +51,13 @@ class Owners:
         """The subjects that own the record, each with the identity kind that says so."""
         found: dict[str, str] = {}
         for kind, name, form, known in self._fields:
-            text = text_of(entry.value(name))
-            if text and self._collection.names_nobody(name, text):
-                continue
-            if text and form is not Form.EXACT:
-                text = self._ctx.canonical(kind, text)
-            for ref in known.get(text, ()) if text else ():
-                found.setdefault(ref, kind)
+            for text in texts_of(entry.value(name)):
+                if text and self._collection.names_nobody(name, text):
+                    continue
+                exact = form is Form.EXACT
+                canonical = text if exact or not text else self._ctx.canonical(kind, text)
+                for ref in known.get(canonical, ()) if canonical else ():
+                    found.setdefault(ref, kind)
         return found
 
     def wanted(self) -> Wanted:
@@ -165,9 +165,10 @@ def identities_of(entry: Entry, collection: Collection, ctx: Context) -> set[Ide
     places = {kind: taken.field for kind, taken in collection.takes.items()}
     found = set()
     for kind, name in (*places.items(), *collection.yields.items()):
-        identity = identity_in(entry, collection, kind, name, ctx)
-        if identity is not None:
-            found.add(identity)
+        for text in texts_of(entry.value(name)):
+            identity = _identity(text, collection, kind, name, ctx)
+            if identity is not None:
+                found.add(identity)
     return found
 
 
@@ -176,6 +177,12 @@ def identity_in(
 ) -> Identity | None:
     """The canonical identity in a field of a record, if it names anybody."""
     text = text_of(entry.value(name))
+    return None if text is None else _identity(text, collection, kind, name, ctx)
+
+
+def _identity(
+    text: str, collection: Collection, kind: str, name: str, ctx: Context
+) -> Identity | None:
     if not text or collection.names_nobody(name, text):
         return None
     canonical = ctx.canonical(kind, text)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from connectors.s3.formats.entries import Source, UnreadableError
+from connectors.s3.formats.entries import Several, Source, UnreadableError
 from connectors.s3.formats.parquet.footer import Footer
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
@@ -154,7 +154,7 @@ class Row:
     def value(self, name: str) -> Any:
         """A field; None where it is null or missing. A dotted name is a path into structures.
 
-        Behind a list or map of structures lie several values; one that all agree on is the value.
+        Behind a list of structures lie several values, each of which counts.
         """
         column = self._rows.top(name)
         if column is None:
@@ -162,7 +162,7 @@ class Row:
         value = self._rows.values(column)[self._number]
         if column == name:
             return value
-        return _agreed(_walked(value, name.split(".")[1:]))
+        return _one(_walked(value, name.split(".")[1:]))
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with the path of its place."""
@@ -341,11 +341,11 @@ def _walked(value: Any, steps: Sequence[str]) -> list[Any]:
     return _walked(value.get(steps[0]), steps[1:]) if isinstance(value, dict) else []
 
 
-def _agreed(found: list[Any]) -> Any:
+def _one(found: list[Any]) -> Any:
     told = [value for value in found if value is not None]
     if not told or all(value == told[0] for value in told):
         return told[0] if told else None
-    return told
+    return Several(told)
 
 
 def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
