@@ -63,7 +63,9 @@ class Written:
         self.new_bytes += len(data)
 
 
-def rewritten(data: bytes, decide: Callable[[Entry], Change], wanted: Wanted | None = None) -> bytes:
+def rewritten(
+    data: bytes, decide: Callable[[Entry], Change], wanted: Wanted | None = None
+) -> bytes:
     """A file after each row was decided."""
     edits = Written(data)
     PARQUET.rewrite(Stored(data), wanted, decide, edits)

@@ -70,7 +70,16 @@ def left(s3: S3Client, bucket: str) -> list[str]:
         ([{"id": 1}, None, {"id": None}, {"id": 10}, {"id": 1}], "customer.id"),
         ([[{"id": 1}, {"id": 2}], [], None, [{"id": 10}, None], [{"id": 2}, {"id": 1}]], "c.id"),
         ([[("id", 1)], [("x", 1)], None, [("id", 10)], [("x", 3), ("id", 1)]], "facts.id"),
-        ([{"a": {"b": [{"id": "1"}]}}, None, {"a": None}, {"a": {"b": []}}, {"a": {"b": [{"id": "1"}]}}], "r.a.b.id"),
+        (
+            [
+                {"a": {"b": [{"id": "1"}]}},
+                None,
+                {"a": None},
+                {"a": {"b": []}},
+                {"a": {"b": [{"id": "1"}]}},
+            ],
+            "r.a.b.id",
+        ),
     ],
     ids=["struct", "list of structs", "map", "deep"],
 )
@@ -112,7 +121,11 @@ def test_a_hold_on_one_of_several_owners_keeps_the_row(
         (pa.array([True, False, True]), "1", []),
         (pa.array(["1", "01", "1.0"]), "1", ["o0"]),
         (pa.array([1.0, 1.5, 2.0]), "1", []),
-        (pa.array([Decimal(10**40), Decimal(10**40 + 1)], pa.decimal256(50, 0)), str(10**40), ["o0"]),
+        (
+            pa.array([Decimal(10**40), Decimal(10**40 + 1)], pa.decimal256(50, 0)),
+            str(10**40),
+            ["o0"],
+        ),
         (pa.array([2**63 - 1, 2**63 - 2]), str(2**63 - 1), ["o0"]),
         (pa.array([2**64 - 1, 1], pa.uint64()), str(2**64 - 1), ["o0"]),
         (pa.array(["7", "8"]).dictionary_encode(), "7", ["o0"]),
@@ -133,11 +146,14 @@ def test_owners_are_compared_as_typed(
     assert left(s3, bucket_name) == [f"o{n}" for n in range(len(owners)) if f"o{n}" not in gone]
 
 
-def test_letters_of_addresses_in_any_case(
-    s3: S3Client, s3_endpoint: str, bucket_name: str
-) -> None:
+def test_letters_of_addresses_in_any_case(s3: S3Client, s3_endpoint: str, bucket_name: str) -> None:
     """The canonicaliser decides: case, blanks and an encoded domain, and no look-alike."""
-    texts = ["Anna@Shop.example", " anna@shop.example ", "anna@shop\u3002example", "hanna@shop.example"]
+    texts = [
+        "Anna@Shop.example",
+        " anna@shop.example ",
+        "anna@shop\u3002example",
+        "hanna@shop.example",
+    ]
     s3.put_object(Bucket=bucket_name, Key=KEY, Body=file_of(table(pa.array(texts))))
     mapped = orders("customer")
     by_mail = Collection(
@@ -295,7 +311,11 @@ def test_what_cannot_be_read_stops_by_name(
     """Hard case 13: modular encryption is refused by name, as is what only looks like Parquet."""
     s3.put_object(Bucket=bucket_name, Key=KEY, Body=body)
     with pytest.raises(NeedsHuman) as stop:
-        list(connector(s3_endpoint, bucket_name, orders("customer")).find([number("1")], TrialContext()))
+        list(
+            connector(s3_endpoint, bucket_name, orders("customer")).find(
+                [number("1")], TrialContext()
+            )
+        )
     assert stop.value.fields["reason"] == reason
 
 

@@ -149,8 +149,7 @@ class _Writer:
     def _begin(self) -> None:
         if self._at:
             return
-        self._edits.keep(0, MAGIC)
-        self._at = len(MAGIC)
+        self._copy(0, len(MAGIC))
         for number in self._waiting:
             self.keep(number)
 

@@ -277,9 +277,7 @@ def _equal(leaf: Any, wanted: Wanted) -> Any:
     """Values that are one of the wanted ones as they are written; None where that takes more."""
     kind = leaf.type
     if types.is_integer(kind):
-        numbers = pa.array(
-            [n for n in _whole(wanted) if -(1 << 63) <= n < 1 << 63], pa.int64()
-        )
+        numbers = pa.array([n for n in _whole(wanted) if -(1 << 63) <= n < 1 << 63], pa.int64())
         if types.is_uint64(kind):
             return None
         return _told(pc.is_in(leaf.cast(pa.int64()), value_set=numbers))
@@ -404,4 +402,3 @@ class _Ranges(io.RawIOBase):
             from_ = start - self._footer.tail_at
             return self._footer.tail[from_ : from_ + size]
         return self._source.read(start, size)
-

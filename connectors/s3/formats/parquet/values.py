@@ -282,5 +282,3 @@ def _one_column(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> bytes:
 
 def _struct(*fields: tuple[int, int, Any]) -> Struct:
     return Struct({number: (kind, value) for number, kind, value in fields})
-
-
