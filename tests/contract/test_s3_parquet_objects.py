@@ -133,7 +133,10 @@ def test_a_hold_on_one_of_several_owners_keeps_the_row(
         (pa.array([b"7", b"\xff", b"8"]), "7", ["o0"]),
         (pa.array([None, None], pa.string()), "7", []),
     ],
-    ids="zero,bool,text,float,decimal256,int64,uint64,coded,large,bytes,nulls".split(","),
+    ids=[
+        *("zero", "bool", "text", "float", "decimal256", "int64", "uint64", "coded", "large"),
+        *("bytes", "nulls"),
+    ],
 )
 def test_owners_are_compared_as_typed(
     s3: S3Client, s3_endpoint: str, bucket_name: str, owners: Any, value: str, gone: list[str]

@@ -96,7 +96,7 @@ def drawn_table(seed: int, count: int) -> Any:
 
 
 def how_written(table: Any, encoding: str, chosen: dict[str, Any]) -> dict[str, Any]:
-    """pyarrow's options for an encoding."""
+    """The writer's options for an encoding."""
     if encoding == "small dictionary":  # most pages after it are plain
         return {**chosen, "dictionary_pagesize_limit": 40, "write_batch_size": 4}
     if encoding == "dictionary":

@@ -103,7 +103,7 @@ def stored(leaf: Leaf, text: str) -> bytes:
         raise UnreadableError(UNFIT) from None
 
 
-def _stored(leaf: Leaf, text: str) -> bytes:
+def _stored(leaf: Leaf, text: str) -> bytes:  # noqa: PLR0911 - one for each physical type
     logical = leaf.element.get(10, Struct())
     converted = leaf.element.get(6)
     if converted == _DECIMAL or _DECIMAL in logical.fields:

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from connectors.s3.formats.entries import UnreadableError
@@ -227,14 +226,12 @@ def _decompressed(name: str, data: bytes | memoryview, size: int) -> bytes:
 def _framed_lz4(data: bytes, size: int) -> bytes:
     """Codec 5: Hadoop's frames, big-endian sizes before each block; or, by some writers, none."""
     plain, at = bytearray(), 0
-    try:
-        while len(plain) < size:
-            sizes = np.frombuffer(data, ">u4", 2, at)
-            start, end = at + 8, at + 8 + int(sizes[1])
-            if end > len(data) or int(sizes[0]) > size - len(plain):
-                raise UnreadableError(DAMAGED)
-            plain += _decompressed("lz4_raw", data[start:end], int(sizes[0]))
-            at = end
-    except (ValueError, UnreadableError):
-        return _decompressed("lz4_raw", data, size)
+    while len(plain) < size:
+        start = at + 2 * _INT_BYTES
+        block_bytes = int.from_bytes(data[at : at + _INT_BYTES], "big")
+        end = start + int.from_bytes(data[at + _INT_BYTES : start], "big")
+        if end > len(data) or not 0 < block_bytes <= size - len(plain):
+            return _decompressed("lz4_raw", data, size)
+        plain += _decompressed("lz4_raw", data[start:end], block_bytes)
+        at = end
     return bytes(plain)

@@ -14,18 +14,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import types
 
 from connectors.s3.formats.entries import Several, Source, UnreadableError
+from connectors.s3.formats.parquet.columns import encodable, leaves, may_be, whole
 from connectors.s3.formats.parquet.footer import Footer
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.parquet.thrift import DAMAGED
 from connectors.s3.formats.wanted import Wanted
-
-_BLANKS = " \t\r\n"
 
 
 class File:
@@ -112,8 +109,8 @@ class Rows:
         if wanted.fields:  # few; their values are asked for again
             columns[column] = array
         for chunk in array.chunks:
-            for place, leaf, parents in _leaves(chunk, column, steps, everything=not wanted.fields):
-                hit = np.flatnonzero(_may_be(leaf, place, wanted))
+            for place, leaf, parents in leaves(chunk, column, steps, everything=not wanted.fields):
+                hit = np.flatnonzero(may_be(leaf, place, wanted))
                 found.append(start + (hit if parents is None else parents[hit]))
             start += len(chunk)
         return np.concatenate(found)
@@ -134,10 +131,10 @@ class Rows:
             return False
         least, most = told.min, told.max
         if type(least) is int and type(most) is int:
-            return not any(least <= number <= most for number in _whole(wanted))
+            return not any(least <= number <= most for number in whole(wanted))
         if isinstance(least, str) and isinstance(most, str):
             low, high = least.encode(), most.encode()
-            return not any(low <= value.encode() <= high for value in _encodable(wanted))
+            return not any(low <= value.encode() <= high for value in encodable(wanted))
         return False
 
 
@@ -192,139 +189,6 @@ def prunes(file: File, group: int, wanted: Wanted | None) -> bool:
         return False
     rows = Rows(file, group)
     return all(rows.top(field) is None for field in wanted.fields)
-
-
-# ---- arrays
-
-
-def _leaves(
-    array: Any, place: str, steps: Sequence[str], *, everything: bool
-) -> Iterator[tuple[str, Any, Numbers | None]]:
-    """The columns of values behind a path: place, array, and the row of each value."""
-    kind = array.type
-    if isinstance(array, pa.ExtensionArray) and kind.extension_name != "arrow.uuid":
-        array = array.storage
-        kind = array.type
-    if types.is_dictionary(kind):
-        array = array.dictionary_decode()
-        kind = array.type
-    if types.is_fixed_size_list(kind):
-        array = array.cast(pa.list_(kind.value_field))
-        kind = array.type
-    if types.is_struct(kind):
-        for number, child in enumerate(array.flatten()):
-            name = kind.field(number).name
-            if everything or (steps and name == steps[0]):
-                yield from _leaves(child, f"{place}.{name}", steps[1:], everything=everything)
-    elif types.is_map(kind):
-        rows = np.repeat(np.arange(len(array)), np.diff(array.offsets.to_numpy()))
-        start, count = array.offsets[0].as_py(), len(rows)
-        keys = array.keys.slice(start, count)
-        values = array.items.slice(start, count)
-        yield from _within(_map_leaves(keys, values, place, steps, everything=everything), rows)
-    elif types.is_list(kind) or types.is_large_list(kind):
-        if steps or everything:  # a list by itself names nobody
-            rows = pc.list_parent_indices(array).to_numpy().astype(np.int64)
-            inner = _leaves(pc.list_flatten(array), place, steps, everything=everything)
-            yield from _within(inner, rows)
-    elif not steps or everything:
-        yield place, array, None
-
-
-def _map_leaves(
-    keys: Any, values: Any, place: str, steps: Sequence[str], *, everything: bool
-) -> Iterator[tuple[str, Any, Numbers | None]]:
-    if everything:
-        yield from _leaves(keys, place, (), everything=True)
-    named = np.array(shown(keys), dtype=object)
-    for key in dict.fromkeys(named.tolist()):
-        if everything or (steps and key == steps[0]):
-            rows = np.flatnonzero(named == key)
-            inner = values.take(pa.array(rows))
-            yield from _within(
-                _leaves(inner, f"{place}.{key}", steps[1:], everything=everything), rows
-            )
-
-
-def _within(
-    found: Iterator[tuple[str, Any, Numbers | None]], rows: Numbers
-) -> Iterator[tuple[str, Any, Numbers | None]]:
-    for place, leaf, parents in found:
-        yield place, leaf, rows if parents is None else rows[parents]
-
-
-def _may_be(leaf: Any, place: str, wanted: Wanted) -> Any:
-    """Which values of an array could be wanted; never too few."""
-    if wanted.fields and wanted.exact and (quick := _equal(leaf, wanted)) is not None:
-        return quick
-    open_ = np.ones(len(leaf), bool)
-    if wanted.fields and wanted.sound and (near := _near(leaf, wanted)) is not None:
-        open_ = near
-    if not open_.any():
-        return open_
-    rows = np.flatnonzero(open_)
-    told = leaf.take(pa.array(rows)).dictionary_encode() if _hashes(leaf) else None
-    if told is None:
-        open_[rows] = [wanted.may_be(place, value) for value in shown(leaf.take(pa.array(rows)))]
-        return open_
-    verdicts = np.array([wanted.may_be(place, value) for value in shown(told.dictionary)], bool)
-    places = told.indices.fill_null(-1).to_numpy()
-    open_[rows] = np.append(verdicts, False)[places]
-    return open_
-
-
-def _equal(leaf: Any, wanted: Wanted) -> Any:
-    """Values that are one of the wanted ones as they are written; None where that takes more."""
-    kind = leaf.type
-    if types.is_integer(kind):
-        numbers = pa.array([n for n in _whole(wanted) if -(1 << 63) <= n < 1 << 63], pa.int64())
-        if types.is_uint64(kind):
-            return None
-        return _told(pc.is_in(leaf.cast(pa.int64()), value_set=numbers))
-    if types.is_string(kind) or types.is_large_string(kind):
-        return _told(pc.is_in(leaf, value_set=pa.array(_encodable(wanted), kind)))
-    return None
-
-
-def _near(leaf: Any, wanted: Wanted) -> Any:
-    """Texts that are one of the wanted ones in other letters, or have letters outside ASCII."""
-    kind = leaf.type
-    if not (types.is_string(kind) or types.is_large_string(kind)):
-        return None
-    folded = pc.ascii_lower(pc.ascii_trim(leaf, _BLANKS))
-    values = pa.array([value.lower() for value in _encodable(wanted)], kind)
-    near = pc.or_(pc.is_in(folded, value_set=values), pc.invert(pc.string_is_ascii(leaf)))
-    return _told(near)
-
-
-def _told(mask: Any) -> Any:
-    return mask.fill_null(False).to_numpy(zero_copy_only=False).copy()
-
-
-def _encodable(wanted: Wanted) -> list[str]:
-    return [value for value in wanted.values if value.isascii() or _is_utf8(value)]
-
-
-def _is_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _whole(wanted: Wanted) -> list[int]:
-    """The wanted values that a whole number is written as."""
-    found = []
-    for value in wanted.values:
-        digits = value.removeprefix("-")
-        if digits.isascii() and digits.isdigit() and str(int(value)) == value:
-            found.append(int(value))
-    return found
-
-
-def _hashes(leaf: Any) -> bool:
-    return not (isinstance(leaf, pa.ExtensionArray) or types.is_nested(leaf.type))
 
 
 # ---- values

@@ -22,7 +22,7 @@ _DAY_S = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def shown(array: Any) -> list[Any]:
+def shown(array: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind of nesting
     """The values of an array, null as None."""
     if isinstance(array, pa.ChunkedArray):
         return [value for chunk in array.chunks for value in shown(chunk)]
@@ -42,7 +42,7 @@ def shown(array: Any) -> list[Any]:
     return _scalars(array)
 
 
-def _scalars(array: Any) -> list[Any]:
+def _scalars(array: Any) -> list[Any]:  # noqa: PLR0911 - one for each kind of value
     kind = array.type
     if types.is_decimal(kind):
         return [_decimal(value, kind.scale) for value in array.to_pylist()]
