@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -132,10 +133,11 @@ def test_a_hold_on_one_of_several_owners_keeps_the_row(
         (pa.array(["7", "8"], pa.large_string()), "7", ["o0"]),
         (pa.array([b"7", b"\xff", b"8"]), "7", ["o0"]),
         (pa.array([None, None], pa.string()), "7", []),
+        (pa.array([UUID(int=7).bytes, UUID(int=8).bytes], pa.uuid()), str(UUID(int=7)), ["o0"]),
     ],
     ids=[
         *("zero", "bool", "text", "float", "decimal256", "int64", "uint64", "coded", "large"),
-        *("bytes", "nulls"),
+        *("bytes", "nulls", "uuid"),
     ],
 )
 def test_owners_are_compared_as_typed(

@@ -91,14 +91,25 @@ def may_be(leaf: Any, place: str, wanted: Wanted) -> Any:
     if not open_.any():
         return open_
     rows = np.flatnonzero(open_)
-    told = leaf.take(pa.array(rows)).dictionary_encode() if _hashes(leaf) else None
+    asked = leaf.take(pa.array(rows))
+    told = _coded(asked)
     if told is None:
-        open_[rows] = [wanted.may_be(place, value) for value in shown(leaf.take(pa.array(rows)))]
+        open_[rows] = [wanted.may_be(place, value) for value in shown(asked)]
         return open_
-    verdicts = np.array([wanted.may_be(place, value) for value in shown(told.dictionary)], bool)
+    verdicts = [wanted.may_be(place, value) for value in shown(told.dictionary)]
     places = told.indices.fill_null(-1).to_numpy()
-    open_[rows] = np.append(verdicts, False)[places]
+    open_[rows] = np.array([*verdicts, False])[places]  # the last for null
     return open_
+
+
+def _coded(array: Any) -> Any:
+    """Each differing value once, and where it stands; None where Arrow cannot tell them apart."""
+    if isinstance(array, pa.ExtensionArray):
+        return None
+    try:
+        return array.dictionary_encode()
+    except pa.ArrowNotImplementedError:
+        return None
 
 
 def _equal(leaf: Any, wanted: Wanted) -> Any:
@@ -150,7 +161,3 @@ def whole(wanted: Wanted) -> list[int]:
         if digits.isascii() and digits.isdigit() and str(int(value)) == value:
             found.append(int(value))
     return found
-
-
-def _hashes(leaf: Any) -> bool:
-    return not (isinstance(leaf, pa.ExtensionArray) or types.is_nested(leaf.type))

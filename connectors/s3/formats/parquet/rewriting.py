@@ -123,6 +123,8 @@ class _Writer:
                 self._move(chunk, moved_by)
             else:
                 self._change_chunk(chunk, read.of(start, end), start, leaf, edit)
+        if any(edit is not None and (edit.cut or edit.replaced) for edit in column_edits):
+            group.drop(4)  # by which columns it is sorted
         self._add(group, at, rows)
 
     def close(self) -> None:

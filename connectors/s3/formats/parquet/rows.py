@@ -127,15 +127,7 @@ class Rows:
         if leaf is None or leaf.node.above is not None or leaf.max_repeated:
             return False
         told = self._file.parquet.metadata.row_group(self._group).column(leaf.number).statistics
-        if told is None or not told.has_min_max:
-            return False
-        least, most = told.min, told.max
-        if type(least) is int and type(most) is int:
-            return not any(least <= number <= most for number in whole(wanted))
-        if isinstance(least, str) and isinstance(most, str):
-            low, high = least.encode(), most.encode()
-            return not any(low <= value.encode() <= high for value in encodable(wanted))
-        return False
+        return told is not None and told.has_min_max and _excludes(told, wanted)
 
 
 class Row:
@@ -189,6 +181,19 @@ def prunes(file: File, group: int, wanted: Wanted | None) -> bool:
         return False
     rows = Rows(file, group)
     return all(rows.top(field) is None for field in wanted.fields)
+
+
+def _excludes(statistics: Any, wanted: Wanted) -> bool:
+    try:
+        least, most = statistics.min, statistics.max
+    except ValueError:  # shortened within a letter
+        return False
+    if type(least) is int and type(most) is int:
+        return not any(least <= number <= most for number in whole(wanted))
+    if isinstance(least, str) and isinstance(most, str):
+        low, high = least.encode(), most.encode()
+        return not any(low <= value.encode() <= high for value in encodable(wanted))
+    return False
 
 
 # ---- values
