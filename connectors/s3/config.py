@@ -109,7 +109,7 @@ class SharedLayout(BaseModel):
 
     layout: Literal["shared"]
     prefix: str
-    format: Literal["ndjson", "json", "csv"]
+    format: Literal["ndjson", "json", "csv", "parquet"]
     compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     dialect: CsvDialect = CsvDialect()  # of csv

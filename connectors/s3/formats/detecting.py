@@ -11,14 +11,24 @@ from connectors.s3.config import SharedLayout
 from connectors.s3.formats.codecs import codec_of
 from connectors.s3.formats.csv import csv
 from connectors.s3.formats.csv_dialect import Dialect
-from connectors.s3.formats.entries import Format, Source
+from connectors.s3.formats.entries import Format, Source, UnreadableError
 from connectors.s3.formats.json_document import json_of
-from connectors.s3.formats.streamed import Streamed
+from connectors.s3.formats.streamed import Plain, Streamed
+from dsr_worker.contract import Configuration
+
+_PARQUET = (b"PAR1", b"PARE")  # the second where its footer is encrypted
 
 
 def format_of(source: Source, layout: SharedLayout, owners: Sequence[str]) -> Format:
     """The format of one object, whose owner fields are `owners`. Raises UnreadableError."""
-    codec = codec_of(source.first())
+    first = source.first()
+    if first.startswith(_PARQUET):
+        return parquet()[0]
+    codec = codec_of(first)
+    if layout.format == "parquet":
+        if codec is None:
+            raise UnreadableError("not-parquet")
+        return Streamed(parquet()[1], codec)
     if layout.format == "csv":
         return Streamed(csv(_dialect(layout), owners), codec)
     return Streamed(json_of(layout.records, layout.encoding), codec)
@@ -35,3 +45,22 @@ def _dialect(layout: SharedLayout) -> Dialect:
         columns=stated.columns,
         encoding=layout.encoding,
     )
+
+
+def parquet() -> tuple[Format, Plain]:
+    """The format of Parquet objects, and of those under a codec.
+
+    Raises `Configuration` where the extra is not installed that it needs.
+    """
+    try:
+        from connectors.s3.formats.parquet.format import (  # noqa: PLC0415 - needs an extra
+            PARQUET,
+            UNPACKED_PARQUET,
+        )
+    except ModuleNotFoundError as error:
+        if error.name not in ("numpy", "pyarrow"):
+            raise
+        raise Configuration(
+            f"Parquet objects need {error.name}: install dsr-worker with the extra [parquet]"
+        ) from None
+    return PARQUET, UNPACKED_PARQUET

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import orjson
 
-from connectors.s3.formats.entries import Broken, UnreadableError
+from connectors.s3.formats.entries import Broken, Several, UnreadableError
 from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
 from connectors.s3.formats.wanted import Wanted
 
@@ -46,7 +46,7 @@ class JsonEntry:
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
         if "[]" in name:
-            return list(_each(self.document, name.split(".")))
+            return Several(_each(self.document, name.split(".")))
         found = _at(self.document, name)
         if isinstance(found, float):  # the quick parser makes floats of whole numbers over 64 bits
             return _at(json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled), name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from connectors.s3.formats.field_needles import Asked, field_needles
+from connectors.s3.formats.field_needles import Asked, Numbers, field_needles
 from connectors.s3.formats.needles import Needles, json_literals
 
 T = TypeVar("T")
@@ -34,6 +34,12 @@ class Wanted:
     sound: bool
     asked: tuple[Asked, ...] = ()
     _memory: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def as_written(self) -> bool:
+        """Whether a value is one of them by its own text alone, a number by its digits."""
+        numbers = {one.numbers for one in self.asked}
+        return self.exact and numbers <= {Numbers.NONE, Numbers.WHOLE}
 
     def made(self, place: object, make: Callable[[], T]) -> T:
         """What `make` gives, made once for each `place`: many objects are searched alike."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.entries import Entry, key_text, text_of
+from connectors.s3.formats.entries import Entry, Several, key_text, text_of
 from connectors.s3.formats.field_needles import Asked, Numbers, Spelling
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.equality import Equality, equality_of, is_typed
@@ -200,9 +200,9 @@ class EntryRow:
 
 
 def values_of(entry: Entry, name: str) -> Sequence[object]:
-    """The values of a field: one, or those of every element that a name with `[]` goes into."""
+    """The values of a field: one, or each where its name leads into a list."""
     value = entry.value(name)
-    return value if "[]" in name and isinstance(value, list) else (value,)
+    return value if isinstance(value, Several) else (value,)
 
 
 def identities_of(entry: Entry, collection: Collection, ctx: Context) -> set[Identity]:

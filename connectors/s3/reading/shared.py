@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import TypeVar
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.detecting import format_of
+from connectors.s3.formats.detecting import format_of, parquet
 from connectors.s3.formats.entries import (
     Broken,
     Entry,
@@ -77,6 +77,8 @@ class Shared:
     def __init__(self, collection: Collection, layout: SharedLayout) -> None:
         self.collection = collection
         self.layout = layout
+        if layout.format == "parquet":
+            parquet()
         self._third_party = tuple(f.name for f in collection.fields.values() if f.third_party)
 
     # ---- records
