@@ -75,7 +75,7 @@ class SharedLayout(BaseModel):
 
     layout: Literal["shared"]
     prefix: str
-    format: Literal["ndjson", "csv"]
+    format: Literal["ndjson", "csv", "avro"]
     compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
     delimiter: str = Field(default=",", pattern=r"^[^\"\r\n]$")
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"

@@ -28,7 +28,6 @@ _OUT_BYTES = 256 * 1024
 _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateInit2)
 _FOREIGN = {
     b"PAR1": "parquet",
-    b"Obj\x01": "avro",
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
