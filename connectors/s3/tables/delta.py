@@ -103,7 +103,7 @@ class DeltaTable:
     def _source(self, rows: Sequence[Altered], names: list[str], masked: list[str]) -> Any:
         arrow = library("pyarrow")
         columns = {
-            f"w{n}": arrow.array([row.match[name] for row in rows], self._type(name))
+            f"w{n}": _array([row.match[name] for row in rows], self._type(name))
             for n, name in enumerate(names)
         }
         for n, name in enumerate(masked):
@@ -133,6 +133,13 @@ class DeltaTable:
             features.add("columnMapping")
         if features:
             raise NeedsHuman("s3-table-unsupported", {"feature": ", ".join(sorted(features))})
+
+
+def _array(values: Sequence[Any], kind: Any) -> Any:
+    """Values in their column's type; those that stood in a path are texts."""
+    arrow = library("pyarrow")
+    texts = all(isinstance(value, str | None) for value in values)
+    return arrow.array(values, arrow.string()).cast(kind) if texts else arrow.array(values, kind)
 
 
 def _quoted(name: str) -> str:

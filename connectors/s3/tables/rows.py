@@ -92,11 +92,34 @@ def rows_of(source: Source, key: str, wanted: Wanted | None) -> Iterator[RowEntr
 
 
 def _rows(file: Any, partition: Mapping[str, str | None], wanted: Wanted | None) -> Any:
-    for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+    for stored in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+        batch = stored.cast(_without_views(stored.schema))
         known = set(batch.schema.names)
         from_path = {name: value for name, value in partition.items() if name not in known}
         for row in _candidates(batch, from_path, wanted).to_pylist():
             yield RowEntry({**row, **from_path})
+
+
+def _without_views(schema: Any) -> Any:
+    """The schema without views of texts, which deltalake writes and few functions take."""
+    arrow = library("pyarrow")
+    return arrow.schema([field.with_type(_without_view(field.type)) for field in schema])
+
+
+def _without_view(kind: Any) -> Any:
+    arrow = library("pyarrow")
+    if kind == arrow.string_view():
+        return arrow.string()
+    if kind == arrow.binary_view():
+        return arrow.binary()
+    if arrow.types.is_struct(kind):
+        fields = [kind.field(at) for at in range(kind.num_fields)]
+        return arrow.struct([f.with_type(_without_view(f.type)) for f in fields])
+    if arrow.types.is_list(kind):
+        return arrow.list_(kind.value_field.with_type(_without_view(kind.value_type)))
+    if arrow.types.is_map(kind):
+        return arrow.map_(_without_view(kind.key_type), _without_view(kind.item_type))
+    return kind
 
 
 def _candidates(batch: Any, from_path: Mapping[str, str | None], wanted: Wanted | None) -> Any:
