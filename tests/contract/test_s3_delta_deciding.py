@@ -15,6 +15,8 @@ from dsr_worker.contract import (
     HeldPeople,
     HeldSubjects,
     Identity,
+    Mask,
+    MaskKind,
     NeedsHuman,
     Rule,
     Since,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -157,3 +158,23 @@ def test_a_table_with_features_that_hide_rows_is_refused_by_name(
         list(connector(s3_endpoint, bucket_name, ORDERS).locate([number("1")], TrialContext()))
     assert stop.value.code == "s3-table-unsupported"
     assert "columnMapping" in stop.value.fields["feature"]
+
+
+@pytest.mark.parametrize("meanwhile", ["append", "delete"])
+def test_whoever_commits_meanwhile_is_not_overwritten(
+    meanwhile: str, orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
+) -> None:
+    """A commit between reading and changing stays; the step waits where the two do not go together."""
+
+    def commit() -> None:
+        if meanwhile == "append":
+            write(s3_endpoint, bucket_name, [order(60, 1), order(61, 3)])
+        else:
+            table(s3_endpoint, bucket_name).delete("order_id = 'o1'")
+
+    with suppress(Transient):
+        erased(orders, [number("3")], TrialContext(on_intent=commit))
+    erased(orders, [number("3")], TrialContext())
+    kept = [*KEPT, "o60"] if meanwhile == "append" else [n for n in KEPT if n != "o1"]
+    assert ids(s3_endpoint, bucket_name) == sorted(kept)
+    assert b"c3@shop.example" not in everything(s3, bucket_name)

@@ -13,7 +13,6 @@ import fastavro
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
-from pyiceberg.table import Table
 
 from dsr_worker.contract import (
     Action,
@@ -62,7 +61,7 @@ class World:
             "uri": f"sqlite:///{folder}/catalog.db",
             "warehouse": f"s3://{bucket}/lake",
         }
-        found = load_catalog("lake", **self.catalog, **self._access())
+        found: Any = load_catalog("lake", **self.catalog, **self._access())
         found.create_namespace("shop")
         self._load = lambda: found.load_table("shop.orders")
         found.create_table("shop.orders", schema=SCHEMA)
@@ -79,7 +78,7 @@ class World:
         }
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Any:
         """The table as anybody sees it."""
         return self._load()
 
@@ -125,7 +124,7 @@ def test_a_person_goes_from_the_table_and_from_its_snapshots(world: World) -> No
 
 
 def test_a_file_of_several_people_is_written_anew(world: World) -> None:
-    """Everybody else's rows stay, others append afterwards, and a second erasure finds what came."""
+    """Everybody else's rows stay, others append, and a second erasure finds what came."""
     assert outcomes(erased(world.made, [number("3")], TrialContext())) == {"erased": 4}
     assert world.ids() == KEPT
     assert b"c3@shop.example" not in world.everything()
@@ -144,7 +143,7 @@ def test_hostile_values_are_compared_as_values(world: World) -> None:
 
 
 def test_masks_in_an_iceberg_table(world: World) -> None:
-    """A row that has to stay loses its names, in old snapshots as well; a repeat changes nothing."""
+    """A row that has to stay loses its names, in old snapshots too; a repeat changes nothing."""
     masks = {n: f.mask for n, f in ORDERS.fields.items() if f.mask is not None}
     ctx = deciding(Rule("minimum", Always(), Action.MASK, ground="tax", masks=masks))
     anna = person("case", ("customer_number", "3"), ("email", "c3@shop.example"))

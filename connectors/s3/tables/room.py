@@ -95,6 +95,9 @@ class TableRoom(Shared):
     def objects(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """The data files with all versions, current or not."""
         self.opened(bucket, ctx)
+        yield from self._files(bucket, ctx)
+
+    def _files(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         beside = tuple(self._table.prefix + folder for folder in _NO_DATA[self._table.format])
         for versions in super().objects(bucket, ctx):
             if not versions[0].key.startswith(beside):
@@ -176,7 +179,7 @@ class TableRoom(Shared):
         plan = _Plan(opened, judge.fates(), judge.fates())
         current, past = opened.current(), opened.past()
         locked = False
-        for versions in self.objects(bucket, ctx):
+        for versions in self._files(bucket, ctx):
             for version in versions:
                 is_now = version.latest and version.key in current
                 before = len(plan.altered)
