@@ -164,7 +164,7 @@ def test_a_table_with_features_that_hide_rows_is_refused_by_name(
 def test_whoever_commits_meanwhile_is_not_overwritten(
     meanwhile: str, orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
-    """A commit between reading and changing stays; the step waits where the two do not go together."""
+    """A commit between reading and changing stays; where the two do not agree, the step waits."""
 
     def commit() -> None:
         if meanwhile == "append":

@@ -63,7 +63,7 @@ class World:
         }
         found: Any = load_catalog("lake", **self.catalog, **self._access())
         found.create_namespace("shop")
-        self._load = lambda: found.load_table("shop.orders")
+        self._catalog = found
         found.create_table("shop.orders", schema=SCHEMA)
         for part in range(2):
             self.write(*(order(n, n % 5) for n in range(part * 10, part * 10 + 10)))
@@ -80,7 +80,7 @@ class World:
     @property
     def table(self) -> Any:
         """The table as anybody sees it."""
-        return self._load()
+        return self._catalog.load_table("shop.orders")
 
     def write(self, *rows: Mapping[str, Any]) -> None:
         """A snapshot that adds these rows."""

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dsr_worker.contract import Configuration, DecisionTable, NeedsHuman, Severity, SweepOrder
+from dsr_worker.contract import (
+    Configuration,
+    DecisionTable,
+    NeedsHuman,
+    Severity,
+    SweepOrder,
+    Transient,
+)
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_delta import ORDERS
 from tests.contract.s3_erasures import ERASE, erased, event, outcomes
 from tests.contract.s3_support import EVENTS, FILES, connector, content, lines, number
+from tests.services import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -122,3 +130,18 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     made = connector("http://127.0.0.1:9", "lake", ORDERS)
     with pytest.raises(Configuration, match="extra `tables`"):
         list(made.locate([number("1")], TrialContext()))
+
+
+def test_a_table_that_cannot_be_reached_is_tried_again() -> None:
+    """Nobody listens there: the step waits, and the error says no more than that."""
+    made = connector(f"http://127.0.0.1:{free_port()}", "lake", ORDERS)
+    with pytest.raises(Transient, match="deltalake"):
+        list(made.locate([number("1")], TrialContext()))
+
+
+def test_a_folder_without_a_table(s3_endpoint: str, bucket_name: str) -> None:
+    """The map says that a table is there: its absence is no proof that nobody's rows are."""
+    made = connector(s3_endpoint, bucket_name, ORDERS)
+    with pytest.raises(NeedsHuman) as stop:
+        list(made.locate([number("1")], TrialContext()))
+    assert stop.value.fields == {"feature": "no Delta table here"}

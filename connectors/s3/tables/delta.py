@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from connectors.s3.tables.opened import Altered
+from connectors.s3.tables.opened import Altered, asked
 from connectors.s3.tables.rows import library
 from connectors.s3.tables.wire import Lake
-from dsr_worker.contract import NeedsHuman, Transient
+from dsr_worker.contract import NeedsHuman
 
 _LOG = "_delta_log/"
 _CHANGES = "_change_data/"
@@ -32,15 +33,11 @@ class DeltaTable:
         self._lake = lake
         self._prefix = prefix
         self._delta = library("deltalake")
-        try:
+        with self._asked(), self._none_here():
             self._table = self._delta.DeltaTable(
                 f"s3://{lake.bucket.name}/{prefix.rstrip('/')}", storage_options=lake.for_delta()
             )
-        except self._delta.exceptions.TableNotFoundError:
-            raise NeedsHuman("s3-table-unsupported", {"feature": "no Delta table here"}) from None
-        except self._delta.exceptions.DeltaError as error:
-            raise Transient(f"Delta: {type(error).__name__}") from None
-        self._refuse_features()
+            self._refuse_features()
 
     def current(self) -> frozenset[str]:
         """As `Opened.current`."""
@@ -61,7 +58,7 @@ class DeltaTable:
         same = " AND ".join(
             f"({_column(name)} IS NOT DISTINCT FROM s.w{n})" for n, name in enumerate(names)
         )
-        try:
+        with self._asked():
             merger = self._table.merge(
                 self._source(rows, names, masked), same, source_alias="s", target_alias="t"
             )
@@ -70,24 +67,23 @@ class DeltaTable:
                 updates = {_quoted(name): f"s.m{n}" for n, name in enumerate(masked)}
                 merger = merger.when_matched_update(updates, predicate="NOT s.gone")
             merger.execute()
-        except self._delta.exceptions.CommitFailedError:
-            raise Transient("Delta: somebody else committed first") from None
-        except self._delta.exceptions.DeltaError as error:
-            raise NeedsHuman("s3-table-refused", {"error": type(error).__name__}) from None
 
     def retire(self) -> Iterator[list[str]]:
         """As `Opened.retire`."""
-        self._table.update_incremental()
+        with self._asked():
+            self._table.update_incremental()
         yield sorted(self.past())
         self._vacuum(dry_run=False)
-        self._table.update_incremental()
-        self._table.create_checkpoint()
+        with self._asked():
+            self._table.update_incremental()
+            self._table.create_checkpoint()
         yield list(self._older(self._table.version()))
 
     def _vacuum(self, *, dry_run: bool) -> list[str]:
-        paths: list[str] = self._table.vacuum(
-            retention_hours=0, dry_run=dry_run, enforce_retention_duration=False
-        )
+        with self._asked():
+            paths: list[str] = self._table.vacuum(
+                retention_hours=0, dry_run=dry_run, enforce_retention_duration=False
+            )
         return [unquote(path) for path in paths]
 
     def _older(self, version: int) -> Iterator[str]:
@@ -124,6 +120,16 @@ class DeltaTable:
         for step in rest:
             found = found.field(step).type
         return found
+
+    def _asked(self) -> AbstractContextManager[None]:
+        return asked("deltalake", self._delta.exceptions.CommitFailedError)
+
+    @contextmanager
+    def _none_here(self) -> Iterator[None]:
+        try:
+            yield
+        except self._delta.exceptions.TableNotFoundError:
+            raise NeedsHuman("s3-table-unsupported", {"feature": "no Delta table here"}) from None
 
     def _refuse_features(self) -> None:
         protocol = self._table.protocol()

@@ -9,12 +9,13 @@ column, then the lists of those; the snapshots last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from connectors.s3.tables.opened import Altered
+from connectors.s3.tables.opened import Altered, asked
 from connectors.s3.tables.rows import RowEntry, library
 from connectors.s3.tables.wire import Lake
-from dsr_worker.contract import Configuration, NeedsHuman, Transient
+from dsr_worker.contract import Configuration, NeedsHuman
 
 _ROWS_AN_EXPRESSION = 200
 _MAIN = "main"
@@ -31,61 +32,64 @@ class IcebergTable:
         if properties is None:
             raise Configuration(f"the system's config has no `catalogs` entry {catalog}")
         plain = {key: value.get_secret_value() for key, value in properties.items()}
-        errors = library("pyiceberg.exceptions")
-        try:
+        self._errors = library("pyiceberg.exceptions")
+        with self._asked(), self._none_here():
             loaded = library("pyiceberg.catalog").load_catalog(
                 catalog, **{**lake.for_iceberg(), **plain}
             )
             self._table = loaded.load_table(name)
-        except errors.NoSuchTableError:
-            raise NeedsHuman("s3-table-unsupported", {"feature": "no table of that name"}) from None
-        self._refuse_features()
+            self._refuse_features()
 
     def current(self) -> frozenset[str]:
         """As `Opened.current`."""
-        return frozenset(self._files(self._table.current_snapshot()))
+        with self._asked():
+            return frozenset(self._files(self._table.current_snapshot()))
 
     def past(self) -> frozenset[str]:
         """As `Opened.past`."""
         newest = self._table.current_snapshot()
-        old = {key for s in self._table.snapshots() if s != newest for key in self._files(s)}
-        return frozenset(old - set(self._files(newest)))
+        with self._asked():
+            old = {key for s in self._table.snapshots() if s != newest for key in self._files(s)}
+            return frozenset(old - set(self._files(newest)))
 
     def change(self, rows: Sequence[Altered]) -> None:
         """As `Opened.change`."""
-        errors = library("pyiceberg.exceptions")
-        try:
-            with self._table.transaction() as transaction:
-                for start in range(0, len(rows), _ROWS_AN_EXPRESSION):
-                    part = rows[start : start + _ROWS_AN_EXPRESSION]
-                    masked = self._masked([row for row in part if row.masks is not None])
-                    transaction.delete(self._any_of(part))
-                    if masked is not None:
-                        transaction.append(masked)
-        except errors.CommitFailedException:
-            raise Transient("Iceberg: somebody else committed first") from None
+        with self._asked(), self._table.transaction() as transaction:
+            for start in range(0, len(rows), _ROWS_AN_EXPRESSION):
+                part = rows[start : start + _ROWS_AN_EXPRESSION]
+                masked = self._masked([row for row in part if row.masks is not None])
+                transaction.delete(self._any_of(part))
+                if masked is not None:
+                    transaction.append(masked)
 
     def retire(self) -> Iterator[list[str]]:
         """As `Opened.retire`."""
-        self._table.refresh()
-        newest = self._table.current_snapshot()
-        if newest is not None and self._tells_deleted(newest):
-            self._table.append(self._table.schema().as_arrow().empty_table())
-            self._table.refresh()
+        with self._asked():
+            self._forget_deleted()
             newest = self._table.current_snapshot()
-        old = [s for s in self._table.snapshots() if s != newest]
-        manifests = {key for snapshot in old for key in self._manifests(snapshot)}
+            old = [s for s in self._table.snapshots() if s != newest]
+            manifests = {key for snapshot in old for key in self._manifests(snapshot)}
+            manifests.difference_update(self._manifests(newest))
         yield sorted(self.past())
-        yield sorted(manifests - set(self._manifests(newest)))
+        yield sorted(manifests)
         yield [self._key(snapshot.manifest_list) for snapshot in old]
         if old:
-            expiry = self._table.maintenance.expire_snapshots()
-            expiry.by_ids([snapshot.snapshot_id for snapshot in old]).commit()
+            with self._asked():
+                expiry = self._table.maintenance.expire_snapshots()
+                expiry.by_ids([snapshot.snapshot_id for snapshot in old]).commit()
+
+    def _forget_deleted(self) -> None:
+        """One more snapshot, if need be, that names no file which went, nor the bounds of it."""
+        self._table.refresh()
+        newest = self._table.current_snapshot()
+        if any(entry.status == _DELETED for entry in self._entries(newest)):
+            self._table.append(self._table.schema().as_arrow().empty_table())
+            self._table.refresh()
 
     # ---- files
 
     def _files(self, snapshot: Any) -> Iterator[str]:
-        for _, entry in self._entries(snapshot):
+        for entry in self._entries(snapshot):
             if entry.status != _DELETED:
                 yield self._key(entry.data_file.file_path)
 
@@ -94,24 +98,18 @@ class IcebergTable:
             for manifest in snapshot.manifests(self._table.io) if snapshot else ():
                 yield self._key(manifest.manifest_path)
         except FileNotFoundError:
-            return  # an earlier run took it, and what it named before it
+            return  # as below
 
-    def _entries(self, snapshot: Any) -> Iterator[tuple[Any, Any]]:
+    def _entries(self, snapshot: Any) -> Iterator[Any]:
         try:
             manifests = snapshot.manifests(self._table.io) if snapshot else []
         except FileNotFoundError:
-            return
+            return  # an earlier run took it, and what it named before it
         for manifest in manifests:
             try:
-                entries = manifest.fetch_manifest_entry(self._table.io, discard_deleted=False)
+                yield from manifest.fetch_manifest_entry(self._table.io, discard_deleted=False)
             except FileNotFoundError:
-                continue
-            for entry in entries:
-                yield manifest, entry
-
-    def _tells_deleted(self, snapshot: Any) -> bool:
-        """Whether a manifest still names a file that went, with the bounds of its values."""
-        return any(entry.status == _DELETED for _, entry in self._entries(snapshot))
+                continue  # as above
 
     def _key(self, uri: str) -> str:
         _, _, place = uri.partition("://")  # some write s3a: or s3n:
@@ -167,6 +165,16 @@ class IcebergTable:
 
     # ---- what cannot be done
 
+    def _asked(self) -> AbstractContextManager[None]:
+        return asked("pyiceberg", self._errors.CommitFailedException)
+
+    @contextmanager
+    def _none_here(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors.NoSuchTableError:
+            raise NeedsHuman("s3-table-unsupported", {"feature": "no table of that name"}) from None
+
     def _refuse_features(self) -> None:
         features = set()
         if self._table.refs().keys() - {_MAIN}:
@@ -178,7 +186,7 @@ class IcebergTable:
         if any(len(called) > 1 for called in names.values()):
             features.add("renamed columns")
         snapshot = self._table.current_snapshot()
-        if any(entry.data_file.content.value for _, entry in self._entries(snapshot)):
+        if any(entry.data_file.content.value for entry in self._entries(snapshot)):
             features.add("delete files: compact the table first")
         if features:
             raise NeedsHuman("s3-table-unsupported", {"feature": ", ".join(sorted(features))})

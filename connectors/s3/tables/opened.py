@@ -1,14 +1,19 @@
-"""What a table's own library has to do for us.
+"""What a table's own library has to do for us, and what its errors mean.
 
-Enters: nothing. Leaves: the words between the room that decides about rows and the libraries that
-change them.
+Enters: exceptions of a library. Leaves: the words between the room that decides about rows and the
+libraries that change them. No text of a library's error goes further: it may name values or paths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from dsr_worker.contract import ConnectorError, NeedsHuman, Transient
+
+_DENIED = ("403", "AccessDenied", "ACCESS_DENIED", "Forbidden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +50,24 @@ class Opened(Protocol):
         again.
         """
         ...
+
+
+@contextmanager
+def asked(library: str, conflict: type[Exception]) -> Iterator[None]:
+    """Turn a library's errors into ones that state their consequence.
+
+    `conflict` is its own word for somebody else's commit that came first.
+    """
+    try:
+        yield
+    except ConnectorError:
+        raise
+    except conflict:
+        raise Transient(f"{library}: somebody else committed first") from None
+    except Exception as error:  # noqa: BLE001 - they share no root, and no text of theirs may go on
+        if any(word in str(error) for word in _DENIED):
+            raise NeedsHuman("s3-access-denied", {"operation": library}) from None
+        if isinstance(error, OSError):
+            raise Transient(f"{library}: {type(error).__name__}") from None
+        fields = {"library": library, "error": type(error).__name__}
+        raise NeedsHuman("s3-table-refused", fields) from None

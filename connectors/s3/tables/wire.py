@@ -33,6 +33,10 @@ class Lake:
             "AWS_ACCESS_KEY_ID": self._credential("access_key"),
             "AWS_SECRET_ACCESS_KEY": self._credential("secret_key"),
             "AWS_SESSION_TOKEN": self._credential("token"),
+            "connect_timeout": f"{self.config.connect_timeout_s}s",
+            "timeout": f"{self.config.read_timeout_s}s",
+            "max_retries": "3",
+            "retry_timeout": f"{self.config.read_timeout_s}s",
         }
         return {name: value for name, value in found.items() if value}
 
@@ -44,6 +48,8 @@ class Lake:
             "s3.access-key-id": self._credential("access_key"),
             "s3.secret-access-key": self._credential("secret_key"),
             "s3.session-token": self._credential("token"),
+            "s3.connect-timeout": str(self.config.connect_timeout_s),
+            "s3.request-timeout": str(self.config.read_timeout_s),
         }
         return {name: value for name, value in found.items() if value}
 
