@@ -21,8 +21,8 @@ from dsr_worker.contract import NeedsHuman
 
 _LOG = "_delta_log/"
 _CHANGES = "_change_data/"
-_LOGGED = re.compile(r"([0-9]{20})\.(json|crc|checkpoint.*)")
-_READ = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
+_LOGGED = re.compile(r"([0-9]{20})\.(json|crc|checkpoint.*|[0-9]{20}\.compacted\.json)")
+_READ = frozenset({"timestampNtz", "vacuumProtocolCheck"})
 """Reader features under which a row of a current file is a row of the table, by its name."""
 
 

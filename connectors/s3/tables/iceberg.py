@@ -181,8 +181,8 @@ class IcebergTable:
             features.add("branches or tags, which hold on to old snapshots")
         names: dict[int, set[str]] = {}
         for schema in self._table.metadata.schemas:
-            for field_id, name in schema._lazy_id_to_name.items():  # noqa: SLF001 - no public map
-                names.setdefault(field_id, set()).add(name)
+            for field_id in schema.field_ids:
+                names.setdefault(field_id, set()).add(schema.find_column_name(field_id))
         if any(len(called) > 1 for called in names.values()):
             features.add("renamed columns")
         snapshot = self._table.current_snapshot()

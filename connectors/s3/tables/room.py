@@ -265,27 +265,30 @@ class TableRoom(Shared):
             plan.table.change(list(plan.altered.values()))
         versioning = bucket.versioning(ctx.spend)
         for keys in chain([sorted(plan.orphans)], plan.table.retire()):
-            for key in keys:
-                versions = bucket.versions_of(key, ctx.spend)
-                if bucket.erase_versions(versions, versioning, ctx.spend):
-                    plan.ground = ACCESS_DENIED
-        self._erase_hidden(bucket, plan.table.current(), versioning, plan, ctx)
+            wanted = frozenset(keys)
+            gone = [v for versions in self._under(bucket, ctx) for v in versions if v.key in wanted]
+            self._erase(bucket, gone, versioning, plan, ctx)
+        current = plan.table.current()
+        hidden = [v for versions in self._under(bucket, ctx) for v in _hidden(versions, current)]
+        self._erase(bucket, hidden, versioning, plan, ctx)
 
-    def _erase_hidden(
-        self,
-        bucket: Bucket,
-        current: frozenset[str],
-        versioning: str,
-        plan: _Plan,
-        ctx: Context,
+    def _under(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
+        return bucket.objects(self._table.prefix, ctx.spend)
+
+    def _erase(
+        self, bucket: Bucket, versions: list[Version], versioning: str, plan: _Plan, ctx: Context
     ) -> None:
-        """Old versions of data files: behind a marker, or behind a file that is written again."""
-        for versions in bucket.objects(self._table.prefix, ctx.spend):
-            hidden = [v for v in versions if not v.latest]
-            marked = any(v.latest and v.marker for v in versions)
-            doomed = versions if marked and versions[0].key not in current else hidden
-            if doomed and bucket.erase_versions(doomed, versioning, ctx.spend):
-                plan.ground = ACCESS_DENIED
+        ctx.check()
+        if versions and bucket.erase_versions(versions, versioning, ctx.spend):
+            plan.ground = ACCESS_DENIED
+
+
+def _hidden(versions: list[Version], current: frozenset[str]) -> list[Version]:
+    """What nobody sees: behind a marker, or behind an object that is written again."""
+    marked = any(v.latest and v.marker for v in versions)
+    if marked and versions[0].key not in current:
+        return versions
+    return [v for v in versions if not v.latest]
 
 
 def located_in(objects: Mapping[str, Mapping[RowKey, set[str]]]) -> dict[RowKey, set[str]]:
