@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,11 @@ import fastavro
 import pytest
 
 from connectors.s3.formats.avro import blocks
+from connectors.s3.formats.avro.blocks import Container
 from connectors.s3.formats.avro.records import AVRO
-from connectors.s3.formats.entries import Broken, Change, Entry, UnreadableError
+from connectors.s3.formats.entries import ERASE, Broken, Change, Entry, UnreadableError
+from connectors.s3.formats.wanted import Wanted
+from connectors.s3.reading.owners import clock_of
 
 MOMENT = {"type": "long", "logicalType": "timestamp-micros"}
 DAY = {"type": "int", "logicalType": "date"}
@@ -155,3 +159,44 @@ def test_logical_types_are_read_as_what_they_mean(schema: Any, value: Any, expec
     (entry,) = AVRO.entries(iter([made(schema, value)]), None)
     assert not isinstance(entry, Broken)
     assert entry.value("f") == expected
+
+
+@pytest.mark.parametrize("unit", ["iso", "epoch_s", "epoch_ms"])
+def test_a_moment_is_a_clock_whatever_unit_the_map_names(unit: str) -> None:
+    """The type says what the number means: no row is due for want of a date, nor stays for it."""
+    (entry,) = AVRO.entries(iter([made(MOMENT, 1_700_000_000_000_000)]), None)
+    assert not isinstance(entry, Broken)
+    at = clock_of(entry.value("f"), unit)
+    assert at is not None
+    assert at.timestamp() == 1_700_000_000
+
+
+def test_an_object_of_any_size_is_read_in_the_memory_of_a_block() -> None:
+    """64 MiB of blocks take a few MiB, read and rewritten."""
+    whole = made("string", *("anna" * 100 for _ in range(2000)))
+    container = Container(iter([whole]))
+    (block, *_) = container.blocks()
+    repeated = (1 << 26) // len(block.raw)
+
+    class Nothing:
+        def keep(self, start: int, data: bytes) -> None:
+            """Take nothing."""
+
+        def write(self, data: bytes) -> None:
+            """Take nothing."""
+
+    def object_bytes() -> Iterator[bytes]:
+        yield container.header.raw
+        for _ in range(repeated):
+            yield block.raw
+
+    wanted = Wanted(frozenset({"bert"}), ("f",), lambda _f, v: v == "bert", exact=True, sound=True)
+    tracemalloc.start()
+    try:
+        assert not list(AVRO.entries(object_bytes(), wanted))
+        AVRO.rewrite(object_bytes(), wanted, lambda _: ERASE, Nothing())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert repeated > 50
+    assert peak_bytes < 8 << 20
