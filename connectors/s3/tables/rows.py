@@ -1,7 +1,8 @@
 """Rows of a table's data files, as records.
 
 In: the stored bytes of one Parquet file, whom to look for. Out: entries. Columns that only the path
-knows (`country=NL/`) are read from it. Memory: a row group of the columns, and a file on disk.
+knows (`country=NL/`) are read from it. Memory: a page of each column and some rows; a file on disk
+holds the object meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +24,8 @@ from connectors.s3.formats.wanted import Wanted
 from dsr_worker.contract import Configuration
 
 _ROWS_AT_ONCE = 8192
+_PARSED_AT_ONCE = 128
+_BUFFER_BYTES = 256 * 1024  # else each column of a row group is read whole
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive writes into a path for null
 
 
@@ -81,12 +84,13 @@ def rows_of(source: Source, key: str, wanted: Wanted | None) -> Iterator[RowEntr
     parquet, arrow = library("pyarrow.parquet"), library("pyarrow")
     if not source.first().startswith(b"PAR1"):  # also one with an encrypted footer
         raise UnreadableError("not-parquet")
-    with TemporaryFile() as file:
+    with NamedTemporaryFile() as file:
         for chunk in source.stream():
             file.write(chunk)
-        file.seek(0)
+        file.flush()
         try:
-            yield from _rows(parquet.ParquetFile(file), _partition(key), wanted)
+            opened = parquet.ParquetFile(file.name, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            yield from _rows(opened, _partition(key), wanted)
         except (arrow.ArrowException, OSError):
             raise UnreadableError("damaged-parquet") from None
 
@@ -96,8 +100,10 @@ def _rows(file: Any, partition: Mapping[str, str | None], wanted: Wanted | None)
         batch = stored.cast(_without_views(stored.schema))
         known = set(batch.schema.names)
         from_path = {name: value for name, value in partition.items() if name not in known}
-        for row in _candidates(batch, from_path, wanted).to_pylist():
-            yield RowEntry({**row, **from_path})
+        found = _candidates(batch, from_path, wanted)
+        for start in range(0, len(found), _PARSED_AT_ONCE):
+            for row in found.slice(start, _PARSED_AT_ONCE).to_pylist():
+                yield RowEntry({**row, **from_path})
 
 
 def _without_views(schema: Any) -> Any:
