@@ -24,7 +24,7 @@ from connectors.s3.formats.wanted import Wanted
 from dsr_worker.contract import Configuration
 
 _ROWS_AT_ONCE = 8192
-_PARSED_AT_ONCE = 128
+_PARSED_AT_ONCE = 32
 _BUFFER_BYTES = 256 * 1024  # else each column of a row group is read whole
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive writes into a path for null
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import boto3
 
@@ -26,13 +25,14 @@ class Lake:
 
     def for_delta(self) -> dict[str, str]:
         """Options of deltalake."""
+        key_id, secret, token = self._keys
         found = {
             "AWS_REGION": self.config.region,
             "AWS_ENDPOINT_URL": self.config.endpoint_url,
             "AWS_ALLOW_HTTP": "true" if self._unencrypted else None,
-            "AWS_ACCESS_KEY_ID": self._credential("access_key"),
-            "AWS_SECRET_ACCESS_KEY": self._credential("secret_key"),
-            "AWS_SESSION_TOKEN": self._credential("token"),
+            "AWS_ACCESS_KEY_ID": key_id,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_SESSION_TOKEN": token,
             "connect_timeout": f"{self.config.connect_timeout_s}s",
             "timeout": f"{self.config.read_timeout_s}s",
             "max_retries": "3",
@@ -42,12 +42,13 @@ class Lake:
 
     def for_iceberg(self) -> dict[str, str]:
         """Properties of a pyiceberg catalogue."""
+        key_id, secret, token = self._keys
         found = {
             "s3.region": self.config.region,
             "s3.endpoint": self.config.endpoint_url,
-            "s3.access-key-id": self._credential("access_key"),
-            "s3.secret-access-key": self._credential("secret_key"),
-            "s3.session-token": self._credential("token"),
+            "s3.access-key-id": key_id,
+            "s3.secret-access-key": secret,
+            "s3.session-token": token,
             "s3.connect-timeout": str(self.config.connect_timeout_s),
             "s3.request-timeout": str(self.config.read_timeout_s),
         }
@@ -57,16 +58,14 @@ class Lake:
     def _unencrypted(self) -> bool:
         return (self.config.endpoint_url or "").startswith("http://")
 
-    def _credential(self, part: str) -> str | None:
-        return None if self._keys is None else getattr(self._keys, part)
-
     @cached_property
-    def _keys(self) -> Any:
-        """Those of the configuration, or what the usual chain finds."""
+    def _keys(self) -> tuple[str | None, str | None, str | None]:
+        """Id, secret and token: those of the configuration, or what the usual chain finds."""
         key_id, secret = self.config.access_key_id, self.config.secret_access_key
-        session = boto3.Session(
-            aws_access_key_id=key_id.get_secret_value() if key_id else None,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-        )
-        found = session.get_credentials()
-        return None if found is None else found.get_frozen_credentials()
+        if key_id and secret:
+            return key_id.get_secret_value(), secret.get_secret_value(), None
+        chain = boto3.Session().get_credentials()
+        if chain is None:
+            return None, None, None
+        found = chain.get_frozen_credentials()
+        return found.access_key, found.secret_key, found.token
