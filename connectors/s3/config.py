@@ -40,6 +40,7 @@ class Config(BaseModel):
     secret_access_key: SecretStr | None = None
     connect_timeout_s: float = Field(default=5.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0)
+    catalogs: dict[str, dict[str, SecretStr]] = Field(default_factory=dict)  # of Iceberg tables
     single_put_bytes: int = Field(default=_GIB, ge=5 * _MIB, le=5 * _GIB)  # above: multipart
 
 
@@ -109,7 +110,7 @@ class SharedLayout(BaseModel):
 
     layout: Literal["shared"]
     prefix: str
-    format: Literal["ndjson", "json", "csv", "parquet"]
+    format: Literal["ndjson", "json", "csv", "parquet", "avro"]
     compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     dialect: CsvDialect = CsvDialect()  # of csv
@@ -121,8 +122,22 @@ class SharedLayout(BaseModel):
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
 
 
-Layout = Annotated[PrefixLayout | SharedLayout, Field(discriminator="layout")]
-_LAYOUT: TypeAdapter[PrefixLayout | SharedLayout] = TypeAdapter(Layout)
+class TableLayout(BaseModel):
+    """A Delta or Iceberg table whose files lie under a prefix."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Literal["table"]
+    format: Literal["delta", "iceberg", "hudi"]
+    prefix: str = Field(pattern=r"^(.+/)$")
+    catalog: str = ""  # of `catalogs` in the system's config
+    table: str = ""  # as the catalogue calls it
+    clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
+
+
+AnyLayout = PrefixLayout | SharedLayout | TableLayout
+Layout = Annotated[AnyLayout, Field(discriminator="layout")]
+_LAYOUT: TypeAdapter[AnyLayout] = TypeAdapter(Layout)
 
 
 def owner_columns(collection: Collection) -> set[str]:
@@ -130,7 +145,7 @@ def owner_columns(collection: Collection) -> set[str]:
     return {taken.field for taken in collection.takes.values()}
 
 
-def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
+def layout_of(collection: Collection) -> AnyLayout:
     """The layout of a collection. Raises `Configuration` when its map does not fit a bucket."""
     try:
         layout = _LAYOUT.validate_python(dict(collection.source))
@@ -147,6 +162,8 @@ def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
         raise Configuration(
             f"collection {collection.name}: shared objects need `key` and `takes` fields"
         )
+    elif isinstance(layout, TableLayout):
+        _fits(collection.name, layout)
     elif layout.format != "json" and layout.records:
         raise Configuration(f"collection {collection.name}: `records` is for `format: json`")
     elif layout.dialect.columns and not owner_columns(collection).intersection(
@@ -163,3 +180,16 @@ def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
             "which neither `takes` nor `yields` names"
         )
     return layout
+
+
+def _fits(name: str, layout: TableLayout) -> None:
+    if layout.format == "hudi":
+        raise Configuration(
+            f"collection {name}: Hudi tables are changed by Hudi alone: erase there by its DELETE, "
+            "run its cleaner, and leave the table out of the map with that as the reason"
+        )
+    if layout.format == "iceberg" and not (layout.catalog and layout.table):
+        raise Configuration(
+            f"collection {name}: an Iceberg table needs `catalog` (one of the system's `catalogs`) "
+            "and `table`, as in 'shop.orders'"
+        )

@@ -17,11 +17,13 @@ from connectors.s3.changing.judges import EveryRecord, LocatedRecords
 from connectors.s3.changing.rewrite import Rewriter
 from connectors.s3.changing.tally import Tally
 from connectors.s3.config import Config as BucketConfig
-from connectors.s3.config import PrefixLayout, layout_of
+from connectors.s3.config import PrefixLayout, TableLayout, layout_of
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared, with_bytes
 from connectors.s3.server.bucket import Bucket, with_no_budget
+from connectors.s3.tables.marks import Marks, findings
+from connectors.s3.tables.room import TableRoom, located_in
 from dsr_worker.contract import (
     AffectedPerson,
     Configuration,
@@ -57,6 +59,8 @@ class S3:
             layout = layout_of(collection)
             if isinstance(layout, PrefixLayout):
                 self._rooms[collection.name] = Prefixes(collection, layout)
+            elif isinstance(layout, TableLayout):
+                self._rooms[collection.name] = TableRoom(collection, layout, config)
             else:
                 self._rooms[collection.name] = Shared(collection, layout)
 
@@ -78,6 +82,10 @@ class S3:
         except ConnectorError as error:
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")
         for name, room in self._rooms.items():
+            if not isinstance(room, TableRoom):
+                layout = room.layout
+                prefix = layout.before if isinstance(layout, PrefixLayout) else layout.prefix
+                yield from findings(name, prefix, self._bucket)
             if isinstance(room, Prefixes) and any(
                 f.mask and f.name == "body" for f in room.collection.fields.values()
             ):
@@ -141,10 +149,17 @@ class S3:
                 continue
             if isinstance(room, Prefixes):
                 meant = {key: refs for rows in located.values() for key, refs in rows.items()}
+                Marks(self._bucket, ctx.spend).refuse(name, [room.layout.before])
                 refs = set[str]().union(*meant.values())
                 owned = room.owned(self._bucket, [s for s in subjects if s.ref in refs], ctx)
                 VersionEraser(room, self._bucket, ctx).erase(owned, meant, tally)
                 continue
+            if isinstance(room, TableRoom):
+                rows = located_in(located)
+                judge = LocatedRecords(room, subjects, rows, ctx)
+                tally.merge(room.settle(self._bucket, judge, ctx, dry=ctx.dry_run))
+                continue
+            Marks(self._bucket, ctx.spend).refuse(name, located)
             self._writable(ctx)
             rewriter = Rewriter(room, self._bucket, ctx)
             for object_key, rows in located.items():
@@ -166,6 +181,8 @@ class S3:
             located = grouped.get(name, {})
             if isinstance(room, Prefixes):
                 yield from versions_left(room, bucket, subjects, located, ctx)
+            elif isinstance(room, TableRoom):
+                yield from room.left(bucket, subjects, located_in(located), ctx)
             else:
                 yield from lines_left(room, bucket, subjects, located, ctx)
 
@@ -194,13 +211,19 @@ class S3:
 
     def _swept(self, order: SweepOrder, ctx: Context, *, dry: bool) -> Iterator[Tally]:
         room = self._room(order.collection)
+        if isinstance(room, TableRoom):
+            yield room.settle(self._bucket, EveryRecord(room, ctx), ctx, dry=dry)
+            return
+        marks = Marks(self._bucket, ctx.spend)
         if isinstance(room, Prefixes):
+            marks.refuse(room.collection.name, [room.layout.before])
             yield from VersionEraser(room, self._bucket, ctx).sweep(dry)
             return
         if not dry:
             self._writable(ctx)
         rewriter = Rewriter(room, self._bucket, ctx)
         for versions in room.objects(self._bucket, ctx):
+            marks.refuse(room.collection.name, [versions[0].key])
             yield rewriter.settle(versions, EveryRecord(room, ctx), dry=dry)
 
     # ---- inside

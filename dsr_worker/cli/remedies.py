@@ -55,6 +55,22 @@ _OF_CONNECTORS: Mapping[str, str] = {
         "an object in {system} is not what its map says ({seen}; the object as a keyed digest):"
         f" mend or move it, or the collection's `format`, {_AGAIN}"
     ),
+    "s3-table-format": (
+        "objects in {system} belong to a table ({seen}) and cannot be changed one by one: map it by"
+        f" `layout: table`, or erase there by the table's own tools, {_AGAIN}. {_MAP}"
+    ),
+    "s3-table-unsupported": (
+        "a table in {system} has something by which rows could be missed ({seen}): end it there"
+        f" (compact, drop tags, rewrite under one name of each column), {_AGAIN}"
+    ),
+    "s3-table-mask": (
+        "columns of a table in {system} do not take the map's mask ({seen}): choose one that fits"
+        f" their type, whole columns only, {_AGAIN}. {_MAP}"
+    ),
+    "s3-table-refused": (
+        "the library of a table in {system} refused the change ({seen}), and nothing is changed:"
+        f" see by the table's own tools what hinders it, {_AGAIN}"
+    ),
     "s3-archived-object": (
         f"an object in {{system}} lies in an archive ({{seen}}): restore it there, {_AGAIN}"
     ),

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.codecs import codec_of
+from connectors.s3.formats.avro.blocks import MAGIC as AVRO_MAGIC
+from connectors.s3.formats.avro.records import AVRO
+from connectors.s3.formats.codecs import Codec, codec_of
 from connectors.s3.formats.csv import csv
 from connectors.s3.formats.csv_dialect import Dialect
 from connectors.s3.formats.entries import Format, Source, UnreadableError
@@ -25,13 +27,26 @@ def format_of(source: Source, layout: SharedLayout, owners: Sequence[str]) -> Fo
     if first.startswith(_PARQUET):
         return parquet()[0]
     codec = codec_of(first)
-    if layout.format == "parquet":
-        if codec is None:
-            raise UnreadableError("not-parquet")
-        return Streamed(parquet()[1], codec)
-    if layout.format == "csv":
-        return Streamed(csv(_dialect(layout), owners), codec)
-    return Streamed(json_of(layout.records, layout.encoding), codec)
+    if _first_plain(codec, first).startswith(AVRO_MAGIC):
+        return Streamed(AVRO, codec)
+    if layout.format == "avro" or (layout.format == "parquet" and codec is None):
+        raise UnreadableError(f"not-{layout.format}")
+    return Streamed(_plain(layout, owners), codec)
+
+
+def _plain(layout: SharedLayout, owners: Sequence[str]) -> Plain:
+    match layout.format:
+        case "parquet":
+            return parquet()[1]
+        case "csv":
+            return csv(_dialect(layout), owners)
+        case _:
+            return json_of(layout.records, layout.encoding)
+
+
+def _first_plain(codec: Codec | None, first: bytes) -> bytes:
+    """The first bytes under the codec, of those that were read."""
+    return first if codec is None else next(codec.plain(iter((first,))), b"")
 
 
 def _dialect(layout: SharedLayout) -> Dialect:

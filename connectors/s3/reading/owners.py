@@ -235,6 +235,8 @@ def _identity(
 
 def clock_of(value: object, unit: str) -> datetime | None:
     """A clock field as an instant: ISO 8601 (without an offset: UTC), or epoch if so declared."""
+    if isinstance(value, str) and value[4:5] == "-":  # a moment by its type: no number looks so
+        unit = "iso"
     try:
         if unit == "iso":
             at = datetime.fromisoformat(value) if isinstance(value, str) else None

@@ -54,7 +54,7 @@ def lines_left(
                 if isinstance(entry, Broken):
                     continue
                 key, refs = room.key_of(version, entry), set(owners.of(entry))
-                if key in rows and any(key[1:]) and _is_masked(entry, room.collection):
+                if key in rows and any(key[1:]) and is_masked(entry, room.collection):
                     refs |= rows[key]
                 yield from (Key(ref, room.collection.name, key) for ref in sorted(refs))
 
@@ -80,7 +80,7 @@ def _objects(
             yield versions
 
 
-def _is_masked(entry: Entry, collection: Collection) -> bool:
+def is_masked(entry: Entry, collection: Collection) -> bool:
     """Whether masks took the place of whoever owned it: no owner field names anybody."""
     masked = False
     for taken in collection.takes.values():
