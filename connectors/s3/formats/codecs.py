@@ -24,7 +24,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_OUT_BYTES = 256 * 1024
+_OUT_BYTES = 64 * 1024
 _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateInit2)
 _FOREIGN = {
     b"\xff\x06\x00\x00sNaP": "snappy-framed",

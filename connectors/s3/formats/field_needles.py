@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import compress
+from itertools import chain, compress
 
 from connectors.s3.formats.needles import in_bytes
 
@@ -122,7 +122,7 @@ class _Field:
         self._pattern = _pattern(self._name, spelling, numbers)
         self._findall = self._pattern.findall
         self._alike = _ALIKE[spelling]
-        tokens = {self._name, *_tokens(self._name, asked, encoding)}
+        tokens = chain((self._name,), _tokens(self._name, asked, encoding))
         self._tokens = frozenset(map(self._alike, tokens) if self._alike else tokens)
 
     def places(self, block: bytes) -> list[int]:
@@ -182,16 +182,14 @@ def _pattern(name: bytes, spelling: Spelling, numbers: Numbers) -> re.Pattern[by
 def _tokens(name: bytes, asked: list[Asked], encoding: str) -> Iterator[bytes]:
     for one in asked:
         spelled = list(filter(None, (in_bytes(value, encoding) for value in one.values)))
+        numbers = [] if one.numbers is Numbers.NONE else _numbers(spelled, one.numbers)
         for before in (name + separator for separator in _SEPARATORS):
             if one.texts:
                 yield from [b'%b"%b"' % (before, value) for value in spelled]
-            if one.numbers is not Numbers.NONE:
-                yield from _numbers(before, spelled, one.numbers)
+            yield from [before + value for value in numbers]
 
 
-def _numbers(before: bytes, spelled: list[bytes], numbers: Numbers) -> Iterator[bytes]:
+def _numbers(spelled: list[bytes], numbers: Numbers) -> list[bytes]:
     whole = [value for value in spelled if _WHOLE.fullmatch(value)]
     whole += [b"-0"] if b"0" in whole else []
-    yield from [before + value for value in whole]
-    if numbers is Numbers.DECIMAL:
-        yield from [before + value + b".0" for value in whole]
+    return whole + [value + b".0" for value in whole if numbers is Numbers.DECIMAL]
