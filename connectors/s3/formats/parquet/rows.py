@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from connectors.s3.formats.entries import Several, Source, UnreadableError
 from connectors.s3.formats.parquet.columns import encodable, leaves, may_be, whole
-from connectors.s3.formats.parquet.footer import Footer
+from connectors.s3.formats.parquet.footer import EACH, Footer, steps_of
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.parquet.thrift import DAMAGED
@@ -79,7 +79,7 @@ class Rows:
         """The top-level column that a field, or a dotted path, lies in."""
         if name in self.names:
             return name
-        first = name.split(".", 1)[0]
+        first = steps_of(name)[0]
         return first if first in self.names else None
 
     def values(self, column: str) -> list[Any]:
@@ -100,7 +100,7 @@ class Rows:
         column = self.top(field)
         if column is None or (wanted.fields and self._is_outside(field, wanted)):
             return np.zeros(0, np.int64)
-        steps = [] if column == field else field.split(".")[1:]
+        steps = [] if column == field else steps_of(field)[1:]
         found = [np.zeros(0, np.int64)]
         start = 0
         array = columns.get(column)
@@ -151,7 +151,7 @@ class Row:
         value = self._rows.values(column)[self._number]
         if column == name:
             return value
-        return _one(_walked(value, name.split(".")[1:]))
+        return _one(_walked(value, steps_of(name)[1:]))
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with the path of its place."""
@@ -164,7 +164,7 @@ class Row:
         for name in self._rows.names:
             if name not in leave_out:
                 value = self._rows.values(name)[self._number]
-                below = [n.split(".")[1:] for n in leave_out if n.split(".")[0] == name]
+                below = [steps_of(n)[1:] for n in leave_out if steps_of(n)[0] == name]
                 document[name] = _without(value, below) if below else value
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -201,6 +201,9 @@ def _excludes(statistics: Any, wanted: Wanted) -> bool:
 
 def _walked(value: Any, steps: Sequence[str]) -> list[Any]:
     """The values behind a path, through lists."""
+    if steps and steps[0] == EACH:
+        elements = value if isinstance(value, list) else []
+        return [found for inner in elements for found in _walked(inner, steps[1:])]
     if isinstance(value, list) and (steps or not value or isinstance(value[0], list)):
         return [found for inner in value for found in _walked(inner, steps)]
     if not steps:
