@@ -38,6 +38,8 @@ class File:
             self.names: list[str] = list(self.parquet.schema_arrow.names)
         except (OSError, pa.ArrowException, NotImplementedError):
             raise UnreadableError(DAMAGED) from None
+        if len(set(self.names)) < len(self.names):
+            raise UnreadableError("duplicate-column")
 
     def column(self, group: int, name: str) -> Any:
         """A top-level column of one row group. Raises UnreadableError."""
