@@ -125,7 +125,7 @@ def test_compression_is_told_by_content_and_headers_survive(
     ("body", "reason"),
     [
         (gzip.compress(lines([event(1, "1")]) * 500)[:-20], "cut-gzip"),
-        (b"PAR1 and so on", "parquet"),
+        (b"PAR1 and so on", "cut-parquet"),
         (b"\x28\xb5\x2f\xfd....", "damaged-zstd"),
         ("\ufeff{}".encode("utf-16-le"), "utf-16"),
         (b'{\n  "pretty": 1\n', "cut-json"),

@@ -81,8 +81,10 @@ def left(s3: S3Client, bucket: str) -> list[str]:
             ],
             "r.a.b.id",
         ),
+        ([[{"id": 1}], [], None, [{"id": 10}, None], [{"id": 2}, {"id": 1}]], "c[].id"),
+        ([[1], [], None, [10, None], [2, 1]], "c[]"),
     ],
-    ids=["struct", "list of structs", "map", "deep"],
+    ids=["struct", "list of structs", "map", "deep", "named list", "list of numbers"],
 )
 def test_owners_lie_in_nested_columns(
     s3: S3Client, s3_endpoint: str, bucket_name: str, owners: list[Any], path: str
@@ -91,7 +93,9 @@ def test_owners_lie_in_nested_columns(
     kind = pa.map_(pa.string(), pa.int64()) if path == "facts.id" else None
     column = pa.array(owners, kind) if kind else pa.array(owners)
     s3.put_object(
-        Bucket=bucket_name, Key=KEY, Body=file_of(table(column, path.split(".", maxsplit=1)[0]))
+        Bucket=bucket_name,
+        Key=KEY,
+        Body=file_of(table(column, path.split(".", maxsplit=1)[0].rstrip("[]"))),
     )
     made = connector(s3_endpoint, bucket_name, orders(path))
     found = list(made.find([number("1")], TrialContext()))

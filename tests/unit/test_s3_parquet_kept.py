@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors.s3.config import SharedLayout
+from connectors.s3.formats.entries import UnreadableError
 from connectors.s3.reading.shared import Shared
 from dsr_worker.contract import Collection, Configuration, Taken
 from tests.contract.s3_parquet import entries, exactly, file_of, rows_of, without
@@ -90,6 +91,15 @@ def test_the_search_by_column_agrees_with_reading_every_row(
     every = [e.mark() for e in entries(data) if value in (str(e.value("number")), e.value("text"))]
     assert found == every
     assert found
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    """Nobody can say which of them the map means; names that differ in case are two names."""
+    table = pa.table([pa.array([1]), pa.array([2])], names=["id", "id"])
+    with pytest.raises(UnreadableError, match="duplicate-column"):
+        entries(file_of(table))
+    (row,) = entries(file_of(pa.table({"ID": [5], "id": [1]})))
+    assert (row.value("ID"), row.value("id")) == (5, 1)
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from connectors.s3.formats.parquet.footer import EACH
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.wanted import Wanted
@@ -35,7 +36,8 @@ def leaves(array: Any, place: str, steps: Sequence[str], *, everything: bool) ->
     elif types.is_list(kind) or types.is_large_list(kind):
         if steps or everything:  # a list by itself names nobody
             rows = pc.list_parent_indices(array).to_numpy().astype(np.int64)
-            inner = leaves(pc.list_flatten(array), place, steps, everything=everything)
+            below = steps[1:] if steps and steps[0] == EACH else steps
+            inner = leaves(pc.list_flatten(array), place, below, everything=everything)
             yield from _within(inner, rows)
     elif not steps or everything:
         yield place, array, None

@@ -30,6 +30,7 @@ ENCRYPTED: Final = "parquet-encrypted"
 SIDECAR: Final = "parquet-sidecar"
 CUT: Final = "cut-parquet"
 TAIL_BYTES: Final = 8
+EACH: Final = "[]"  # each element of a list
 _MIN_BYTES = 12
 _MAX_FOOTER_BYTES = 256 * 1024 * 1024
 _FIRST_GUESS_BYTES = 64 * 1024
@@ -82,15 +83,10 @@ class Leaf:
         steps = [node for node in self.node.upwards() if node.plain][::-1]
         if steps[0].name == name:
             return steps[0]
-        path = steps_of(name)
+        path = [step for step in steps_of(name) if step != EACH]
         if [node.name for node in steps[: len(path)]] == path:
             return steps[len(path) - 1]
         return None
-
-
-def steps_of(name: str) -> list[str]:
-    """A dotted path's steps; `[]` behind one says that a list stands there, which the file says."""
-    return [step.removesuffix("[]") for step in name.split(".")]
 
 
 @dataclass(slots=True)
@@ -108,6 +104,12 @@ class Footer:
         """The row groups."""
         found: list[Struct] = self.meta.items(4)
         return found
+
+
+def steps_of(name: str) -> list[str]:
+    """A dotted path as its steps. `[]` after a list's name may stand; at the end it is a step."""
+    steps = [step.removesuffix(EACH) for step in name.split(".")]
+    return [*steps, EACH] if name.endswith(EACH) else steps
 
 
 def read_footer(source: Source) -> Footer:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from connectors.s3.formats.entries import Several, Source, UnreadableError
 from connectors.s3.formats.parquet.columns import encodable, leaves, may_be, whole
-from connectors.s3.formats.parquet.footer import Footer, steps_of
+from connectors.s3.formats.parquet.footer import EACH, Footer, steps_of
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.parquet.thrift import DAMAGED
@@ -38,6 +38,8 @@ class File:
             self.names: list[str] = list(self.parquet.schema_arrow.names)
         except (OSError, pa.ArrowException, NotImplementedError):
             raise UnreadableError(DAMAGED) from None
+        if len(set(self.names)) < len(self.names):
+            raise UnreadableError("duplicate-column")
 
     def column(self, group: int, name: str) -> Any:
         """A top-level column of one row group. Raises UnreadableError."""
@@ -110,7 +112,7 @@ class Rows:
             columns[column] = array
         for chunk in array.chunks:
             for place, leaf, parents in leaves(chunk, column, steps, everything=not wanted.fields):
-                hit = np.flatnonzero(may_be(leaf, field if wanted.fields else place, wanted))
+                hit = np.flatnonzero(may_be(leaf, place, wanted))
                 found.append(start + (hit if parents is None else parents[hit]))
             start += len(chunk)
         return np.concatenate(found)
@@ -201,6 +203,9 @@ def _excludes(statistics: Any, wanted: Wanted) -> bool:
 
 def _walked(value: Any, steps: Sequence[str]) -> list[Any]:
     """The values behind a path, through lists."""
+    if steps and steps[0] == EACH:
+        elements = value if isinstance(value, list) else []
+        return [found for inner in elements for found in _walked(inner, steps[1:])]
     if isinstance(value, list) and (steps or not value or isinstance(value[0], list)):
         return [found for inner in value for found in _walked(inner, steps)]
     if not steps:
