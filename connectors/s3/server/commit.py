@@ -306,7 +306,7 @@ def looked_at(
     Raises `NeedsHuman` where it is not the whole of it: the old version is still there.
     """
     place: dict[str, Any] = {"Bucket": bucket.name, "Key": version.key, "ChecksumMode": "ENABLED"}
-    if done.get("VersionId"):
+    if done.get("VersionId", "null") != "null":
         place["VersionId"] = done["VersionId"]
     ctx.spend()
     try:
