@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from connectors.s3.formats.entries import UnreadableError
 from connectors.s3.server.bucket import Bucket, Spend, Version
 from connectors.s3.server.preserving import refuse_client_side
 
@@ -51,7 +52,11 @@ class VersionSource:
     def _open(self) -> Iterator[bytes]:
         """A stream, of what can be read in the clear. Raises UnreadableError."""
         headers, stream = self._bucket.opened(self._version, self._spend)
-        refuse_client_side(headers)
+        try:
+            refuse_client_side(headers)
+        except UnreadableError:
+            headers["Body"].close()
+            raise
         return stream
 
     def read(self, start: int, length: int) -> bytes:
