@@ -276,7 +276,7 @@ def test_31_an_etag_that_is_no_digest(s3: S3Client, shim: Shim, bucket_name: str
     body = lines(rows)
     place: Any = {"Bucket": bucket_name, "Key": "events/a"}
     place["UploadId"] = s3.create_multipart_upload(**place)["UploadId"]
-    sent = [
+    sent: Any = [
         {"PartNumber": n, "ETag": s3.upload_part(**place, PartNumber=n, Body=part)["ETag"]}
         for n, part in ((1, body[:100_000]), (2, body[100_000:]))
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +46,7 @@ def test_a_death_after_any_request_is_ended_by_the_repeat(
         s3.put_object(Bucket=name, Key="events/b", Body=others(rows))
         made, ctx = connector(shim.endpoint, name, EVENTS), probed(shim.endpoint, name)
         keys = list(made.locate([number("1")], ctx))
-        dying = Dying(lambda requests, after=after: len(requests) >= after)
+        dying = Dying(partial(_so_many, after))
         dying.watch(made)
         try:
             list(made.erase([number("1")], keys, ctx))
@@ -68,3 +69,7 @@ def test_a_death_after_any_request_is_ended_by_the_repeat(
         raise AssertionError("it never came to its end")
     expected = {"DeleteObjects", "CompleteMultipartUpload" if going_up == PARTS else "PutObject"}
     assert expected <= set(dying.requests)
+
+
+def _so_many(after: int, requests: list[str]) -> bool:
+    return len(requests) >= after

@@ -76,7 +76,7 @@ def test_rclone_is_refused_for_rewriting(rclone: str) -> None:
     client.put_object(Bucket="shop-files", Key="events/a", Body=body)
     made = connector(rclone, "shop-files", EVENTS)
     refused = [f for f in made.check() if f.severity is Severity.ERROR]
-    assert ["conditional writes"] == [finding.place for finding in refused]
+    assert [finding.subject for finding in refused] == ["conditional writes"]
     keys = list(made.locate([number("1")], TrialContext()))
     assert len(keys) == 1
     with pytest.raises(Configuration, match="If-Match"):
@@ -175,7 +175,9 @@ def test_a_broken_stream_goes_on_where_it_broke(s3: S3Client, shim: Shim, bucket
     shim.cut = lambda seen: 50_000 if seen.operation == "GetObject" else None
     assert outcomes(erased(made, [number("1")], TrialContext())) == {"erased": 2}
     assert current(s3, bucket_name, "events/a") == others(rows)
-    assert any(seen.headers.get("range") == "bytes=50000-" for seen in shim.of("GetObject"))
+    assert any(
+        seen.headers.get("range", "").startswith("bytes=50000-") for seen in shim.of("GetObject")
+    )
     assert all("if-match" in seen.headers for seen in shim.of("GetObject"))
 
 

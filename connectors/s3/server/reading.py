@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -63,7 +63,7 @@ class Reads(Lists):
                 if code_of(error) in TRANSIENT | MISCONFIGURED:
                     raise
                 return code_of(error) not in NOT_IMPLEMENTED  # none set, or not told: look
-        rules = answer["OwnershipControls"]["Rules"]
+        rules = answer.get("OwnershipControls", {}).get("Rules", ())
         return all(rule["ObjectOwnership"] != "BucketOwnerEnforced" for rule in rules)
 
     @cached_property
@@ -117,41 +117,34 @@ class Reads(Lists):
     def opened(self, version: Version, spend: Spend) -> tuple[dict[str, Any], Iterator[bytes]]:
         """The headers and the stream of a version, by one request; raises as `stream` does."""
         answer = self._get(version, spend, "")
-        return answer, self._followed(version, spend, answer["Body"])
-
-    def _followed(self, version: Version, spend: Spend, body: Any) -> Iterator[bytes]:
-        """A stream to its end, over breaks."""
-        at, failures = 0, 0
-        while True:
-            begun = at
-            with closing(body):
-                try:
-                    for chunk in body.iter_chunks(_CHUNK_BYTES):
-                        at += len(chunk)
-                        yield chunk
-                except BotoCoreError:
-                    pass
-            if at == version.size_bytes:
-                return
-            failures = 1 if at > begun else failures + 1
-            if failures > TRIES or at > version.size_bytes:
-                raise Transient("S3 GetObject: the bytes end before the object does")
-            backed_off(failures)
-            body = self._get(version, spend, f"bytes={at}-")["Body"]
+        return answer, self._followed(version, spend, answer["Body"], 0, version.size_bytes)
 
     def read(self, version: Version, start: int, length: int, spend: Spend) -> bytes:
         """A range of the bytes of a version. Raises `ChangedError` or `GoneError`."""
-        for failures in range(1, TRIES + 1):
-            body = self._get(version, spend, f"bytes={start}-{start + length - 1}")["Body"]
-            with closing(body):
-                try:
-                    data: bytes = body.read()
-                except BotoCoreError:
-                    data = b""
-            if len(data) == min(length, max(0, version.size_bytes - start)):
-                return data
+        end = min(start + length, version.size_bytes)
+        if start >= end:
+            return b""
+        body = self._get(version, spend, f"bytes={start}-{end - 1}")["Body"]
+        return b"".join(self._followed(version, spend, body, start, end))
+
+    def _followed(
+        self, version: Version, spend: Spend, body: Any, at: int, end: int
+    ) -> Iterator[bytes]:
+        """A stream to its end, over breaks."""
+        failures = 0
+        while True:
+            begun = at
+            with closing(body), suppress(BotoCoreError):
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    at += len(chunk)
+                    yield chunk
+            if at == end:
+                return
+            failures = 1 if at > begun else failures + 1
+            if failures > TRIES or at > end:
+                raise Transient("S3 GetObject: the bytes end before the object does")
             backed_off(failures)
-        raise Transient("S3 GetObject: a range ends too early")
+            body = self._get(version, spend, f"bytes={at}-{end - 1}")["Body"]
 
     def _get(self, version: Version, spend: Spend, wanted: str) -> dict[str, Any]:
         if version.archived:
