@@ -74,21 +74,20 @@ def probe(bucket: Bucket, spend: Spend) -> Honoured:
 
 
 def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
-    spend()
-    with translated("ListObjectsV2"):
-        listed = bucket.reads.list_objects_v2(Bucket=bucket.name, MaxKeys=_LOOKED_AT)
-    keys = [o["Key"] for o in listed.get("Contents", ()) if o.get("StorageClass") not in _ARCHIVES]
-    if not keys:
-        return False
-    source: Any = {"Bucket": bucket.name, "Key": keys[0]}
-
-    def copy() -> Mapping[str, Any]:
-        return bucket.writes.upload_part_copy(
-            **place, PartNumber=2, CopySource=source, CopySourceIfMatch=_NO_OBJECTS
-        )
-
+    """Tried on some object; where there is none to be seen, nobody knows: no."""
     with suppress(NeedsHuman, GoneError):
-        return _refused("UploadPartCopy", copy, bucket, place, spend)
+        spend()
+        with translated("ListObjectsV2"):
+            page = bucket.reads.list_objects_v2(Bucket=bucket.name, MaxKeys=_LOOKED_AT)
+        found = (o for o in page.get("Contents", ()) if o.get("StorageClass") not in _ARCHIVES)
+        source: Any = next(({"Bucket": bucket.name, "Key": o["Key"]} for o in found), None)
+
+        def copy() -> Mapping[str, Any]:
+            return bucket.writes.upload_part_copy(
+                **place, PartNumber=2, CopySource=source, CopySourceIfMatch=_NO_OBJECTS
+            )
+
+        return source is not None and _refused("UploadPartCopy", copy, bucket, place, spend)
     return False
 
 
