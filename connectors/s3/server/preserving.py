@@ -113,9 +113,11 @@ def _access(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
     only_owners = True
     for grant in acl["Grants"]:
         grantee: Mapping[str, Any] = grant["Grantee"]
-        field = _GRANTEES[grantee["Type"]]
+        field = _GRANTEES.get(grantee["Type"])
+        name = _GRANTS.get(grant["Permission"])
+        if field is None or name is None:  # no header could give it again
+            raise NeedsHuman("s3-refused", {"operation": "GetObjectAcl", "error": "unknown-grant"})
         own = grant["Permission"] == "FULL_CONTROL" and grantee.get("ID") == owner
         only_owners = only_owners and own
-        named = f'{_NAMES[field]}="{grantee[field]}"'
-        grants.setdefault(_GRANTS[grant["Permission"]], []).append(named)
+        grants.setdefault(name, []).append(f'{_NAMES[field]}="{grantee[field]}"')
     return {} if only_owners else {name: ", ".join(them) for name, them in grants.items()}
