@@ -16,17 +16,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import boto3
+from botocore.config import Config as ClientConfig
+
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import erased, outcomes
 from tests.contract.s3_support import EVENTS, connector, number
 from tests.s3_shim import shimmed
-from tests.services import S3_REGION, s3_client, s3_server
+from tests.services import S3_KEY, S3_REGION, S3_SECRET, s3_server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _MIB: Final = 1 << 20
 _PART_BYTES: Final = 64 * _MIB
+_PATIENCE_S: Final = 600.0
 _BUCKET: Final = "wire"
 _LINE: Final = b'{"event_id":"e%012d","customer":"%d","at":"2026-01-01T00:00:00Z","pad":"%s"}\n'
 
@@ -44,7 +48,7 @@ class Measured:
 def measured(size_bytes: int) -> Measured:
     """Erase one record in the middle of an object of about this size, in a process of its own."""
     with s3_server() as behind, shimmed(behind) as shim:
-        client = s3_client(behind)
+        client = _patient_client(behind)
         object_bytes = _put(client, max(1, size_bytes // _PART_BYTES))
         argv = [sys.executable, "-m", "benchmarks._s3_wire", "--erase", shim.endpoint]
         told = subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout  # noqa: S603 - ours
@@ -53,6 +57,18 @@ def measured(size_bytes: int) -> Measured:
         assert left == object_bytes - len(_line(0, 1)), "one record of everybody's is gone"
         client.close()
         return Measured(object_bytes, shim.sent_bytes(), peak, idle)
+
+
+def _patient_client(endpoint: str) -> S3Client:
+    """One that waits while a gigabyte is put together, and asks once."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=S3_KEY,
+        aws_secret_access_key=S3_SECRET,
+        region_name=S3_REGION,
+        config=ClientConfig(read_timeout=_PATIENCE_S, retries={"total_max_attempts": 1}),
+    )
 
 
 def _line(n: int, customer: int) -> bytes:
@@ -102,7 +118,7 @@ def _peak_bytes() -> int:
 
 
 def _erase(endpoint: str) -> tuple[int, int]:
-    made = connector(endpoint, _BUCKET, EVENTS, read_timeout_s=300.0)
+    made = connector(endpoint, _BUCKET, EVENTS, read_timeout_s=_PATIENCE_S)
     list(made.check())
     idle = _peak_bytes()
     with contextlib.closing(made):

@@ -193,7 +193,7 @@ class Shim:
         kept = {
             n: v for n, v in headers.items() if n not in ("host", "expect", "transfer-encoding")
         }
-        connection = http.client.HTTPConnection(self.behind.removeprefix("http://"), timeout=120)
+        connection = http.client.HTTPConnection(self.behind.removeprefix("http://"), timeout=600)
         try:
             connection.request(method, target, body, {**kept, "content-length": str(len(body))})
             answer = connection.getresponse()
