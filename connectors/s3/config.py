@@ -42,6 +42,10 @@ class Config(BaseModel):
     read_timeout_s: float = Field(default=30.0, gt=0)
     catalogs: dict[str, dict[str, SecretStr]] = Field(default_factory=dict)  # of Iceberg tables
     single_put_bytes: int = Field(default=_GIB, ge=5 * _MIB, le=5 * _GIB)  # above: multipart
+    requester_pays: bool = False
+    expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
+    sse_customer_key: SecretStr | None = None  # base64 of the 32 bytes of SSE-C
+    mark_rewrites: bool = False  # metadata `dsr-rewritten`, for consumers of the bucket's events
 
 
 class PrefixLayout(BaseModel):

@@ -22,6 +22,7 @@ from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared, with_bytes
 from connectors.s3.server.bucket import Bucket, with_no_budget
+from connectors.s3.server.probe import Honoured, honoured, probe
 from connectors.s3.tables.marks import Marks, findings
 from connectors.s3.tables.room import TableRoom, located_in
 from dsr_worker.contract import (
@@ -51,7 +52,6 @@ class S3:
 
     def __init__(self, system: System, config: BucketConfig) -> None:
         self._bucket = Bucket(config)
-        self._conditional = False
         self._probing = threading.Lock()
         self._owner_kinds = system.owner_kinds
         self._rooms: dict[str, Prefixes | Shared] = {}
@@ -78,6 +78,7 @@ class S3:
         """
         try:
             yield self._versioning()
+            yield self._protection()
             yield from self._conditional_writes()
         except ConnectorError as error:
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")
@@ -160,8 +161,7 @@ class S3:
                 tally.merge(room.settle(self._bucket, judge, ctx, dry=ctx.dry_run))
                 continue
             Marks(self._bucket, ctx.spend).refuse(name, located)
-            self._writable(ctx)
-            rewriter = Rewriter(room, self._bucket, ctx)
+            rewriter = Rewriter(room, self._bucket, self._writable(ctx), ctx)
             for object_key, rows in located.items():
                 versions = with_bytes(self._bucket.versions_of(object_key, ctx.spend))
                 judge = LocatedRecords(room, subjects, rows, ctx)
@@ -219,9 +219,7 @@ class S3:
             marks.refuse(room.collection.name, [room.layout.before])
             yield from VersionEraser(room, self._bucket, ctx).sweep(dry)
             return
-        if not dry:
-            self._writable(ctx)
-        rewriter = Rewriter(room, self._bucket, ctx)
+        rewriter = Rewriter(room, self._bucket, Honoured() if dry else self._writable(ctx), ctx)
         for versions in room.objects(self._bucket, ctx):
             marks.refuse(room.collection.name, [versions[0].key])
             yield rewriter.settle(versions, EveryRecord(room, ctx), dry=dry)
@@ -237,14 +235,15 @@ class S3:
     def _reading(self, ctx: Context) -> Bucket:
         return self._bucket.fresh() if ctx.second_path else self._bucket
 
-    def _writable(self, ctx: Context) -> None:
+    def _writable(self, ctx: Context) -> Honoured:
         """Refuse to rewrite through an endpoint that would overwrite a concurrent writer."""
-        if ctx.dry_run or self._conditional:
-            return
+        if ctx.dry_run:
+            return Honoured()
         with self._probing:
-            self._conditional = self._bucket.conditional(ctx.spend)
-        if not self._conditional:
+            found = honoured(self._bucket, ctx)
+        if not found.put:
             raise Configuration("the endpoint ignores If-Match: shared objects cannot be rewritten")
+        return found
 
     def _versioning(self) -> Finding:
         state = self._bucket.versioning(with_no_budget)
@@ -254,15 +253,25 @@ class S3:
             Severity.OK, "versioning", f"{state}: old versions and delete markers are erased by id"
         )
 
+    def _protection(self) -> Finding:
+        lock = "on" if self._bucket.locking else "off"
+        lists = "kept" if self._bucket.acls else "switched off"
+        return Finding(Severity.OK, "protection", f"Object Lock {lock}; access lists {lists}")
+
     def _conditional_writes(self) -> Iterator[Finding]:
         if not any(isinstance(room, Shared) for room in self._rooms.values()):
             return
-        if self._bucket.conditional(with_no_budget):
-            yield Finding(Severity.OK, "conditional writes", "hold")
-        else:
+        found = probe(self._bucket, with_no_budget)
+        if not found.put:
             yield Finding(
                 Severity.ERROR,
                 "conditional writes",
                 "the endpoint ignores If-Match: rewriting could overwrite a concurrent writer",
                 "use an endpoint with conditional writes, or take the `shared` collections out",
             )
+        elif not found.complete:
+            told = "hold, but not of multipart uploads: objects above 5 GiB cannot be rewritten"
+            yield Finding(Severity.OK, "conditional writes", told)
+        else:
+            copies = "" if found.copy else "; the server copies ranges of versions alone"
+            yield Finding(Severity.OK, "conditional writes", f"hold{copies}")

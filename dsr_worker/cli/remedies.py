@@ -74,6 +74,10 @@ _OF_CONNECTORS: Mapping[str, str] = {
     "s3-archived-object": (
         f"an object in {{system}} lies in an archive ({{seen}}): restore it there, {_AGAIN}"
     ),
+    "s3-customer-key": (
+        "an object in {system} is under a customer's own key ({seen}): put it into the system's"
+        f" config as `sse_customer_key`, by reference, {_AGAIN}"
+    ),
     "s3-access-denied": (
         "{system} does not let the worker do this ({seen}): `dsr connectors check {system}` says"
         f" which rights are missing; grant them, {_AGAIN}"

@@ -10,8 +10,18 @@ from connectors.s3.server.bucket import Bucket, Spend, Version
 from connectors.s3.server.refusals import translated
 
 
-def erase_current(bucket: Bucket, version: Version, spend: Spend) -> None:
-    """Erase the current version. Raises ChangedError where it is another one by now."""
-    spend()
-    with translated("DeleteObject"):
-        bucket.writes.delete_object(Bucket=bucket.name, Key=version.key, IfMatch=version.etag)
+class Emptied:
+    """Takes the object away instead of writing it, as a staged write does."""
+
+    def __init__(self, bucket: Bucket, version: Version, spend: Spend) -> None:
+        self._bucket = bucket
+        self._version = version
+        self._spend = spend
+
+    def commit(self) -> None:
+        """Erase the current version. Raises ChangedError where it is another one by now."""
+        self._spend()
+        with translated("DeleteObject"):
+            self._bucket.writes.delete_object(
+                Bucket=self._bucket.name, Key=self._version.key, IfMatch=self._version.etag
+            )
