@@ -20,6 +20,8 @@ from dsr_worker.ledger.connection import Cursor
 from dsr_worker.vault import CaseKey, KeyRing, SealBroken
 
 PROMISE = "promise"  # the purpose under which both are sealed
+AWAITED_BY = "awaited_by"
+"""The fact of a job that carries a promise out: the cases that are not closed before its end."""
 
 _FACT = "promised_keys"
 
