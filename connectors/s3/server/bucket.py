@@ -23,6 +23,7 @@ from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
 from connectors.s3.config import Config
+from connectors.s3.server.locks import Refusal, lock_of
 from connectors.s3.server.refusals import (
     DENIED,
     GONE,
@@ -73,6 +74,7 @@ class Version:
     size_bytes: int = 0
     etag: str = ""
     storage_class: str = "STANDARD"
+    upload: bool = False  # an incomplete multipart upload, by whose id it is named
 
     @property
     def archived(self) -> bool:
@@ -173,16 +175,18 @@ class Bucket:
         with translated("HeadObject"):
             return dict(self.reads.head_object(**self.at(version)))
 
-    def locked(self, version: Version, spend: Spend, now: datetime) -> bool:
-        """Whether Object Lock forbids to erase this version today."""
-        if version.marker or not self.locking:
-            return False
+    def locked(self, version: Version, spend: Spend, now: datetime) -> Refusal | None:
+        """Why and until when Object Lock forbids to erase this version; None where it does not.
+
+        Of one whose headers are denied nothing is known: its erasure is tried.
+        """
+        if version.marker or version.upload or not self.locking:
+            return None
         try:
             head = self.head(version, spend)
-        except GoneError:
-            return False
-        until = head.get("ObjectLockRetainUntilDate")
-        return head.get("ObjectLockLegalHoldStatus") == "ON" or (until is not None and until > now)
+        except (GoneError, NeedsHuman):
+            return None
+        return lock_of(head, now, bypass_governance=self._config.bypass_governance)
 
     def stream(self, version: Version, spend: Spend) -> Iterator[bytes]:
         """The bytes of a version as stored. Raises `ChangedError` or `GoneError`."""
@@ -288,11 +292,12 @@ class Bucket:
             {"Key": key, "VersionId": version_id} if with_ids else {"Key": key}
             for key, version_id in todo
         ]
+        request: dict[str, Any] = {"Bucket": self.name, "Delete": {"Objects": names, "Quiet": True}}
+        if self._config.bypass_governance:
+            request["BypassGovernanceRetention"] = True
         spend()
         with translated("DeleteObjects"):
-            answer = self.writes.delete_objects(
-                Bucket=self.name, Delete={"Objects": names, "Quiet": True}
-            )
+            answer = self.writes.delete_objects(**request)
         again: dict[tuple[str, str], Version] = {}
         for failure in answer.get("Errors", []):
             place = (failure.get("Key", ""), failure.get("VersionId") or "null")

@@ -45,6 +45,7 @@ MISCONFIGURED = frozenset(
     }
 )
 GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
+NOT_GRANTED = "s3-access-denied"  # the stop for a person
 DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "ObjectLocked", "403"})
 
 
@@ -83,7 +84,7 @@ def _consequence(operation: str, error: ClientError) -> Exception:
     if code in MISCONFIGURED:
         return Configuration(text)
     if code in DENIED:
-        return NeedsHuman("s3-access-denied", {"operation": operation})
+        return NeedsHuman(NOT_GRANTED, {"operation": operation})
     if code in TRANSIENT or code == "ConditionalRequestConflict" or status >= _SERVER_ERROR:
         return Transient(text)
     return NeedsHuman("s3-refused", {"operation": operation, "error": code})
