@@ -23,7 +23,7 @@ from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
 from connectors.s3.config import Config
-from connectors.s3.server.locks import Refusal, lock_of
+from connectors.s3.server.locks import Refusal, lagging, lock_of
 from connectors.s3.server.refusals import (
     DENIED,
     GONE,
@@ -46,6 +46,7 @@ _PART_BYTES = 64 * 1024 * 1024
 _BATCH = 1000  # DeleteObjects: at most 1,000 keys (S3 API reference, DeleteObjects)
 _TRIES = 3
 _PAUSE_S = 0.2
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _KEPT_HEADERS = (
     "CacheControl",
     "ContentDisposition",
@@ -79,7 +80,7 @@ class Version:
     @property
     def archived(self) -> bool:
         """Whether its bytes must be restored before anyone can read them."""
-        return self.storage_class in ("GLACIER", "DEEP_ARCHIVE")
+        return self.storage_class in ARCHIVES
 
 
 class Bucket:
@@ -176,17 +177,19 @@ class Bucket:
             return dict(self.reads.head_object(**self.at(version)))
 
     def locked(self, version: Version, spend: Spend, now: datetime) -> Refusal | None:
-        """Why and until when Object Lock forbids to erase this version; None where it does not.
+        """Why and until when this version cannot be erased: a lock, a copy under way; or None.
 
         Of one whose headers are denied nothing is known: its erasure is tried.
         """
-        if version.marker or version.upload or not self.locking:
+        follows = bool(self._config.replicas)
+        if version.marker or version.upload or not (follows or self.locking):
             return None
         try:
             head = self.head(version, spend)
         except (GoneError, NeedsHuman):
             return None
-        return lock_of(head, now, bypass_governance=self._config.bypass_governance)
+        lock = lock_of(head, now, bypass_governance=self._config.bypass_governance)
+        return lock or (lagging(head, now) if follows else None)
 
     def stream(self, version: Version, spend: Spend) -> Iterator[bytes]:
         """The bytes of a version as stored. Raises `ChangedError` or `GoneError`."""
