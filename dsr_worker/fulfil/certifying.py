@@ -170,12 +170,14 @@ class Certifying:
         rows: Sequence[Accounted],
         named: frozenset[RowName],
     ) -> Promise:
-        names = [i for i in member.subject.identities if i.kind not in _UNDELIVERABLE]
+        grounds = sorted({row.ground for row in rows})
+        refused = any(map(is_remainder, grounds))  # nothing was masked: its rows say what they said
+        kinds = () if refused else _UNDELIVERABLE
+        names = [i for i in member.subject.identities if i.kind not in kinds]
         names = names or list(member.subject.identities)
         within = {row.collection for row in rows}
         promised = Promised(tuple(names), frozenset(r for r in named if r[0] in within))
         own_key, wrapped = self._keys.new_case_key()
-        grounds = sorted({row.ground for row in rows})
         return Promise(
             job_id=member.job.id,
             system=system,
@@ -186,7 +188,7 @@ class Certifying:
             data_key=wrapped,
             sealed=promised.sealed(own_key),
             digests=[self._keys.index_digest(i.kind, i.value) for i in member.subject.identities],
-            awaited_by=_awaiting(member) if any(map(is_remainder, grounds)) else [],
+            awaited_by=_awaiting(member) if refused else [],
         )
 
     def _earlier(self, job_id: int) -> int:

@@ -66,13 +66,19 @@ class Standing(NamedTuple):
     sealed: bytes
 
 
-def standing(cursor: Cursor, made: Promise, names: Sequence[bytes]) -> list[Standing]:
-    """Promises of that system and day which know the person by all these names, locked."""
+def standing(
+    cursor: Cursor, made: Promise, names: Sequence[bytes], sooner: Sequence[str] = ()
+) -> list[Standing]:
+    """Promises of that system and day which know the person by all these names, locked.
+
+    Those of an earlier day as well that were made on one of the grounds `sooner`.
+    """
     cursor.execute(
         "SELECT id, last_due_on, grounds, row_count, data_key, sealed FROM promises"
-        " WHERE system = %s AND due_on IS NOT DISTINCT FROM %s AND digests @> %s::bytea[]"
+        " WHERE system = %s AND digests @> %s::bytea[]"
+        " AND (due_on IS NOT DISTINCT FROM %s OR (due_on < %s AND grounds && %s::text[]))"
         " AND carried_out_by IS NULL AND sealed IS NOT NULL ORDER BY id FOR UPDATE",
-        (made.system, made.due_on, list(names)),
+        (made.system, list(names), made.due_on, made.due_on, list(sooner)),
     )
     return [Standing(*row) for row in cursor.fetchall()]
 

@@ -160,6 +160,28 @@ def test_each_remainder_has_its_own_day(room: EngineRoom) -> None:
     assert room.job(ref)["state"] == "closed"
 
 
+def test_there_is_one_promise_at_a_time_for_what_a_store_refuses(room: EngineRoom) -> None:
+    """Remainders of several days are tried again on each of them, by one chain of jobs."""
+    files = room.system("files")
+    files.refuse(*DOCUMENT, Remainder.LOCKED, noon(room, 5))
+    files.refuse(*OTHER, Remainder.HELD)
+    ref, made = answered(room)
+    assert sorted(told[3] for told in refused(made)) == ["store-hold", "store-lock"]
+    for days, jobs in ((6, 1), (31, 2), (31, 3)):
+        room.move_clock(days=days)
+        room.settle()
+        assert len(deferred(room)) == jobs
+        (still,) = room.rows(
+            "SELECT * FROM promises WHERE carried_out_by IS NULL AND system='files'"
+        )
+        assert (still.grounds, still.row_count) == (["store-hold"], 1)
+    files.allow(*OTHER)
+    room.move_clock(days=31)
+    room.settle()
+    room.tick()
+    assert (documents(room), room.job(ref)["state"]) == (set(), "closed")
+
+
 def test_what_a_law_keeps_holds_no_case_open(room: EngineRoom) -> None:
     """A promise on a law's ground is no remainder: such a case is closed when it is answered."""
     ref, made = answered(room)
