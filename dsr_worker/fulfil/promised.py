@@ -77,8 +77,8 @@ def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
     """Record a promise, or widen the one that stands for the same person, system and day.
 
     What a store refuses joins what it refuses sooner: that job looks at all of it, and promises
-    anew what stays, so that there is one such promise at a time. Repeating it changes nothing. One that this key ring does not open stands beside it: it asks a
-    human when it comes due.
+    anew what stays, so that there is one such promise at a time. Repeating it changes nothing. One
+    that this key ring does not open stands beside it: it asks a human when it comes due.
     """
     mine = Promised.opened(keys.unwrap(made.data_key), made.sealed)
     names = [keys.index_digest(name.kind, name.value) for name in mine.names]

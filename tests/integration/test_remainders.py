@@ -172,7 +172,7 @@ def test_there_is_one_promise_at_a_time_for_what_a_store_refuses(room: EngineRoo
         room.settle()
         assert len(deferred(room)) == jobs
         (still,) = room.rows(
-            "SELECT * FROM promises WHERE carried_out_by IS NULL AND system='files'"
+            "SELECT * FROM promises WHERE carried_out_by IS NULL AND system = %s", "files"
         )
         assert (still.grounds, still.row_count) == (["store-hold"], 1)
     files.allow(*OTHER)
