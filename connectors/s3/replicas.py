@@ -156,8 +156,9 @@ class _Copy:
 
     def has(self, key: Key) -> bool:
         """Whether a key names a row of this copy."""
-        inner = len(key.key) - len(self._mark)
-        return key.key[-2:] == self._mark and inner in self._lengths[key.collection]
+        inner = key.key[:-2]
+        fits = inner == _NOT_LISTED or len(inner) in self._lengths[key.collection]
+        return fits and key.key[-2:] == self._mark
 
     def context(self, ctx: Context) -> Context:
         """The context of a call about this copy: digests are of the names outside of it."""
@@ -198,7 +199,7 @@ def _lengths(system: System, collection: str) -> frozenset[int]:
     if isinstance(layout_of(found), PrefixLayout):
         return frozenset({1, 2, 3})
     fields = len(found.key)
-    return frozenset({1, fields + 1, fields + 3})
+    return frozenset({fields + 1, fields + 3})
 
 
 def _together(one: Receipt, other: Receipt) -> Receipt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -337,6 +338,26 @@ def test_an_archive_tier_that_no_listing_shows_is_a_remainder(
     assert list(refused(receipts)) == [Remainder.ARCHIVED]
 
 
+def test_an_archived_object_of_one_person_is_named_and_withheld(
+    s3: S3Client, s3_endpoint: str, bucket_name: str, answers: Callable[..., None]
+) -> None:
+    """Hard case 27: an access names it whichever archive it is in; once it is back, it is shown."""
+    s3.put_object(Bucket=bucket_name, Key="customers/1/a", Body=b"x")
+    answers("HeadObject", bucket_name, {"ArchiveStatus": "DEEP_ARCHIVE_ACCESS"})
+    made = connector(s3_endpoint, bucket_name, FILES)
+    (record,) = made.find([number("1")], TrialContext())
+    assert (record.attachment, [w.ground for w in record.withheld]) == (
+        None,
+        ["s3-archived-object"],
+    )
+    answers("HeadObject", bucket_name, None)
+    s3.put_object(Bucket=bucket_name, Key="customers/1/a", Body=b"x", StorageClass="GLACIER")
+    s3.restore_object(Bucket=bucket_name, Key="customers/1/a", RestoreRequest={"Days": 1})
+    (record,) = made.find([number("1")], TrialContext())
+    assert record.attachment is not None
+    assert b"".join(record.attachment.open()) == b"x"
+
+
 @pytest.mark.parametrize("code", ["AccessDenied", "KMS.DisabledException"])
 def test_an_object_under_a_denied_key_is_a_remainder(
     s3: S3Client,
@@ -481,6 +502,33 @@ def test_a_version_whose_copy_is_under_way_waits_for_it(
         answers("HeadObject", bucket_name, {"ReplicationStatus": status})
         planned = erased(made, [number("1")], TrialContext(dry_run=True))
         assert outcomes(planned) == {"erased": 1}
+
+
+def test_a_shared_object_whose_copy_is_under_way_waits_too(
+    s3: S3Client, s3_endpoint: str, bucket_name: str, copy: str, answers: Callable[..., None]
+) -> None:
+    """Hard case 28: nor is a record taken out of an object that is just being copied."""
+    versioned(s3, bucket_name)
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines([event(1, "1")]))
+    answers("HeadObject", bucket_name, {"ReplicationStatus": "PENDING"})
+    made = replicated(s3_endpoint, bucket_name, copy, EVENTS)
+    (told,) = refused(erased(made, [number("1")], TrialContext())).values()
+    assert (told.ground, told.until_at) == (Remainder.REPLICA, NOW + timedelta(days=1))
+
+
+def test_a_record_is_not_taken_for_one_of_a_copy(
+    s3: S3Client, s3_endpoint: str, bucket_name: str, copy: str
+) -> None:
+    """Hard case 28: key fields that read like a copy's mark name a record of the first bucket."""
+    two_fields = replace(EVENTS, key=("event_id", "note"))
+    mine = {**event(1, "1", note=copy), "event_id": "replica"}
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines([mine, event(2, "2")]))
+    made = replicated(s3_endpoint, bucket_name, copy, two_fields)
+    assert [k.key for k in made.locate([number("1")], TrialContext())] == [
+        ("events/a", "replica", copy)
+    ]
+    assert outcomes(erased(made, [number("1")], TrialContext())) == {"erased": 1}
+    assert current(s3, bucket_name, "events/a") == lines([event(2, "2")])
 
 
 def test_copies_that_the_map_does_not_name_are_an_error(

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from connectors.s3.config import PrefixLayout
-from connectors.s3.server.archive import is_back, readable
+from connectors.s3.server.archive import is_away, readable
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.uploads import size_of, uploads_under
@@ -154,7 +154,7 @@ class Prefixes:
                 "content_type": media_type,
                 "metadata": head.get("Metadata", {}),
             }
-            if version.archived and not is_back(head):
+            if is_away(version, head):
                 withheld = (Withheld("body", ARCHIVED),)
             else:
                 name = version.key.rpartition("/")[2] or "object"
