@@ -16,7 +16,7 @@ from connectors.s3 import S3
 from dsr_worker.contract import Key, NeedsHuman, OutcomeCount, Receipt, Remainder
 from dsr_worker.testing.context import TrialContext
 from tests import services as real
-from tests.contract.s3_erasures import erased, event, outcomes
+from tests.contract.s3_erasures import Crash, crash, erased, event, outcomes
 from tests.contract.s3_support import (
     EVENTS,
     FILES,
@@ -451,6 +451,24 @@ def test_every_copy_is_visited(s3: S3Client, s3_endpoint: str, bucket_name: str,
         assert sorted(set(content(s3, name).values())) == [b"another's", lines([event(2, "2")])]
     assert unfinished(s3, copy) == []
     assert left(made, "1") == []
+
+
+def test_a_death_between_the_bucket_and_its_copy_loses_nothing(
+    s3: S3Client, s3_endpoint: str, bucket_name: str, copy: str
+) -> None:
+    """Hard case 28: a repeat from the same keys finishes the copy and counts each row once."""
+    for name in (bucket_name, copy):
+        s3.put_object(Bucket=name, Key="customers/1/a", Body=b"mine")
+    made = replicated(s3_endpoint, bucket_name, copy, FILES)
+    keys = list(made.locate([number("1")], TrialContext()))
+    dying = TrialContext()
+    dying.on_intent = lambda: crash() if len(dying.intents) > 1 else None
+    with pytest.raises(Crash):
+        list(made.erase([number("1")], keys, dying))
+    assert [len(content(s3, name)) for name in (bucket_name, copy)] == [0, 1]
+    again = list(made.erase([number("1")], keys, TrialContext()))
+    assert outcomes(again) == {"already_gone": 1, "erased": 1}
+    assert content(s3, copy) == {}
 
 
 def test_an_access_tells_what_only_a_copy_has_left(
