@@ -126,6 +126,35 @@ _REMEDIES: Mapping[str, str] = {
     **_OF_CONNECTORS,
 }
 
+_OF_JOBS: Mapping[str, str] = {
+    "found_again": (
+        "rows that were reported done were found again three times: find out what writes them back"
+        " (a job of the shop, a copy that is restored) and stop it, then `dsr retry {case}`; or"
+        " `dsr leave {case}`, which says in the certificate what is left"
+    ),
+    "promise_exceeded": (
+        "more rows are there by now than this promise was made for: submit an erasure of the same"
+        " person, then `dsr retry {case}`"
+    ),
+    "promise_unopenable": (
+        "what was promised cannot be opened: restore the key ring from its backup, then"
+        " `dsr retry {case}`"
+    ),
+    "system_unmapped": (
+        "the data map lacks a system of this case by now: map it again, or go on without it where"
+        " nothing was changed: `dsr retry {case}` does either; or `dsr leave {case}`"
+    ),
+    "map_unreviewed": (
+        "a map of this case carries `review`: look at what it marks, take the marks out,"
+        " then `dsr retry {case}`"
+    ),
+    "access_unfinished": (
+        "the person's access case has not been handed over: `dsr status` shows it;"
+        " `dsr retry {case}` erases without waiting for it any longer"
+    ),
+}
+"""Where a job stopped as a whole, in no system."""
+
 NEVER_BY_RETRY = frozenset(_CANNOT)
 """Codes of stops that a repeat meets again until somebody has done something else."""
 
@@ -147,6 +176,23 @@ def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
             "remedy": _remedy(case, stop),
         }
         for stop in stops
+    ]
+
+
+def of_job(case: str, code: str) -> list[dict[str, Any]]:
+    """The same where a job as a whole waits for a person: by its phase, or nothing."""
+    if code not in _OF_JOBS:
+        return []
+    remedy = _OF_JOBS[code].format(case=case)
+    return [
+        {
+            "system": None,
+            "action": None,
+            "state": "needs_human",
+            "code": code,
+            "error": None,
+            "remedy": remedy,
+        }
     ]
 
 

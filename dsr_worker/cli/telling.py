@@ -27,7 +27,7 @@ from dsr_worker.evidence.checkpoints import (
 )
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.ledger import checkpoints, reports
-from dsr_worker.ledger.reports import JobRow, OpenJob
+from dsr_worker.ledger.reports import JobRow, OpenJob, Stop
 from dsr_worker.store import BlobMissing
 
 
@@ -163,7 +163,7 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
     if row.state == "refused":
         return f"dsr refuse {row.ref} --delivered"
     if row.state == "needs_human":
-        return f"dsr explain {row.ref}"
+        return f"dsr status {row.ref}"  # which tells the remedy
     if row.kind == "breach" and row.state == "notified" and row.due_at is None:
         return f"dsr breach close {row.ref}"
     if row.kind == "breach" and row.state == "notified":
@@ -197,7 +197,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
         "stuck": (),
-        "stops": remedies.put(job.ref, stops) if open_now else [],
+        "stops": _stops(job, stops) if open_now else [],
         "questions": questions.put(job.ref, stops) if open_now else [],
         "next": None,
         "restriction": _restriction(job),
@@ -205,6 +205,11 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _stops(job: JobRow, stops: Sequence[Stop]) -> list[dict[str, Any]]:
+    whole = remedies.of_job(job.ref, job.phase) if job.state == "needs_human" else []
+    return [*whole, *remedies.put(job.ref, stops)]
 
 
 def _restriction(job: JobRow) -> dict[str, Any] | None:
@@ -271,7 +276,7 @@ def _promise_line(promise: Mapping[str, Any]) -> str:
 
 def _stop_lines(stops: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for stop in stops:
-        where = f"{stop['system']}:{stop['action']}:{stop['code']}"
+        where = ":".join(filter(None, (stop["system"], stop["action"], stop["code"])))
         if stop["error"]:
             yield f"error       {where}: {stop['error']}"
         if stop["remedy"]:
