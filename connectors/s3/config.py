@@ -28,8 +28,8 @@ _MIB = 1 << 20
 _TEMPLATE = re.compile(r"(?P<before>[^{}]*)\{(?P<kind>[a-z][a-z0-9_]*)\}(?P<after>/[^{}]*)")
 
 
-class Config(BaseModel):
-    """How to reach one bucket. Without keys, the usual AWS credential chain decides."""
+class Replica(BaseModel):
+    """A bucket that holds copies of another one, and how to reach it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,6 +38,24 @@ class Config(BaseModel):
     region: str = "us-east-1"
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None
+
+
+class Restore(BaseModel):
+    """How archived objects are brought back: for how many days, and how fast."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: int = Field(default=7, ge=1, le=365)
+    tier: Literal["Bulk", "Standard", "Expedited"] = "Bulk"
+
+
+class Config(Replica):
+    """How to reach one bucket. Without keys, the usual AWS credential chain decides."""
+
+    replicas: tuple[Replica, ...] = ()
+    bypass_governance: bool = False
+    restore: Restore | None = None  # None: nothing is brought back by us
+    abort_uploads_after_days: int | None = Field(default=None, ge=1)  # under shared prefixes
     connect_timeout_s: float = Field(default=5.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0)
     catalogs: dict[str, dict[str, SecretStr]] = Field(default_factory=dict)  # of Iceberg tables

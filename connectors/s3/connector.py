@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import BaseModel
 
+from connectors.s3.changing.completeness import SharedEraser, unread_keys
 from connectors.s3.changing.erase_versions import VersionEraser, by_object
 from connectors.s3.changing.judges import EveryRecord, LocatedRecords
-from connectors.s3.changing.rewrite import Rewriter
 from connectors.s3.changing.tally import Tally
+from connectors.s3.checking import places_with_ids, unfinished_uploads, unlisted_replicas
 from connectors.s3.config import Config as BucketConfig
 from connectors.s3.config import PrefixLayout, TableLayout, layout_of
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
-from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.reading.shared import Shared
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.probe import Honoured, honoured, probe
+from connectors.s3.server.readable import ReadableBucket
 from connectors.s3.tables.marks import Marks, findings
 from connectors.s3.tables.room import TableRoom, located_in
 from dsr_worker.contract import (
@@ -45,14 +48,16 @@ from dsr_worker.contract import (
 )
 
 
-class S3:
+class OneBucket:
     """One bucket. Making it sends no request; it may be used by many threads."""
 
     Config: ClassVar[type[BaseModel]] = BucketConfig
 
     def __init__(self, system: System, config: BucketConfig) -> None:
         self._bucket = Bucket(config)
+        self._config = config
         self._probing = threading.Lock()
+        self._system = system
         self._owner_kinds = system.owner_kinds
         self._rooms: dict[str, Prefixes | Shared] = {}
         for collection in system.children_first():
@@ -80,6 +85,10 @@ class S3:
             yield self._versioning()
             yield self._protection()
             yield from self._conditional_writes()
+            yield from places_with_ids(self._bucket)
+            yield from unlisted_replicas(self._bucket, [r.bucket for r in self._config.replicas])
+            shared = [r.layout.prefix for r in self._rooms.values() if isinstance(r, Shared)]
+            yield from unfinished_uploads(self._bucket, shared)
         except ConnectorError as error:
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")
         for name, room in self._rooms.items():
@@ -107,14 +116,14 @@ class S3:
 
     def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
         """One hop: identities that the subjects' records in shared objects yield."""
-        bucket = self._reading(ctx)
+        bucket = ReadableBucket(self._reading(ctx))
         for room in self._rooms.values():
             if isinstance(room, Shared):
                 yield from room.resolve(bucket, subjects, ctx, self._owner_kinds)
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records, and unreadable lines, that name a subject."""
-        bucket = self._reading(ctx)
+        bucket = ReadableBucket(self._reading(ctx))
         for room in self._rooms.values():
             if isinstance(room, Shared):
                 yield from room.mentions(bucket, subjects, ctx)
@@ -128,10 +137,18 @@ class S3:
     # ---- Erases
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
-        """The key of every version under a prefix, and of every row in shared objects."""
+        """The key of every version under a prefix, and of every row in shared objects.
+
+        A version of a shared object that cannot be read now is a row of every subject.
+        """
         bucket = self._reading(ctx)
         for room in self._rooms.values():
-            yield from room.locate(bucket, subjects, ctx)
+            if isinstance(room, Prefixes):
+                yield from room.locate(bucket, subjects, ctx)
+            else:
+                readable = ReadableBucket(bucket)
+                yield from room.locate(readable, subjects, ctx)
+                yield from unread_keys(room, readable, subjects)
 
     def erase(
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
@@ -146,6 +163,8 @@ class S3:
         tally = Tally()
         for name, room in self._rooms.items():
             located = grouped.get(name, {})
+            if isinstance(room, Shared):
+                self._abort_stale(room, ctx)
             if not located:
                 continue
             if isinstance(room, Prefixes):
@@ -161,11 +180,9 @@ class S3:
                 tally.merge(room.settle(self._bucket, judge, ctx, dry=ctx.dry_run))
                 continue
             Marks(self._bucket, ctx.spend).refuse(name, located)
-            rewriter = Rewriter(room, self._bucket, self._writable(ctx), ctx)
+            eraser = self._eraser(room, ctx)
             for object_key, rows in located.items():
-                versions = with_bytes(self._bucket.versions_of(object_key, ctx.spend))
-                judge = LocatedRecords(room, subjects, rows, ctx)
-                tally.merge(rewriter.settle(versions, judge, dry=ctx.dry_run))
+                tally.merge(eraser.erase(object_key, rows, subjects))
         yield from tally.complete((s.ref for s in subjects), self._rooms)
 
     # ---- Rechecks
@@ -184,7 +201,9 @@ class S3:
             elif isinstance(room, TableRoom):
                 yield from room.left(bucket, subjects, located_in(located), ctx)
             else:
-                yield from lines_left(room, bucket, subjects, located, ctx)
+                readable = ReadableBucket(bucket)
+                yield from lines_left(room, readable, subjects, located, ctx)
+                yield from unread_keys(room, readable, subjects)
 
     # ---- Sweeps
 
@@ -219,12 +238,31 @@ class S3:
             marks.refuse(room.collection.name, [room.layout.before])
             yield from VersionEraser(room, self._bucket, ctx).sweep(dry)
             return
-        rewriter = Rewriter(room, self._bucket, Honoured() if dry else self._writable(ctx), ctx)
-        for versions in room.objects(self._bucket, ctx):
+        readable = ReadableBucket(self._bucket)
+        eraser = self._eraser(room, ctx, readable, dry=dry)
+        for versions in room.objects(readable, ctx):
             marks.refuse(room.collection.name, [versions[0].key])
-            yield rewriter.settle(versions, EveryRecord(room, ctx), dry=dry)
+            yield eraser.sweep(versions, dry=dry)
+        yield eraser.unswept()
 
     # ---- inside
+
+    def _eraser(
+        self,
+        room: Shared,
+        ctx: Context,
+        bucket: ReadableBucket | None = None,
+        *,
+        dry: bool = False,
+    ) -> SharedEraser:
+        readable = bucket or ReadableBucket(self._bucket)
+        honoured = Honoured() if dry else self._writable(ctx)
+        return SharedEraser(room, readable, honoured, self._config.restore, ctx)
+
+    def _abort_stale(self, room: Shared, ctx: Context) -> None:
+        days = self._config.abort_uploads_after_days
+        if days is not None:
+            self._eraser(room, ctx).abort_stale(timedelta(days=days))
 
     def _room(self, collection: str) -> Prefixes | Shared:
         try:

@@ -50,6 +50,7 @@ _SENTENCES: Mapping[str, str] = {
     "breach_assessed": "the breach was assessed",
     "notices_approved": "the notices were approved",
     "notice_sent": "notices were sent",
+    "remainders_left": "answered; what a store refuses for now is tried again from {due_on} on",
     "closed": "closed",
     "note_added": "a note was added",
     "shredded": "the identities were shredded",

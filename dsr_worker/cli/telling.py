@@ -12,6 +12,7 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, faults, questions, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
+from dsr_worker.contract import is_remainder
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.engine.sealing import EVERY_S
 from dsr_worker.evidence import Checkpoint, verify_chain
@@ -127,6 +128,7 @@ _OF_OUTCOME = (
 _AWAITED: Mapping[str, str] = {
     "awaiting_approval": "approval by a second person",
     "ready": "hand-over",
+    "answered_with_remainders": "what a store refuses for now",
     "refused": "your letter",
     "needs_human": "a person",
 }
@@ -253,8 +255,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
             ([outcome[of] for of in _OF_OUTCOME] for outcome in data["outcomes"]),
         )
     for promise in data["promises"]:
-        when = going(promise["due_on"], promise["last_due_on"])
-        yield f"promised    {promise['rows']} row(s) of {promise['system']} go {when}"
+        yield _promise_line(promise)
     answer = data["answer"]
     if answer:
         left = answer["handed_over_at"]
@@ -262,6 +263,15 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         fate = f"handed over {left:%Y-%m-%d}" if left else "not handed over"
         fate += f", destroyed {gone:%Y-%m-%d}" if gone else ""
         yield f"answer      {answer['kind']}, {answer['size_bytes']} bytes, {fate}"
+
+
+def _promise_line(promise: Mapping[str, Any]) -> str:
+    when = going(promise["due_on"], promise["last_due_on"])
+    refused = [ground for ground in promise["grounds"] if is_remainder(ground)]
+    rows = f"{promise['rows']} row(s) of {promise['system']}"
+    if refused:
+        return f"remainder   {rows}: {', '.join(refused)}; tried again {when}"
+    return f"promised    {rows} go {when}"
 
 
 def _stop_lines(stops: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -87,6 +87,8 @@ from dsr_worker.contract.receipts import (
     Outcome,
     OutcomeCount,
     Receipt,
+    Remainder,
+    is_remainder,
 )
 from dsr_worker.contract.records import (
     Attachment,
@@ -157,6 +159,7 @@ __all__ = [
     "Record",
     "RecordBlock",
     "Rectifies",
+    "Remainder",
     "Resolves",
     "Restriction",
     "RestrictionKind",
@@ -175,5 +178,6 @@ __all__ = [
     "Withheld",
     "body_of",
     "content_of",
+    "is_remainder",
     "key_within",
 ]

@@ -68,6 +68,7 @@ class Kind(StrEnum):
     BREACH_ASSESSED = "breach_assessed"
     NOTICES_APPROVED = "notices_approved"
     NOTICE_SENT = "notice_sent"
+    REMAINDERS_LEFT = "remainders_left"
     CLOSED = "closed"
     NOTE_ADDED = "note_added"
     SHREDDED = "shredded"
@@ -344,6 +345,7 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.BREACH_ASSESSED: _fields("affected people residences systems complete duties", _STATE),
     Kind.NOTICES_APPROVED: _fields("campaign recipients template_hash signature countries", _STATE),
     Kind.NOTICE_SENT: _fields("campaign authority recipient recipients channel attempt", _STATE),
+    Kind.REMAINDERS_LEFT: _fields("response rows due_on", _STATE),
     Kind.CLOSED: _fields("response reason outcomes counts", _STATE),
     Kind.NOTE_ADDED: _fields("note commitment reason"),
     Kind.SHREDDED: _fields("reason counts key_version"),

@@ -268,7 +268,7 @@ def test_30_a_lock_is_carried_and_the_locked_version_stays(
     for _ in range(2):
         (receipt,) = made.erase([number("1")], keys, ctx)
         (outcome,) = receipt.outcomes
-        assert (outcome.outcome, outcome.ground) == (Outcome.RETAINED, "s3-object-lock")
+        assert (outcome.outcome, outcome.ground) == (Outcome.RETAINED, "store-lock")
         assert sorted(content(s3, name).values()) == sorted([BODY, REST])
     head = s3.head_object(Bucket=name, Key="events/a")
     assert (head["ObjectLockMode"], head["ObjectLockLegalHoldStatus"]) == ("COMPLIANCE", "ON")

@@ -216,7 +216,7 @@ def test_an_old_version_with_held_rows_stays(
     ctx = TrialContext(tables={"events": DecisionTable("events", (hold, ERASE))})
     receipts = erased(connector(s3_endpoint, bucket_name, EVENTS), [number("1")], ctx)
     assert [(o.outcome, o.ground) for o in receipts[0].outcomes] == [
-        (Outcome.RETAINED, "s3-noncurrent-version")
+        (Outcome.RETAINED, "store-beside")
     ]
     assert old in content(s3, bucket_name).values()
 

@@ -13,11 +13,14 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from connectors.s3.config import PrefixLayout
+from connectors.s3.server.archive import is_away, readable
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.refusals import ChangedError, GoneError
+from connectors.s3.server.uploads import size_of, uploads_under
 from dsr_worker.contract import (
     AffectedPerson,
     Attachment,
@@ -36,6 +39,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_-]+")
 _PAGE = 1000  # ListObjectVersions: at most 1,000 keys an answer (S3 API reference)
 _FEW = 50  # so many listings of their own are always cheap
 ARCHIVED = "s3-archived-object"
+UNFINISHED = "s3-unfinished-upload"  # S3 hands out no part before an upload is complete
 
 
 class Prefixes:
@@ -64,7 +68,9 @@ class Prefixes:
             for value in subject.values(self.layout.kind):
                 if _SAFE.fullmatch(value):
                     refs.setdefault(value, set()).add(subject.ref)
-        for versions in self._under(bucket, sorted(refs), ctx):
+        for versions in chain(
+            self._under(bucket, sorted(refs), ctx), self._uploads(bucket, sorted(refs), ctx)
+        ):
             identity = self.identity_in(versions[0].key)
             if identity in refs:
                 yield versions, frozenset(refs[identity])
@@ -92,6 +98,18 @@ class Prefixes:
             ctx.check()
             yield from bucket.objects(self._stem(identity), ctx.spend)
 
+    def _uploads(self, bucket: Bucket, ids: list[str], ctx: Context) -> Iterator[list[Version]]:
+        """The incomplete uploads of these ids, each alone; listed together where ids are many."""
+        stems = [self.layout.before] if len(ids) > _FEW else [self._stem(i) for i in ids]
+        for stem in stems:
+            yield from ([upload] for upload in uploads_under(bucket, stem, ctx.spend))
+
+    def everything(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
+        """Every object with all its versions, then every incomplete upload, whosever it is."""
+        before = self.layout.before
+        yield from bucket.objects(before, ctx.spend)
+        yield from ([upload] for upload in uploads_under(bucket, before, ctx.spend))
+
     def _stem(self, identity: str) -> str:
         return f"{self.layout.before}{identity}{self.layout.after}"
 
@@ -107,13 +125,15 @@ class Prefixes:
                         yield record
 
     def locate(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
-        """The key of every version and marker."""
+        """The key of every version, marker and incomplete upload."""
         for versions, refs in self.owned(bucket, subjects, ctx):
             for version in versions:
                 for ref in sorted(refs):
                     yield Key(ref, self.collection.name, key_of(version))
 
     def _record(self, bucket: Bucket, version: Version, ref: str, ctx: Context) -> Record | None:
+        if version.upload:
+            return self._upload_record(bucket, version, ref, ctx)
         body: dict[str, Any] = {
             "key": version.key,
             "version_id": version.version_id,
@@ -134,14 +154,31 @@ class Prefixes:
                 "content_type": media_type,
                 "metadata": head.get("Metadata", {}),
             }
-            if version.archived:
+            if is_away(version, head):
                 withheld = (Withheld("body", ARCHIVED),)
             else:
                 name = version.key.rpartition("/")[2] or "object"
-                opener = partial(_content, bucket, version, ctx)
+                opener = partial(_content, bucket, readable(version), ctx)
                 attachment = Attachment(name, media_type, opener)
         text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         return Record(ref, self.collection.name, key_of(version), text, attachment, withheld)
+
+    def _upload_record(
+        self, bucket: Bucket, upload: Version, ref: str, ctx: Context
+    ) -> Record | None:
+        try:
+            size_bytes = size_of(bucket, upload, ctx.spend)
+        except GoneError:
+            return None
+        body = {
+            "key": upload.key,
+            "upload_id": upload.version_id,
+            "initiated_at": upload.last_modified.isoformat(),
+            "size": size_bytes,
+        }
+        text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        withheld = (Withheld("body", UNFINISHED),)
+        return Record(ref, self.collection.name, key_of(upload), text, None, withheld)
 
     # ---- breaches
 
@@ -208,6 +245,8 @@ class VersionRow:
 
 def key_of(version: Version) -> tuple[str, ...]:
     """A version's key in receipts and spools."""
+    if version.upload:
+        return (version.key, "upload", version.version_id)
     if version.version_id == "null":
         return (version.key,)
     return (version.key, version.version_id)

@@ -7,7 +7,7 @@ identities: no text of an error names one. New bytes get into an object's place 
 
 from __future__ import annotations
 
-from connectors.s3.server.client import Spend, Version
+from connectors.s3.server.client import ARCHIVES, Spend, Version
 from connectors.s3.server.erasing import Erases
 
 
@@ -19,4 +19,4 @@ def with_no_budget(calls: int = 1) -> None:
     """For `check`, which runs outside any step and has no rate budget."""
 
 
-__all__ = ["Bucket", "Spend", "Version", "with_no_budget"]
+__all__ = ["ARCHIVES", "Bucket", "Spend", "Version", "with_no_budget"]

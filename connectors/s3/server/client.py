@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Spend = Callable[[], None]
 
 TRIES = 3
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,12 @@ class Version:
     size_bytes: int = 0
     etag: str = ""
     storage_class: str = "STANDARD"
+    upload: bool = False  # an incomplete multipart upload, by whose id it is named
 
     @property
     def archived(self) -> bool:
         """Whether its bytes must be restored before anyone can read them."""
-        return self.storage_class in ("GLACIER", "DEEP_ARCHIVE")
+        return self.storage_class in ARCHIVES
 
 
 class Clients:

@@ -50,11 +50,12 @@ class Erases(Reads):
             {"Key": key, "VersionId": version_id} if with_ids else {"Key": key}
             for key, version_id in todo
         ]
+        request: dict[str, Any] = {"Bucket": self.name, "Delete": {"Objects": names, "Quiet": True}}
+        if self.config.bypass_governance:
+            request["BypassGovernanceRetention"] = True
         spend()
         with translated("DeleteObjects"):
-            answer = self.writes.delete_objects(
-                Bucket=self.name, Delete={"Objects": names, "Quiet": True}
-            )
+            answer = self.writes.delete_objects(**request)
         again: dict[tuple[str, str], Version] = {}
         for failure in answer.get("Errors", []):
             place = (failure.get("Key", ""), failure.get("VersionId") or "null")

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors.s3.server.client import TRIES, Spend, Version
 from connectors.s3.server.listing import Lists
+from connectors.s3.server.locks import Refusal, lagging, lock_of
 from connectors.s3.server.refusals import (
     DENIED,
     MISCONFIGURED,
@@ -99,16 +100,20 @@ class Reads(Lists):
         with translated("HeadObject"):
             return self._keyed(ask)
 
-    def locked(self, version: Version, spend: Spend, now: datetime) -> bool:
-        """Whether Object Lock forbids to erase this version today."""
-        if version.marker or not self.locking:
-            return False
+    def locked(self, version: Version, spend: Spend, now: datetime) -> Refusal | None:
+        """Why and until when this version cannot be erased: a lock, a copy under way; or None.
+
+        Of one whose headers are denied nothing is known: its erasure is tried.
+        """
+        follows = bool(self.config.replicas)
+        if version.marker or version.upload or not (follows or self.locking):
+            return None
         try:
             head = self.head(version, spend)
-        except GoneError:
-            return False
-        until = head.get("ObjectLockRetainUntilDate")
-        return head.get("ObjectLockLegalHoldStatus") == "ON" or (until is not None and until > now)
+        except (GoneError, NeedsHuman):
+            return None
+        lock = lock_of(head, now, bypass_governance=self.config.bypass_governance)
+        return lock or (lagging(head, now) if follows else None)
 
     def stream(self, version: Version, spend: Spend) -> Iterator[bytes]:
         """The bytes of a version as stored. Raises `ChangedError` or `GoneError`."""

@@ -47,6 +47,7 @@ MISCONFIGURED = frozenset(
     }
 )
 GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404"})
+NOT_GRANTED = "s3-access-denied"  # the stop for a person
 NOT_IMPLEMENTED = frozenset({"NotImplemented", "501"})
 CONFLICT = "ConditionalRequestConflict"
 _FIRST_PAUSE_S = 0.2
@@ -97,7 +98,7 @@ def _consequence(operation: str, error: ClientError) -> Exception:
     if code in MISCONFIGURED:
         return Configuration(text)
     if code in DENIED:
-        return NeedsHuman("s3-access-denied", {"operation": operation})
+        return NeedsHuman(NOT_GRANTED, {"operation": operation})
     if code in TRANSIENT or code == CONFLICT or status >= _SERVER_ERROR:
         return Transient(text)
     return NeedsHuman("s3-refused", {"operation": operation, "error": code})
