@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ from connectors.s3.changing.rewrite import Rewriter
 from connectors.s3.changing.tally import Tally
 from connectors.s3.config import Config as BucketConfig
 from connectors.s3.config import PrefixLayout, layout_of
+from connectors.s3.lifecycle.rules import BucketRules
+from connectors.s3.lifecycle.verifying import checks
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared, with_bytes
@@ -36,6 +39,10 @@ from dsr_worker.contract import (
     Receipt,
     Record,
     Severity,
+    StandingCheck,
+    StandingOrder,
+    StandingPlan,
+    StandingWay,
     Subject,
     SweepOrder,
     System,
@@ -51,6 +58,7 @@ class S3:
         self._bucket = Bucket(config)
         self._conditional = False
         self._probing = threading.Lock()
+        self._system = system
         self._owner_kinds = system.owner_kinds
         self._rooms: dict[str, Prefixes | Shared] = {}
         for collection in system.children_first():
@@ -191,6 +199,33 @@ class S3:
                 continue
             for part in self._swept(order, ctx, dry=False):
                 yield from part.receipts()
+
+    # ---- StandingRules
+
+    def standing(self, orders: Sequence[StandingOrder], now: datetime) -> StandingPlan:
+        """Which collections a lifecycle rule suffices for, and the diff. Reads only."""
+        for order in orders:
+            self._room(order.collection)
+        return self._rules(self._bucket).plan(orders, now)
+
+    def install(self, plan: StandingPlan) -> None:
+        """Write our rules beside everybody else's; nothing where they stand already."""
+        self._rules(self._bucket).install(plan)
+
+    def verify(self, ways: Sequence[StandingWay], now: datetime) -> Iterator[StandingCheck]:
+        """List what each rule should have let go, on connections of its own."""
+        bucket = self._bucket.fresh()
+        try:
+            rules = self._rules(bucket)
+            yield from checks(rules, self._prefixes(), bucket, ways, now, with_no_budget)
+        finally:
+            bucket.close()
+
+    def _rules(self, bucket: Bucket) -> BucketRules:
+        return BucketRules(self._system, self._prefixes(), bucket, with_no_budget)
+
+    def _prefixes(self) -> dict[str, Prefixes]:
+        return {n: room for n, room in self._rooms.items() if isinstance(room, Prefixes)}
 
     def _swept(self, order: SweepOrder, ctx: Context, *, dry: bool) -> Iterator[Tally]:
         room = self._room(order.collection)

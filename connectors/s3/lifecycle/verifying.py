@@ -1,0 +1,72 @@
+"""What a listing says of the rules that should have let objects go.
+
+In: the ways that were installed, an instant. Out: one check per rule: whether it stands as it was
+written, and what is left that it should have let go. Reads only. A rule is proof of a policy and of
+nothing else; that objects are gone is proved here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connectors.s3.lifecycle.compiling import STRANGERS, VERSIONED, Compiled
+from connectors.s3.lifecycle.rules import BucketRules
+from connectors.s3.reading.prefix import Prefixes
+from connectors.s3.server import lifecycle
+from connectors.s3.server.bucket import Bucket
+from dsr_worker.contract import StandingCheck, StandingWay
+
+_RUNS_LATE = timedelta(days=2)
+"""Rounded up to the next midnight UTC, then at most once a day: what is older was passed by."""
+NOT_THERE = "s3-rule-not-there"
+OTHERWISE = "s3-rule-otherwise"
+
+
+def checks(
+    rules: BucketRules,
+    rooms: Mapping[str, Prefixes],
+    bucket: Bucket,
+    ways: Sequence[StandingWay],
+    now: datetime,
+    spend: Callable[[], None],
+) -> Iterator[StandingCheck]:
+    """A check of each rule, on connections of its own."""
+    stands = {rule.id: rule.says for rule in lifecycle.read(bucket, spend).rules}
+    versioned = bucket.versioning(spend) != "Never"
+    for way in ways:
+        if not way.rule:
+            continue
+        rule = rules.stated(way)
+        faults = []
+        if rule.id not in stands:
+            faults.append(NOT_THERE)
+        elif stands[rule.id] != rule.says:
+            faults.append(OTHERWISE)
+        if versioned:
+            faults.append(VERSIONED)
+        yield _listed(rule, rooms[way.collection], bucket, now, faults, spend)
+
+
+def _listed(
+    rule: Compiled,
+    room: Prefixes,
+    bucket: Bucket,
+    now: datetime,
+    faults: list[str],
+    spend: Callable[[], None],
+) -> StandingCheck:
+    rows = due = overdue = strangers = 0
+    oldest: datetime | None = None
+    age = timedelta(days=rule.after_days)
+    for versions in bucket.objects(rule.prefix, spend):
+        strangers += room.identity_in(versions[0].key) is None
+        for version in versions:
+            at = version.last_modified
+            rows += 1
+            due += at + age <= now
+            overdue += at + age + _RUNS_LATE <= now
+            oldest = at if oldest is None else min(oldest, at)
+    if strangers:
+        faults = [*faults, STRANGERS]
+    return StandingCheck(rule.collection, rule.id, rows, due, overdue, oldest, tuple(faults))
