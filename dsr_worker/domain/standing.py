@@ -27,8 +27,9 @@ FAMILY = "family"
 """The collection has a parent or children, which go or stay together."""
 
 _ONE_DAY = timedelta(days=1)
-_CYCLE = range(1999, 2400)
-"""The Gregorian calendar repeats after 400 years."""
+_YEARS = (*range(1900, 1905), *range(1996, 2005))
+"""Years in which the longest keeping begins: from some month of them, up to 200 years hold as many
+leap days as so many years ever do, because 2000 was a leap year and 1900 and 2100 are not met."""
 
 
 def standing_orders(decisions: Decisions, holds: Iterable[Hold] = ()) -> tuple[StandingOrder, ...]:
@@ -108,7 +109,7 @@ def _starts(term: Term) -> Iterator[date]:
     A month's first day is clipped by no shorter month; the day after a year's end waits longest.
     """
     closes = term.anchor.closes
-    for year in _CYCLE:
+    for year in _YEARS:
         if closes is not None:
             yield closes.in_year(year) + _ONE_DAY
         for month in range(1, 13):

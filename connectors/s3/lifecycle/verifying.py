@@ -21,6 +21,7 @@ _RUNS_LATE = timedelta(days=2)
 """Rounded up to the next midnight UTC, then at most once a day: what is older was passed by."""
 NOT_THERE = "s3-rule-not-there"
 OTHERWISE = "s3-rule-otherwise"
+UNMAPPED = "s3-collection-unmapped"
 
 
 def checks(
@@ -37,6 +38,10 @@ def checks(
     for way in ways:
         if not way.rule:
             continue
+        room = rooms.get(way.collection)
+        if room is None:
+            yield StandingCheck(way.collection, way.rule, 0, 0, 0, None, (UNMAPPED,))
+            continue
         rule = rules.stated(way)
         faults = []
         if rule.id not in stands:
@@ -45,7 +50,7 @@ def checks(
             faults.append(OTHERWISE)
         if versioned:
             faults.append(VERSIONED)
-        yield _listed(rule, rooms[way.collection], bucket, now, faults, spend)
+        yield _listed(rule, room, bucket, now, faults, spend)
 
 
 def _listed(
