@@ -76,15 +76,15 @@ class AgedBucket:
         return self._dated(key, at, done["VersionId"])
 
     def _dated(self, key: str, at: datetime, version_id: str) -> str:
-        backends: Any = s3_backends
-        kept = backends[_ACCOUNT][_PARTITION].buckets[self.name].keys.getlist(key)
+        kept = s3_backends[_ACCOUNT][_PARTITION].buckets[self.name].keys.getlist(key)
         kept[-1].last_modified = at.astimezone(UTC).replace(tzinfo=None)
         return version_id
 
     def versions(self) -> list[Aged]:
         """Every version and marker, newest first within a key."""
         found: list[Aged] = []
-        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name):
+        pages: Any = self.client.get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.name):
             for kind in ("Versions", "DeleteMarkers"):
                 for listed in page.get(kind, []):
                     found.append(  # noqa: PERF401 - two nested conditions read worse in one

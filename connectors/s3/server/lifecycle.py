@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ _HEAD = b'<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/
 _TAIL = b"</LifecycleConfiguration>"
 _NONE = frozenset({"NoSuchLifecycleConfiguration"})
 _UNKNOWN = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
+_BODY = "dsr-body"
+_WRITTEN: ContextVar[bytes] = ContextVar("the bytes of the configuration that a call writes")
 _READ = "after-call.s3.GetBucketLifecycleConfiguration"
 _WRITE = "before-call.s3.PutBucketLifecycleConfiguration"
 
@@ -69,23 +71,24 @@ def read(bucket: Bucket, spend: Callable[[], None]) -> Configuration:
 
     Raises NeedsHuman("s3-lifecycle-unreadable") where its rules cannot be told apart.
     """
-    bodies: list[bytes] = []
-
-    def seen(http_response: Any, **_: Any) -> None:
-        bodies.append(http_response.content)
-
     spend()
-    with closing(bucket.fresh()) as own, translated("GetBucketLifecycleConfiguration"):
-        own.reads.meta.events.register(_READ, seen)
+    with translated("GetBucketLifecycleConfiguration"):
+        bucket.reads.meta.events.register(_READ, _with_body, unique_id=_READ)
         try:
-            answer = own.reads.get_bucket_lifecycle_configuration(Bucket=own.name)
+            answer = bucket.reads.get_bucket_lifecycle_configuration(Bucket=bucket.name)
         except ClientError as error:
             if code_of(error) in _NONE:
                 return Configuration()
             if code_of(error) in _UNKNOWN:
                 return Configuration(known=False)
             raise
-    return _told_apart(bodies[-1], answer)
+    said: dict[str, Any] = dict(answer)
+    return _told_apart(said.pop(_BODY), said)
+
+
+def _with_body(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Hand the answer's bytes over beside what the client reads in them."""
+    parsed[_BODY] = http_response.content
 
 
 def _told_apart(body: bytes, answer: Mapping[str, Any]) -> Configuration:
@@ -108,22 +111,25 @@ def write(
 ) -> None:
     """Put these rules in the place of all that stand; without any, there is no configuration."""
     spend()
-    with closing(bucket.fresh()) as own:
-        if not rules:
-            with translated("DeleteBucketLifecycle"):
-                own.writes.delete_bucket_lifecycle(Bucket=own.name)
-            return
-        head, tail = before.around()
-        body = head + b"".join(rules) + tail
-
-        def replaced(params: dict[str, Any], **_: Any) -> None:
-            params["body"] = body  # its checksum is made after this event
-
-        own.writes.meta.events.register(_WRITE, replaced)
-        request: PutBucketLifecycleConfigurationRequestTypeDef = {
-            "Bucket": own.name,
-            "LifecycleConfiguration": {"Rules": []},
-            **before.more,  # type: ignore[typeddict-item]  # as it was read
-        }
+    if not rules:
+        with translated("DeleteBucketLifecycle"):
+            bucket.writes.delete_bucket_lifecycle(Bucket=bucket.name)
+        return
+    head, tail = before.around()
+    request: PutBucketLifecycleConfigurationRequestTypeDef = {
+        "Bucket": bucket.name,
+        "LifecycleConfiguration": {"Rules": []},
+        **before.more,  # type: ignore[typeddict-item]  # as it was read
+    }
+    bucket.writes.meta.events.register(_WRITE, _as_written, unique_id=_WRITE)
+    mine = _WRITTEN.set(head + b"".join(rules) + tail)
+    try:
         with translated("PutBucketLifecycleConfiguration"):
-            own.writes.put_bucket_lifecycle_configuration(**request)
+            bucket.writes.put_bucket_lifecycle_configuration(**request)
+    finally:
+        _WRITTEN.reset(mine)
+
+
+def _as_written(params: dict[str, Any], **_: Any) -> None:
+    """Send this call's bytes in the place of what the client made; the checksum comes later."""
+    params["body"] = _WRITTEN.get()
