@@ -60,12 +60,22 @@ def _place(ctx: click.Context, opening: Opening, /, **options: Any) -> None:
         "hold": placed.ref,
         "reason": options["reason"],
         "review_on": options["review_on"],
-        "rules_left": sorted(placed.rules_left),
+        "rules_out": sorted(placed.rules.out),
+        "rules_left": sorted(placed.rules.failed),
     }
     lines = [f"{placed.ref} stands: nothing under it is erased. Review on {options['review_on']}."]
-    show(data, [*lines, *map(_rules_left, sorted(placed.rules_left))], as_json=options["as_json"])
-    if placed.rules_left:
+    lines += map(_rules_out, data["rules_out"])
+    lines += map(_rules_left, data["rules_left"])
+    show(data, lines, as_json=options["as_json"])
+    if placed.rules.failed:
         ctx.exit(REFUSED)
+
+
+def _rules_out(system: str) -> str:
+    return (
+        f"Retention rules of its own were taken out of {system}; a store may need some minutes"
+        f" until none of them runs. What is due there goes by sweeps now."
+    )
 
 
 def _rules_left(system: str) -> str:

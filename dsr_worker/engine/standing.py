@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsr_worker.contract import ConnectorError, StandingOrder, StandingRules, StandingWay
 from dsr_worker.domain.decision import DecisionError
@@ -26,6 +26,16 @@ from dsr_worker.vault import KeyRing
 CHANGED_TERMS = "terms_changed"
 _TRIES = 3
 _EVERY_S = 60.0
+
+
+class TakenOut(NamedTuple):
+    """Systems whose store lost rules of ours, and those that could not be reached: what they said.
+
+    The rules of the latter may still stand.
+    """
+
+    out: tuple[str, ...]
+    failed: Mapping[str, str]
 
 
 class StandingGuard:
@@ -48,25 +58,24 @@ class StandingGuard:
         found = self._materials.connector(frozen, system)
         return found if isinstance(found, StandingRules) else None
 
-    def take_out(self, cursor: Cursor, systems: Sequence[str] | None = None) -> dict[str, str]:
-        """Take out of these systems (None: all) what may not stand any more. Idempotent.
+    def take_out(self, cursor: Cursor, systems: Sequence[str]) -> TakenOut:
+        """Take out of these systems what may not stand any more. Idempotent.
 
-        Called in a transaction that keeps effects out of them. Returns the systems that could not
-        be reached, each with what it said: their rules may still stand.
+        Called in a transaction that keeps effects out of them.
         """
+        out: list[str] = []
         failed: dict[str, str] = {}
         for job in standing_rules.may_stand(cursor, systems):
+            system = str(job.facts["system"])
             try:
-                self._settle(cursor, job)
+                if self._settle(cursor, job):
+                    out.append(system)
             except ConnectorError as error:
-                failed[str(job.facts["system"])] = str(error)
-        return failed
+                failed[system] = str(error)
+        return TakenOut(tuple(out), failed)
 
     def duty(self) -> None:
-        """Once a minute: take out what may not stand. Raises what a store said, after all others.
-
-        A store that is out of reach is tried again a minute later.
-        """
+        """Once a minute: take out what may not stand; who is out of reach is tried again then."""
         if time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + _EVERY_S
@@ -106,17 +115,18 @@ class StandingGuard:
     def _today(self, job: Job) -> Frozen:
         return self._materials.frozen(self._materials.freeze(None, job.now))
 
-    def _settle(self, cursor: Cursor, job: Job) -> None:
+    def _settle(self, cursor: Cursor, job: Job) -> bool:
         system = str(job.facts["system"])
         right = self._right(cursor, job)
         gone = [way.collection for way in ways_of(job.facts) if way.collection not in right]
         if not gone:
-            return
+            return False
         store = self.store(self._materials.frozen(job.frozen), system)
         if store is not None:
             _left_with(store, tuple(right.values()), job)
         reason = HELD if self._holds.read(cursor, system) else CHANGED_TERMS
         withdrawn(cursor, job, tuple(right.values()), gone, reason)
+        return True
 
 
 def ways_of(facts: Mapping[str, Any]) -> tuple[StandingWay, ...]:

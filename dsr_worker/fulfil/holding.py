@@ -8,8 +8,8 @@ transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from dsr_worker.contract import Identity, Subject
@@ -18,7 +18,7 @@ from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import ROWS
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
-from dsr_worker.engine.standing import StandingGuard
+from dsr_worker.engine.standing import StandingGuard, TakenOut
 from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.ledger import Ledger, holds, intake, jobs
 from dsr_worker.ledger.connection import Cursor
@@ -33,12 +33,12 @@ from dsr_worker.vault import KeyRing
 class Placed:
     """A placed hold.
 
-    `rules_left` are the systems whose store could not be reached, with what it said: rules of its
-    own may still let held rows go there. They are tried again every minute.
+    `rules.out` are the systems whose store lost rules of its own for it. Those in `rules.failed`
+    could not be reached: rules may still let held rows go there, and are tried every minute.
     """
 
     ref: str
-    rules_left: Mapping[str, str] = field(default_factory=dict)
+    rules: TakenOut
 
 
 class Holding:
@@ -57,7 +57,7 @@ class Holding:
     ) -> Placed:
         """Place a hold. Before it is acknowledged, stores lose the rules of their own that meet it.
 
-        A store that cannot be reached turns no hold away: see `Placed.rules_left`.
+        A store that cannot be reached turns no hold away: see `Placed.rules`.
 
         Raises:
             UnknownNameError: the reason is none of `hold_reasons`.
@@ -76,10 +76,10 @@ class Holding:
             job = self.stand(cursor, scope, reason, matter, review_on, signed.actor, event)
             if review_on < job.now.date():
                 raise ValueError("the review lies in the past; name a day that is still to come")
-            left = self.take_rules_out(cursor, scope)
-        return Placed(job.ref, left)
+            rules = self.take_rules_out(cursor, scope)
+        return Placed(job.ref, rules)
 
-    def take_rules_out(self, cursor: Cursor, scope: Scope) -> dict[str, str]:
+    def take_rules_out(self, cursor: Cursor, scope: Scope) -> TakenOut:
         """Take stores' own rules out where a hold of this transaction stands; see StandingGuard."""
         return self._rules.take_out(cursor, self._systems(scope))
 

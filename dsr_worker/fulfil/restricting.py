@@ -49,7 +49,7 @@ class Protecting:
             hold = self._holding.stand(
                 cursor, PeopleHeld(unheld), RESTRICTED, member.job.ref, review_on, approver, placed
             )
-            if self._holding.take_rules_out(cursor, PeopleHeld(unheld)):
+            if self._holding.take_rules_out(cursor, PeopleHeld(unheld)).failed:
                 raise Transient("a store's own rules could not be taken out yet: nothing is held")
             case = jobs.lock(cursor, [member.job.id])[member.job.id]
             if case.state != State.WORKING:

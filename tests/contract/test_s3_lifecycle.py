@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connectors.s3.lifecycle.compiling import Compiled
 from connectors.s3.server import lifecycle
 from connectors.s3.server.bucket import with_no_budget
 from dsr_worker.contract import (
@@ -114,6 +117,42 @@ def test_rules_of_others_stay_byte_for_byte(aged: AgedBucket) -> None:
     assert bodies(made)[:2] == theirs
     made.install(made.standing((), NOW))
     assert bodies(made) == theirs
+
+
+def test_the_checksum_is_of_the_bytes_that_are_sent(aged: AgedBucket) -> None:
+    """The rules that the client did not make are signed and summed as they leave."""
+    made, sent = at(aged), []
+
+    def seen(request: Any, **_: Any) -> None:
+        sent.append((request.headers, request.body))
+
+    made._bucket.writes.meta.events.register("before-send.s3", seen)
+    made.install(made.standing([ORDER], NOW))
+    ((headers, body),) = sent
+    crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big"))
+    assert headers["x-amz-checksum-crc32"] in {crc32, crc32.decode()}
+    assert b"<ID>dsr-files.files</ID>" in body
+
+
+@pytest.mark.parametrize(
+    ("told", "same"),
+    [
+        ({"Filter": {"Prefix": "customers/"}}, True),
+        ({"Prefix": "customers/"}, True),
+        ({"Filter": {"And": {"Prefix": "customers/"}}}, True),
+        ({"Filter": {"Prefix": "customers"}}, False),
+        ({"Filter": {}}, False),
+        ({"Filter": {"And": {"Prefix": "customers/", "ObjectSizeGreaterThan": 1}}}, False),
+        ({"Prefix": "customers/", "Status": "Disabled"}, False),
+        ({"Prefix": "customers/", "Expiration": {"Days": 91}}, False),
+        ({"Prefix": "customers/", "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}, False),
+    ],
+)
+def test_a_rule_is_ours_in_any_form_a_server_tells_it(told: dict[str, Any], *, same: bool) -> None:
+    """Old and new forms of one prefix are one rule; anything narrower, wider or more is another."""
+    rule = Compiled("dsr-files.files", "files", "customers/", 92)
+    says = {name: value for name, value in rule.says.items() if name != "Filter"}
+    assert rule.stands_in({**says, **told}) is same
 
 
 def test_the_last_rule_of_ours_leaves_no_configuration(aged: AgedBucket) -> None:

@@ -42,6 +42,16 @@ class Compiled:
     prefix: str
     after_days: int
 
+    def stands_in(self, says: Mapping[str, Any]) -> bool:
+        """Whether a rule as a client reads it is this one, wherever a server tells its prefix."""
+        mine = self.says
+        return (
+            set(says) <= {*mine, "Prefix"}
+            and prefix_in(says) == self.prefix
+            and not _narrowed(says)
+            and all(says.get(name) == mine[name] for name in mine if name != "Filter")
+        )
+
     @property
     def says(self) -> dict[str, Any]:
         """The rule as a client reads it."""
@@ -104,6 +114,12 @@ def prefix_in(says: Mapping[str, Any]) -> str:
     filters = says.get("Filter") or {}
     inner = filters.get("And") or filters
     return str(inner.get("Prefix") or says.get("Prefix") or "")
+
+
+def _narrowed(says: Mapping[str, Any]) -> bool:
+    """Whether a rule is for fewer objects than its prefix says: by tags or sizes."""
+    filters = says.get("Filter") or {}
+    return bool({*filters, *(filters.get("And") or ())} - {"And", "Prefix"})
 
 
 def lets_go(says: Mapping[str, Any]) -> bool:

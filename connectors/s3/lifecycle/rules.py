@@ -105,8 +105,8 @@ class BucketRules:
         raise NeedsHuman("rules_differ", {"system": self._system.name})
 
     def _as_wanted(self, stands: Configuration, rules: list[Compiled]) -> bool:
-        mine = {rule.id: rule.says for rule in stands.rules if self._is_ours(rule.id)}
-        return mine == {rule.id: rule.says for rule in rules}
+        mine = [rule for rule in stands.rules if self._is_ours(rule.id)]
+        return len(mine) == len(rules) and all(_stands(rule, stands) for rule in rules)
 
     def _is_ours(self, rule: str) -> bool:
         return rule.startswith(ours(self._system.name))
@@ -123,8 +123,7 @@ class BucketRules:
             return NO_LIFECYCLE
         if self._bucket.versioning(self._spend) != "Never":
             return VERSIONED
-        already = any(rule.says == made.says for rule in stands.rules)
-        return self._met(made, None if already else now) or made
+        return self._met(made, None if _stands(made, stands) else now) or made
 
     def _met(self, rule: Compiled, now: datetime | None) -> str:
         """Why the bucket as it is forbids the rule: it would reach more, or much at once.
@@ -154,7 +153,7 @@ class BucketRules:
             mine = wanted.pop(rule.id, None)
             if mine is None:
                 yield RuleDiff(Change.TAKE_OUT, rule.id, was)
-            elif rule.says == mine.says:
+            elif mine.stands_in(rule.says):
                 yield RuleDiff(Change.KEEP, rule.id, was, was)
             else:
                 yield RuleDiff(Change.REPLACE, rule.id, was, _line(mine.says))
@@ -167,6 +166,10 @@ class BucketRules:
         prefix = prefix_in(says)
         collections = self._system.collections.values()
         return tuple(sorted(c.name for c in collections if meet(prefix, prefix_of(c))))
+
+
+def _stands(mine: Compiled, stands: Configuration) -> bool:
+    return any(mine.stands_in(rule.says) for rule in stands.rules)
 
 
 def _line(says: Mapping[str, Any]) -> str:

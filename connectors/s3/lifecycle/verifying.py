@@ -46,7 +46,7 @@ def checks(
         faults = []
         if rule.id not in stands:
             faults.append(NOT_THERE)
-        elif stands[rule.id] != rule.says:
+        elif not rule.stands_in(stands[rule.id]):
             faults.append(OTHERWISE)
         if versioned:
             faults.append(VERSIONED)
