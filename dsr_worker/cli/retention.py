@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import desk
+from dsr_worker.cli import desk, remedies
 from dsr_worker.cli.cases import confirm
 from dsr_worker.cli.connector_checks import reached
 from dsr_worker.cli.desk import Opening, acting, pass_opening
@@ -19,6 +19,7 @@ from dsr_worker.cli.faults import REFUSED, Fault, usage
 from dsr_worker.cli.names import place
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.contract import Change, NeedsHuman, StandingCheck
+from dsr_worker.ledger.reports import Stop
 from dsr_worker.sweep.decisions import Decided
 from dsr_worker.sweep.rules import Planned
 
@@ -50,13 +51,6 @@ _FAULTS: Mapping[str, str] = {
     "s3-rule-not-there": "the rule is not in the bucket",
     "s3-rule-otherwise": "the rule in the bucket is another",
     "s3-collection-unmapped": "the map has no such collection any more",
-}
-_STOPS: Mapping[str, str] = {
-    "rules_changed": "somebody changed the store's rules, and nothing was written: look again",
-    "rules_differ": (
-        "the store's rules read back otherwise than they were written: somebody wrote at the same"
-        " time; look at them, then again"
-    ),
 }
 
 
@@ -99,7 +93,7 @@ def _rules(
         place(office.files.maps.by_name, system, None)
         if verifying:
             ctx.exit(_verified(office, system, as_json=as_json))
-        with _met():
+        with _met(system):
             planned = office.standing_rules.planned(system)
         if not applying:
             show(_data(planned), _lines(planned), as_json=as_json)
@@ -113,7 +107,7 @@ def _rules(
         second = planned.proposed_by not in (None, caller.name)
         question = "Approve and install?" if second else "Propose this?"
         confirm(list(_lines(planned)), question, yes=yes, as_json=as_json)
-        with _met():
+        with _met(system, planned.ref):
             decided = _decided(office, planned, caller, second=second)
     data = {**_data(planned), "record": decided.ref, "state": decided.state, "by": caller.name}
     show(data, [_said(decided, system)], as_json=as_json)
@@ -129,13 +123,15 @@ def _decided(office: Office, planned: Planned, caller: desk.Caller, *, second: b
 
 
 @contextmanager
-def _met() -> Iterator[None]:
-    """Ask the store; what it needs a person for is told as a refusal."""
+def _met(system: str, record: str | None = None) -> Iterator[None]:
+    """Ask the store; what it needs a person for is told as a refusal, with its remedy."""
     with reached():
         try:
             yield
         except NeedsHuman as error:
-            raise Fault(error.code, _STOPS.get(error.code, error.code)) from None
+            stop = Stop(system, "rules", "needs_human", error.code, "", error.fields)
+            (told,) = remedies.put(record or "CASE", [stop])
+            raise Fault(error.code, told["remedy"] or error.code) from None
 
 
 def _said(decided: Decided, system: str) -> str:
@@ -194,7 +190,7 @@ def _lines(planned: Planned) -> Iterator[str]:
 
 
 def _verified(office: Office, system: str, *, as_json: bool) -> int:
-    with _met():
+    with _met(system):
         checks = office.standing_rules.verify(system)
     sound = all(check.sound for check in checks)
     data = {"system": system, "sound": sound, "rules": [_check(check) for check in checks]}

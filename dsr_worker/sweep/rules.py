@@ -125,19 +125,23 @@ class StandingDecisions:
         return self._install(look, job.id, system)
 
     def verify(self, system: str) -> list[StandingCheck]:
-        """List what the rules that stand should have let go; recorded in their chain."""
+        """List what the rules that stand should have let go; recorded in their chain.
+
+        Of an installation whose end nobody saw, rules that are there stand from now on.
+        """
         with self._ledger.transaction() as cursor:
-            found = [j for j in standing_rules.opened(cursor, [system]) if j.state == STANDING]
+            last = standing_rules.may_stand(cursor, [system])[-1:]
         checks: list[StandingCheck] = []
-        for job in found:
-            frozen = self._materials.frozen(job.frozen)
-            store = self._guard.store(frozen, system)
-            if store is None:
-                continue
-            checks += store.verify(ways_of(job.facts), job.now)
+        for job in last:
+            store = self._guard.store(self._materials.frozen(job.frozen), system)
+            if store is not None:
+                checks += store.verify(ways_of(job.facts), job.now)
         with self._ledger.transaction() as cursor:
-            for job in jobs.lock(cursor, [j.id for j in found]).values():
+            for job in jobs.lock(cursor, [j.id for j in last]).values():
                 jobs.add_event(cursor, job, Event("rules_verified", _counted(system, checks)))
+                if job.state == INSTALLING and not any(check.faults for check in checks):
+                    seen = jobs.lock(cursor, [job.id])[job.id]
+                    _move(cursor, seen, STANDING, _installed(seen))
         return checks
 
     # ---- inside
@@ -181,13 +185,7 @@ class StandingDecisions:
             for older in standing_rules.may_stand(cursor, [system]):
                 if older.id != job_id:
                     withdrawn(cursor, older, (), (), REPLACED)
-            body = {
-                "system": system,
-                "plan_hash": job.plan_hash,
-                "collections": [way.collection for way in look.plan.ways if way.rule],
-                "counts": {w.collection: w.after_days for w in look.plan.ways if w.rule},
-            }
-            event = Event("rules_installed", body)
+            event = _installed(job)
             rules = any(way.rule for way in look.plan.ways)
             if rules:
                 _move(cursor, job, STANDING, event)
@@ -239,6 +237,17 @@ def _body(look: _Look, system: str, plan_hash: str, signed: SignedAction) -> dic
         "policy_hash": look.frozen.versions["policy"],
         "signature": signed.signature_hex,
     }
+
+
+def _installed(job: Job) -> Event:
+    ways = ways_of(job.facts)
+    body = {
+        "system": job.facts["system"],
+        "plan_hash": job.plan_hash,
+        "collections": [way.collection for way in ways],
+        "counts": {way.collection: way.after_days for way in ways},
+    }
+    return Event("rules_installed", body)
 
 
 def _counted(system: str, checks: Sequence[StandingCheck]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
+from connectors.s3 import S3
 from dsr_worker.cli import dsr
+from dsr_worker.contract import NeedsHuman, StandingPlan
 from dsr_worker.people import ActorRefused
 from tests.integration.rules_bench import RULE, Bench
 
@@ -76,3 +78,21 @@ def test_verifying_tells_what_should_have_gone(bench: Bench) -> None:
     (away,) = bench.rules("--verify", code=1)["rules"]
     assert away["faults"] == ["s3-rule-not-there"]
     assert bench.events(ref)[3:] == ["rules_verified"] * 3
+
+
+def test_a_refused_plan_is_told_with_its_remedy(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who writes the store's rules at the same time is told of, not overwritten."""
+    bench.rules("--apply", "--yes", actor="anna")
+
+    def overtaken(_self: S3, _plan: StandingPlan) -> None:
+        raise NeedsHuman("rules_changed", {"system": "archive"})
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(S3, "install", overtaken)
+        told = bench.rules("--apply", "--yes", actor="berta", code=1)["error"]
+    assert told["code"] == "rules_changed"
+    assert "nothing was written" in told["message"]
+    bench.install()
+    assert bench.stands() == [RULE]

@@ -135,6 +135,31 @@ def test_a_store_out_of_reach_turns_no_hold_away(
     assert bench.stands() == []
 
 
+@pytest.mark.parametrize("hold", [True, False])
+def test_an_installation_whose_end_nobody_saw_may_stand(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, hold: bool
+) -> None:
+    """Rules written by a process that died before it could say so are taken out, or looked at."""
+    write = S3.install
+
+    def dies(self: S3, plan: StandingPlan) -> None:
+        write(self, plan)
+        raise Transient("the process is gone")
+
+    bench.rules("--apply", "--yes", actor="anna")
+    with monkeypatch.context() as dying:
+        dying.setattr(S3, "install", dies)
+        bench.rules("--apply", "--yes", actor="berta", code=3)
+    assert bench.stands() == [RULE]
+    if hold:
+        bench.hold(DatasetHeld("archive"))
+        assert bench.stands() == []
+        return
+    assert bench.rules("--verify")["sound"]
+    (row,) = bench.room.rows("SELECT state FROM jobs WHERE kind = 'standing_rules'")
+    assert row.state == "standing"
+
+
 def test_policies_that_keep_longer_take_the_rule_out(bench: Bench) -> None:
     """A rule made from a shorter period than today's does not stand until somebody looks."""
     bench.install()
