@@ -96,3 +96,12 @@ def test_a_refused_plan_is_told_with_its_remedy(
     assert "nothing was written" in told["message"]
     bench.install()
     assert bench.stands() == [RULE]
+
+
+def test_an_installation_is_no_open_work(bench: Bench) -> None:
+    """Rules that stand wait for nobody: they are not among the open jobs, and can be looked at."""
+    ref = bench.install()
+    shown = bench.call("status")
+    assert ref not in str(shown)
+    assert "NO WORKER" not in str(shown)
+    assert bench.call("status", ref)

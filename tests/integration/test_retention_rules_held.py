@@ -175,3 +175,16 @@ def _minute_later(bench: Bench) -> StandingGuard:
     """The duty of a worker that has not looked for a minute."""
     office = bench.room.office
     return StandingGuard(office.ledger, office.keys, office.materials)
+
+
+def test_a_restriction_takes_the_rule_out(bench: Bench) -> None:
+    """The hold that a restriction places is no different: its letters may only be stored."""
+    ref = bench.install()
+    case = bench.room.submit("restriction", customer_number="1")
+    bench.room.settle()
+    assert bench.stands() == [RULE]
+    bench.room.approve(case)
+    bench.room.settle()
+    assert bench.stands() == []
+    assert bench.events(ref)[-1] == "rules_withdrawn"
+    assert bench.room.rows("SELECT ref FROM holds WHERE matter = %s", case)
