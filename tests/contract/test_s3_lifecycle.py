@@ -276,6 +276,22 @@ def test_verifying_lists_what_should_be_gone(aged: AgedBucket) -> None:
     assert later.sound
 
 
+def test_verifying_counts_uploads_that_were_never_completed(aged: AgedBucket) -> None:
+    """An abandoned upload holds data as well: it is listed beside the objects, by its beginning."""
+    made = at(aged)
+    made.install(made.standing([ORDER], NOW))
+    ways = made.standing([ORDER], NOW).ways
+    for key in ("customers/1/big", "elsewhere/big"):
+        aged.client.create_multipart_upload(Bucket=aged.name, Key=key)
+    (some,) = made.verify(ways, NOW)
+    began_at = some.oldest_at  # moto tells a date of its own
+    assert began_at is not None
+    (young,) = made.verify(ways, began_at + timedelta(days=91))
+    (late,) = made.verify(ways, began_at + timedelta(days=94))
+    assert (young.rows, young.due, young.overdue) == (1, 0, 0)
+    assert (late.rows, late.due, late.overdue) == (1, 1, 1)
+
+
 def test_verifying_names_what_is_wrong_with_a_rule(aged: AgedBucket) -> None:
     """A rule that is gone, was changed, or meets versions or strangers by now is no proof."""
     made = at(aged)

@@ -8,6 +8,7 @@ nothing else; that objects are gone is proved here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.s3.lifecycle.compiling import STRANGERS, VERSIONED, Compiled
@@ -61,17 +62,34 @@ def _listed(
     faults: list[str],
     spend: Callable[[], None],
 ) -> StandingCheck:
-    rows = due = overdue = strangers = 0
-    oldest: datetime | None = None
-    age = timedelta(days=rule.after_days)
+    seen = _Seen(timedelta(days=rule.after_days), now)
+    strangers = 0
     for versions in bucket.objects(rule.prefix, spend):
         strangers += room.identity_in(versions[0].key) is None
         for version in versions:
-            at = version.last_modified
-            rows += 1
-            due += at + age <= now
-            overdue += at + age + _RUNS_LATE <= now
-            oldest = at if oldest is None else min(oldest, at)
+            seen.add(version.last_modified)
+    for began_at in lifecycle.uploads(bucket, rule.prefix, spend):
+        seen.add(began_at)
     if strangers:
         faults = [*faults, STRANGERS]
-    return StandingCheck(rule.collection, rule.id, rows, due, overdue, oldest, tuple(faults))
+    told = (seen.rows, seen.due, seen.overdue, seen.oldest_at)
+    return StandingCheck(rule.collection, rule.id, *told, tuple(faults))
+
+
+@dataclass
+class _Seen:
+    """Versions and uploads that were listed, by age."""
+
+    age: timedelta
+    now: datetime
+    rows: int = 0
+    due: int = 0
+    overdue: int = 0
+    oldest_at: datetime | None = None
+
+    def add(self, at: datetime) -> None:
+        """Count one of this date."""
+        self.rows += 1
+        self.due += at + self.age <= self.now
+        self.overdue += at + self.age + _RUNS_LATE <= self.now
+        self.oldest_at = at if self.oldest_at is None else min(self.oldest_at, at)
