@@ -8,6 +8,7 @@ did not answer then, and for policies that keep longer than those the rules were
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,11 +19,12 @@ from dsr_worker.domain.decision import DecisionError
 from dsr_worker.domain.standing import HELD, standing_orders
 from dsr_worker.engine.holds import HoldReader
 from dsr_worker.engine.materials import Frozen, Materials
-from dsr_worker.ledger import Ledger, holds, jobs, standing_rules
+from dsr_worker.ledger import Ledger, jobs, standing_rules
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.vault import KeyRing
 
+_log = logging.getLogger(__name__)
 CHANGED_TERMS = "terms_changed"
 _TRIES = 3
 _EVERY_S = 60.0
@@ -61,10 +63,11 @@ class StandingGuard:
     def take_out(self, cursor: Cursor, systems: Sequence[str]) -> TakenOut:
         """Take out of these systems what may not stand any more. Idempotent.
 
-        Called in a transaction that keeps effects out of them.
+        Whoever installs locks the same jobs, so that the two never write one store at once.
         """
         out: list[str] = []
         failed: dict[str, str] = {}
+        standing_rules.wait_for_stores(cursor)
         for job in standing_rules.may_stand(cursor, systems):
             system = str(job.facts["system"])
             try:
@@ -83,15 +86,8 @@ class StandingGuard:
             found = standing_rules.may_stand(cursor)
         for system in sorted({str(job.facts["system"]) for job in found}):
             with self._ledger.transaction() as cursor:
-                if not self._all_right(cursor, system):
-                    holds.exclude_effects(cursor, [system])
-                    self.take_out(cursor, [system])
-
-    def _all_right(self, cursor: Cursor, system: str) -> bool:
-        return all(
-            len(self._right(cursor, job)) == len(ways_of(job.facts))
-            for job in standing_rules.may_stand(cursor, [system])
-        )
+                for left in self.take_out(cursor, [system]).failed:
+                    _log.warning("rules_not_taken_out", extra={"system": left})
 
     def _right(self, cursor: Cursor, job: Job) -> dict[str, StandingWay]:
         """The ways of a job that may stand, by collection."""

@@ -26,6 +26,11 @@ def opened(cursor: Cursor, systems: Sequence[str] | None = None) -> list[Job]:
     return list(jobs.lock(cursor, [row.id for row in cursor.fetchall()]).values())
 
 
+def wait_for_stores(cursor: Cursor) -> None:
+    """Let this transaction idle while stores answer: a hold is not cut off by a slow one."""
+    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '900s'")
+
+
 def may_stand(cursor: Cursor, systems: Sequence[str] | None = None) -> list[Job]:
     """Lock the jobs whose rules are in a store, or may be, since nobody saw their writing end."""
     return [job for job in opened(cursor, systems) if job.state in (INSTALLING, STANDING)]
