@@ -73,6 +73,7 @@ class PrefixLayout(BaseModel):
 
     layout: Literal["prefix"]
     template: str = Field(pattern=r"^(.*/)?\{[a-z][a-z0-9_]*\}/.*$")
+    lifecycle: bool = False  # all under the prefix is this collection's: a rule may let it go
 
     @cached_property
     def _parts(self) -> re.Match[str]:

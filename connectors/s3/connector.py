@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -20,6 +20,8 @@ from connectors.s3.changing.tally import Tally
 from connectors.s3.checking import places_with_ids, unfinished_uploads, unlisted_replicas
 from connectors.s3.config import Config as BucketConfig
 from connectors.s3.config import PrefixLayout, TableLayout, layout_of
+from connectors.s3.lifecycle.rules import BucketRules
+from connectors.s3.lifecycle.verifying import checks
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared
@@ -42,6 +44,10 @@ from dsr_worker.contract import (
     Receipt,
     Record,
     Severity,
+    StandingCheck,
+    StandingOrder,
+    StandingPlan,
+    StandingWay,
     Subject,
     SweepOrder,
     System,
@@ -227,6 +233,33 @@ class OneBucket:
                 continue
             for part in self._swept(order, ctx, dry=False):
                 yield from part.receipts()
+
+    # ---- StandingRules
+
+    def standing(self, orders: Sequence[StandingOrder], now: datetime) -> StandingPlan:
+        """Which collections a lifecycle rule suffices for, and the diff. Reads only."""
+        for order in orders:
+            self._room(order.collection)
+        return self._rules(self._bucket).plan(orders, now)
+
+    def install(self, plan: StandingPlan) -> None:
+        """Write our rules beside everybody else's; nothing where they stand already."""
+        self._rules(self._bucket).install(plan)
+
+    def verify(self, ways: Sequence[StandingWay], now: datetime) -> Iterator[StandingCheck]:
+        """List what each rule should have let go, on connections of its own."""
+        bucket = self._bucket.fresh()
+        try:
+            rules = self._rules(bucket)
+            yield from checks(rules, self._prefixes(), bucket, ways, now, with_no_budget)
+        finally:
+            bucket.close()
+
+    def _rules(self, bucket: Bucket) -> BucketRules:
+        return BucketRules(self._system, self._prefixes(), bucket, with_no_budget)
+
+    def _prefixes(self) -> dict[str, Prefixes]:
+        return {n: room for n, room in self._rooms.items() if isinstance(room, Prefixes)}
 
     def _swept(self, order: SweepOrder, ctx: Context, *, dry: bool) -> Iterator[Tally]:
         room = self._room(order.collection)

@@ -51,6 +51,18 @@ _OF_CONNECTORS: Mapping[str, str] = {
         "tickets that came after the plan keep {system} from deleting the user: erase them there,"
         f" {_AGAIN}; or `dsr leave {{case}}`, then a new request"
     ),
+    "rules_changed": (
+        "somebody changed the rules of {system}'s own store meanwhile, and nothing was written:"
+        " look at them with `dsr retention rules {system}`, then `--apply`; `dsr explain {case}`"
+    ),
+    "rules_differ": (
+        "the rules of {system}'s own store read back otherwise than they were written: somebody"
+        " wrote at the same time; look with `dsr retention rules {system}`; `dsr explain {case}`"
+    ),
+    "s3-lifecycle-unreadable": (
+        "the lifecycle rules in {system} cannot be told apart, and nothing was written ({seen}):"
+        " see whether another tool can read them; `dsr explain {case}`"
+    ),
     "s3-unreadable-object": (
         "an object in {system} is not what its map says ({seen}; the object as a keyed digest):"
         f" mend or move it, or the collection's `format`, {_AGAIN}"

@@ -6,8 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
-`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`. Everything is a
-stream: a connector holds no result in memory that grows with the data.
+`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `StandingRules`, `Affected`, `Grants`, `Proposes`.
+Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
 
@@ -32,6 +32,7 @@ from dsr_worker.contract.capabilities import (
     Rectifies,
     Resolves,
     Restricts,
+    StandingRules,
     Sweeps,
 )
 from dsr_worker.contract.context import Context, Guard, State
@@ -102,6 +103,14 @@ from dsr_worker.contract.records import (
     content_of,
     key_within,
 )
+from dsr_worker.contract.standing import (
+    Change,
+    RuleDiff,
+    StandingCheck,
+    StandingOrder,
+    StandingPlan,
+    StandingWay,
+)
 
 __all__ = [
     "NOTHING",
@@ -113,6 +122,7 @@ __all__ = [
     "Always",
     "Attachment",
     "Before",
+    "Change",
     "Collection",
     "Configuration",
     "Connector",
@@ -166,8 +176,14 @@ __all__ = [
     "Restricts",
     "Role",
     "Rule",
+    "RuleDiff",
     "Severity",
     "Since",
+    "StandingCheck",
+    "StandingOrder",
+    "StandingPlan",
+    "StandingRules",
+    "StandingWay",
     "State",
     "Subject",
     "SweepOrder",

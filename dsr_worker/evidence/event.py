@@ -64,6 +64,11 @@ class Kind(StrEnum):
     SWEEP_PLANNED = "sweep_planned"
     SWEEP_APPROVED = "sweep_approved"
     SWEEP_DONE = "sweep_done"
+    RULES_PROPOSED = "rules_proposed"
+    RULES_APPROVED = "rules_approved"
+    RULES_INSTALLED = "rules_installed"
+    RULES_VERIFIED = "rules_verified"
+    RULES_WITHDRAWN = "rules_withdrawn"
     BREACH_DECLARED = "breach_declared"
     BREACH_ASSESSED = "breach_assessed"
     NOTICES_APPROVED = "notices_approved"
@@ -337,6 +342,11 @@ BODIES: Mapping[Kind, frozenset[str]] = {
         "sweep policy plan_hash limits standing signature", _FROZEN, _STATE
     ),
     Kind.SWEEP_DONE: _fields("sweep policy outcomes counts certificate remaining", _STATE),
+    Kind.RULES_PROPOSED: _fields("system plan_hash collections signature", _FROZEN, _STATE),
+    Kind.RULES_APPROVED: _fields("system plan_hash collections signature", _FROZEN, _STATE),
+    Kind.RULES_INSTALLED: _fields("system plan_hash collections counts", _STATE),
+    Kind.RULES_VERIFIED: _fields("system collections counts remaining", _STATE),
+    Kind.RULES_WITHDRAWN: _fields("system collections reason", _STATE),
     Kind.BREACH_DECLARED: _fields(
         "systems collections fields from_at until_at since_at countries duties law_pack note",
         "commitment signature",
