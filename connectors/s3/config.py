@@ -7,16 +7,16 @@ layout per collection. A layout that does not fit is a `Configuration` error bef
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
+from connectors.s3.templates import KeyTemplate, TemplateError, derived_texts
 from dsr_worker.contract import Collection, Configuration
 
 _GIB = 1 << 30
 _MIB = 1 << 20
-_TEMPLATE = re.compile(r"(?P<before>[^{}]*)\{(?P<kind>[a-z][a-z0-9_]*)\}(?P<after>/[^{}]*)")
+Derived = Annotated[str, Field(pattern=r"^[^{}]*\{(key|stem)\}[^{}]*$")]
 
 
 class Config(BaseModel):
@@ -35,37 +35,65 @@ class Config(BaseModel):
 
 
 class PrefixLayout(BaseModel):
-    """Objects of one person lie under a prefix in which the identity is one whole segment."""
+    """Objects of one person: their keys name them, each identity as one whole segment.
+
+    `derived`: what is made from an object and lies elsewhere, by `{key}` and `{stem}`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layout: Literal["prefix"]
-    template: str = Field(pattern=r"^(.*/)?\{[a-z][a-z0-9_]*\}/.*$")
-
-    @cached_property
-    def _parts(self) -> re.Match[str]:
-        parts = _TEMPLATE.fullmatch(self.template)
-        if parts is None:
-            raise Configuration(
-                "a prefix template holds one placeholder, which is a whole path segment followed "
-                "by '/', as in 'customers/{customer_number}/'"
-            )
-        return parts
+    template: str = Field(min_length=1)
+    derived: tuple[Derived, ...] = ()
 
     @property
     def before(self) -> str:
-        """The literal part of every key up to the identity."""
-        return self._parts["before"]
+        """The literal part of every key up to the first part that differs."""
+        return re.split(r"[*{]", self.template, maxsplit=1)[0]
 
-    @property
-    def kind(self) -> str:
-        """The kind of identity that stands in the key."""
-        return self._parts["kind"]
+    def templates(self, collection: Collection) -> tuple[KeyTemplate, ...]:
+        """The template, and those of what is derived. Raises `Configuration`."""
+        kinds = frozenset(collection.takes)
+        try:
+            found = tuple(
+                KeyTemplate(text, kinds)
+                for text in (self.template, *derived_texts(self.template, self.derived))
+            )
+        except TemplateError as error:
+            raise Configuration(f"collection {collection.name}: {error}") from None
+        missing = sorted(kinds - set(found[0].kinds))
+        if missing:
+            raise Configuration(
+                f"collection {collection.name}: takes {', '.join(missing)}, which its template does"
+                " not hold: add the placeholder, or take it out of takes"
+            )
+        return found
 
-    @property
-    def after(self) -> str:
-        """The literal part of every key right after the identity; starts with '/'."""
-        return self._parts["after"]
+
+class LabelledLayout(BaseModel):
+    """Objects of one person: their tags (`tag:…`) or user metadata (`meta:…`) name them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Literal["objects"]
+    prefix: str
+    derived: tuple[Derived, ...] = ()
+
+
+class LinkedLayout(BaseModel):
+    """Objects that rows of a shared collection (`from`) link in a field: the rows' owners own them.
+
+    `hosts`: further hosts whose paths are keys of this bucket, such as a CDN's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Literal["linked"]
+    rows: str = Field(alias="from", min_length=1)
+    field: str = Field(min_length=1)
+    prefix: str = Field(min_length=1)
+    hosts: tuple[str, ...] = ()
+    derived: tuple[Derived, ...] = ()
 
 
 class SharedLayout(BaseModel):
@@ -81,11 +109,11 @@ class SharedLayout(BaseModel):
     clock: Literal["iso", "epoch_s", "epoch_ms"] = "iso"
 
 
-Layout = Annotated[PrefixLayout | SharedLayout, Field(discriminator="layout")]
-_LAYOUT: TypeAdapter[PrefixLayout | SharedLayout] = TypeAdapter(Layout)
+AnyLayout = PrefixLayout | SharedLayout | LabelledLayout | LinkedLayout
+_LAYOUT: TypeAdapter[AnyLayout] = TypeAdapter(Annotated[AnyLayout, Field(discriminator="layout")])
 
 
-def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
+def layout_of(collection: Collection) -> AnyLayout:
     """The layout of a collection. Raises `Configuration` when its map does not fit a bucket."""
     try:
         layout = _LAYOUT.validate_python(dict(collection.source))
@@ -97,7 +125,11 @@ def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
     if collection.parent is not None:
         raise Configuration(f"collection {collection.name}: objects in a bucket have no parent")
     if isinstance(layout, PrefixLayout):
-        _ = layout.kind
+        layout.templates(collection)
+    elif isinstance(layout, LabelledLayout):
+        _check_taken(collection, ("tag:", "meta:"), "a tag or an entry of the user metadata")
+    elif isinstance(layout, LinkedLayout):
+        _check_taken(collection, ("row:",), f"an owner field of {layout.rows}")
     elif not (collection.takes and collection.key):
         raise Configuration(
             f"collection {collection.name}: shared objects need `key` and `takes` fields"
@@ -107,3 +139,12 @@ def layout_of(collection: Collection) -> PrefixLayout | SharedLayout:
             f"collection {collection.name}: the delimiter must be an ASCII character"
         )
     return layout
+
+
+def _check_taken(collection: Collection, ways: tuple[str, ...], what: str) -> None:
+    fields = [taken.field for taken in collection.takes.values()]
+    if not fields or not all(f.startswith(ways) and f not in ways for f in fields):
+        told = " or ".join(f"`{way}…`" for way in ways)
+        raise Configuration(
+            f"collection {collection.name}: takes of this layout name {what}, as {told}"
+        )

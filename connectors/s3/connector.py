@@ -1,7 +1,7 @@
 """The S3 connector: everything of a person in one bucket, and nothing of anybody else.
 
-In: a system of the data map and its typed config. Out: the contract's protocols over two layouts:
-objects under a prefix per person, and shared objects with a record a line.
+In: a system of the data map and its typed config. Out: the contract's protocols over whole objects
+of people (told by key, labels or links) and shared objects with records of many.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pydantic import BaseModel
 from connectors.s3.changing.erase_versions import VersionEraser, by_object
 from connectors.s3.changing.judges import EveryRecord, LocatedRecords
 from connectors.s3.changing.rewrite import Rewriter
-from connectors.s3.changing.tally import Tally
+from connectors.s3.changing.tally import Fate, Tally
 from connectors.s3.config import Config as BucketConfig
-from connectors.s3.config import PrefixLayout, layout_of
+from connectors.s3.reading.linked import is_elsewhere
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
+from connectors.s3.rooms import rooms_of
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from dsr_worker.contract import (
     AffectedPerson,
@@ -33,6 +35,7 @@ from dsr_worker.contract import (
     Link,
     Mention,
     NeedsHuman,
+    Outcome,
     Receipt,
     Record,
     Severity,
@@ -52,13 +55,7 @@ class S3:
         self._conditional = False
         self._probing = threading.Lock()
         self._owner_kinds = system.owner_kinds
-        self._rooms: dict[str, Prefixes | Shared] = {}
-        for collection in system.children_first():
-            layout = layout_of(collection)
-            if isinstance(layout, PrefixLayout):
-                self._rooms[collection.name] = Prefixes(collection, layout)
-            else:
-                self._rooms[collection.name] = Shared(collection, layout)
+        self._rooms = rooms_of(system, config)
 
     def close(self) -> None:
         """Close the connections; the connector is not used afterwards."""
@@ -107,8 +104,7 @@ class S3:
         """Places in other people's records, and unreadable lines, that name a subject."""
         bucket = self._reading(ctx)
         for room in self._rooms.values():
-            if isinstance(room, Shared):
-                yield from room.mentions(bucket, subjects, ctx)
+            yield from room.mentions(bucket, subjects, ctx)
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """The people of each scope. Records that name nobody give nobody."""
@@ -140,10 +136,7 @@ class S3:
             if not located:
                 continue
             if isinstance(room, Prefixes):
-                meant = {key: refs for rows in located.values() for key, refs in rows.items()}
-                refs = set[str]().union(*meant.values())
-                owned = room.owned(self._bucket, [s for s in subjects if s.ref in refs], ctx)
-                VersionEraser(room, self._bucket, ctx).erase(owned, meant, tally)
+                self._erase_objects(room, located, subjects, ctx, tally)
                 continue
             self._writable(ctx)
             rewriter = Rewriter(room, self._bucket, ctx)
@@ -204,6 +197,26 @@ class S3:
             yield rewriter.settle(versions, EveryRecord(room, ctx), dry=dry)
 
     # ---- inside
+
+    def _erase_objects(
+        self,
+        room: Prefixes,
+        located: Located,
+        subjects: Sequence[Subject],
+        ctx: Context,
+        tally: Tally,
+    ) -> None:
+        """Erase whole objects. A link that leads elsewhere stays: nothing of it is here."""
+        rows = {key: refs for of_object in located.values() for key, refs in of_object.items()}
+        for key in filter(is_elsewhere, rows):
+            kept = ctx.digest(room.collection.name, key)
+            for ref in sorted(rows[key]):
+                fate = Fate(Outcome.RETAINED, ground=LINK_ELSEWHERE)
+                tally.add(ref, room.collection.name, fate, kept)
+        meant = {key: refs for key, refs in rows.items() if not is_elsewhere(key)}
+        objects = {name: found for name, found in located.items() if meant.keys() & found.keys()}
+        owned = room.whose.still_owned(self._bucket, subjects, objects, ctx)
+        VersionEraser(room, self._bucket, ctx).erase(owned, meant, tally)
 
     def _room(self, collection: str) -> Prefixes | Shared:
         try:

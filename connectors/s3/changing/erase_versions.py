@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from connectors.s3.changing.decide import decide, latest
 from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, OBJECT_LOCK, Fate, Tally
-from connectors.s3.reading.prefix import Prefixes, VersionRow, key_of
+from connectors.s3.reading.prefix import Prefixes, VersionRow
+from connectors.s3.reading.whose import Owned, key_of
 from connectors.s3.server.bucket import Bucket, Version
-from dsr_worker.contract import Action, Context, DecisionTable, Identity, Key, Outcome
+from dsr_worker.contract import Action, Context, DecisionTable, Key, Outcome
 
 _BATCH = 1000
 CANNOT_MASK = "s3-cannot-mask"  # an object is one value: it stays whole, or goes
@@ -27,20 +29,22 @@ class Batch:
     objects: list[list[Version]] = field(default_factory=list)
     wanted: dict[Version, tuple[str | None, ...]] = field(default_factory=dict)
     refs: dict[Version, Refs] = field(default_factory=dict)
+    stays: dict[Version, str] = field(default_factory=dict)  # by whose they are, with the ground
 
 
 class VersionEraser:
-    """The changing side of one collection in the `prefix` layout."""
+    """The changing side of one collection of whole objects."""
 
     def __init__(self, prefixes: Prefixes, bucket: Bucket, ctx: Context) -> None:
         self._prefixes = prefixes
         self._name = prefixes.collection.name
         self._bucket = bucket
         self._ctx = ctx
+        self._owned_by = prefixes.whose.ownership(bucket, ctx)
 
     def erase(
         self,
-        owned: Iterable[tuple[list[Version], Refs]],
+        owned: Iterable[Owned],
         located: Mapping[tuple[str, ...], set[str]],
         tally: Tally,
     ) -> None:
@@ -55,9 +59,7 @@ class VersionEraser:
     def sweep(self, dry: bool) -> Iterator[Tally]:  # noqa: FBT001 - a dry run or not, no third way
         """Decide, and unless `dry` erase, every version of every object, a batch at a time."""
         batch = Batch()
-        for versions in self._bucket.objects(self._prefixes.layout.before, self._ctx.spend):
-            if self._prefixes.identity_in(versions[0].key) is None:
-                continue
+        for versions in self._prefixes.whose.every(self._bucket, self._ctx):
             batch.objects.append(versions)
             batch.wanted |= dict.fromkeys(versions, (None,))
             if len(batch.wanted) >= _BATCH:
@@ -67,18 +69,20 @@ class VersionEraser:
             yield self._settle(batch, dry)
 
     def _located(
-        self, owned: Iterable[tuple[list[Version], Refs]], left: dict[tuple[str, ...], set[str]]
+        self, owned: Iterable[Owned], left: dict[tuple[str, ...], set[str]]
     ) -> Iterator[Batch]:
         batch = Batch()
-        for versions, owners in owned:
-            for version in versions:
+        for found in owned:
+            for version in found.versions:
+                owners = found.refs.get(version, frozenset())
                 refs = left.get(key_of(version), set()) & owners
                 if refs:
                     batch.wanted[version] = tuple(sorted(refs))
                     batch.refs[version] = frozenset(refs)
                     left[key_of(version)] -= refs
-            if any(version in batch.wanted for version in versions):
-                batch.objects.append(versions)
+            if any(version in batch.wanted for version in found.versions):
+                batch.objects.append(found.versions)
+                batch.stays |= found.stays
             if len(batch.wanted) >= _BATCH:
                 yield batch
                 batch = Batch()
@@ -130,9 +134,9 @@ class VersionEraser:
         self, batch: Batch, table: DecisionTable, locked: frozenset[Version]
     ) -> dict[Version, Fate]:
         fates = {v: self._fate(v, batch, table) for v in batch.wanted}
-        for version in locked:
-            if fates[version].outcome is Outcome.ERASED:
-                fates[version] = fates[version].retained(OBJECT_LOCK)
+        for version, ground in (*batch.stays.items(), *dict.fromkeys(locked, OBJECT_LOCK).items()):
+            if version in fates and fates[version].outcome is Outcome.ERASED:
+                fates[version] = fates[version].retained(ground)
         for versions in batch.objects:
             stays = [v for v in versions if v not in fates or fates[v].stays]
             for marker in (v for v in versions if v.marker and v.latest and v in fates):
@@ -141,7 +145,8 @@ class VersionEraser:
         return fates
 
     def _fate(self, version: Version, batch: Batch, table: DecisionTable) -> Fate:
-        row = VersionRow(version, self._identity(version), batch.refs.get(version, frozenset()))
+        owned_by = partial(self._owned_by, version)
+        row = VersionRow(version, owned_by, batch.refs.get(version, frozenset()))
         rule = decide(table, row)
         newest = latest(rule, row)
         match rule.action:
@@ -153,12 +158,6 @@ class VersionEraser:
                 return Fate(Outcome.RETAINED, 0, rule.ground, newest, quiet=rule.code == "default")
             case Action.RECTIFY | Action.RESTRICT | Action.LIFT:
                 raise NotImplementedError(f"object versions are not changed by {rule.action}")
-
-    def _identity(self, version: Version) -> Identity | None:
-        kind = self._prefixes.layout.kind
-        value = self._prefixes.identity_in(version.key)
-        canonical = self._ctx.canonical(kind, value) if value else None
-        return Identity(kind, canonical) if canonical else None
 
     def _counted(self, batch: Batch, fates: dict[Version, Fate]) -> Tally:
         tally = Tally()
