@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 LABELS = Path(__file__).parent / "others" / "bucket-labels.txt"
-_FIRST = [
+_FIRST = (
     "Anna",
     "Bert",
     "Clara",
@@ -33,24 +33,8 @@ _FIRST = [
     "Jonas",
     "Kaja",
     "Lars",
-    "Mila",
-    "Nora",
-    "Oskar",
-]
-_LAST = [
-    "Sander",
-    "Albers",
-    "Okafor",
-    "Nowak",
-    "Demir",
-    "Visser",
-    "Petrov",
-    "Sato",
-    "Moreau",
-    "Brandt",
-    "Lind",
-    "Weiss",
-]
+)
+_LAST = ("Sander", "Albers", "Okafor", "Nowak", "Demir", "Visser", "Petrov", "Sato", "Moreau")
 _CITIES = ["Delft", "Aarhus", "Leipzig", "Ghent", "Turku", "Graz"]
 _STREETS = ("Elm Row", "Mill Lane", "Hoogstraat", "Am Anger", "Quai Vert")
 _TEXTS = (
@@ -293,8 +277,10 @@ def _beside(chance: random.Random) -> Iterator[tuple[str, bytes]]:
         yield f"img/products/sku-{n}.jpg", _PIXEL
     products = ({"sku": f"sku-{n}", "title": f"Mug {n}", "price": n, "stock": 4} for n in range(40))
     yield "catalog/products.csv", _csv(products, ",")
-    points = ({"metric": "cpu", "value": chance.random(), "ts": 1_760_000_000 + n, "host": f"web-{n % 3}"}
-              for n in range(50))  # fmt: skip
+    points = (
+        {"metric": "cpu", "value": chance.random(), "ts": 1_760_000_000 + n, "host": f"web-{n % 3}"}
+        for n in range(50)
+    )
     yield "metrics/2026-01-11.ndjson", _ndjson(points)
     rates = (
         {"day": f"2026-01-{n:02}", "currency": "SEK", "rate": 11.0 + n / 10} for n in range(1, 29)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from connectors.postgres.proposing.classifying import Looks, Weight
+from connectors.naming.classifying import Looks, Weight
 from connectors.postgres.proposing.drafting import field_path
 from connectors.postgres.proposing.inventory import At, Column, Inventory, place
 from connectors.postgres.proposing.owning import Belonging

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from connectors.postgres.proposing.classifying import SURE, Look, Looks, Weight, unknown
-from connectors.postgres.proposing.forms import Seen
+from connectors.naming.classifying import SURE, Look, Looks, Weight, unknown
+from connectors.naming.forms import Seen
+from connectors.naming.words import singular, worded, words
 from connectors.postgres.proposing.inventory import (
     ELEMENTS,
     At,
@@ -24,7 +25,6 @@ from connectors.postgres.proposing.inventory import (
 from connectors.postgres.proposing.neighbouring import describes_a_thing
 from connectors.postgres.proposing.owning import Belonging, How, is_profile
 from connectors.postgres.proposing.sampling import Sample
-from connectors.postgres.proposing.words import singular, worded, words
 from dsr_worker.contract import (
     Collection,
     Evidence,

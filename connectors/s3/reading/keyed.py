@@ -31,7 +31,10 @@ _Known = Mapping[str, Mapping[str, frozenset[str]]]  # kind -> value -> subjects
 
 
 class Keyed:
-    """The objects whose keys fit one of several templates; each counts for the first it fits."""
+    """The objects whose keys fit one of several templates; each counts for the last that it fits.
+
+    The first is the map's own, the others are of what is derived: `7.thumb.jpg` is no `7.thumb`'s.
+    """
 
     def __init__(self, collection: Collection, templates: tuple[KeyTemplate, ...]) -> None:
         self._collection = collection
@@ -103,8 +106,8 @@ class Keyed:
     # ---- whose key is this
 
     def _named(self, number: int, key: str) -> dict[str, str] | None:
-        """The identities in a key, which counts for no template before this one."""
-        if any(each.identities_in(key) is not None for each in self._templates[:number]):
+        """The identities in a key, if it counts for this template."""
+        if any(each.identities_in(key) is not None for each in self._templates[number + 1 :]):
             return None
         named = self._templates[number].identities_in(key)
         if named is None or any(self._is_nobody(*each) for each in named.items()):
