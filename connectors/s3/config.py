@@ -130,7 +130,7 @@ def layout_of(collection: Collection) -> AnyLayout:
         _check_taken(collection, ("tag:", "meta:"), "a tag or an entry of the user metadata")
     elif isinstance(layout, LinkedLayout):
         _check_taken(collection, ("row:",), f"an owner field of {layout.rows}")
-    elif not (collection.takes and collection.key):
+    elif not (collection.key and (collection.takes or collection.review)):
         raise Configuration(
             f"collection {collection.name}: shared objects need `key` and `takes` fields"
         )

@@ -17,6 +17,7 @@ from connectors.s3.changing.judges import EveryRecord, LocatedRecords
 from connectors.s3.changing.rewrite import Rewriter
 from connectors.s3.changing.tally import Fate, Tally
 from connectors.s3.config import Config as BucketConfig
+from connectors.s3.proposing import propose
 from connectors.s3.reading.linked import is_elsewhere
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
@@ -36,6 +37,7 @@ from dsr_worker.contract import (
     Mention,
     NeedsHuman,
     Outcome,
+    Proposal,
     Receipt,
     Record,
     Severity,
@@ -55,6 +57,8 @@ class S3:
         self._conditional = False
         self._probing = threading.Lock()
         self._owner_kinds = system.owner_kinds
+        self._system = system
+        self._config = config
         self._rooms = rooms_of(system, config)
 
     def close(self) -> None:
@@ -195,6 +199,12 @@ class S3:
         rewriter = Rewriter(room, self._bucket, ctx)
         for versions in room.objects(self._bucket, ctx):
             yield rewriter.settle(versions, EveryRecord(room, ctx), dry=dry)
+
+    # ---- Proposes
+
+    def propose(self) -> Proposal:
+        """The map that the bucket's keys and a sample suggest, and where the present one is old."""
+        return propose(self._system, self._bucket, self._config)
 
     # ---- inside
 

@@ -93,7 +93,7 @@ class Shared:
     def format_of(self, source: Source) -> Format:
         """The format of one object of the collection. Raises UnreadableError."""
         owners = [taken.field for taken in self.collection.takes.values()]
-        return format_of(source, self.layout, owners)
+        return format_of(source, self.layout, owners or self.collection.key)
 
     def unreadable(self, version: Version, reason: str, ctx: Context) -> NeedsHuman:
         """The stop for a person, naming the object by its digest."""

@@ -1,0 +1,136 @@
+"""What the fields of records say of people: identities, categories, when a record began, its key.
+
+In: what was counted of each field. Out: looks and roles by field. Pure. A dotted field speaks by
+its last name and the one before it: `billing.name` is somebody's, `product.name` is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.naming.classifying import SURE, Look, Weight, looks, unknown
+from connectors.naming.forms import Seen
+from connectors.naming.hints import names_a_thing
+from connectors.naming.rows import begins
+from connectors.naming.words import means_customer, referred, says_who_did_it, words
+
+_MOST = 0.8
+_COUNTERS = frozenset({"ts", "timestamp", "epoch", "unixtime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A field of a record, as the naming room sees columns: text, and nothing inside."""
+
+    name: str
+    base: str = "text"
+    kind: str = "b"
+    element: str | None = None
+    textual: bool = True
+    document: bool = False
+    instant: bool = False
+
+
+@dataclass
+class Judged:
+    """The fields of a place's records."""
+
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    identity: str = ""  # the field with a customer's number
+    emails: tuple[str, ...] = ()  # the surest first
+    phones: tuple[str, ...] = ()
+    sessions: str = ""
+    key: tuple[str, ...] = ()
+    clock: str = ""
+    unit: str = "iso"
+    unsure: frozenset[str] = frozenset()  # nobody can say what they hold without looking
+
+    @property
+    def personal(self) -> bool:
+        """Whether records are somebody's."""
+        alone = (look.weight is Weight.ALONE for look in self.looks.values())
+        return bool(self.identity) or any(alone)
+
+
+def judged(fields: Mapping[str, Seen], rows: int) -> Judged:
+    """What all fields of a place say together."""
+    found = {name: look for name, seen in fields.items() if (look := _look(name, seen)) is not None}
+    identity = next((name for name in fields if _is_customer(name, fields[name])), "")
+    found.pop(identity, None)
+    times = {name: unit for name, seen in fields.items() if (unit := _unit(name, seen))}
+    ranked = sorted((rank, n) for n in times for rank in (begins(_last(n)),) if rank is not None)
+    clock = ranked[0][1] if ranked else next(iter(times), "")
+    for name in times:
+        found.pop(name, None)
+    key = _key(fields, rows, found)
+    told = {*found, identity, *times, *key}
+    return Judged(
+        looks=found,
+        identity=identity,
+        emails=_of_form(found, "email"),
+        phones=_of_form(found, "phone"),
+        sessions=next((n for n in fields if words(n)[-2:] == ("session", "id")), ""),
+        key=key,
+        clock=clock,
+        unit=times.get(clock, "iso"),
+        unsure=frozenset(
+            name
+            for name, seen in fields.items()
+            if name not in told and not referred(_last(name)) and unknown(Leaf(_last(name)), seen)
+        ),
+    )
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _look(name: str, seen: Seen) -> Look | None:
+    """The look of a field, by its name with the one before it, or by its name alone."""
+    steps = name.split(".")
+    joined = "_".join(steps[-2:])
+    told = [Leaf(joined)] if names_a_thing(words(joined)) else [Leaf(steps[-1]), Leaf(joined)]
+    found = [look for leaf in told if (look := looks(leaf, seen).get(()))]
+    sure = [look for look in found if look.weight is not Weight.NONE]
+    return max(sure, key=lambda look: look.sure, default=None)
+
+
+def _is_customer(name: str, seen: Seen) -> bool:
+    """Whether a field holds the number of a customer: `customer_id`, `user.id`."""
+    joined = "_".join(name.split(".")[-2:])
+    told = any(means_customer(referred(each)) for each in (_last(name), joined))
+    shaped = seen.share("email") + seen.share("prose") + seen.share("date") < 1 - _MOST
+    session = "session" in words(name)
+    return told and shaped and not session and not says_who_did_it(name)
+
+
+def _unit(name: str, seen: Seen) -> str:
+    """In which unit a field tells an instant; empty where it does not."""
+    look = _look(name, seen)
+    if look is not None and look.category == "user.demographic.date_of_birth":
+        return ""
+    if seen.share("date") >= _MOST:
+        return "iso"
+    counted = seen.share("number") >= _MOST and _last(name).lower() in _COUNTERS
+    return "epoch_s" if counted else ""
+
+
+def _of_form(found: Mapping[str, Look], form: str) -> tuple[str, ...]:
+    """Fields that hold identities of a kind, the surest first."""
+    named = [
+        (-look.sure, n) for n, look in found.items() if look.form == form and look.sure > SURE / 2
+    ]
+    return tuple(n for _, n in sorted(named) if not found[n].third_party)
+
+
+def _key(fields: Mapping[str, Seen], rows: int, found: Mapping[str, Look]) -> tuple[str, ...]:
+    """The field that tells records apart: an id of their own, distinct in every record."""
+    distinct = [
+        name for name, seen in fields.items() if seen.values == rows == seen.distinct and rows > 1
+    ]
+    own = [
+        name for name in distinct if "." not in name and (referred(name) or name.lower() == "id")
+    ]
+    plain = [name for name in distinct if "." not in name and name not in found]
+    return tuple((own or plain or distinct)[:1])
