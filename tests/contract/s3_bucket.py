@@ -12,7 +12,7 @@ import io
 import json
 import random
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,13 @@ _PIXEL = b"\xff\xd8\xff\xe0" + bytes(range(64))
 
 def labels() -> frozenset[tuple[str, str]]:
     """(place, field) of everything personal."""
+    return labels_in(LABELS)
+
+
+def labels_in(file: Path) -> frozenset[tuple[str, str]]:
+    """(place, field) of a file of labels."""
     found = set()
-    for line in LABELS.read_text("utf-8").splitlines():
+    for line in file.read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             place, *fields = line.split()
             found |= {(place, name) for name in fields}
@@ -69,13 +74,14 @@ def build(s3: S3Client, bucket: str) -> None:
 def objects() -> Iterator[tuple[str, bytes]]:
     """Every object but those with tags."""
     chance = random.Random(7)
-    people = [_person(n, chance) for n in range(40)]
+    people = [person(n, chance) for n in range(40)]
     yield from _records(people, chance)
     yield from _whole(people)
     yield from _beside(chance)
 
 
-def _person(n: int, chance: random.Random) -> dict[str, Any]:
+def person(n: int, chance: random.Random) -> dict[str, Any]:
+    """A person of a seed."""
     first, last = chance.choice(_FIRST), chance.choice(_LAST)
     return {
         "number": 5000 + n * 7,
@@ -97,22 +103,25 @@ def _records(
 ) -> Iterator[tuple[str, bytes]]:
     for day in range(1, 4):
         rows = (_event(n, chance.choice(people), day, chance) for n in range(60))
-        yield f"events/dt=2026-01-0{day}/part-0000.json.gz", gzip.compress(_ndjson(rows), mtime=0)
+        yield f"events/dt=2026-01-0{day}/part-0000.json.gz", gzip.compress(ndjson(rows), mtime=0)
         rows = (_chat(n, chance.choice(people), day, chance) for n in range(30))
-        yield f"chat/2026/01/0{day}/room.jsonl", _ndjson(rows)
+        yield f"chat/2026/01/0{day}/room.jsonl", ndjson(rows)
     for day in range(1, 3):
-        yield f"exports/customers/2026-01-0{day}.csv", _csv(map(_customer, people), ";")
+        yield f"exports/customers/2026-01-0{day}.csv", separated(map(_customer, people), ";")
         orders = [_order(n + 40 * day, people[n], day, chance) for n in range(40)]
-        yield f"orders/2026/0{day}/orders-{day:04}.ndjson", _ndjson(orders)
+        yield f"orders/2026/0{day}/orders-{day:04}.ndjson", ndjson(orders)
         for row in orders[:6]:
             yield row["invoice_pdf"], b"%PDF-1.7 invented"
-    yield "tickets/2026/tickets.jsonl", _ndjson(_ticket(n, people[n], chance) for n in range(30))
-    yield "sessions/2026-01.tsv", _csv((_session(n, p, chance) for n, p in enumerate(people)), "\t")
-    yield "payments/2026-01.csv", _csv((_payment(n, p) for n, p in enumerate(people)), ",")
-    yield "newsletter/subscribers.csv", _csv((_subscriber(p) for p in people), ",")
-    yield "reviews/all.ndjson", _ndjson(_review(n, people[n], chance) for n in range(30))
-    yield "signups/formular.csv", _csv(map(_signup, people), ";")
-    yield "returns/returns.json", _ndjson(_return(n, people[n], chance) for n in range(25))
+    yield "tickets/2026/tickets.jsonl", ndjson(_ticket(n, people[n], chance) for n in range(30))
+    yield (
+        "sessions/2026-01.tsv",
+        separated((_session(n, p, chance) for n, p in enumerate(people)), "\t"),
+    )
+    yield "payments/2026-01.csv", separated((_payment(n, p) for n, p in enumerate(people)), ",")
+    yield "newsletter/subscribers.csv", separated((_subscriber(p) for p in people), ",")
+    yield "reviews/all.ndjson", ndjson(_review(n, people[n], chance) for n in range(30))
+    yield "signups/formular.csv", separated(map(_signup, people), ";")
+    yield "returns/returns.json", ndjson(_return(n, people[n], chance) for n in range(25))
 
 
 def _event(n: int, person: Mapping[str, Any], day: int, chance: random.Random) -> dict[str, Any]:
@@ -204,14 +213,15 @@ def _session(n: int, person: Mapping[str, Any], chance: random.Random) -> dict[s
 def _payment(n: int, person: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "payment_id": f"pay_{n:08}",
-        "iban": _iban(n),
+        "iban": iban(n),
         "holder": f"{person['first']} {person['last']}",
         "amount": f"{n}.50",
         "booked_at": "2026-01-05",
     }
 
 
-def _iban(n: int) -> str:
+def iban(n: int) -> str:
+    """An account number whose checksum is right."""
     account = f"{10**17 + n:018}"
     check = 98 - int(f"{account}131400") % 97  # ISO 7064, MOD 97-10; D is 13, E is 14
     return f"DE{check:02}{account}"
@@ -276,16 +286,16 @@ def _beside(chance: random.Random) -> Iterator[tuple[str, bytes]]:
     for n in range(15):
         yield f"img/products/sku-{n}.jpg", _PIXEL
     products = ({"sku": f"sku-{n}", "title": f"Mug {n}", "price": n, "stock": 4} for n in range(40))
-    yield "catalog/products.csv", _csv(products, ",")
+    yield "catalog/products.csv", separated(products, ",")
     points = (
         {"metric": "cpu", "value": chance.random(), "ts": 1_760_000_000 + n, "host": f"web-{n % 3}"}
         for n in range(50)
     )
-    yield "metrics/2026-01-11.ndjson", _ndjson(points)
+    yield "metrics/2026-01-11.ndjson", ndjson(points)
     rates = (
         {"day": f"2026-01-{n:02}", "currency": "SEK", "rate": 11.0 + n / 10} for n in range(1, 29)
     )
-    yield "rates/2026-01.csv", _csv(rates, ",")
+    yield "rates/2026-01.csv", separated(rates, ",")
     yield "config/settings.json", json.dumps({"theme": "dark", "retries": 3}, indent=2).encode()
     yield "logs/app/2026-01-12.log", b"2026-01-12 10:00:00 INFO started in 3 s\n" * 50
     yield "backup/db.dump", b"PGDMP" + bytes(200)
@@ -299,11 +309,13 @@ def _beside(chance: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "warehouse/old/part-0.snappy.orc", b"ORC" + bytes(64)
 
 
-def _ndjson(rows: Iterator[Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> bytes:
+def ndjson(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Records a line."""
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
-def _csv(rows: Iterator[Mapping[str, Any]], delimiter: str) -> bytes:
+def separated(rows: Iterable[Mapping[str, Any]], delimiter: str) -> bytes:
+    """Records with a header."""
     found = list(rows)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(found[0]), delimiter=delimiter)

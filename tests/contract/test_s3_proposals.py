@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from connectors.s3 import S3
 from dsr_worker.contract import Proposal
+from tests import services as real
 from tests.contract import s3_bucket
 from tests.contract.proposal_measures import Measure, claims
 from tests.contract.s3_support import connector
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 RECALL, PRECISION = 0.95, 0.80
 DOCS = Path(__file__).parents[2] / "docs" / "s3-proposals.md"
@@ -34,11 +32,18 @@ def claimed(proposal: Proposal) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def made(s3: S3Client, s3_endpoint: str, bucket: Callable[[], str]) -> S3:
+def made(s3_endpoint: str) -> Iterator[S3]:
     """The connector on the invented bucket, with nothing mapped."""
-    name = bucket()
-    s3_bucket.build(s3, name)
-    return connector(s3_endpoint, name)
+    name = f"test-{uuid.uuid4().hex}"
+    client = real.s3_client(s3_endpoint)
+    client.create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": real.S3_REGION}
+    )
+    s3_bucket.build(client, name)
+    client.close()
+    found = connector(s3_endpoint, name)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
