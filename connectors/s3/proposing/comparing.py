@@ -65,7 +65,7 @@ def _other_records(
         message = f"is mapped as {layout.format}, and its objects are {now}"
         yield _error(collection.name, message, "map the format that they are in now")
         return
-    for name, look in judged(sample.fields, sample.rows).looks.items():
+    for name, look in judged(layout.prefix, sample).looks.items():
         left = f"{layout.prefix}:{name}"
         if look.weight is Weight.NONE or name in collection.fields or left in system.left_out:
             continue

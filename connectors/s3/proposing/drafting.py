@@ -100,7 +100,7 @@ class Draft:
         elif not any(means_customer(words(part)) for part in constants):
             sure, code = _DOUBT, f"key.{segment.shape}"
         kind = _kind(segment.shape)
-        name = self._name(text.partition("{")[0])
+        name = self._name(text.partition("{")[0].rpartition("/")[0])
         evidence = (Evidence(code), *_counted(places))
         takes = {kind: Taken("key", Form.ASCII_CASE if kind == "email" else Form.EXACT)}
         self._add_whole(name, {"layout": "prefix", "template": text}, takes, Ground(sure, evidence))
@@ -178,7 +178,7 @@ class Draft:
         if sample.code or not sample.rows:
             self._opaque.append((prefix, sample.code or "empty", objects))
             return
-        found = judged(sample.fields, sample.rows)
+        found = judged(prefix, sample)
         if not found.personal:
             self.left_out.append(LeftOut(prefix or "/", "nothing_personal"))
             return
@@ -192,6 +192,7 @@ class Draft:
         sure = 0.9 if found.identity else 0.85
         evidence = [Evidence("records", sample.rows), Evidence(f"format.{sample.format}")]
         for code, limit in (
+            ("somebodys_work", 1.0 if found.plainly else _DOUBT),
             ("no_way_to_it", 0.4 if not takes else 1.0),
             ("no_key", 1.0 if found.key else 0.4),
             ("mixed", _DOUBT if sample.mixed else 1.0),

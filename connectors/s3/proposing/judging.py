@@ -13,7 +13,15 @@ from connectors.naming.classifying import SURE, Look, Weight, looks, unknown
 from connectors.naming.forms import Seen
 from connectors.naming.hints import names_a_thing
 from connectors.naming.rows import begins
-from connectors.naming.words import means_customer, referred, says_who_did_it, words
+from connectors.naming.words import (
+    is_somebodys_work,
+    means_customer,
+    referred,
+    says_who_did_it,
+    singular,
+    words,
+)
+from connectors.s3.proposing.sampling import Sample
 
 _MOST = 0.8
 _COUNTERS = frozenset({"ts", "timestamp", "epoch", "unixtime"})
@@ -45,16 +53,23 @@ class Judged:
     clock: str = ""
     unit: str = "iso"
     unsure: frozenset[str] = frozenset()  # nobody can say what they hold without looking
+    work: bool = False  # what people wrote, by the name of the place: reviews, comments
 
     @property
     def personal(self) -> bool:
         """Whether records are somebody's."""
+        return self.plainly or (self.work and bool(self.looks))
+
+    @property
+    def plainly(self) -> bool:
+        """Whether a field says so by itself."""
         alone = (look.weight is Weight.ALONE for look in self.looks.values())
         return bool(self.identity) or any(alone)
 
 
-def judged(fields: Mapping[str, Seen], rows: int) -> Judged:
+def judged(prefix: str, sample: Sample) -> Judged:
     """What all fields of a place say together."""
+    fields = sample.fields
     found = {name: look for name, seen in fields.items() if (look := _look(name, seen)) is not None}
     identity = next((name for name in fields if _is_customer(name, fields[name])), "")
     found.pop(identity, None)
@@ -63,7 +78,7 @@ def judged(fields: Mapping[str, Seen], rows: int) -> Judged:
     clock = ranked[0][1] if ranked else next(iter(times), "")
     for name in times:
         found.pop(name, None)
-    key = _key(fields, rows, found)
+    key = _key(prefix, sample, found)
     told = {*found, identity, *times, *key}
     return Judged(
         looks=found,
@@ -79,6 +94,7 @@ def judged(fields: Mapping[str, Seen], rows: int) -> Judged:
             for name, seen in fields.items()
             if name not in told and not referred(_last(name)) and unknown(Leaf(_last(name)), seen)
         ),
+        work=is_somebodys_work(prefix),
     )
 
 
@@ -124,13 +140,10 @@ def _of_form(found: Mapping[str, Look], form: str) -> tuple[str, ...]:
     return tuple(n for _, n in sorted(named) if not found[n].third_party)
 
 
-def _key(fields: Mapping[str, Seen], rows: int, found: Mapping[str, Look]) -> tuple[str, ...]:
-    """The field that tells records apart: an id of their own, distinct in every record."""
-    distinct = [
-        name for name, seen in fields.items() if seen.values == rows == seen.distinct and rows > 1
-    ]
-    own = [
-        name for name in distinct if "." not in name and (referred(name) or name.lower() == "id")
-    ]
+def _key(prefix: str, sample: Sample, found: Mapping[str, Look]) -> tuple[str, ...]:
+    """The field that tells the records of an object apart: an id of their own before any other."""
+    about = set(map(singular, words(prefix)))
+    distinct = [name for name in sample.fields if name in sample.distinct]
+    own = [n for n in distinct if n.lower() == "id" or about & set(map(singular, referred(n)))]
     plain = [name for name in distinct if "." not in name and name not in found]
     return tuple((own or plain or distinct)[:1])

@@ -55,6 +55,7 @@ class Sample:
     compression: str = "none"
     rows: int = 0
     fields: Mapping[str, Seen] = field(default_factory=dict)
+    distinct: frozenset[str] = frozenset()  # another value in every record of an object
     links: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     code: str = ""
     mixed: bool = False  # objects of the place have other fields, or another format
@@ -91,6 +92,10 @@ def _together(read: list[tuple[Sample, list[Mapping[str, str]]]]) -> Sample:
     values = {name: [row.get(name) for row in rows] for name in names}
     first.rows = len(rows)
     first.fields = {name: observe(found) for name, found in values.items()}
+    alike = [found for one, found in read if one.format == first.format and found]
+    first.distinct = frozenset(
+        name for name in names if all(_tells_apart(name, found) for found in alike)
+    )
     first.links = {
         name: links
         for name, found in values.items()
@@ -100,6 +105,10 @@ def _together(read: list[tuple[Sample, list[Mapping[str, str]]]]) -> Sample:
         [{name for row in found for name in row} for _, found in read]
     )
     return first
+
+
+def _tells_apart(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
+    return len({row.get(name) for row in rows} - {None}) == len(rows) > 1
 
 
 def _structure(rows: Sequence[Mapping[str, str]]) -> list[str]:

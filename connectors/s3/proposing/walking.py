@@ -34,11 +34,11 @@ class Place:
 
     @property
     def prefix(self) -> str:
-        """What all of its keys begin with."""
+        """The folders that all of its keys begin with."""
         constant: list[str] = []
         for segment in self.segments:
             if segment.shape is not Shape.CONSTANT:
-                return "".join(constant) + segment.before
+                break
             constant.append(f"{segment.text}/")
         return "".join(constant)
 
