@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from connectors.naming.classifying import SURE, Look, Weight, looks, unknown
 from connectors.naming.forms import Seen
 from connectors.naming.hints import names_a_thing
-from connectors.naming.rows import begins
+from connectors.naming.rows import begins, topic
 from connectors.naming.words import (
     is_somebodys_work,
     means_customer,
@@ -24,6 +24,8 @@ from connectors.naming.words import (
 from connectors.s3.proposing.sampling import Sample
 
 _MOST = 0.8
+_USER_IDS = frozenset({"uid", "userid", "user_uid"})
+_WATCHED = ("user.device", "user.location")
 _COUNTERS = frozenset({"ts", "timestamp", "epoch", "unixtime"})
 
 
@@ -53,7 +55,7 @@ class Judged:
     clock: str = ""
     unit: str = "iso"
     unsure: frozenset[str] = frozenset()  # nobody can say what they hold without looking
-    work: bool = False  # what people wrote, by the name of the place: reviews, comments
+    work: bool = False  # what people wrote or did, by the name of the place: reviews, events
 
     @property
     def personal(self) -> bool:
@@ -94,8 +96,14 @@ def judged(prefix: str, sample: Sample) -> Judged:
             for name, seen in fields.items()
             if name not in told and not referred(_last(name)) and unknown(Leaf(_last(name)), seen)
         ),
-        work=is_somebodys_work(prefix),
+        work=is_somebodys_work(prefix) or _is_watched(prefix, found),
     )
+
+
+def _is_watched(prefix: str, found: Mapping[str, Look]) -> bool:
+    """Whether a place is of what people do, and its records tell devices or whereabouts."""
+    told = any(look.category.startswith(_WATCHED) for look in found.values())
+    return told and topic(prefix).startswith("user.behavior")
 
 
 def _last(name: str) -> str:
@@ -113,12 +121,12 @@ def _look(name: str, seen: Seen) -> Look | None:
 
 
 def _is_customer(name: str, seen: Seen) -> bool:
-    """Whether a field holds the number of a customer: `customer_id`, `user.id`."""
+    """Whether a field holds the number of a customer: `customer_id`, `user.id`, `uid`."""
     joined = "_".join(name.split(".")[-2:])
-    told = any(means_customer(referred(each)) for each in (_last(name), joined))
+    told = any(means_customer(referred(each)[-1:]) for each in (_last(name), joined))
     shaped = seen.share("email") + seen.share("prose") + seen.share("date") < 1 - _MOST
-    session = "session" in words(name)
-    return told and shaped and not session and not says_who_did_it(name)
+    named = (told or _last(name).lower() in _USER_IDS) and "session" not in words(name)
+    return named and shaped and not says_who_did_it(name)
 
 
 def _unit(name: str, seen: Seen) -> str:
