@@ -58,7 +58,7 @@ class S3:
         self._probing = threading.Lock()
         self._owner_kinds = system.owner_kinds
         self._system = system
-        self._config = config
+        self.config = config
         self._rooms = rooms_of(system, config)
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class S3:
 
     def propose(self) -> Proposal:
         """The map that the bucket's keys and a sample suggest, and where the present one is old."""
-        return propose(self._system, self._bucket, self._config)
+        return propose(self._system, self._bucket, self.config)
 
     # ---- inside
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from connectors.s3 import S3
-from dsr_worker.contract import Proposal
+from dsr_worker.contract import Identity, Proposal, Severity, Subject, System
+from dsr_worker.datamap import read_system
+from dsr_worker.map_text import written
+from dsr_worker.testing.context import TrialContext
 from tests import services as real
 from tests.contract import s3_bucket, s3_second_bucket
 from tests.contract.proposal_measures import Measure, claims
@@ -87,3 +92,43 @@ def test_what_is_personal_is_found_and_little_else(name: str, measures: dict[str
     print(measures[name].told())  # noqa: T201 - what the docs tell
     assert measures[name].recall >= RECALL, measures[name].told()
     assert measures[name].precision >= PRECISION, measures[name].told()
+
+
+def test_no_value_is_in_a_proposal(proposals: dict[str, Proposal]) -> None:
+    """Neither a name, nor an address, nor a number of anybody leaves: only places and counts."""
+    people = [s3_bucket.person(n, random.Random(n)) for n in range(40)]
+    shown = "\n".join(
+        written(System("files", "s3", {}), {}, proposal) + repr(proposal)
+        for proposal in proposals.values()
+    )
+    for body in (b for of in (s3_bucket, s3_second_bucket) for _, b in of.objects()):
+        text = body.decode("utf-8", "ignore")
+        for found in re.findall(r"[\w.]+@mail\.example|192\.0\.2\.[0-9]+|\bDE[0-9]{20}", text):
+            assert found not in shown
+    for value in {p[part] for p in people for part in ("first", "last", "street")}:
+        assert value not in shown
+    assert "@mail" not in shown
+    assert not re.search(r"\b5[0-9]{3}\b", shown)  # the customers' numbers
+
+
+def test_the_proposed_map_can_be_used(proposals: dict[str, Proposal], first: S3) -> None:
+    """Its text is a valid map, the connector takes it, and no drift but its own marks is told."""
+    text = written(System("files", "s3", {}), {}, proposals["first"])
+    system = read_system(text).system
+    assert set(system.collections) == set(proposals["first"].collections)
+    again = S3(system, first.config)
+    found = [f for f in again.propose().drift if f.severity is not Severity.WARNING]
+    assert found == []
+    person = Subject("case", (Identity("customer_number", "5007"),))
+    located = {key.collection for key in again.locate([person], TrialContext())}
+    assert {"customers", "calls", "orders", "invoices", "exports_customers"} <= located
+    again.close()
+
+
+def test_the_published_figures_are_these(measures: dict[str, Measure]) -> None:
+    """The page of the docs has each bucket's line as measured, and names every miss."""
+    page = DOCS.read_text("utf-8")
+    for measure in measures.values():
+        assert measure.row() in page
+        for place, field in measure.missed | measure.beyond:
+            assert f"`{place}` {field}" in page, (place, field)

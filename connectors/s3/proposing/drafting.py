@@ -291,8 +291,8 @@ def _person_in_name(place: Place) -> tuple[str, Segment] | None:
     if len(place.objects) < _LINKED_LEAST:
         return None
     shape, ending = stem_shape(place.names)
-    said = next((s.text for s in reversed(place.segments) if s.text), "")
-    if shape is Shape.EMAIL or (shape.identifies and means_customer(words(said))):
+    of_people = any(means_customer(words(segment.text)) for segment in place.segments)
+    if shape is Shape.EMAIL or (shape.identifies and of_people):
         folder = _template(place.segments)
         return f"{folder}{{{_kind(shape)}}}{ending}", Segment(shape)
     return None

@@ -21,6 +21,7 @@ _CODED = re.compile(r"(?:[A-Za-z]{1,8}[_-])?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{1,40}"
 _LEAD = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")
 _NUMBERED = re.compile(r"[a-z]{1,12}[0-9]{1,2}")  # a word with a count: v2, zone10
 _MOST_CONSTANTS = 40
+_MANY_NAMES = 8
 _SHARE = 0.8
 
 
@@ -67,27 +68,34 @@ def shape_of(name: str, *, after_date: bool = False) -> Shape:
     return Shape.CODE if _CODED.fullmatch(name) else Shape.CONSTANT
 
 
-def segments_of(names: Sequence[str], *, after_date: bool) -> dict[Segment, list[str]]:
-    """The folders right under one prefix, by the segments they are; constants one by one."""
+def segments_of(
+    names: Sequence[str], *, after_date: bool, of_people: bool = False
+) -> dict[Segment, list[str]]:
+    """The folders right under one prefix, by the segments they are; constants one by one.
+
+    Where the folder above is called after people (`of_people`), many words are names of theirs.
+    """
     found: dict[Segment, list[str]] = {}
-    plain: list[str] = []
+    plain: dict[str, Shape] = {}
     for name in names:
         partition = _HIVE.fullmatch(name)
-        if partition is not None:
-            shape = shape_of(partition[2], after_date=after_date)
-            varies = Shape.ANY if shape is Shape.CONSTANT else shape
-            found.setdefault(Segment(varies, hive=partition[1]), []).append(name)
-        else:
-            plain.append(name)
-    shapes = {name: shape_of(name, after_date=after_date) for name in plain}
-    common, share = _common(shapes.values())
-    if common is not Shape.CONSTANT and share >= _SHARE:
-        shapes = dict.fromkeys(plain, common)
-    elif len(plain) > _MOST_CONSTANTS:
-        shapes = dict.fromkeys(plain, Shape.ANY)
-    for name, shape in shapes.items():
-        constant = shape is Shape.CONSTANT or _NUMBERED.fullmatch(name)
-        segment = Segment(Shape.CONSTANT, name) if constant else Segment(shape)
+        if partition is None:
+            plain[name] = shape_of(name, after_date=after_date)
+            continue
+        shape = shape_of(partition[2], after_date=after_date)
+        varies = Shape.ANY if shape is Shape.CONSTANT else shape
+        found.setdefault(Segment(varies, hive=partition[1]), []).append(name)
+    words = [name for name, shape in plain.items() if shape is Shape.CONSTANT]
+    several = Shape.CONSTANT
+    if of_people and len(words) >= _MANY_NAMES:
+        several = Shape.CODE
+    elif len(words) > _MOST_CONSTANTS:
+        several = Shape.ANY
+    for name, shape in plain.items():
+        if shape is Shape.CODE and _NUMBERED.fullmatch(name):
+            shape = Shape.CONSTANT  # noqa: PLW2901 - a word with a count
+        told = several if shape is Shape.CONSTANT else shape
+        segment = Segment(told, name) if told is Shape.CONSTANT else Segment(told)
         found.setdefault(segment, []).append(name)
     return found
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from connectors.naming.words import means_customer, words
 from connectors.s3.proposing.shapes import Segment, Shape, segments_of
 from connectors.s3.server.bucket import Bucket, Version, with_no_budget
 from connectors.s3.server.folders import Folder, folder
@@ -77,7 +78,9 @@ def _below(
 ) -> Iterator[tuple[str, tuple[Segment, ...]]]:
     names = [name[len(found.prefix) : -1] for name in found.folders]
     after_date = bool(segments) and segments[-1].shape is Shape.DATE
-    for segment, alike in segments_of(names, after_date=after_date).items():
+    of_people = bool(segments) and means_customer(words(segments[-1].text))
+    shaped = segments_of(names, after_date=after_date, of_people=of_people)
+    for segment, alike in shaped.items():
         for name in _some(alike):
             yield f"{found.prefix}{name}/", (*segments, segment)
 
