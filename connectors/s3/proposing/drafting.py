@@ -194,7 +194,9 @@ class Draft:
         for code, limit in (
             ("somebodys_work", 1.0 if found.plainly else _DOUBT),
             ("no_way_to_it", 0.4 if not takes else 1.0),
+            ("name.uid", _DOUBT if found.guessed else 1.0),
             ("no_key", 1.0 if found.key else 0.4),
+            ("key_is_personal", _DOUBT if found.looks.keys() & found.key else 1.0),
             ("mixed", _DOUBT if sample.mixed else 1.0),
             ("nested", _DOUBT if nested else 1.0),
         ):

@@ -48,6 +48,7 @@ class Judged:
 
     looks: Mapping[str, Look] = field(default_factory=dict)
     identity: str = ""  # the field with a customer's number
+    guessed: bool = False  # it is called `uid`: a user's, and of which system is for people to say
     emails: tuple[str, ...] = ()  # the surest first
     phones: tuple[str, ...] = ()
     sessions: str = ""
@@ -85,8 +86,9 @@ def judged(prefix: str, sample: Sample) -> Judged:
     return Judged(
         looks=found,
         identity=identity,
+        guessed=_last(identity).lower() in _USER_IDS,
         emails=_of_form(found, "email"),
-        phones=_of_form(found, "phone"),
+        phones=tuple(n for n in _of_form(found, "phone") if found[n].sure >= SURE),
         sessions=next((n for n in fields if words(n)[-2:] == ("session", "id")), ""),
         key=key,
         clock=clock,

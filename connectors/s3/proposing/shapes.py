@@ -19,7 +19,7 @@ _TWO_DIGITS = re.compile(r"[0-9]{2}")
 _HIVE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)=(.*)", re.DOTALL)
 _CODED = re.compile(r"(?:[A-Za-z]{1,8}[_-])?(?=[A-Za-z]*[0-9])[A-Za-z0-9]{1,40}")
 _LEAD = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+)*")
-_NUMBERED = re.compile(r"[a-z]{1,12}[0-9]{1,2}")  # a word with a count: v2, zone10
+_NUMBERED = re.compile(r"[a-z]{1,12}[0-9]{1,2}[a-z]{0,4}")  # with a count: v2, zone10, i18n
 _MOST_CONSTANTS = 40
 _MANY_NAMES = 8
 _SHARE = 0.8
