@@ -18,6 +18,7 @@ from dsr_worker.contract import (
     Field,
     Form,
     HeldPeople,
+    HeldRows,
     Identity,
     LeakScope,
     Rule,
@@ -417,6 +418,25 @@ def test_a_label_that_changed_hands_is_believed(
     assert outcomes([receipt]) == {"erased": 1, "retained": 1}
     assert {o.ground for o in receipt.outcomes} == {"", OWNER_CHANGED}
     assert keys(s3, bucket_name) == {"up/a"}
+
+
+def test_a_hold_by_a_label_or_by_a_row(s3: S3Client, s3_endpoint: str, bucket_name: str) -> None:
+    """A tag's value holds its versions; a row's field cannot hold what it links, and says so."""
+    for n in ("7", "8"):
+        s3.put_object(Bucket=bucket_name, Key=f"up/{n}", Body=b"x", Tagging=f"customer={n}")
+    put(s3, bucket_name, "papers/1.pdf")
+    shop(s3, bucket_name, order(1, "7", "papers/1.pdf"))
+    made = connector(s3_endpoint, bucket_name, LABELLED, ORDERS, LINKED)
+    for name, field in (("uploads", "tag:customer"), ("papers", "row:customer")):
+        hold = Rule("hold", HeldRows(field, ("7",)), Action.KEEP, "dispute")
+        ctx = TrialContext(tables={name: DecisionTable(name, (hold, ERASE))})
+        keys_ = [k for k in made.locate([number("7")], ctx) if k.collection == name]
+        if name == "papers":
+            with pytest.raises(Configuration):
+                list(made.erase([number("7")], keys_, ctx))
+        else:
+            assert outcomes(list(made.erase([number("7")], keys_, ctx))) == {"retained": 1}
+    assert {"up/7", "papers/1.pdf"} < keys(s3, bucket_name)
 
 
 def test_a_label_is_not_taken_from_the_wrong_place() -> None:

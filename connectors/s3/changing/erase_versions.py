@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from connectors.s3.changing.decide import decide, latest
 from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, OBJECT_LOCK, Fate, Tally
@@ -40,7 +39,7 @@ class VersionEraser:
         self._name = prefixes.collection.name
         self._bucket = bucket
         self._ctx = ctx
-        self._owned_by = prefixes.whose.ownership(bucket, ctx)
+        self._facts = prefixes.whose.facts(bucket, ctx)
 
     def erase(
         self,
@@ -145,8 +144,7 @@ class VersionEraser:
         return fates
 
     def _fate(self, version: Version, batch: Batch, table: DecisionTable) -> Fate:
-        owned_by = partial(self._owned_by, version)
-        row = VersionRow(version, owned_by, batch.refs.get(version, frozenset()))
+        row = VersionRow(version, self._facts, batch.refs.get(version, frozenset()))
         rule = decide(table, row)
         newest = latest(rule, row)
         match rule.action:

@@ -9,9 +9,11 @@ when that takes fewer requests, one listing of what all keys begin with.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from connectors.s3.reading.whose import Located, Owned, OwnedBy, key_of, lay_there
+from connectors.s3.reading.whose import Facts, Located, Owned, key_of, lay_there
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.templates import KeyTemplate
 from dsr_worker.contract import (
@@ -65,14 +67,10 @@ class Keyed:
                 if self._named(number, versions[0].key) is not None:
                     yield versions
 
-    def ownership(self, bucket: Bucket, ctx: Context) -> OwnedBy:
-        """By the identities in the key; one of them is enough."""
+    def facts(self, bucket: Bucket, ctx: Context) -> Facts:
+        """The identities in the key; one of them is enough to own it."""
         del bucket  # the key says it all
-
-        def owned_by(version: Version, identities: tuple[Identity, ...]) -> bool:
-            return not self._identities(version.key, ctx).isdisjoint(identities)
-
-        return owned_by
+        return _KeyFacts(partial(self._identities, ctx=ctx))
 
     def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
         """The people whose keys had an object in the window."""
@@ -191,6 +189,21 @@ class Keyed:
         for versions in bucket.objects(prefix, ctx.spend):
             ctx.check()
             yield versions
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyFacts:
+    """What a key says."""
+
+    identities_in: Callable[[str], set[Identity]]
+
+    def owned_by(self, version: Version, identities: tuple[Identity, ...]) -> bool:
+        return not self.identities_in(version.key).isdisjoint(identities)
+
+    def text(self, version: Version, name: str) -> str | None:
+        """None: the key is a field of the version itself."""
+        del version, name
+        return None
 
 
 def _apart(template: KeyTemplate, ids: list[str]) -> Iterator[tuple[str, str | None]]:

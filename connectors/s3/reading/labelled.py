@@ -8,12 +8,13 @@ what it hides. What is derived from an object goes with it, unless it has labels
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from connectors.s3.config import LabelledLayout
 from connectors.s3.reading.owners import Owners, identities_of
-from connectors.s3.reading.whose import Located, Owned, OwnedBy, key_of, lay_there
+from connectors.s3.reading.whose import Facts, Located, Owned, key_of, lay_there
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.labels import metadata_of, tags_of
 from connectors.s3.server.refusals import GoneError
@@ -61,6 +62,7 @@ class Labelled:
         self._collection = collection
         self._layout = layout
         self._names = [taken.field for taken in collection.takes.values()]
+        self._asked = [*self._names, *collection.fields]
 
     def owned(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Owned]:
         """Each object of which a version is a subject's, after what is derived from it."""
@@ -109,20 +111,13 @@ class Labelled:
                 yield from self._derived(bucket, versions[0].key, ctx)
                 yield versions
 
-    def ownership(self, bucket: Bucket, ctx: Context) -> OwnedBy:
-        """By the labels of the version, a marker by those of all it could hide."""
+    def facts(self, bucket: Bucket, ctx: Context) -> Facts:
+        """The labels of the version, of a marker those of all it could hide."""
+        return _LabelFacts(self._collection, partial(self._seen, bucket, ctx=ctx), ctx)
 
-        def owned_by(version: Version, identities: tuple[Identity, ...]) -> bool:
-            beside = [version]
-            if version.marker:
-                beside = bucket.versions_of(version.key, ctx.spend)
-            labels = self._labels(bucket, beside, ctx).values()
-            return any(
-                not identities_of(entry, self._collection, ctx).isdisjoint(identities)
-                for entry in labels
-            )
-
-        return owned_by
+    def _seen(self, bucket: Bucket, version: Version, ctx: Context) -> list[Labels]:
+        beside = bucket.versions_of(version.key, ctx.spend) if version.marker else [version]
+        return [*self._labels(bucket, beside, ctx).values()]
 
     def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
         """The people whom the versions of the window name."""
@@ -160,13 +155,33 @@ class Labelled:
                 continue
             texts: dict[str, str] = {}
             try:
-                if any(name.startswith("tag:") for name in self._names):
+                if any(name.startswith("tag:") for name in self._asked):
                     tags = tags_of(bucket, version, ctx.spend)
                     texts |= {f"tag:{name}": text for name, text in tags.items()}
-                if any(name.startswith("meta:") for name in self._names):
+                if any(name.startswith("meta:") for name in self._asked):
                     metadata = metadata_of(bucket, version, ctx.spend)
                     texts |= {f"meta:{name}": text for name, text in metadata.items()}
             except GoneError:
                 continue
             found[version] = Labels(texts)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _LabelFacts:
+    """What labels say; they are asked for anew each time, since a hold must not miss a change."""
+
+    collection: Collection
+    seen: Callable[[Version], list[Labels]]
+    ctx: Context
+
+    def owned_by(self, version: Version, identities: tuple[Identity, ...]) -> bool:
+        return any(
+            not identities_of(entry, self.collection, self.ctx).isdisjoint(identities)
+            for entry in self.seen(version)
+        )
+
+    def text(self, version: Version, name: str) -> str | None:
+        if not name.startswith(("tag:", "meta:")):
+            return None
+        return next((text for entry in self.seen(version) if (text := entry.value(name))), None)

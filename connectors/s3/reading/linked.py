@@ -8,7 +8,9 @@ row does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 
 from connectors.s3.config import LinkedLayout
@@ -19,9 +21,9 @@ from connectors.s3.reading.shared import Shared
 from connectors.s3.reading.whose import (
     LINK_ELSEWHERE,
     Elsewhere,
+    Facts,
     Located,
     Owned,
-    OwnedBy,
     lay_there,
 )
 from connectors.s3.server.bucket import Bucket, Version
@@ -91,22 +93,21 @@ class Linked:
         """Every object under the prefix: a link that is gone must not keep what it linked."""
         yield from bucket.objects(self._layout.prefix, ctx.spend)
 
-    def ownership(self, bucket: Bucket, ctx: Context) -> OwnedBy:
-        """By the rows of these identities that link the object; read once for each set of them."""
-        read: dict[tuple[Identity, ...], set[str]] = {}
+    def facts(self, bucket: Bucket, ctx: Context) -> Facts:
+        """The rows that link the object."""
+        return _RowFacts(self._collection.name, partial(self._linked_of, bucket, ctx=ctx))
 
-        def owned_by(version: Version, identities: tuple[Identity, ...]) -> bool:
-            if identities not in read:
-                people = [Subject("", identities)]
-                read[identities] = {
-                    key
-                    for row in self._rows.owned(bucket, people, ctx)
-                    for link in self._links(row.entry)
-                    for key in self._keys(link)
-                }
-            return version.key in read[identities]
-
-        return owned_by
+    def _linked_of(
+        self, bucket: Bucket, identities: tuple[Identity, ...], ctx: Context
+    ) -> frozenset[str]:
+        """The keys that rows of these identities link."""
+        people = [Subject("", identities)]
+        return frozenset(
+            key
+            for row in self._rows.owned(bucket, people, ctx)
+            for link in self._links(row.entry)
+            for key in self._keys(link)
+        )
 
     def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
         """The owners of the rows that link an object of the window."""
@@ -178,6 +179,30 @@ class Linked:
         if key is None:
             return ()
         return (key, *(derived_key(key, text) for text in self._layout.derived))
+
+
+@dataclass
+class _RowFacts:
+    """What rows say of the objects that they link; read once for each set of people."""
+
+    collection: str
+    linked_of: Callable[[tuple[Identity, ...]], frozenset[str]]
+    read: dict[tuple[Identity, ...], frozenset[str]] = field(default_factory=dict)
+
+    def owned_by(self, version: Version, identities: tuple[Identity, ...]) -> bool:
+        if identities not in self.read:
+            self.read[identities] = self.linked_of(identities)
+        return version.key in self.read[identities]
+
+    def text(self, version: Version, name: str) -> str | None:
+        """None but for a row's fields: a hold by one is refused, as it would protect nothing."""
+        del version
+        if name.startswith(_ROW):
+            raise Configuration(
+                f"collection {self.collection}: {name} cannot be held by its values here: hold the"
+                " person, or the rows themselves and these objects by their keys"
+            )
+        return None
 
 
 def is_elsewhere(key: tuple[str, ...]) -> bool:

@@ -9,12 +9,12 @@ place is a row as well: nobody erases it here, and the answer names it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from connectors.s3.reading.whose import LINK_ELSEWHERE, Elsewhere, Whose, key_of
+from connectors.s3.reading.whose import LINK_ELSEWHERE, Elsewhere, Facts, Whose, key_of
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.refusals import ChangedError, GoneError
 from dsr_worker.contract import (
@@ -126,19 +126,14 @@ def _content(bucket: Bucket, version: Version, ctx: Context) -> Iterator[bytes]:
 class VersionRow:
     """A version as a decision table sees it: its key, id, size and date."""
 
-    def __init__(
-        self,
-        version: Version,
-        owned_by: Callable[[tuple[Identity, ...]], bool],
-        refs: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, version: Version, facts: Facts, refs: frozenset[str] = frozenset()) -> None:
         self.refs = refs
         self._version = version
-        self._owned_by = owned_by
+        self._facts = facts
 
     def owned_by(self, identities: tuple[Identity, ...]) -> bool:
         """Whether one of these identities owns it."""
-        return self._owned_by(identities)
+        return self._facts.owned_by(self._version, identities)
 
     def text(self, name: str) -> str | None:
         """A field as text."""
@@ -149,7 +144,7 @@ class VersionRow:
             "size": str(version.size_bytes),
             "last_modified": version.last_modified.isoformat(),
         }
-        return texts.get(name)
+        return texts[name] if name in texts else self._facts.text(version, name)
 
     def clock(self, name: str) -> datetime | None:
         """A clock as an instant."""

@@ -6,7 +6,7 @@ room of whole objects asks one of these ways and never needs to know which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +15,6 @@ from dsr_worker.contract import AffectedPerson, Context, Identity, LeakScope, Me
 
 Located = Mapping[str, Mapping[tuple[str, ...], set[str]]]
 """Object key -> row key -> subjects."""
-OwnedBy = Callable[[Version, tuple[Identity, ...]], bool]
 LINK_ELSEWHERE = "s3-link-elsewhere"
 """The ground on which what a row links in another place stays: this system does not reach it."""
 
@@ -46,6 +45,18 @@ class Elsewhere:
     refs: frozenset[str] = frozenset()
 
 
+class Facts(Protocol):
+    """What a decision table may ask of a version beside its key, size and date."""
+
+    def owned_by(self, version: Version, identities: tuple[Identity, ...]) -> bool:
+        """Whether one of these identities owns it."""
+        ...
+
+    def text(self, version: Version, name: str) -> str | None:
+        """A field that is told by whose the version is; None where it has none of this name."""
+        ...
+
+
 class Whose(Protocol):
     """A way to tell whose whole objects are."""
 
@@ -65,8 +76,8 @@ class Whose(Protocol):
         """Every object of the collection, with all its versions."""
         ...
 
-    def ownership(self, bucket: Bucket, ctx: Context) -> OwnedBy:
-        """Tells whether one of several identities owns a version."""
+    def facts(self, bucket: Bucket, ctx: Context) -> Facts:
+        """What a decision table may ask of its versions."""
         ...
 
     def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
