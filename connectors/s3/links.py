@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PORTS = {"http": ":80", "https": ":443"}  # what a URL may leave out (RFC 9110, section 4.2)
 _AWS = re.compile(r"s3[.-](?:[a-z0-9-]+[.])*amazonaws[.]com(?:[.]cn)?")
 
 
@@ -23,7 +24,7 @@ class Addresses:
     bucket: str
     endpoint_host: str  # with its port; empty for AWS itself
     prefix: str
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # in lower case, as all hosts are compared
 
     def key(self, link: str) -> str | None:
         """The key that a link means; None where it leads out of this bucket or prefix."""
@@ -40,8 +41,9 @@ class Addresses:
         except ValueError:
             return None
         host = url.netloc.rpartition("@")[2].lower()
-        if url.scheme.lower() not in ("http", "https"):
+        if url.scheme not in _PORTS:
             return None
+        host = host.removesuffix(_PORTS[url.scheme])
         if host in self.hosts or self._is_bucket(host):
             return path
         bucket, _, key = path.partition("/")

@@ -62,5 +62,5 @@ def _linked(
             f" {known}"
         )
     host = urlsplit(config.endpoint_url).netloc.lower() if config.endpoint_url else ""
-    addresses = Addresses(config.bucket, host, layout.prefix, layout.hosts)
+    addresses = Addresses(config.bucket, host, layout.prefix, tuple(map(str.lower, layout.hosts)))
     return Linked(collection, layout, rows, addresses)

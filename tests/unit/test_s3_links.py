@@ -20,6 +20,8 @@ OWN = Addresses("shop-files", "127.0.0.1:9000", "papers/")
         ("https://shop-files.s3.eu-central-1.amazonaws.com/papers/1.pdf?x=1#y", "papers/1.pdf"),
         ("https://s3.dualstack.eu-west-1.amazonaws.com/shop-files/papers/1.pdf", "papers/1.pdf"),
         ("HTTPS://CDN.example/papers/%C3%BC.pdf", "papers/ü.pdf"),
+        ("https://cdn.example:443/papers/1.pdf", "papers/1.pdf"),
+        ("https://cdn.example:8443/papers/1.pdf", None),
         ("https://cdn.example/papers/%ff.pdf", None),
         ("https://cdn.example.invalid/papers/1.pdf", None),
         ("https://cdn.example@other.example/papers/1.pdf", None),
