@@ -111,8 +111,8 @@ class KeyTemplate:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         segments = self.text.split("/")
-        for segment in segments:
-            _check(segment, self.identity_kinds, last=segment is segments[-1])
+        for number, segment in enumerate(segments, start=1):
+            _check(segment, self.identity_kinds, last=number == len(segments))
         if not self._spelled:
             raise TemplateError(
                 "no placeholder of the template is an identity that the collection takes: write"
@@ -146,9 +146,8 @@ def derived_texts(text: str, derived: tuple[str, ...]) -> tuple[str, ...]:
 def derived_key(key: str, derived: str) -> str:
     """The key of what is derived from an object."""
     folder, slash, name = key.rpartition("/")
-    stem = (
-        name if "." not in name[1:] or "}" in name[name.rindex(".") :] else name[: name.rindex(".")]
-    )
+    start, dot, ending = name.rpartition(".")
+    stem = start if start and dot and "}" not in ending else name
     return derived.replace("{key}", key).replace("{stem}", folder + slash + stem)
 
 

@@ -177,6 +177,20 @@ def test_all_identities_of_a_key_must_be_the_subjects(
     assert len(people) == 3
 
 
+def test_a_hostile_identity_finds_no_key(s3: S3Client, s3_endpoint: str, bucket_name: str) -> None:
+    """Neither nothing, nor dots, nor a wildcard finds keys of others, whatever these hold."""
+    put(s3, bucket_name, "u/no address/a", "u/a@b.example/a", "u//a", "u/%/a")
+    for form in Form:
+        template = replace(by_key("u/{email}/", "email"), takes={"email": Taken("key", form)})
+        made = connector(s3_endpoint, bucket_name, template)
+        people = [
+            person(f"case-{n}", ("email", value))
+            for n, value in enumerate(("", ".", "..", "*", "%", "/", "@", "u/", "\x00", "\ud800"))
+        ]
+        assert found(made, *people) == {}
+        assert all(found(made, one) == {} for one in people)
+
+
 def test_a_listing_per_person_where_the_key_begins_with_them(
     s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:

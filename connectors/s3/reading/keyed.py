@@ -121,7 +121,7 @@ class Keyed:
         for kind, value in (self._named(number, key) or {}).items():
             exact = self._collection.takes[kind].form is Form.EXACT
             name = value if exact else ctx.canonical(kind, value)
-            found.append(known[kind].get(name or "", frozenset()))
+            found.append(known[kind].get(name, frozenset()) if name else frozenset())
         return found or [frozenset()]
 
     def _owners(self, number: int, key: str, known: _Known, ctx: Context) -> frozenset[str]:
