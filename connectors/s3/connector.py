@@ -1,7 +1,7 @@
 """The S3 connector: everything of a person in one bucket, and nothing of anybody else.
 
-In: a system of the data map and its typed config. Out: the contract's protocols over two layouts:
-objects under a prefix per person, and shared objects with a record a line.
+In: a system of the data map and its typed config. Out: the contract's protocols over whole objects
+of people (told by key, labels or links) and shared objects with records of many.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from pydantic import BaseModel
 from connectors.s3.changing.completeness import SharedEraser, unread_keys
 from connectors.s3.changing.erase_versions import VersionEraser, by_object
 from connectors.s3.changing.judges import EveryRecord, LocatedRecords
-from connectors.s3.changing.tally import Tally
+from connectors.s3.changing.tally import Fate, Tally
 from connectors.s3.checking import places_with_ids, unfinished_uploads, unlisted_replicas
 from connectors.s3.config import Config as BucketConfig
-from connectors.s3.config import PrefixLayout, TableLayout, layout_of
 from connectors.s3.lifecycle.rules import BucketRules
 from connectors.s3.lifecycle.verifying import checks
+from connectors.s3.proposing import propose
+from connectors.s3.reading.keyed import Keyed
+from connectors.s3.reading.linked import is_elsewhere
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared
+from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
+from connectors.s3.rooms import rooms_of
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.probe import Honoured, honoured, probe
 from connectors.s3.server.readable import ReadableBucket
@@ -41,6 +45,8 @@ from dsr_worker.contract import (
     Link,
     Mention,
     NeedsHuman,
+    Outcome,
+    Proposal,
     Receipt,
     Record,
     Severity,
@@ -65,15 +71,7 @@ class OneBucket:
         self._probing = threading.Lock()
         self._system = system
         self._owner_kinds = system.owner_kinds
-        self._rooms: dict[str, Prefixes | Shared] = {}
-        for collection in system.children_first():
-            layout = layout_of(collection)
-            if isinstance(layout, PrefixLayout):
-                self._rooms[collection.name] = Prefixes(collection, layout)
-            elif isinstance(layout, TableLayout):
-                self._rooms[collection.name] = TableRoom(collection, layout, config)
-            else:
-                self._rooms[collection.name] = Shared(collection, layout)
+        self._rooms = rooms_of(system, config)
 
     def close(self) -> None:
         """Close the connections; the connector is not used afterwards."""
@@ -99,8 +97,7 @@ class OneBucket:
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")
         for name, room in self._rooms.items():
             if not isinstance(room, TableRoom):
-                layout = room.layout
-                prefix = layout.before if isinstance(layout, PrefixLayout) else layout.prefix
+                prefix = room.before if isinstance(room, Prefixes) else room.layout.prefix
                 yield from findings(name, prefix, self._bucket)
             if isinstance(room, Prefixes) and any(
                 f.mask and f.name == "body" for f in room.collection.fields.values()
@@ -131,8 +128,7 @@ class OneBucket:
         """Places in other people's records, and unreadable lines, that name a subject."""
         bucket = ReadableBucket(self._reading(ctx))
         for room in self._rooms.values():
-            if isinstance(room, Shared):
-                yield from room.mentions(bucket, subjects, ctx)
+            yield from room.mentions(bucket, subjects, ctx)
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """The people of each scope. Records that name nobody give nobody."""
@@ -174,11 +170,8 @@ class OneBucket:
             if not located:
                 continue
             if isinstance(room, Prefixes):
-                meant = {key: refs for rows in located.values() for key, refs in rows.items()}
-                Marks(self._bucket, ctx.spend).refuse(name, [room.layout.before])
-                refs = set[str]().union(*meant.values())
-                owned = room.owned(self._bucket, [s for s in subjects if s.ref in refs], ctx)
-                VersionEraser(room, self._bucket, ctx).erase(owned, meant, tally)
+                Marks(self._bucket, ctx.spend).refuse(name, located)
+                self._erase_objects(room, located, subjects, ctx, tally)
                 continue
             if isinstance(room, TableRoom):
                 rows = located_in(located)
@@ -251,15 +244,17 @@ class OneBucket:
         bucket = self._bucket.fresh()
         try:
             rules = self._rules(bucket)
-            yield from checks(rules, self._prefixes(), bucket, ways, now, with_no_budget)
+            yield from checks(rules, self._keyed(), bucket, ways, now, with_no_budget)
         finally:
             bucket.close()
 
     def _rules(self, bucket: Bucket) -> BucketRules:
-        return BucketRules(self._system, self._prefixes(), bucket, with_no_budget)
+        return BucketRules(self._system, self._keyed(), bucket, with_no_budget)
 
-    def _prefixes(self) -> dict[str, Prefixes]:
-        return {n: room for n, room in self._rooms.items() if isinstance(room, Prefixes)}
+    def _keyed(self) -> dict[str, Keyed]:
+        """The collections whose objects are told by their keys."""
+        rooms = ((n, room.whose) for n, room in self._rooms.items() if isinstance(room, Prefixes))
+        return {name: whose for name, whose in rooms if isinstance(whose, Keyed)}
 
     def _swept(self, order: SweepOrder, ctx: Context, *, dry: bool) -> Iterator[Tally]:
         room = self._room(order.collection)
@@ -268,7 +263,7 @@ class OneBucket:
             return
         marks = Marks(self._bucket, ctx.spend)
         if isinstance(room, Prefixes):
-            marks.refuse(room.collection.name, [room.layout.before])
+            marks.refuse(room.collection.name, [room.before])
             yield from VersionEraser(room, self._bucket, ctx).sweep(dry)
             return
         readable = ReadableBucket(self._bucket)
@@ -277,6 +272,12 @@ class OneBucket:
             marks.refuse(room.collection.name, [versions[0].key])
             yield eraser.sweep(versions, dry=dry)
         yield eraser.unswept()
+
+    # ---- Proposes
+
+    def propose(self) -> Proposal:
+        """The map that the bucket's keys and a sample suggest, and where the present one is old."""
+        return propose(self._system, self._bucket, self._config)
 
     # ---- inside
 
@@ -296,6 +297,26 @@ class OneBucket:
         days = self._config.abort_uploads_after_days
         if days is not None:
             self._eraser(room, ctx).abort_stale(timedelta(days=days))
+
+    def _erase_objects(
+        self,
+        room: Prefixes,
+        located: Located,
+        subjects: Sequence[Subject],
+        ctx: Context,
+        tally: Tally,
+    ) -> None:
+        """Erase whole objects. A link that leads elsewhere stays: nothing of it is here."""
+        rows = {key: refs for of_object in located.values() for key, refs in of_object.items()}
+        for key in filter(is_elsewhere, rows):
+            kept = ctx.digest(room.collection.name, key)
+            for ref in sorted(rows[key]):
+                fate = Fate(Outcome.RETAINED, ground=LINK_ELSEWHERE)
+                tally.add(ref, room.collection.name, fate, kept)
+        meant = {key: refs for key, refs in rows.items() if not is_elsewhere(key)}
+        objects = {name: found for name, found in located.items() if meant.keys() & found.keys()}
+        owned = room.whose.still_owned(self._bucket, subjects, objects, ctx)
+        VersionEraser(room, self._bucket, ctx).erase(owned, meant, tally)
 
     def _room(self, collection: str) -> Prefixes | Shared:
         try:

@@ -12,7 +12,8 @@ from datetime import datetime
 
 from connectors.s3.changing.decide import decide, latest
 from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, Fate, Tally
-from connectors.s3.reading.prefix import Prefixes, VersionRow, key_of
+from connectors.s3.reading.prefix import Prefixes, VersionRow
+from connectors.s3.reading.whose import Owned, key_of
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.locks import Refusal
 from connectors.s3.server.refusals import NOT_GRANTED
@@ -21,7 +22,6 @@ from dsr_worker.contract import (
     Action,
     Context,
     DecisionTable,
-    Identity,
     Key,
     NeedsHuman,
     Outcome,
@@ -40,20 +40,22 @@ class Batch:
     objects: list[list[Version]] = field(default_factory=list)
     wanted: dict[Version, tuple[str | None, ...]] = field(default_factory=dict)
     refs: dict[Version, Refs] = field(default_factory=dict)
+    stays: dict[Version, str] = field(default_factory=dict)  # by whose they are, with the ground
 
 
 class VersionEraser:
-    """The changing side of one collection in the `prefix` layout."""
+    """The changing side of one collection of whole objects."""
 
     def __init__(self, prefixes: Prefixes, bucket: Bucket, ctx: Context) -> None:
         self._prefixes = prefixes
         self._name = prefixes.collection.name
         self._bucket = bucket
         self._ctx = ctx
+        self._facts = prefixes.whose.facts(bucket, ctx)
 
     def erase(
         self,
-        owned: Iterable[tuple[list[Version], Refs]],
+        owned: Iterable[Owned],
         located: Mapping[tuple[str, ...], set[str]],
         tally: Tally,
     ) -> None:
@@ -68,9 +70,7 @@ class VersionEraser:
     def sweep(self, dry: bool) -> Iterator[Tally]:  # noqa: FBT001 - a dry run or not, no third way
         """Decide, and unless `dry` erase, every version of every object, a batch at a time."""
         batch = Batch()
-        for versions in self._prefixes.everything(self._bucket, self._ctx):
-            if self._prefixes.identity_in(versions[0].key) is None:
-                continue
+        for versions in self._prefixes.whose.every(self._bucket, self._ctx):
             batch.objects.append(versions)
             batch.wanted |= dict.fromkeys(versions, (None,))
             if len(batch.wanted) >= _BATCH:
@@ -80,18 +80,20 @@ class VersionEraser:
             yield self._settle(batch, dry)
 
     def _located(
-        self, owned: Iterable[tuple[list[Version], Refs]], left: dict[tuple[str, ...], set[str]]
+        self, owned: Iterable[Owned], left: dict[tuple[str, ...], set[str]]
     ) -> Iterator[Batch]:
         batch = Batch()
-        for versions, owners in owned:
-            for version in versions:
+        for found in owned:
+            for version in found.versions:
+                owners = found.refs.get(version, frozenset())
                 refs = left.get(key_of(version), set()) & owners
                 if refs:
                     batch.wanted[version] = tuple(sorted(refs))
                     batch.refs[version] = frozenset(refs)
                     left[key_of(version)] -= refs
-            if any(version in batch.wanted for version in versions):
-                batch.objects.append(versions)
+            if any(version in batch.wanted for version in found.versions):
+                batch.objects.append(found.versions)
+                batch.stays |= found.stays
             if len(batch.wanted) >= _BATCH:
                 yield batch
                 batch = Batch()
@@ -158,6 +160,9 @@ class VersionEraser:
         self, batch: Batch, table: DecisionTable, locked: Mapping[Version, Refusal]
     ) -> dict[Version, Fate]:
         fates = {v: self._fate(v, batch, table) for v in batch.wanted}
+        for version, ground in batch.stays.items():
+            if version in fates and fates[version].outcome is Outcome.ERASED:
+                fates[version] = fates[version].retained(ground)
         for version, refusal in locked.items():
             if fates[version].outcome is Outcome.ERASED:
                 fates[version] = fates[version].retained(*refusal)
@@ -172,7 +177,7 @@ class VersionEraser:
         return fates
 
     def _fate(self, version: Version, batch: Batch, table: DecisionTable) -> Fate:
-        row = VersionRow(version, self._identity(version), batch.refs.get(version, frozenset()))
+        row = VersionRow(version, self._facts, batch.refs.get(version, frozenset()))
         rule = decide(table, row)
         newest = latest(rule, row)
         match rule.action:
@@ -184,12 +189,6 @@ class VersionEraser:
                 return Fate(Outcome.RETAINED, 0, rule.ground, newest, quiet=rule.code == "default")
             case Action.RECTIFY | Action.RESTRICT | Action.LIFT:
                 raise NotImplementedError(f"object versions are not changed by {rule.action}")
-
-    def _identity(self, version: Version) -> Identity | None:
-        kind = self._prefixes.layout.kind
-        value = self._prefixes.identity_in(version.key)
-        canonical = self._ctx.canonical(kind, value) if value else None
-        return Identity(kind, canonical) if canonical else None
 
     def _counted(self, batch: Batch, fates: dict[Version, Fate]) -> Tally:
         tally = Tally()

@@ -11,6 +11,7 @@ no sooner than so many days after that again, so that a rule which is never too 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ STRANGERS = "s3-objects-of-none"
 SWEEP_FIRST = "s3-sweep-first"
 _CLOCK = "last_modified"
 _MOST_DAYS = 2**31 - 1
+_ALL_BELOW = re.compile(r"[^*{}]*\{[a-z][a-z0-9_]*\}/(\*\*)?")  # whatever lies under the person
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def compiled(
         OTHER_CLOCK: order.clock != _CLOCK,
         NOT_DECLARED: not layout.lifecycle,
         WHOLE_BUCKET: not prefix,
-        BELOW_PERSON: layout.after != "/",
+        BELOW_PERSON: _ALL_BELOW.fullmatch(layout.template) is None,
         OVERLAPS: any(meet(prefix, prefix_of(other)) for other in others),
     }
     days = min(max(order.after_days, 1), _MOST_DAYS)
@@ -106,7 +108,7 @@ def compiled(
 def prefix_of(collection: Collection) -> str:
     """The literal beginning of all keys of a collection; empty where the map names none."""
     source = collection.source
-    return str(source.get("prefix") or str(source.get("template", "")).partition("{")[0])
+    return str(source.get("prefix") or re.split(r"[*{]", str(source.get("template", "")))[0])
 
 
 def prefix_in(says: Mapping[str, Any]) -> str:

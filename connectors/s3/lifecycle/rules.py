@@ -26,7 +26,7 @@ from connectors.s3.lifecycle.compiling import (
     prefix_in,
     prefix_of,
 )
-from connectors.s3.reading.prefix import Prefixes
+from connectors.s3.reading.keyed import Keyed
 from connectors.s3.server import lifecycle
 from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.lifecycle import Configuration
@@ -49,7 +49,7 @@ class BucketRules:
     """The lifecycle rules of one system of the data map."""
 
     def __init__(
-        self, system: System, rooms: Mapping[str, Prefixes], bucket: Bucket, spend: Spend
+        self, system: System, rooms: Mapping[str, Keyed], bucket: Bucket, spend: Spend
     ) -> None:
         self._system = system
         self._rooms = rooms
@@ -134,7 +134,7 @@ class BucketRules:
         room = self._rooms[rule.collection]
         age = timedelta(days=rule.after_days)
         for versions in self._bucket.objects(rule.prefix, self._spend):
-            if room.identity_in(versions[0].key) is None:
+            if not room.names_somebody(versions[0].key):
                 return STRANGERS
             if now is not None and any(v.last_modified + age <= now for v in versions):
                 return SWEEP_FIRST

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from connectors.s3.lifecycle.compiling import STRANGERS, VERSIONED, Compiled
 from connectors.s3.lifecycle.rules import BucketRules
-from connectors.s3.reading.prefix import Prefixes
+from connectors.s3.reading.keyed import Keyed
 from connectors.s3.server import lifecycle
 from connectors.s3.server.bucket import Bucket
 from dsr_worker.contract import StandingCheck, StandingWay
@@ -27,7 +27,7 @@ UNMAPPED = "s3-collection-unmapped"
 
 def checks(
     rules: BucketRules,
-    rooms: Mapping[str, Prefixes],
+    rooms: Mapping[str, Keyed],
     bucket: Bucket,
     ways: Sequence[StandingWay],
     now: datetime,
@@ -56,7 +56,7 @@ def checks(
 
 def _listed(
     rule: Compiled,
-    room: Prefixes,
+    room: Keyed,
     bucket: Bucket,
     now: datetime,
     faults: list[str],
@@ -65,7 +65,7 @@ def _listed(
     seen = _Seen(timedelta(days=rule.after_days), now)
     strangers = 0
     for versions in bucket.objects(rule.prefix, spend):
-        strangers += room.identity_in(versions[0].key) is None
+        strangers += not room.names_somebody(versions[0].key)
         for version in versions:
             seen.add(version.last_modified)
     for began_at in lifecycle.uploads(bucket, rule.prefix, spend):

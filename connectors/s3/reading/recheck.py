@@ -7,17 +7,15 @@ those that a located key names also when no listing of the collection shows them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from connectors.s3.formats.entries import Broken, Entry
 from connectors.s3.reading.owners import Owners
-from connectors.s3.reading.prefix import Prefixes, key_of
+from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.reading.whose import Located, key_of
 from connectors.s3.server.bucket import Bucket, Version
 from dsr_worker.contract import Collection, Context, Key, Subject
-
-Rows = Mapping[tuple[str, ...], set[str]]
-Located = Mapping[str, Rows]  # object key -> row key -> subjects
 
 
 def versions_left(

@@ -96,7 +96,7 @@ class Shared:
     def format_of(self, source: Source) -> Format:
         """The format of one object of the collection. Raises UnreadableError."""
         owners = [taken.field for taken in self.collection.takes.values()]
-        return format_of(source, self.layout, owners)
+        return format_of(source, self.layout, owners or self.collection.key)
 
     def goes_empty(self, left: bytes | None) -> bool:
         """Whether an object of which so much is left goes, as the map says of emptied ones."""
