@@ -94,7 +94,7 @@ def s3_server() -> Iterator[str]:
             yield endpoint
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait_for_http(address: str, process: subprocess.Popen[bytes]) -> None:

@@ -182,11 +182,13 @@ def test_no_value_leaves_by_any_way(
         (name,) = cursor.fetchone() or ("",)
         for setting in ("log_statement = 'all'", "log_error_verbosity = 'verbose'"):
             cursor.execute(f"ALTER DATABASE {name} SET {setting}")
+    execute(dsn, "SELECT 'the beginning of proposing'")
     proposal = proposed(dsn, reviewed())
     execute(dsn, "SELECT 'the end of proposing'")
     log = "".join(f.read_text(errors="replace") for f in services.log_files())
     assert "the end of proposing" in log
-    log = log[log.index("FROM pg_class c JOIN pg_namespace n") :]
+    log = log[log.rindex("the beginning of proposing") :]
+    assert "FROM pg_class c JOIN pg_namespace n" in log
     assert "TRANSACTION READ ONLY" in log
     for text in (text_of(proposal), repr(proposal), log, caplog.text):
         assert "zq" not in text

@@ -243,6 +243,7 @@ WALK = {
     "plan": ((SECRET,), 4),
     "approve": ((SECRET, "--yes"), 4),
     "choose": ((SECRET, "email"), 2),
+    "retention rules": ((SECRET,), 2),
     "retry": ((SECRET,), 4),
     "withdraw": ((SECRET,), 4),
     "refuse": ((SECRET, "--ground", "not a code"), 2),

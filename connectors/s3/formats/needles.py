@@ -18,7 +18,7 @@ from ahocorasick_rs import BytesAhoCorasick
 
 _ESCAPED = b"\\u"
 _ESCAPED_SLASH = b"\\/"
-_DOTS = ("\u3002", "\uff0e", "\uff61")
+DOTS = ("\u3002", "\uff0e", "\uff61")
 """What stands for the dot between the labels of a domain (RFC 3490, section 3.1)."""
 _CONTROLS = "".join(map(chr, range(0x20)))
 
@@ -46,7 +46,7 @@ class Literals:
         wanted = {value.lower() if folded else value for value in values}
         wanted.update(escapes)
         if folded:
-            wanted.update(filter(None, (in_bytes(dot, encoding) for dot in _DOTS)))
+            wanted.update(filter(None, (in_bytes(dot, encoding) for dot in DOTS)))
         self._folded, self._overlapping = folded, overlapping
         self._automaton = BytesAhoCorasick(sorted(wanted)) if wanted else None
 
