@@ -6,8 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
-`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`. Everything is a
-stream: a connector holds no result in memory that grows with the data.
+`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`, `InUnits`.
+Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
 
@@ -100,6 +100,7 @@ from dsr_worker.contract.records import (
     content_of,
     key_within,
 )
+from dsr_worker.contract.units import Call, InUnits, Unit
 
 __all__ = [
     "NOTHING",
@@ -111,6 +112,7 @@ __all__ = [
     "Always",
     "Attachment",
     "Before",
+    "Call",
     "Collection",
     "Configuration",
     "Connector",
@@ -134,6 +136,7 @@ __all__ = [
     "HeldRows",
     "HeldSubjects",
     "Identity",
+    "InUnits",
     "Key",
     "LeakScope",
     "LeaseLost",
@@ -172,6 +175,7 @@ __all__ = [
     "System",
     "Taken",
     "Transient",
+    "Unit",
     "Withheld",
     "body_of",
     "content_of",
