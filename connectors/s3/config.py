@@ -19,6 +19,16 @@ _MIB = 1 << 20
 _TEMPLATE = re.compile(r"(?P<before>[^{}]*)\{(?P<kind>[a-z][a-z0-9_]*)\}(?P<after>/[^{}]*)")
 
 
+class Inventory(BaseModel):
+    """Where S3 Inventory delivers its reports: `prefix` up to and with the configuration's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: str = Field(min_length=3)
+    prefix: str = Field(min_length=1)
+    max_age_days: float = Field(default=8.0, gt=0)
+
+
 class Config(BaseModel):
     """How to reach one bucket. Without keys, the usual AWS credential chain decides."""
 
@@ -32,6 +42,9 @@ class Config(BaseModel):
     connect_timeout_s: float = Field(default=5.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0)
     single_put_bytes: int = Field(default=_GIB, ge=5 * _MIB, le=5 * _GIB)  # above: multipart
+    unit_objects: int = Field(default=1000, ge=1)  # what one unit reads, at most:
+    unit_bytes: int = Field(default=256 * _MIB, ge=1)  # … unless one object is larger
+    inventory: Inventory | None = None
 
 
 class PrefixLayout(BaseModel):

@@ -21,6 +21,8 @@ from connectors.s3.config import PrefixLayout, layout_of
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.scanning.units import InParts
+from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from dsr_worker.contract import (
     AffectedPerson,
@@ -42,13 +44,14 @@ from dsr_worker.contract import (
 )
 
 
-class S3:
+class S3(InParts):
     """One bucket. Making it sends no request; it may be used by many threads."""
 
     Config: ClassVar[type[BaseModel]] = BucketConfig
 
     def __init__(self, system: System, config: BucketConfig) -> None:
         self._bucket = Bucket(config)
+        self._config = config
         self._conditional = False
         self._probing = threading.Lock()
         self._owner_kinds = system.owner_kinds
@@ -75,6 +78,7 @@ class S3:
         try:
             yield self._versioning()
             yield from self._conditional_writes()
+            yield from self._inventory_found()
         except ConnectorError as error:
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")
         for name, room in self._rooms.items():
@@ -131,7 +135,7 @@ class S3:
 
         Idempotent: what is not there any more, or not the subject's any more, is `already_gone`.
         """
-        grouped = by_object(keys)
+        grouped = by_object(self._here(keys))
         for name in grouped:
             self._room(name)
         tally = Tally()
@@ -151,6 +155,8 @@ class S3:
                 versions = with_bytes(self._bucket.versions_of(object_key, ctx.spend))
                 judge = LocatedRecords(room, subjects, rows, ctx)
                 tally.merge(rewriter.settle(versions, judge, dry=ctx.dry_run))
+                if not ctx.dry_run:
+                    Verdicts(room.collection, ctx).forget(object_key)
         yield from tally.complete((s.ref for s in subjects), self._rooms)
 
     # ---- Rechecks
@@ -159,7 +165,7 @@ class S3:
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
     ) -> Iterator[Key]:
         """The located versions and rows that still exist, and whatever else the identities find."""
-        bucket, grouped = self._bucket.fresh(), by_object(keys)
+        bucket, grouped = self._bucket.fresh(), by_object(self._here(keys))
         for name in grouped:
             self._room(name)
         for name, room in self._rooms.items():

@@ -1,0 +1,236 @@
+"""What is known of objects that were read in full: whose names they cannot hold.
+
+In: the records of an object, all of them parsed. Out: a filter in the system's state, by which the
+next call leaves the object alone without reading it. A filter says "perhaps" too often (0.8 % of
+the time) and "no" never wrongly: it is void as soon as the object's versions, the map, the key or
+this software are not those it was made with.
+
+A filter is a Bloom filter of keyed digests (BLAKE2b under a key of the system's own) in pieces of
+50,000 identities, each under 64 KiB; an object with more than eight of those has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import version as version_of
+
+from connectors.s3.formats.entries import Entry, text_of
+from connectors.s3.reading.owners import identity_in
+from connectors.s3.server.bucket import Version
+from dsr_worker.contract import Collection, Context, Form, Identity, Subject
+
+_KEY = "verdict-key"
+_KEY_BYTES = 32
+_CHECK_BYTES = 16
+_IN_PIECE = 50_000
+_MOST_PIECES = 8
+_BITS = 10  # an identity; with seven probes one stranger in 120 is let through
+_PROBES = 7
+_LEAST_BITS = 64
+
+
+class Verdicts:
+    """The filters of one collection, for one call."""
+
+    def __init__(self, collection: Collection, ctx: Context) -> None:
+        self._collection = collection
+        self._ctx = ctx
+        self._key = ctx.state.get(_KEY)
+        self._rules = _rules(collection)
+
+    def owners(self, subjects: Sequence[Subject]) -> Asked | None:
+        """What asks for records of these subjects; None where there are no filters at all."""
+        if self._key is None:
+            return None
+        kinds = self._collection.takes
+        return Asked(
+            _digest(self._key, "takes", kind, value)
+            for kind in kinds
+            for subject in subjects
+            for value in subject.values(kind)
+            if value
+        )
+
+    def carriers(self, identities: Iterable[Identity]) -> Asked | None:
+        """What asks for records that yield one of these; None where there are no filters at all."""
+        if self._key is None:
+            return None
+        return Asked(_digest(self._key, "yields", i.kind, i.value) for i in identities)
+
+    def rule_out(self, versions: Sequence[Version], asked: Asked | None) -> bool:
+        """Whether a full reading of exactly these versions met nobody who is asked for."""
+        if asked is None or self._key is None or not versions:
+            return False
+        check = self._check(versions)
+        pieces: dict[int, _Piece | None] = {0: self._piece(versions[0].key, 0, check)}
+        first = pieces[0]
+        if first is None:
+            return False
+        for digest in asked.digests:
+            number = _place(digest, first.of)
+            if number not in pieces:
+                pieces[number] = self._piece(versions[0].key, number, check)
+            piece = pieces[number]
+            if piece is None or piece.may_hold(digest):
+                return False
+        return True
+
+    def reading(self, versions: Sequence[Version]) -> Reading:
+        """Begin to note who stands in all records of these versions."""
+        if self._key is None:
+            self._key = os.urandom(_KEY_BYTES)
+            self._ctx.state.put(_KEY, self._key)
+        return Reading(self, self._key, versions)
+
+    def forget(self, object_key: str) -> None:
+        """Know nothing of an object any more."""
+        self._forget(object_key, 0)
+
+    def names_in(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
+        """The identities of a record, in the form in which they are asked for."""
+        collection, ctx = self._collection, self._ctx
+        for kind, taken in collection.takes.items():
+            text = text_of(entry.value(taken.field))
+            if not text or collection.names_nobody(taken.field, text):
+                continue
+            form = text if taken.form is Form.EXACT else ctx.canonical(kind, text)
+            if form:
+                yield "takes", kind, form
+        for kind, field in collection.yields.items():
+            identity = identity_in(entry, collection, kind, field, ctx)
+            if identity is not None:
+                yield "yields", kind, identity.value
+
+    def keep(self, versions: Sequence[Version], digests: set[int]) -> None:
+        """Keep the filter of an object that was read in full."""
+        of = max(1, -(-len(digests) // _IN_PIECE))
+        if of > _MOST_PIECES:
+            self.forget(versions[0].key)
+            return
+        parts: list[list[int]] = [[] for _ in range(of)]
+        for digest in digests:
+            parts[_place(digest, of)].append(digest)
+        self._forget(versions[0].key, of)
+        check = self._check(versions)
+        for number in reversed(range(of)):  # the first piece is read first: it comes last
+            piece = _Piece.of_digests(parts[number], of)
+            self._ctx.state.put(self._name(versions[0].key, number), check + piece.to_bytes())
+
+    def _forget(self, object_key: str, start: int) -> None:
+        """Forget the pieces from this one on."""
+        first = self._ctx.state.get(self._name(object_key, 0))
+        for number in range(start, 0 if first is None else first[_CHECK_BYTES]):
+            self._ctx.state.forget(self._name(object_key, number))
+
+    def _piece(self, object_key: str, number: int, check: bytes) -> _Piece | None:
+        value = self._ctx.state.get(self._name(object_key, number))
+        if value is None or value[:_CHECK_BYTES] != check:
+            return None
+        return _Piece.from_bytes(value[_CHECK_BYTES:])
+
+    def _name(self, object_key: str, number: int) -> str:
+        return f"verdict/{self._collection.name}/{number}/{object_key}"
+
+    def _check(self, versions: Sequence[Version]) -> bytes:
+        """What a filter was made of; a change of anything makes it void."""
+        made = hashlib.blake2b(self._rules, key=self._key or b"", digest_size=_CHECK_BYTES)
+        for text in sorted(f"{v.version_id}\0{v.etag}\0{v.size_bytes}\n" for v in versions):
+            made.update(text.encode())
+        return made.digest()
+
+
+class Asked:
+    """Identities that are asked for, by their digests."""
+
+    __slots__ = ("digests",)
+
+    def __init__(self, digests: Iterable[int]) -> None:
+        self.digests = tuple(digests)
+
+
+class Reading:
+    """One full reading of an object; `keep` it once every record of every version was noted."""
+
+    __slots__ = ("_digests", "_key", "_verdicts", "_versions")
+
+    def __init__(self, verdicts: Verdicts, key: bytes, versions: Sequence[Version]) -> None:
+        self._verdicts = verdicts
+        self._key = key
+        self._versions = versions
+        self._digests: set[int] = set()
+
+    def note(self, entry: Entry) -> None:
+        """A record."""
+        if len(self._digests) <= _IN_PIECE * _MOST_PIECES:
+            names = self._verdicts.names_in(entry)
+            self._digests.update(_digest(self._key, *name) for name in names)
+
+    def keep(self) -> None:
+        """All was read."""
+        if self._versions:
+            self._verdicts.keep(self._versions, self._digests)
+
+
+class _Piece:
+    """A Bloom filter of 64-bit digests, by double hashing."""
+
+    __slots__ = ("_bits", "_size", "of")
+
+    def __init__(self, bits: bytes, of: int) -> None:
+        self._bits = bits
+        self._size = len(bits) * 8
+        self.of = of  # how many pieces the object's filter has
+
+    @classmethod
+    def of_digests(cls, digests: Sequence[int], of: int) -> _Piece:
+        size = max(_LEAST_BITS, -(-len(digests) * _BITS // 8) * 8)
+        bits = bytearray(size // 8)
+        for digest in digests:
+            for at in _probes(digest, size):
+                bits[at >> 3] |= 1 << (at & 7)
+        return cls(bytes(bits), of)
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> _Piece:
+        return cls(value[1:], value[0])
+
+    def to_bytes(self) -> bytes:
+        return bytes([self.of]) + self._bits
+
+    def may_hold(self, digest: int) -> bool:
+        return all(self._bits[at >> 3] & (1 << (at & 7)) for at in _probes(digest, self._size))
+
+
+def _probes(digest: int, size: int) -> Iterator[int]:
+    step = (digest >> 32) | 1
+    at = digest & 0xFFFFFFFF
+    for _ in range(_PROBES):
+        yield at % size
+        at += step
+
+
+def _place(digest: int, of: int) -> int:
+    """The piece in which a digest stands: by bits that the probes hardly use."""
+    return (digest * 0x9E3779B97F4A7C15 >> 40) % of
+
+
+def _digest(key: bytes, way: str, kind: str, value: str) -> int:
+    text = f"{way}\0{kind}\0{value}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, key=key, digest_size=8).digest())
+
+
+def _rules(collection: Collection) -> bytes:
+    """Everything of the map by which the identities of a record are told, and this software."""
+    takes = sorted((kind, t.field, str(t.form)) for kind, t in collection.takes.items())
+    nobody = sorted((f.name, sorted(f.null_values)) for f in collection.fields.values())
+    source = sorted((name, repr(value)) for name, value in collection.source.items())
+    told = (_software(), collection.name, takes, sorted(collection.yields.items()), nobody, source)
+    return repr(told).encode("utf-8", "surrogatepass")
+
+
+@cache
+def _software() -> str:
+    return version_of("dsr-worker")
