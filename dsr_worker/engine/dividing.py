@@ -26,9 +26,9 @@ from dsr_worker.contract import (
 )
 from dsr_worker.engine.batch import Batch, Member, Performer
 from dsr_worker.engine.context import BatchContext
-from dsr_worker.ledger import Ledger, units
+from dsr_worker.ledger import Ledger, scans
 from dsr_worker.ledger.rows import StepResult
-from dsr_worker.ledger.units import FOR_ALL, IN_UNITS, Scan
+from dsr_worker.ledger.scans import FOR_ALL, IN_UNITS, Scan
 from dsr_worker.spool import Frame, KeySpool, read_keys, read_records
 from dsr_worker.store import Store, new_name
 from dsr_worker.vault import KeyRing
@@ -62,36 +62,44 @@ class Dividing:
         return performed
 
     def _performed(self, batch: Batch, perform: Performer) -> Iterator[StepResult]:
-        scans: dict[int, list[Scan]] = {m.claim.id: [] for m in batch.members}
-        for scan in units.of_steps(self.ledger, list(scans)):
-            scans[scan.step_id].append(scan)
+        made: dict[int, list[Scan]] = {m.claim.id: [] for m in batch.members}
+        for scan in scans.of_steps(self.ledger, list(made)):
+            made[scan.step_id].append(scan)
+        stopped = dict(self._stopped(batch, made))
+        yield from stopped.values()
         alike: dict[frozenset[_Asked], list[Member]] = {}
         for member in batch.members:
-            mine = scans[member.claim.id]
-            stop = self._stop(member, mine)
-            if stop is not None:
-                yield stop
-            elif all(scan.ended for scan in mine):
+            mine = made[member.claim.id]
+            if member.claim.id in stopped:
+                continue
+            if all(scan.ended for scan in mine):
                 asked = frozenset((scan.call, scan.second_path) for scan in mine)
                 alike.setdefault(asked, []).append(member)
             else:
                 yield _waiting(member)
         for members in alike.values():
             part = batch.part(members)
-            answered = [scan for m in members for scan in scans[m.claim.id]]
+            answered = [scan for m in members for scan in made[m.claim.id]]
             try:
                 yield from perform(replace(part, connector=_Divided(self, part, answered)))
             except CallDivided:
                 yield from map(_waiting, members)
 
-    def _stop(self, member: Member, scans: Sequence[Scan]) -> StepResult | None:
-        """Why one of the step's units stopped. Told once: then it may be tried again."""
-        ended = [scan.id for scan in scans if scan.ended]
-        for stops in units.stops(self.ledger, ended) if ended else ():
-            stop = stops.get(str(member.claim.id)) or stops.get(FOR_ALL)
-            if stop is not None:
-                return StepResult(member.claim, **stop, also=partial(units.reopen, scans=ended))
-        return None
+    def _stopped(
+        self, batch: Batch, made: Mapping[int, Sequence[Scan]]
+    ) -> Iterator[tuple[int, StepResult]]:
+        """Steps for which a unit stopped: told once, then it may be tried again for them alone."""
+        ended = sorted({scan.id for mine in made.values() for scan in mine if scan.ended})
+        for number, why in scans.stops(self.ledger, ended) if ended else ():
+            theirs = [
+                (member, stop)
+                for member in batch.members
+                if any(scan.id == number for scan in made[member.claim.id])
+                and (stop := why.get(str(member.claim.id)) or why.get(FOR_ALL)) is not None
+            ]
+            apart = partial(scans.set_apart, scan=number, steps=[m.claim.id for m, _ in theirs])
+            for member, stop in theirs:
+                yield member.claim.id, StepResult(member.claim, **stop, also=apart)
 
 
 def _waiting(member: Member) -> StepResult:
@@ -111,14 +119,14 @@ class _Divided:
     It has what the connector has but for blocks: units hand over records.
     """
 
-    def __init__(self, dividing: Dividing, batch: Batch, scans: Sequence[Scan]) -> None:
+    def __init__(self, dividing: Dividing, batch: Batch, made: Sequence[Scan]) -> None:
         whole = batch.connector
         for name in dir(whole):
             if not name.startswith("_") and name not in {"find_blocks", "units", "in_unit"}:
                 setattr(self, name, getattr(whole, name))
         self._dividing = dividing
         self._batch = batch
-        self._scans = scans
+        self._scans = made
         for call, read in _READ.items():
             if hasattr(whole, call):
                 setattr(self, call, partial(self._asked, call, read))
@@ -162,7 +170,7 @@ class _Divided:
                     spool.add(key)
                 found = spool.finish()
             frames = {m.claim.id: found[m.subject.ref].to_json() for m in members}
-        units.open_scan(
+        scans.open_scan(
             self._dividing.ledger,
             [m.claim for m in members],
             call,
@@ -173,12 +181,12 @@ class _Divided:
         )
 
     def _answers(
-        self, read: _Read, members: Sequence[Member], scans: Mapping[int, Scan]
+        self, read: _Read, members: Sequence[Member], made: Mapping[int, Scan]
     ) -> Iterator[Any]:
         dividing = self._dividing
         for member in members:
             step = member.claim.id
-            for frame in units.frames(dividing.ledger, scans[step].id, step):
+            for frame in scans.frames(dividing.ledger, made[step].id, step):
                 self._batch.ctx.check()
                 yield from read(dividing.store, Frame.from_json(frame), member)
 

@@ -20,9 +20,10 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.dividing import UNIT, Dividing
 from dsr_worker.engine.errors import told
 from dsr_worker.engine.leases import Lease, Worker
-from dsr_worker.ledger import steps, units
+from dsr_worker.ledger import scans, steps, units
 from dsr_worker.ledger.rows import Claim, StepResult
-from dsr_worker.ledger.units import FOR_ALL, UnitClaim, UnitEnd
+from dsr_worker.ledger.scans import FOR_ALL
+from dsr_worker.ledger.units import UnitClaim, UnitEnd
 from dsr_worker.spool import Frame, KeySpool, RecordSpool, read_keys
 from dsr_worker.store import new_name
 from dsr_worker.vault import SealBroken
@@ -135,7 +136,7 @@ class UnitWork:
         return frames
 
     def _keys_given(self, unit: UnitClaim, batch: Batch) -> Iterator[Key]:
-        given = {s.step_id: s.frame for s in units.of_scan(self.dividing.ledger, unit.scan_id)}
+        given = {s.step_id: s.frame for s in scans.of_scan(self.dividing.ledger, unit.scan_id)}
         for member in batch.members:
             frame = given.get(member.claim.id)
             if frame is not None:

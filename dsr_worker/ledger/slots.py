@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psycopg2.extensions
 
-from dsr_worker.ledger import statements, units
+from dsr_worker.ledger import scans, statements, units
 from dsr_worker.ledger.connection import Ledger, values
 
 _WORKER_LOCKS = 0x647372  # first key of the two-key advisory locks on worker ids
@@ -88,7 +88,7 @@ def with_ready_steps(ledger: Ledger) -> list[str]:
     """Systems that have ready steps or units, after waking what has come due."""
     with ledger.transaction() as cursor:
         cursor.execute(statements.WAKE)
-        units.wake(cursor)
+        scans.wake(cursor)
         cursor.execute(statements.TO_RING)
         return [*(row.system for row in cursor.fetchall()), *units.with_ready_units(cursor)]
 

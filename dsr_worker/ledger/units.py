@@ -1,40 +1,20 @@
-"""Units: a call shared among workers. Opened, divided, claimed, ended; then the steps go on.
+"""Units of a scan, as workers see them: made page by page, claimed, renewed, ended, taken back.
 
-In: a call that steps made together. Out: units under lease, and what they found, as frames. The
-steps wait with IN_UNITS meanwhile; the last unit to end, under the lock of the scan's row, makes
-them ready. A tick looks as well: no step waits for a scan that ended before it came to wait.
+In: a system's name, how a unit ended. Out: units under lease, with the steps that wait for them.
+The last unit to end, under the lock of the scan's row, lets the steps go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 from dsr_worker.contract import LeaseLost
-from dsr_worker.ledger import statements
+from dsr_worker.ledger import scans, statements
 from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.rows import Claim
-
-IN_UNITS = "in_units"
-"""Why a step waits whose call is made in units."""
-FOR_ALL = ""
-"""In a unit's `stops`: whichever step."""
-FRESH_S = 86_400
-"""For so long after its end a scan answers the steps it was made for; then it is made anew."""
-_PAGE = 500
-
-
-class Scan(NamedTuple):
-    """A scan as one of its steps sees it."""
-
-    id: int
-    step_id: int
-    call: str
-    second_path: bool
-    ended: bool
-    segment: str
-    frame: Mapping[str, Any] | None
+from dsr_worker.ledger.scans import FOR_ALL
 
 
 class UnitClaim(NamedTuple):
@@ -84,46 +64,7 @@ WHERE {_OURS}
 """  # noqa: S608 - fixed text
 
 
-# ---- opening and dividing
-
-
-def open_scan(
-    ledger: Ledger,
-    claims: Sequence[Claim],
-    call: str,
-    *,
-    second_path: bool,
-    name: bytes,
-    segment: str = "",
-    frames: Mapping[int, Mapping[str, Any]] | None = None,
-) -> None:
-    """Begin a call in units for steps under lease. Raises LeaseLost."""
-    ids, attempts = [c.id for c in claims], [c.attempt for c in claims]
-    with ledger.transaction() as cursor:
-        cursor.execute(statements.LOCK_OURS, {"ids": ids, "attempts": attempts})
-        if cursor.fetchone().ours != len(ids):
-            _lost()
-        cursor.execute(
-            "INSERT INTO scans (system, call, second_path, urgency_at, urgent, segment)"
-            " SELECT %(system)s, %(call)s, %(second)s, min(urgency_at), bool_or(urgent),"
-            " %(segment)s FROM steps WHERE id = ANY(%(ids)s) RETURNING id",
-            {
-                "system": claims[0].system,
-                "call": call,
-                "second": second_path,
-                "segment": segment,
-                "ids": ids,
-            },
-        )
-        scan = cursor.fetchone().id
-        rows = [(scan, i, Json(frames[i]) if frames and i in frames else None) for i in ids]
-        values(
-            cursor,
-            "INSERT INTO scan_steps (scan_id, step_id, frame) VALUES %s",
-            rows,
-            template="(%s, %s, %s::jsonb)",
-        )
-        cursor.execute("INSERT INTO units (scan_id, number, name) VALUES (%s, 0, %s)", (scan, name))
+# ---- dividing
 
 
 def add_page(
@@ -163,9 +104,10 @@ _CLAIM = """
 WITH head AS (
     SELECT u.scan_id, u.number FROM scans c JOIN units u ON u.scan_id = c.id
     WHERE c.system = %(system)s AND c.ended_at IS NULL
-      AND u.state = 'ready' AND u.run_at <= now() AND (c.urgent OR NOT %(urgent_only)s)
+      AND u.state = 'ready' AND u.run_at <= now()
       AND EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
-                  WHERE t.scan_id = c.id AND s.state = 'waiting')
+                  WHERE t.scan_id = c.id AND s.state = 'waiting'
+                  AND (s.urgent OR NOT %(urgent_only)s))
       AND NOT EXISTS (SELECT FROM steps s WHERE s.system = c.system AND s.state = 'ready'
                       AND s.run_at <= now() AND s.urgency_at < c.urgency_at)
     ORDER BY c.urgency_at, c.id, u.number LIMIT 1 FOR UPDATE OF u SKIP LOCKED
@@ -260,8 +202,8 @@ def take_back(ledger: Ledger, dead: Sequence[int]) -> int:
             " ORDER BY c.id FOR UPDATE SKIP LOCKED",
             (list(dead),),
         )
-        scans = [row.id for row in cursor.fetchall()]
-        if not scans:
+        lost = [row.id for row in cursor.fetchall()]
+        if not lost:
             return 0
         cursor.execute(
             "UPDATE units SET worker = NULL, lease_until = NULL,"
@@ -272,7 +214,7 @@ def take_back(ledger: Ledger, dead: Sequence[int]) -> int:
             {
                 "limit": statements.ALONE_LIMIT,
                 "stop": Json(stop),
-                "scans": scans,
+                "scans": lost,
                 "dead": list(dead),
             },
         )
@@ -293,21 +235,7 @@ def _count_down(cursor: Cursor, by_scan: Mapping[int, int]) -> None:
             " ended_at = CASE WHEN pending = %(count)s THEN now() END WHERE id = %(scan)s",
             {"scan": scan, "count": count},
         )
-    wake(cursor, list(by_scan))
-
-
-def wake(cursor: Cursor, scans: Sequence[int] | None = None) -> None:
-    """Make the steps ready that wait for no open scan any more; of these scans, or of all."""
-    cursor.execute(
-        "UPDATE steps SET state = 'ready', run_at = now(), rung_at = NULL WHERE id IN ("
-        " SELECT s.id FROM steps s WHERE s.state = 'waiting' AND s.code = %(code)s"
-        " AND (%(scans)s::bigint[] IS NULL OR s.id IN"
-        "      (SELECT step_id FROM scan_steps WHERE scan_id = ANY(%(scans)s)))"
-        " AND NOT EXISTS (SELECT FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
-        "                 WHERE t.step_id = s.id AND c.ended_at IS NULL)"
-        " ORDER BY s.id FOR UPDATE SKIP LOCKED)",
-        {"code": IN_UNITS, "scans": None if scans is None else list(scans)},
-    )
+    scans.wake(cursor, list(by_scan))
 
 
 def with_ready_units(cursor: Cursor) -> list[str]:
@@ -319,85 +247,6 @@ def with_ready_units(cursor: Cursor) -> list[str]:
         " WHERE t.scan_id = c.id AND s.state = 'waiting')"
     )
     return [row.system for row in cursor.fetchall()]
-
-
-# ---- answering
-
-
-def of_steps(ledger: Ledger, steps: Sequence[int]) -> list[Scan]:
-    """The scans that were made for these steps, but for those that ended too long ago."""
-    with ledger.transaction() as cursor:
-        cursor.execute(
-            "SELECT c.id, t.step_id, c.call, c.second_path, c.ended_at IS NOT NULL AS ended,"
-            " c.segment, t.frame FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
-            " WHERE t.step_id = ANY(%s) AND (c.ended_at IS NULL OR"
-            " c.ended_at > now() - make_interval(secs => %s)) ORDER BY c.id, t.step_id",
-            (list(steps), FRESH_S),
-        )
-        return [Scan(*row) for row in cursor.fetchall()]
-
-
-def of_scan(ledger: Ledger, scan: int) -> list[Scan]:
-    """A scan as all of its steps see it."""
-    with ledger.transaction() as cursor:
-        cursor.execute(
-            "SELECT c.id, t.step_id, c.call, c.second_path, c.ended_at IS NOT NULL AS ended,"
-            " c.segment, t.frame FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
-            " WHERE c.id = %s ORDER BY t.step_id",
-            (scan,),
-        )
-        return [Scan(*row) for row in cursor.fetchall()]
-
-
-def stops(ledger: Ledger, scans: Sequence[int]) -> list[Mapping[str, Mapping[str, Any]]]:
-    """Why units of these scans stopped, by step."""
-    with ledger.transaction() as cursor:
-        cursor.execute(
-            "SELECT stops FROM units WHERE scan_id = ANY(%s) AND state = 'stopped'"
-            " ORDER BY scan_id, number",
-            (list(scans),),
-        )
-        return [row.stops for row in cursor.fetchall()]
-
-
-def reopen(cursor: Cursor, scans: Sequence[int]) -> None:
-    """Let stopped units be tried again, as soon as one of their steps waits for them anew."""
-    cursor.execute("SELECT FROM scans WHERE id = ANY(%s) ORDER BY id FOR UPDATE", (list(scans),))
-    cursor.execute(
-        "WITH again AS (UPDATE units SET state = 'ready', charged = 0, stops = '{}',"
-        " run_at = now() WHERE scan_id = ANY(%s) AND state = 'stopped' RETURNING scan_id)"
-        " UPDATE scans c SET ended_at = NULL, pending = pending + n.units FROM"
-        " (SELECT scan_id, count(*) AS units FROM again GROUP BY scan_id) AS n"
-        " WHERE c.id = n.scan_id",
-        (list(scans),),
-    )
-
-
-def frames(ledger: Ledger, scan: int, step: int) -> Iterator[Mapping[str, Any]]:
-    """Where what the units found for a step lies, in their order, page by page."""
-    number = 0
-    while True:
-        with ledger.transaction() as cursor:
-            cursor.execute(
-                "SELECT number, frames->%(step)s AS frame FROM units WHERE scan_id = %(scan)s"
-                " AND number > %(number)s AND frames ? %(step)s ORDER BY number LIMIT %(page)s",
-                {"scan": scan, "step": str(step), "number": number, "page": _PAGE},
-            )
-            rows = cursor.fetchall()
-        for row in rows:
-            yield row.frame
-        if len(rows) < _PAGE:
-            return
-        number = rows[-1].number
-
-
-def forget(cursor: Cursor) -> int:
-    """Forget the scans whose steps have all ended; upkeep finds their blobs unnamed then."""
-    cursor.execute(
-        "DELETE FROM scans c WHERE NOT EXISTS (SELECT FROM scan_steps t JOIN steps s"
-        " ON s.id = t.step_id WHERE t.scan_id = c.id AND s.state NOT IN ('done', 'cancelled'))"
-    )
-    return cursor.rowcount
 
 
 def _token(unit: UnitClaim) -> dict[str, int]:

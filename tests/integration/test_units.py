@@ -9,7 +9,7 @@ from typing import Any
 
 from dsr_worker.contract import NeedsHuman, Transient
 from dsr_worker.engine.dividing import UNIT
-from dsr_worker.ledger import units
+from dsr_worker.ledger import orphans, scans
 from dsr_worker.vault import WRAPPED_BYTES
 from tests.integration.engine_room import EngineRoom
 from tests.integration.unit_systems import InParts, fresh
@@ -146,6 +146,36 @@ def test_a_unit_that_needs_a_person_stops_alone(tmp_path: Path, ledger: Ledgers)
     assert connector.journal.made("find") == ["3"]
 
 
+def test_one_persons_stop_keeps_nobody_else_waiting(tmp_path: Path, ledger: Ledgers) -> None:
+    """Where a unit stops for one of several cases, the others have their answer, also later."""
+    room, connector = room_of(tmp_path / "room", ledger(), 5)
+    connector.journal.poison["find", "3"] = "2"
+    refs = [room.submit("access", email=f"p.zq{n:04x}zq@mail.example") for n in (1, 2, 3)]
+    for _ in range(10):
+        room.rows("UPDATE units SET run_at = now() WHERE state = 'ready' RETURNING 1")
+        room.settle()
+    states = [{row[3] for row in room.steps(ref) if row[0] == "find"} for ref in refs]
+    assert states == [{"done"}, {"needs_human"}, {"done"}]
+    connector.journal.poison.clear()
+    connector.journal.calls.clear()
+    room.office.decisions.retry(refs[1], room.sign("berta", "retry", refs[1]))
+    answered(room, *refs)
+    assert set(connector.journal.made("find")) == {"3"}
+
+
+def test_what_units_found_is_kept_while_it_is_needed(tmp_path: Path, ledger: Ledgers) -> None:
+    """No blob that a unit names is an orphan; once the scan is forgotten, it is one."""
+    room, _ = room_of(tmp_path / "room", ledger(), 3)
+    ref = room.submit("access", email="p.zq0001zq@mail.example")
+    answered(room, ref)
+    named = [row.blob for row in room.rows("SELECT unnest(segments) AS blob FROM units")]
+    with room.office.ledger.transaction() as cursor:
+        assert named
+        assert orphans.unnamed(cursor, named) == []
+        scans.forget(cursor)
+        assert sorted(orphans.unnamed(cursor, named)) == sorted(named)
+
+
 def test_a_broken_unit_is_quarantined_after_three_faults(tmp_path: Path, ledger: Ledgers) -> None:
     """A unit that fails again and again stops its steps, and no other unit is done twice."""
     room, connector = room_of(tmp_path / "room", ledger(), 5)
@@ -178,5 +208,5 @@ def test_scans_are_forgotten_when_their_steps_have_ended(tmp_path: Path, ledger:
     ref = room.submit("access", email="p.zq0001zq@mail.example")
     answered(room, ref)
     with room.office.ledger.transaction() as cursor:
-        assert units.forget(cursor) > 0
+        assert scans.forget(cursor) > 0
     assert not room.rows("SELECT 1 FROM units UNION ALL SELECT 1 FROM scan_steps")

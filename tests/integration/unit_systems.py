@@ -20,6 +20,7 @@ class Journal:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []  # call and unit ("" is the whole)
         self.trouble: dict[tuple[str, str], list[Exception]] = {}
+        self.poison: dict[tuple[str, str], str] = {}  # a customer number that a unit cannot bear
         self._lock = Lock()
 
     def note(self, call: str, unit: str) -> None:
@@ -60,6 +61,9 @@ class InParts(Memory):
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """The unit's records."""
+        poison = self.journal.poison.get(("find", self._unit or ""))
+        if any(poison in subject.values("customer_number") for subject in subjects):
+            raise RuntimeError
         return self._mine("find", super().find(subjects, ctx))
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:

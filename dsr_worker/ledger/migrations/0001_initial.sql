@@ -202,7 +202,6 @@ CREATE TABLE scans (
     call         text NOT NULL,
     second_path  boolean NOT NULL,
     urgency_at   timestamptz NOT NULL,
-    urgent       boolean NOT NULL,
     segment      text NOT NULL DEFAULT '',      -- the keys the call was given
     pending      integer NOT NULL DEFAULT 1,    -- units that have not ended
     made_at      timestamptz NOT NULL DEFAULT now(),
