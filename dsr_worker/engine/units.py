@@ -69,7 +69,7 @@ class UnitWork:
             batch = self._batch(unit, claims, lease)
         except (Configuration, LookupError, SealBroken) as error:
             code = "configuration" if isinstance(error, Configuration) else "not_openable"
-            return UnitEnd(stops={FOR_ALL: _stop("needs_human", code, told(error))})
+            return UnitEnd(stops={FOR_ALL: _reason("needs_human", code, told(error))})
         if unit.divides:
             return self._divide(unit, batch)
         return _ended(list(work_off(batch, self._carrying_out(unit))))
@@ -158,7 +158,7 @@ def _ended(results: Sequence[StepResult]) -> UnitEnd:
         return UnitEnd(again_s=max(r.wait_s for r in waits), charge=0 if fault else -1)
     found = {r.claim.id: r.result for r in results if r.state == "done" and r.result}
     stopped = {
-        str(r.claim.id): _stop(r.state, r.code, r.error, r.details)
+        str(r.claim.id): _reason(r.state, r.code, r.error, r.details)
         for r in results
         if r.state != "done"
     }
@@ -166,5 +166,5 @@ def _ended(results: Sequence[StepResult]) -> UnitEnd:
     return UnitEnd(segments, found, stopped)
 
 
-def _stop(state: str, code: str, error: str, details: Any = None) -> dict[str, Any]:
+def _reason(state: str, code: str, error: str, details: Any = None) -> dict[str, Any]:
     return {"state": state, "code": code, "error": error, "details": details}
