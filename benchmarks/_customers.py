@@ -12,31 +12,15 @@ from pathlib import Path
 import psycopg2.extensions
 
 from benchmarks._installation import connected
-from benchmarks._warehouse import ORGANISATION, POLICY, TEXTS
+from benchmarks._warehouse import CUSTOMERS, ORGANISATION, POLICY, TEXTS
 
-DSN = "BENCH_CUSTOMERS_DSN"
+DSN = "BENCHCUSTOMERS_DSN"
 MUCH, SOME = 0, 1
 """The customers who have very much, and 10,000 rows or a hundredth of that."""
 CHILD_TABLES = 9
 ROWS_OF_EACH = 10
 """A row in each table, and one more as a customer: what everybody else has."""
 _FIRST = 2
-_CUSTOMERS = f"""
-  customers:
-    source: {{table: customers}}
-    key: [id]
-    person: true
-    takes: {{email: {{field: email, form: ascii-case}}, customer_number: id}}
-    yields: {{customer_number: id}}
-    contact: {{email: email}}
-    class: customer-account
-    clocks: {{record_date: created_at}}
-    fields:
-      id: user.unique_id
-      email: {{category: user.contact.email, mask: tombstone}}
-      name: {{category: user.name, mask: {{constant: erased}}}}
-      created_at: user.account
-{TEXTS}"""
 _CHILD = f"""
   part_NUMBER:
     source: {{table: part_NUMBER}}
@@ -103,7 +87,7 @@ def configure(folder: Path) -> Path:
     (config / "policies").mkdir()
     head = f"system: shop\nconnector: postgres\nparallel: 2\nconfig: {{dsn: {{env: {DSN}}}}}\n"
     children = "".join(_CHILD.replace("NUMBER", str(n)) for n in range(CHILD_TABLES))
-    (config / "systems" / "shop.yaml").write_text(f"{head}collections:{_CUSTOMERS}{children}")
+    (config / "systems" / "shop.yaml").write_text(f"{head}collections:{CUSTOMERS}{children}")
     (config / "policies" / "trial.yaml").write_text(POLICY)
     (config / "organisation.yaml").write_text(ORGANISATION)
     return config

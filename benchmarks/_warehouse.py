@@ -22,7 +22,7 @@ TEXTS = """
     recipients: [nobody]
     origin: You.
 """
-_CUSTOMERS = f"""
+CUSTOMERS = f"""
   customers:
     source: {{table: customers}}
     key: [id]
@@ -108,7 +108,7 @@ def configure(folder: Path) -> Path:
     (config / "policies").mkdir()
     head = f"system: shop\nconnector: postgres\nparallel: 2\nconfig: {{dsn: {{env: {DSN}}}}}\n"
     children = "".join(_CHILD.replace("NUMBER", str(n)) for n in range(CHILD_TABLES))
-    _write(config / "systems" / "shop.yaml", f"{head}collections:{_CUSTOMERS}{children}")
+    _write(config / "systems" / "shop.yaml", f"{head}collections:{CUSTOMERS}{children}")
     takes = {"letters": "customer_number: owner", "calls": "email: owner"}
     for name, how in takes.items():
         text = _MEMORY.replace("NAME", name).replace("TAKES", how)

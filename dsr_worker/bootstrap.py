@@ -26,6 +26,7 @@ from dsr_worker.engine.drain import Drainer
 from dsr_worker.engine.leases import Worker
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.sealing import seal_events
+from dsr_worker.engine.standing import StandingGuard
 from dsr_worker.engine.tick import Duty, Ticker, rescue, ring_for_ready
 from dsr_worker.engine.upkeep import upkeep
 from dsr_worker.fulfil import housekeeping
@@ -63,6 +64,7 @@ from dsr_worker.sweep.certifying import SweepCertifying
 from dsr_worker.sweep.course import SweepCourse
 from dsr_worker.sweep.decisions import SweepDecisions
 from dsr_worker.sweep.firing import Firing
+from dsr_worker.sweep.rules import StandingDecisions
 from dsr_worker.vault import KeyRing
 
 if TYPE_CHECKING:
@@ -187,7 +189,7 @@ class Office:
     @cached_property
     def holding(self) -> Holding:
         """What places and releases holds."""
-        return Holding(self.ledger, self.keys, self.materials)
+        return Holding(self.ledger, self.keys, self.materials, self.standing_guard)
 
     @cached_property
     def leavings(self) -> Leavings:
@@ -203,6 +205,16 @@ class Office:
     def sweeps(self) -> SweepDecisions:
         """People's decisions on retention sweeps."""
         return SweepDecisions(self.ledger, self.keys, self.materials)
+
+    @cached_property
+    def standing_guard(self) -> StandingGuard:
+        """What keeps stores' own rules inside holds and policies."""
+        return StandingGuard(self.ledger, self.keys, self.materials)
+
+    @cached_property
+    def standing_rules(self) -> StandingDecisions:
+        """People's decisions on stores' own rules."""
+        return StandingDecisions(self.ledger, self.keys, self.materials, self.standing_guard)
 
     @cached_property
     def sweep_course(self) -> SweepCourse:
@@ -249,6 +261,7 @@ class Office:
             rescue(self.ledger),
             *housekeeping.duties(self.ledger, self.store, self.planner, lead_time, promises.duty()),
             firing.fire_schedules,
+            self.standing_guard.duty,
             Warner(self.ledger, own.warnings, self.mailer, own.languages[0]).duty,
             seal_events(self.ledger, self.keys, self.checkpoints),
             upkeep(self.ledger, self.store),
@@ -306,7 +319,13 @@ class Workshop:
             "apply": changing.apply,
             "protect": Protecting(office.ledger, office.holding),
             "recheck": Rechecking(office.store),
-            "certify": Certifying(office.ledger, office.keys, office.store, own),
+            "certify": Certifying(
+                office.ledger,
+                office.keys,
+                office.store,
+                own,
+                _length(own.remainders.look_again_after),
+            ),
             "affected": assessing.affected,
             "assess": assessing.assess,
             "notify": Sending(office.ledger, office.store, office.mailer).notify,

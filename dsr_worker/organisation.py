@@ -177,6 +177,12 @@ class Packages(Strict):
     expire_after: Period = "P14D"
 
 
+class Remainders(Strict):
+    """What becomes of rows that a store refuses for now without naming a day."""
+
+    look_again_after: Period = "P30D"
+
+
 class Claims(Strict):
     """What is refused in a request beside the fixed rules: role mailboxes, the house's domains."""
 
@@ -240,6 +246,7 @@ class Organisation(Strict):
     verification: Verification = Verification()
     warnings: Warnings
     packages: Packages = Packages()
+    remainders: Remainders = Remainders()
     claims: Claims = Claims()
     information: dict[Language, Information]
     backups: dict[Language, Text] = Field(default_factory=dict)

@@ -4,6 +4,6 @@ Enters: the data map's collections and subjects. Leaves: records, keys, receipts
 """
 
 from connectors.s3.config import Config
-from connectors.s3.connector import S3
+from connectors.s3.replicas import S3
 
 __all__ = ["S3", "Config"]

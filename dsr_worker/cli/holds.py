@@ -12,13 +12,13 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.desk import Opening, acting, pass_opening
-from dsr_worker.cli.faults import usage
+from dsr_worker.cli.faults import REFUSED, usage
 from dsr_worker.cli.names import kinds_of, place
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import DAY, REFERENCE, canonical, identity_options, stated
 from dsr_worker.contract import System
 from dsr_worker.domain.hold import DatasetHeld, PeopleHeld, RowsHeld, Scope
-from dsr_worker.fulfil.holding import hold_digest
+from dsr_worker.fulfil.holding import Placed, hold_digest
 from dsr_worker.ledger import holds
 
 _ROW_PARTS = 3
@@ -43,7 +43,8 @@ def hold_command() -> None:
 @acting
 @json_option
 @pass_opening
-def _place(opening: Opening, /, **options: Any) -> None:
+@click.pass_context
+def _place(ctx: click.Context, opening: Opening, /, **options: Any) -> None:
     """Hold a person, rows of one collection, or a whole dataset. It stands from this moment."""
     named = stated(options)
     rows: Sequence[str] = options["rows"]
@@ -55,17 +56,39 @@ def _place(opening: Opening, /, **options: Any) -> None:
         decided = (options["reason"], options["matter"], options["review_on"])
         signed = caller.sign("place-hold", "new", hold_digest(scope, *decided))
         placed = _placed(office, scope, options, signed)
-    data = {"hold": placed, "reason": options["reason"], "review_on": options["review_on"]}
-    lines = [f"{placed} stands: nothing under it is erased. Review on {options['review_on']}."]
+    data = {
+        "hold": placed.ref,
+        "reason": options["reason"],
+        "review_on": options["review_on"],
+        "rules_out": sorted(placed.rules.out),
+        "rules_left": sorted(placed.rules.failed),
+    }
+    lines = [f"{placed.ref} stands: nothing under it is erased. Review on {options['review_on']}."]
+    lines += map(_rules_out, data["rules_out"])
+    lines += map(_rules_left, data["rules_left"])
     show(data, lines, as_json=options["as_json"])
+    if placed.rules.failed:
+        ctx.exit(REFUSED)
 
 
-def _placed(office: Office, scope: Scope, options: dict[str, Any], signed: Any) -> str:
+def _rules_out(system: str) -> str:
+    return (
+        f"Retention rules of its own were taken out of {system}; a store may need some minutes"
+        f" until none of them runs. What is due there goes by sweeps now."
+    )
+
+
+def _rules_left(system: str) -> str:
+    return (
+        f"NOT YET IN {system}: its store could not be reached, and its own retention rules may"
+        " still let rows go. They are taken out as soon as it answers; take them out by hand now."
+    )
+
+
+def _placed(office: Office, scope: Scope, options: dict[str, Any], signed: Any) -> Placed:
     review_on: date = options["review_on"]
     try:
-        return office.holding.place(
-            scope, options["reason"], options["matter"], review_on, signed
-        ).ref
+        return office.holding.place(scope, options["reason"], options["matter"], review_on, signed)
     except ValueError as error:
         if type(error) is ValueError:  # the domain's own plain refusals
             raise usage(str(error)) from None

@@ -51,12 +51,44 @@ _OF_CONNECTORS: Mapping[str, str] = {
         "tickets that came after the plan keep {system} from deleting the user: erase them there,"
         f" {_AGAIN}; or `dsr leave {{case}}`, then a new request"
     ),
+    "rules_changed": (
+        "somebody changed the rules of {system}'s own store meanwhile, and nothing was written:"
+        " look at them with `dsr retention rules {system}`, then `--apply`; `dsr explain {case}`"
+    ),
+    "rules_differ": (
+        "the rules of {system}'s own store read back otherwise than they were written: somebody"
+        " wrote at the same time; look with `dsr retention rules {system}`; `dsr explain {case}`"
+    ),
+    "s3-lifecycle-unreadable": (
+        "the lifecycle rules in {system} cannot be told apart, and nothing was written ({seen}):"
+        " see whether another tool can read them; `dsr explain {case}`"
+    ),
     "s3-unreadable-object": (
         "an object in {system} is not what its map says ({seen}; the object as a keyed digest):"
         f" mend or move it, or the collection's `format`, {_AGAIN}"
     ),
+    "s3-table-format": (
+        "objects in {system} belong to a table ({seen}) and cannot be changed one by one: map it by"
+        f" `layout: table`, or erase there by the table's own tools, {_AGAIN}. {_MAP}"
+    ),
+    "s3-table-unsupported": (
+        "a table in {system} has something by which rows could be missed ({seen}): end it there"
+        f" (compact, drop tags, rewrite under one name of each column), {_AGAIN}"
+    ),
+    "s3-table-mask": (
+        "columns of a table in {system} do not take the map's mask ({seen}): choose one that fits"
+        f" their type, whole columns only, {_AGAIN}. {_MAP}"
+    ),
+    "s3-table-refused": (
+        "the library of a table in {system} refused the change ({seen}), and nothing is changed:"
+        f" see by the table's own tools what hinders it, {_AGAIN}"
+    ),
     "s3-archived-object": (
         f"an object in {{system}} lies in an archive ({{seen}}): restore it there, {_AGAIN}"
+    ),
+    "s3-customer-key": (
+        "an object in {system} is under a customer's own key ({seen}): put it into the system's"
+        f" config as `sse_customer_key`, by reference, {_AGAIN}"
     ),
     "s3-access-denied": (
         "{system} does not let the worker do this ({seen}): `dsr connectors check {system}` says"
@@ -127,6 +159,35 @@ _REMEDIES: Mapping[str, str] = {
     **_OF_CONNECTORS,
 }
 
+_OF_JOBS: Mapping[str, str] = {
+    "found_again": (
+        "rows that were reported done were found again three times: find out what writes them back"
+        " (a job of the shop, a copy that is restored) and stop it, then `dsr retry {case}`; or"
+        " `dsr leave {case}`, which says in the certificate what is left"
+    ),
+    "promise_exceeded": (
+        "more rows are there by now than this promise was made for: submit an erasure of the same"
+        " person, then `dsr retry {case}`"
+    ),
+    "promise_unopenable": (
+        "what was promised cannot be opened: restore the key ring from its backup, then"
+        " `dsr retry {case}`"
+    ),
+    "system_unmapped": (
+        "the data map lacks a system of this case by now: map it again, or go on without it where"
+        " nothing was changed: `dsr retry {case}` does either; or `dsr leave {case}`"
+    ),
+    "map_unreviewed": (
+        "a map of this case carries `review`: look at what it marks, take the marks out,"
+        " then `dsr retry {case}`"
+    ),
+    "access_unfinished": (
+        "the person's access case has not been handed over: `dsr status` shows it;"
+        " `dsr retry {case}` erases without waiting for it any longer"
+    ),
+}
+"""Where a job stopped as a whole, in no system."""
+
 NEVER_BY_RETRY = frozenset(_CANNOT)
 """Codes of stops that a repeat meets again until somebody has done something else."""
 
@@ -148,6 +209,23 @@ def put(case: str, stops: Iterable[Stop]) -> list[dict[str, Any]]:
             "remedy": _remedy(case, stop),
         }
         for stop in stops
+    ]
+
+
+def of_job(case: str, code: str) -> list[dict[str, Any]]:
+    """The same where a job as a whole waits for a person: by its phase, or nothing."""
+    if code not in _OF_JOBS:
+        return []
+    remedy = _OF_JOBS[code].format(case=case)
+    return [
+        {
+            "system": None,
+            "action": None,
+            "state": "needs_human",
+            "code": code,
+            "error": None,
+            "remedy": remedy,
+        }
     ]
 
 

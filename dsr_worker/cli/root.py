@@ -47,6 +47,7 @@ _COMMANDS = {
     "warnings": "warning",
     "sweep": "sweeps",
     "standing": "sweeps",
+    "retention": "retention",
     "breach": "breaches",
 }
 """Command -> module of this package, which names it the same."""

@@ -12,6 +12,7 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, faults, questions, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
+from dsr_worker.contract import is_remainder
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.engine.sealing import EVERY_S
 from dsr_worker.evidence import Checkpoint, verify_chain
@@ -26,7 +27,7 @@ from dsr_worker.evidence.checkpoints import (
 )
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.ledger import checkpoints, reports
-from dsr_worker.ledger.reports import JobRow, OpenJob
+from dsr_worker.ledger.reports import JobRow, OpenJob, Stop
 from dsr_worker.store import BlobMissing
 
 
@@ -127,6 +128,7 @@ _OF_OUTCOME = (
 _AWAITED: Mapping[str, str] = {
     "awaiting_approval": "approval by a second person",
     "ready": "hand-over",
+    "answered_with_remainders": "what a store refuses for now",
     "refused": "your letter",
     "needs_human": "a person",
 }
@@ -161,7 +163,7 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
     if row.state == "refused":
         return f"dsr refuse {row.ref} --delivered"
     if row.state == "needs_human":
-        return f"dsr explain {row.ref}"
+        return f"dsr status {row.ref}"  # which tells the remedy
     if row.kind == "breach" and row.state == "notified" and row.due_at is None:
         return f"dsr breach close {row.ref}"
     if row.kind == "breach" and row.state == "notified":
@@ -195,7 +197,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
         "stuck": (),
-        "stops": remedies.put(job.ref, stops) if open_now else [],
+        "stops": _stops(job, stops) if open_now else [],
         "questions": questions.put(job.ref, stops) if open_now else [],
         "next": None,
         "restriction": _restriction(job),
@@ -203,6 +205,11 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _stops(job: JobRow, stops: Sequence[Stop]) -> list[dict[str, Any]]:
+    whole = remedies.of_job(job.ref, job.phase) if job.state == "needs_human" else []
+    return [*whole, *remedies.put(job.ref, stops)]
 
 
 def _restriction(job: JobRow) -> dict[str, Any] | None:
@@ -248,8 +255,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
             ([outcome[of] for of in _OF_OUTCOME] for outcome in data["outcomes"]),
         )
     for promise in data["promises"]:
-        when = going(promise["due_on"], promise["last_due_on"])
-        yield f"promised    {promise['rows']} row(s) of {promise['system']} go {when}"
+        yield _promise_line(promise)
     answer = data["answer"]
     if answer:
         left = answer["handed_over_at"]
@@ -259,9 +265,18 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"answer      {answer['kind']}, {answer['size_bytes']} bytes, {fate}"
 
 
+def _promise_line(promise: Mapping[str, Any]) -> str:
+    when = going(promise["due_on"], promise["last_due_on"])
+    refused = [ground for ground in promise["grounds"] if is_remainder(ground)]
+    rows = f"{promise['rows']} row(s) of {promise['system']}"
+    if refused:
+        return f"remainder   {rows}: {', '.join(refused)}; tried again {when}"
+    return f"promised    {rows} go {when}"
+
+
 def _stop_lines(stops: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for stop in stops:
-        where = f"{stop['system']}:{stop['action']}:{stop['code']}"
+        where = ":".join(filter(None, (stop["system"], stop["action"], stop["code"])))
         if stop["error"]:
             yield f"error       {where}: {stop['error']}"
         if stop["remedy"]:

@@ -6,7 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
-`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `Affected`, `Grants`, `Proposes`, `InUnits`.
+`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `StandingRules`, `Affected`, `Grants`, `Proposes`,
+`InUnits`.
 Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
@@ -32,6 +33,7 @@ from dsr_worker.contract.capabilities import (
     Rectifies,
     Resolves,
     Restricts,
+    StandingRules,
     Sweeps,
 )
 from dsr_worker.contract.context import Context, Guard, State
@@ -87,6 +89,8 @@ from dsr_worker.contract.receipts import (
     Outcome,
     OutcomeCount,
     Receipt,
+    Remainder,
+    is_remainder,
 )
 from dsr_worker.contract.records import (
     Attachment,
@@ -99,6 +103,14 @@ from dsr_worker.contract.records import (
     body_of,
     content_of,
     key_within,
+)
+from dsr_worker.contract.standing import (
+    Change,
+    RuleDiff,
+    StandingCheck,
+    StandingOrder,
+    StandingPlan,
+    StandingWay,
 )
 from dsr_worker.contract.units import Call, InUnits, Unit
 
@@ -113,6 +125,7 @@ __all__ = [
     "Attachment",
     "Before",
     "Call",
+    "Change",
     "Collection",
     "Configuration",
     "Connector",
@@ -160,14 +173,21 @@ __all__ = [
     "Record",
     "RecordBlock",
     "Rectifies",
+    "Remainder",
     "Resolves",
     "Restriction",
     "RestrictionKind",
     "Restricts",
     "Role",
     "Rule",
+    "RuleDiff",
     "Severity",
     "Since",
+    "StandingCheck",
+    "StandingOrder",
+    "StandingPlan",
+    "StandingRules",
+    "StandingWay",
     "State",
     "Subject",
     "SweepOrder",
@@ -179,5 +199,6 @@ __all__ = [
     "Withheld",
     "body_of",
     "content_of",
+    "is_remainder",
     "key_within",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from dsr_worker.contract.leaks import AffectedPerson, LeakScope
 from dsr_worker.contract.people import Subject
 from dsr_worker.contract.receipts import Key, Receipt
 from dsr_worker.contract.records import ContactPoint, Link, Mention, Record, RecordBlock
+from dsr_worker.contract.standing import StandingCheck, StandingOrder, StandingPlan, StandingWay
 
 
 @runtime_checkable
@@ -158,6 +160,35 @@ class Sweeps(Protocol):
 
         May yield several receipts per collection (one per committed part); a repeat goes on.
         """
+        ...
+
+
+@runtime_checkable
+class StandingRules(Protocol):
+    """Has the store let rows go by itself where that is exact; the other collections are swept.
+
+    The store's own rules know no holds and no approval: the core withdraws them before a hold is
+    acknowledged, and hands in only orders that nothing protects.
+    """
+
+    def standing(self, orders: Sequence[StandingOrder], now: datetime) -> StandingPlan:
+        """What these orders would change in the store, and which way each collection goes.
+
+        Reads only. Without orders: the plan that takes out every rule of this system.
+        """
+        ...
+
+    def install(self, plan: StandingPlan) -> None:
+        """Make the store's rules those of the plan, others' as they were; look that they are.
+
+        A repeat changes nothing. Raises NeedsHuman("rules_changed"), having changed nothing, when
+        the store's rules are not those that the plan saw, and NeedsHuman("rules_differ") when they
+        read back otherwise than they were written: somebody else wrote at the same time.
+        """
+        ...
+
+    def verify(self, ways: Sequence[StandingWay], now: datetime) -> Iterator[StandingCheck]:
+        """List what each rule should have let go. Reads only; ways without a rule are left out."""
         ...
 
 

@@ -13,6 +13,30 @@ STATED_OTHERWISE = "stated_otherwise"
 """The ground on which a row stays that says neither what `was` says nor the right value."""
 
 
+class Remainder(StrEnum):
+    """The grounds on which a store refuses for now what was decided: technical ones, no law's.
+
+    Rows `retained` on one of these are owed: the answer names them, and the engine comes back on
+    the day of `until_at`, or where there is none, from time to time until nothing of them is left.
+    """
+
+    LOCKED = "store-lock"  # locked until a date
+    HELD = "store-hold"  # a hold placed in the store itself: no date
+    ARCHIVED = "store-archive"  # to be brought back before it can be read
+    DENIED = "store-denied"  # a grant or a key that the store withholds from us
+    REPLICA = "store-replica"  # a copy that follows late, or cannot be reached
+    UPLOAD = "store-upload"  # an unfinished upload that cannot be aborted
+    BESIDE = "store-beside"  # goes with something beside it that has to stay for now
+
+
+def is_remainder(ground: str) -> bool:
+    """Whether a ground is a store's refusal for now."""
+    return ground in _REMAINDERS
+
+
+_REMAINDERS = frozenset(Remainder)
+
+
 class Outcome(StrEnum):
     """What became of rows."""
 
@@ -34,7 +58,8 @@ class OutcomeCount:
 
     `fields`: values changed; `latest_at` and `earliest_at`: the newest and the oldest clock value,
     None where no row has one. Each kept row is free when its own period has ended: the oldest says
-    when the first of them is.
+    when the first of them is. On the ground of a `Remainder`, the store says itself when the first
+    (`first_until_at`) and the last (`until_at`) of them can go, as far as it knows.
     """
 
     outcome: Outcome
@@ -43,13 +68,21 @@ class OutcomeCount:
     ground: str = ""
     latest_at: datetime | None = None
     earliest_at: datetime | None = None
+    until_at: datetime | None = None
+    first_until_at: datetime | None = None
 
     @classmethod
     def one(
-        cls, outcome: Outcome, *, fields: int = 0, ground: str = "", clock: datetime | None = None
+        cls,
+        outcome: Outcome,
+        *,
+        fields: int = 0,
+        ground: str = "",
+        clock: datetime | None = None,
+        until: datetime | None = None,
     ) -> Self:
-        """A single row, with its clock value."""
-        return cls(outcome, 1, fields, ground, clock, clock)
+        """A single row, with its clock value, and until when the store refuses it."""
+        return cls(outcome, 1, fields, ground, clock, clock, until, until)
 
     def plus(self, other: OutcomeCount) -> OutcomeCount:
         """Both together, as rows of this outcome and ground."""
@@ -60,6 +93,8 @@ class OutcomeCount:
             self.ground,
             max(filter(None, (self.latest_at, other.latest_at)), default=None),
             min(filter(None, (self.earliest_at, other.earliest_at)), default=None),
+            max(filter(None, (self.until_at, other.until_at)), default=None),
+            min(filter(None, (self.first_until_at, other.first_until_at)), default=None),
         )
 
 

@@ -45,6 +45,8 @@ class State(StrEnum):
     READY = "ready"
     """The answer is made and not yet delivered: the clock runs on."""
     DELIVERED = "delivered"
+    ANSWERED_WITH_REMAINDERS = "answered_with_remainders"
+    """The answer left in time and names what a store refuses for now; that is still to come."""
     CLOSED = "closed"
     NEEDS_HUMAN = "needs_human"
     REFUSED = "refused"
@@ -65,6 +67,7 @@ class Event(StrEnum):
     WORK_DONE = "work_done"
     ANSWER_MADE = "answer_made"
     DELIVERED = "delivered"
+    REMAINED = "remained"
     CLOSED = "closed"
     STOPPED = "stopped"
     RESUMED = "resumed"
@@ -82,7 +85,14 @@ ANSWER_STATE: Mapping[Kind, State] = {
 
 CARRIED_OUT = frozenset(ANSWER_STATE)
 
-ANSWERED = {State.READY, State.REFUSED, State.DELIVERED, State.CLOSED, State.WITHDRAWN}
+ANSWERED = {
+    State.READY,
+    State.REFUSED,
+    State.DELIVERED,
+    State.ANSWERED_WITH_REMAINDERS,
+    State.CLOSED,
+    State.WITHDRAWN,
+}
 """The states in which nothing of a plan is still to come, but its promises."""
 _OPEN = tuple(state for state in State if state not in ANSWERED | {State.NEEDS_HUMAN})
 _BEFORE_WORK = _OPEN[: _OPEN.index(State.WORKING)]
@@ -107,6 +117,8 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
         (State.READY, Event.DELIVERED): State.DELIVERED,
         (State.REFUSED, Event.DELIVERED): State.DELIVERED,
         (State.DELIVERED, Event.CLOSED): State.CLOSED,
+        (State.DELIVERED, Event.REMAINED): State.ANSWERED_WITH_REMAINDERS,
+        (State.ANSWERED_WITH_REMAINDERS, Event.CLOSED): State.CLOSED,
         (State.NEEDS_HUMAN, Event.VERIFICATION_STARTED): State.VERIFYING,
         (State.NEEDS_HUMAN, Event.REFUSED): State.REFUSED,
         (State.NEEDS_HUMAN, Event.WITHDRAWN): State.WITHDRAWN,

@@ -31,19 +31,20 @@ def _plain(part: OutcomeCount) -> dict[str, Any]:
         "ground": part.ground,
         "latest_at": None if part.latest_at is None else part.latest_at.isoformat(),
         "earliest_at": None if part.earliest_at is None else part.earliest_at.isoformat(),
+        "until_at": None if part.until_at is None else part.until_at.isoformat(),
+        "first_until_at": None if part.first_until_at is None else part.first_until_at.isoformat(),
     }
 
 
 def from_json(plain: Mapping[str, Any]) -> OutcomeCount:
     """One outcome of a receipt as `to_json` wrote it."""
-    latest, earliest = plain["latest_at"], plain["earliest_at"]
+    moments = (plain[n] for n in ("latest_at", "earliest_at", "until_at", "first_until_at"))
     return OutcomeCount(
         Outcome(plain["outcome"]),
         plain["rows"],
         plain["fields"],
         plain["ground"],
-        datetime.fromisoformat(latest) if latest else None,
-        datetime.fromisoformat(earliest) if earliest else None,
+        *(datetime.fromisoformat(at) if at else None for at in moments),
     )
 
 

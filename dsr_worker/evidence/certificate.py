@@ -119,7 +119,8 @@ class SystemResult:
 class Deferred:
     """A promise: the first of these rows go on `due_on`, the last on `last_due_on`.
 
-    None: after the legal hold on them has ended.
+    None: after the legal hold on them has ended. `refused`: the store refuses them for now, and no
+    law keeps them.
     """
 
     system: str
@@ -128,6 +129,7 @@ class Deferred:
     ground: str
     due_on: date | None
     last_due_on: date | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +321,7 @@ def _stated(c: Certificate) -> dict[str, Any]:
                 "ground": d.ground,
                 "due_on": _day(d.due_on),
                 "last_due_on": _day(d.last_due_on or d.due_on),
+                "refused_by_store": d.refused,
             }
             for d in c.deferred
         ],

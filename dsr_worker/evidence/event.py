@@ -64,10 +64,16 @@ class Kind(StrEnum):
     SWEEP_PLANNED = "sweep_planned"
     SWEEP_APPROVED = "sweep_approved"
     SWEEP_DONE = "sweep_done"
+    RULES_PROPOSED = "rules_proposed"
+    RULES_APPROVED = "rules_approved"
+    RULES_INSTALLED = "rules_installed"
+    RULES_VERIFIED = "rules_verified"
+    RULES_WITHDRAWN = "rules_withdrawn"
     BREACH_DECLARED = "breach_declared"
     BREACH_ASSESSED = "breach_assessed"
     NOTICES_APPROVED = "notices_approved"
     NOTICE_SENT = "notice_sent"
+    REMAINDERS_LEFT = "remainders_left"
     CLOSED = "closed"
     NOTE_ADDED = "note_added"
     SHREDDED = "shredded"
@@ -336,6 +342,11 @@ BODIES: Mapping[Kind, frozenset[str]] = {
         "sweep policy plan_hash limits standing signature", _FROZEN, _STATE
     ),
     Kind.SWEEP_DONE: _fields("sweep policy outcomes counts certificate remaining", _STATE),
+    Kind.RULES_PROPOSED: _fields("system plan_hash collections signature", _FROZEN, _STATE),
+    Kind.RULES_APPROVED: _fields("system plan_hash collections signature", _FROZEN, _STATE),
+    Kind.RULES_INSTALLED: _fields("system plan_hash collections counts", _STATE),
+    Kind.RULES_VERIFIED: _fields("system collections counts remaining", _STATE),
+    Kind.RULES_WITHDRAWN: _fields("system collections reason", _STATE),
     Kind.BREACH_DECLARED: _fields(
         "systems collections fields from_at until_at since_at countries duties law_pack note",
         "commitment signature",
@@ -344,6 +355,7 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.BREACH_ASSESSED: _fields("affected people residences systems complete duties", _STATE),
     Kind.NOTICES_APPROVED: _fields("campaign recipients template_hash signature countries", _STATE),
     Kind.NOTICE_SENT: _fields("campaign authority recipient recipients channel attempt", _STATE),
+    Kind.REMAINDERS_LEFT: _fields("response rows due_on", _STATE),
     Kind.CLOSED: _fields("response reason outcomes counts", _STATE),
     Kind.NOTE_ADDED: _fields("note commitment reason"),
     Kind.SHREDDED: _fields("reason counts key_version"),

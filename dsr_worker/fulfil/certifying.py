@@ -14,12 +14,13 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
+from dsr_worker.contract import is_remainder
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.evidence import build_certificate
 from dsr_worker.fulfil import protecting
 from dsr_worker.fulfil.composing import by_system, composed
 from dsr_worker.fulfil.keeping import Days, Later, kept_for_now, kept_keys, without_day
-from dsr_worker.fulfil.promised import Promised, RowName, keep_promise
+from dsr_worker.fulfil.promised import AWAITED_BY, Promised, RowName, keep_promise
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, ERASING, LIFTING
 from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer, Promise
@@ -37,12 +38,18 @@ class Certifying:
     """The performer of `certify` steps."""
 
     def __init__(
-        self, ledger: Ledger, keys: KeyRing, store: Store, organisation: Organisation
+        self,
+        ledger: Ledger,
+        keys: KeyRing,
+        store: Store,
+        organisation: Organisation,
+        look_again_after: timedelta,
     ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._store = store
         self._organisation = organisation
+        self._look_again_after = look_again_after
 
     def __call__(self, batch: Batch) -> Sequence[StepResult]:
         """A certificate and its promises for each case of the batch."""
@@ -53,9 +60,12 @@ class Certifying:
 
     def _certify(self, batch: Batch, member: Member, rows: Sequence[Accounted]) -> StepResult:
         erases = DONE_BY[member.job.kind] is ERASING
+        look_again_on = (batch.ctx.now + self._look_again_after).date()
         later = {
             name: _after_today(
-                batch, member, kept_for_now(batch.frozen.systems.get(name), of_system)
+                batch,
+                member,
+                kept_for_now(batch.frozen.systems.get(name), of_system, look_again_on),
             )
             for name, of_system in (by_system(rows).items() if erases else ())
         }
@@ -88,7 +98,12 @@ class Certifying:
             *(
                 Event(
                     "deferred_promised",
-                    {"system": p.system, "rows": p.row_count, "due_on": p.due_on},
+                    {
+                        "system": p.system,
+                        "rows": p.row_count,
+                        "due_on": p.due_on,
+                        "ground": next(filter(is_remainder, p.grounds), None),
+                    },
                 )
                 for p in promises
             ),
@@ -155,7 +170,10 @@ class Certifying:
         rows: Sequence[Accounted],
         named: frozenset[RowName],
     ) -> Promise:
-        names = [i for i in member.subject.identities if i.kind not in _UNDELIVERABLE]
+        grounds = sorted({row.ground for row in rows})
+        refused = any(map(is_remainder, grounds))  # nothing was masked: its rows say what they said
+        kinds = () if refused else _UNDELIVERABLE
+        names = [i for i in member.subject.identities if i.kind not in kinds]
         names = names or list(member.subject.identities)
         within = {row.collection for row in rows}
         promised = Promised(tuple(names), frozenset(r for r in named if r[0] in within))
@@ -165,11 +183,12 @@ class Certifying:
             system=system,
             due_on=days.due_on,
             last_due_on=days.last_due_on,
-            grounds=sorted({row.ground for row in rows}),
+            grounds=grounds,
             row_count=sum(row.row_count for row in rows),
             data_key=wrapped,
             sealed=promised.sealed(own_key),
             digests=[self._keys.index_digest(i.kind, i.value) for i in member.subject.identities],
+            awaited_by=_awaiting(member) if refused else [],
         )
 
     def _earlier(self, job_id: int) -> int:
@@ -207,6 +226,13 @@ def _after_today(batch: Batch, member: Member, parts: Sequence[Later]) -> list[L
         return None if day is None else max(day, tomorrow)
 
     return [Later(row, Days(*map(not_before, days))) for row, days in parts]
+
+
+def _awaiting(member: Member) -> list[int]:
+    """The cases that are not closed while a store refuses what they ask for."""
+    if member.job.kind == DEFERRED:
+        return list(member.job.facts.get(AWAITED_BY, ()))
+    return [member.job.id]
 
 
 def _tomorrow(batch: Batch) -> date:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from importlib.metadata import version
 from typing import Any
 
-from dsr_worker.contract import Collection, Outcome
+from dsr_worker.contract import Collection, Outcome, is_remainder
 from dsr_worker.domain import rights
 from dsr_worker.domain.resolution import reached
 from dsr_worker.engine.batch import Batch, Member
@@ -102,13 +102,20 @@ def composed(
             for name, part in sorted(left.items())
         ),
         deferred=tuple(
-            Deferred(name, row.collection, row.row_count, row.ground, *days)
+            Deferred(
+                name,
+                row.collection,
+                row.row_count,
+                row.ground,
+                *days,
+                refused=is_remainder(row.ground),
+            )
             for name, parts in sorted(later.items())
             for row, days in parts
         ),
         mentions=_mentions(results),
         recipients=tuple(_recipients(batch, rows)),
-        denial_grounds=tuple(grounds),
+        denial_grounds=tuple(code for code in grounds if not is_remainder(code)),
         grounds=tuple(
             certified(code, used, job.law, batch.frozen.decisions.values()) for code in grounds
         ),
@@ -131,7 +138,11 @@ def nature(rows: Sequence[Accounted], facts: Mapping[str, Any]) -> str:
     """The answer as a whole: rows that are kept as they are stand against all others."""
     if LEFT in facts:
         return "partly_granted"
-    stays = [r for r in rows if r.outcome == Outcome.RETAINED and r.row_count]
+    stays = [
+        r
+        for r in rows
+        if r.outcome == Outcome.RETAINED and r.row_count and not is_remainder(r.ground)
+    ]
     if not any(r.row_count for r in rows):
         return "nothing_found"
     if len(stays) == sum(r.row_count > 0 for r in rows):

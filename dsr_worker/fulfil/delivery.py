@@ -34,6 +34,7 @@ from dsr_worker.people import SignedAction, accept
 from dsr_worker.store import Store
 from dsr_worker.vault import KeyRing, opening
 
+_LEFT_THE_HOUSE = {State.ANSWERED_WITH_REMAINDERS, State.CLOSED}
 _HANDED_OVER = "package_handed_over"  # the kind of the event
 
 
@@ -177,7 +178,8 @@ class Delivery:
             message = f"there is no case {ref}"
             raise DecisionRefused(message)
         answer = answers.of(cursor, job.id)
-        if job.state not in {State.READY, State.CLOSED} or answer is None or answer.kind != kind:
+        ready = job.state in _LEFT_THE_HOUSE | {State.READY}
+        if not ready or answer is None or answer.kind != kind:
             message = f"{ref} is {job.state} and has no {kind} to hand over yet"
             raise DecisionRefused(message)
         if answer.destroyed_at is not None:
@@ -208,13 +210,12 @@ class Delivery:
             },
             signed.actor,
         )
-        closing = _closing(job, settled, signed.actor, "answered")
-        again = job.state == State.CLOSED
-        move = (
-            Move(job, events=(event,))
-            if again
-            else replace(closing, events=(event, *closing.events))
-        )
+        if job.state in _LEFT_THE_HOUSE:
+            move = Move(job, events=(event,))
+        else:
+            owed = answers.still_owed(cursor, job.id)
+            answered = _answered(job, settled, signed.actor, owed)
+            move = replace(answered, events=(event, *answered.events))
         jobs.change(cursor, [move])
         return Delivered(job.ref, (), tuple((c.name, c.state) for c in settled), before)
 
@@ -269,9 +270,21 @@ def _require_same(ref: str, leaving: _Leaving, answer: answers.Made) -> None:
         raise DecisionRefused(message)
 
 
-def _closing(job: Job, settled: Sequence[Any], actor: str, response: str) -> Move:
-    events = [
+def _answered(job: Job, settled: Sequence[Any], actor: str, owed: answers.StillOwed | None) -> Move:
+    """The move of a case whose answer left: closed, or open for what a store refuses for now."""
+    if owed is None:
+        return _closing(job, settled, actor, "answered")
+    body = {"response": "answered", "rows": owed.rows, "due_on": owed.due_on}
+    events = (*_settled(settled, actor), Event("remainders_left", body, actor))
+    return Move(job, state=State.ANSWERED_WITH_REMAINDERS, phase="remainders", events=events)
+
+
+def _settled(settled: Sequence[Any], actor: str) -> list[Event]:
+    return [
         Event(f"clock_{c.state}", {"clock": c.name, "due_at": c.due_at}, actor) for c in settled
     ]
-    events.append(Event("closed", {"response": response}, actor))
+
+
+def _closing(job: Job, settled: Sequence[Any], actor: str, response: str) -> Move:
+    events = [*_settled(settled, actor), Event("closed", {"response": response}, actor)]
     return Move(job, state=State.CLOSED, phase="closed", events=tuple(events), closed_at=job.now)

@@ -18,6 +18,7 @@ from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import ROWS
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
+from dsr_worker.engine.standing import StandingGuard, TakenOut
 from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.ledger import Ledger, holds, intake, jobs
 from dsr_worker.ledger.connection import Cursor
@@ -30,23 +31,33 @@ from dsr_worker.vault import KeyRing
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A placed hold."""
+    """A placed hold.
+
+    `rules.out` are the systems whose store lost rules of its own for it. Those in `rules.failed`
+    could not be reached: rules may still let held rows go there, and are tried every minute.
+    """
 
     ref: str
+    rules: TakenOut
 
 
 class Holding:
     """Places and releases holds."""
 
-    def __init__(self, ledger: Ledger, keys: KeyRing, materials: Materials) -> None:
+    def __init__(
+        self, ledger: Ledger, keys: KeyRing, materials: Materials, rules: StandingGuard
+    ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._materials = materials
+        self._rules = rules
 
     def place(
         self, scope: Scope, reason: str, matter: str, review_on: date, signed: SignedAction
     ) -> Placed:
-        """Place a hold.
+        """Place a hold. Before it is acknowledged, stores lose the rules of their own that meet it.
+
+        A store that cannot be reached turns no hold away: see `Placed.rules`.
 
         Raises:
             UnknownNameError: the reason is none of `hold_reasons`.
@@ -65,7 +76,12 @@ class Holding:
             job = self.stand(cursor, scope, reason, matter, review_on, signed.actor, event)
             if review_on < job.now.date():
                 raise ValueError("the review lies in the past; name a day that is still to come")
-        return Placed(job.ref)
+            rules = self.take_rules_out(cursor, scope)
+        return Placed(job.ref, rules)
+
+    def take_rules_out(self, cursor: Cursor, scope: Scope) -> TakenOut:
+        """Take stores' own rules out where a hold of this transaction stands; see StandingGuard."""
+        return self._rules.take_out(cursor, self._systems(scope))
 
     def exclude_effects(self, cursor: Cursor, scope: Scope) -> None:
         """Wait for what is under way where a hold will stand, and hold off more until commit."""

@@ -108,6 +108,24 @@ def shred_closed(ledger: Ledger) -> Duty:
     return shred_closed_cases
 
 
+def close_carried_out(ledger: Ledger) -> Duty:
+    """The duty that closes answered cases of whose remainders nothing is left."""
+
+    def close_cases_carried_out() -> None:
+        with ledger.transaction() as cursor:
+            locked = jobs.lock(cursor, answers.nothing_owed(cursor))
+            closed = Event("closed", {"response": "carried_out"})
+            moves = [
+                Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(closed,))
+                for job in locked.values()
+                if job.state == State.ANSWERED_WITH_REMAINDERS
+                and answers.still_owed(cursor, job.id) is None
+            ]
+            jobs.change(cursor, moves)
+
+    return close_cases_carried_out
+
+
 def duties(
     ledger: Ledger,
     store: Store,
@@ -122,5 +140,6 @@ def duties(
         destroy_expired(ledger),
         destroy_spent(ledger, store),
         shred_closed(ledger),
+        close_carried_out(ledger),
         *others,
     )

@@ -1,5 +1,7 @@
 """When kept rows go: by the end of their own minimum, with what refers to them, or after a hold.
 
+What a store refuses for now goes when it says, else it is tried again on a day of our own.
+
 In: what an erasure kept in one system, that system's map, the keys it located. Out: the day of each
 part, for the promise that is carried out and for the certificate that names it: both come from
 here; the keys of the rows that stay.
@@ -11,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from dsr_worker.contract import Key, Outcome, System
+from dsr_worker.contract import Key, Outcome, System, is_remainder
 from dsr_worker.domain.decision import NEEDED, Decisions
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.ledger.answers import Accounted
@@ -40,15 +42,18 @@ class Later(NamedTuple):
     days: Days
 
 
-def kept_for_now(system: System | None, rows: Sequence[Accounted]) -> list[Later]:
+def kept_for_now(
+    system: System | None, rows: Sequence[Accounted], look_again_on: date
+) -> list[Later]:
     """The kept rows of one system that go some day.
 
-    A row with a minimum goes on the day after its end, a held one after the hold. One that stays
+    A row with a minimum goes on the day after its end, a held one after the hold, one that its
+    store refuses for now on the day it names, else on `look_again_on`. One that stays
     because others refer to it goes with the last of those that do. Rows that stay on any other
     ground (they are somebody else's by now) are not promised.
     """
     kept = [row for row in rows if row.ground and row.outcome in _STAYS]
-    return list(_dated(system, kept))
+    return list(_dated(system, kept, look_again_on))
 
 
 def without_day(decisions: Decisions, rows: Sequence[Accounted]) -> list[Accounted]:
@@ -64,22 +69,28 @@ def has_no_day(decisions: Decisions, outcome: str, ground: str, until: object) -
     return outcome in _STAYS and until is None and decisions.citation(ground) is not None
 
 
-def _dated(system: System | None, kept: Sequence[Accounted]) -> Iterator[Later]:
+def _dated(
+    system: System | None, kept: Sequence[Accounted], look_again_on: date
+) -> Iterator[Later]:
+    own = [Later(row, days) for row in kept if (days := _own_days(row, look_again_on))]
     for row in kept:
         if row.ground in _NEEDED:
-            days = _of_children(system, row.collection, kept) or list(_own_days(kept))
-            if days:
-                yield Later(row, _together(days))
+            below = _of_children(system, row.collection, own) or [later.days for later in own]
+            if below:
+                yield Later(row, _together(below))
         else:
-            yield from (Later(row, day) for day in _own_days([row]))
+            yield from (later for later in own if later.row is row)
 
 
-def _own_days(rows: Sequence[Accounted]) -> Iterator[Days]:
-    for row in rows:
-        if row.until_on is not None and row.first_until_on is not None:
-            yield Days(*(on + timedelta(days=1) for on in (row.first_until_on, row.until_on)))
-        elif row.ground.isupper():  # a hold's reason
-            yield _AFTER_HOLD
+def _own_days(row: Accounted, look_again_on: date) -> Days | None:
+    """When these rows go by themselves; None where nothing says that they ever do."""
+    ends = (row.first_until_on, row.until_on)
+    if is_remainder(row.ground):
+        first, last = (on or look_again_on for on in ends)
+        return Days(first, last)
+    if None not in ends:
+        return Days(*(on + timedelta(days=1) for on in ends if on is not None))
+    return _AFTER_HOLD if row.ground.isupper() else None  # a hold's reason
 
 
 def _together(days: Sequence[Days]) -> Days:
@@ -89,12 +100,12 @@ def _together(days: Sequence[Days]) -> Days:
     return _AFTER_HOLD if len(firsts) < len(days) else Days(min(firsts), max(lasts))
 
 
-def _of_children(system: System | None, collection: str, kept: Sequence[Accounted]) -> list[Days]:
+def _of_children(system: System | None, collection: str, own: Sequence[Later]) -> list[Days]:
     """The days of all that stays below a collection."""
     collections = system.collections.values() if system is not None else ()
     below = {c.name for c in collections if c.parent and c.parent.collection == collection}
-    days = list(_own_days([row for row in kept if row.collection in below]))
-    return days + [day for name in sorted(below) for day in _of_children(system, name, kept)]
+    days = [later.days for later in own if later.row.collection in below]
+    return days + [day for name in sorted(below) for day in _of_children(system, name, own)]
 
 
 def kept_keys(batch: Batch, member: Member, system: str, store: Store, keys: KeyRing) -> set[Key]:

@@ -263,8 +263,13 @@ def _without_a_system(job: Job, reason: str) -> Move:
     """The move by which a case waits that today's map, which lacks a system of it, cannot plan."""
     void = Event("approval_voided", {"plan_hash": job.plan_hash, "reason": reason})
     stop = Event("needs_human", {"code": SYSTEM_UNMAPPED})
-    state = State.NEEDS_HUMAN
-    return Move(job, state=state, phase=SYSTEM_UNMAPPED, approved_by=None, events=(void, stop))
+    return Move(
+        job,
+        state=State.NEEDS_HUMAN,
+        phase=SYSTEM_UNMAPPED,
+        approved_by=None,
+        events=(void, stop),
+    )
 
 
 def unreviewed(job: Job, frozen: Frozen) -> bool:
@@ -285,8 +290,13 @@ def _corrected(job: Job) -> dict[str, Any]:
 def stopped(job: Job, events: Sequence[Event] = (), **changes: Any) -> Move:
     """The move by which such a case waits for the review; `dsr retry` resolves it anew."""
     event = Event("needs_human", {"code": MAP_UNREVIEWED})
-    state, events = State.NEEDS_HUMAN, (*events, event)
-    return Move(job, state=state, phase=MAP_UNREVIEWED, events=events, **changes)
+    return Move(
+        job,
+        state=State.NEEDS_HUMAN,
+        phase=MAP_UNREVIEWED,
+        events=(*events, event),
+        **changes,
+    )
 
 
 def free_texts(

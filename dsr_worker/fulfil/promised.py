@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from dsr_worker.contract import Identity
+from dsr_worker.contract import Identity, Remainder, is_remainder
 from dsr_worker.engine.batch import Member
 from dsr_worker.ledger import answers
 from dsr_worker.ledger.answers import Promise
@@ -20,6 +20,8 @@ from dsr_worker.ledger.connection import Cursor
 from dsr_worker.vault import CaseKey, KeyRing, SealBroken
 
 PROMISE = "promise"  # the purpose under which both are sealed
+AWAITED_BY = "awaited_by"
+"""The fact of a job that carries a promise out: the cases that are not closed before its end."""
 
 _FACT = "promised_keys"
 
@@ -74,12 +76,14 @@ def rows_of(member: Member) -> frozenset[RowName]:
 def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
     """Record a promise, or widen the one that stands for the same person, system and day.
 
-    Repeating it changes nothing. One that this key ring does not open stands beside it: it asks a
-    human when it comes due.
+    What a store refuses joins what it refuses sooner: that job looks at all of it, and promises
+    anew what stays, so that there is one such promise at a time. Repeating it changes nothing. One
+    that this key ring does not open stands beside it: it asks a human when it comes due.
     """
     mine = Promised.opened(keys.unwrap(made.data_key), made.sealed)
     names = [keys.index_digest(name.kind, name.value) for name in mine.names]
-    for stood in answers.standing(cursor, made, names):
+    sooner = list(Remainder) if all(map(is_remainder, made.grounds)) else []
+    for stood in answers.standing(cursor, made, names, sooner):
         try:
             theirs = Promised.opened(keys.unwrap(bytes(stood.data_key)), bytes(stood.sealed))
         except SealBroken:

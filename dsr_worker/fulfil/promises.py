@@ -20,7 +20,7 @@ from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED
-from dsr_worker.fulfil.promised import Promised
+from dsr_worker.fulfil.promised import AWAITED_BY, Promised
 from dsr_worker.fulfil.verbs import DEFERRED
 from dsr_worker.ledger import Ledger, answers, intake, jobs
 from dsr_worker.ledger.answers import DuePromise
@@ -79,6 +79,7 @@ class Promises:
                 country=promise.country,
                 received_at=now,
                 facts={
+                    AWAITED_BY: promise.awaited_by,
                     "promised_by": promise.ref,
                     "promised_rows": promise.row_count,
                     "channel": "promise",

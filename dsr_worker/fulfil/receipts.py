@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
-from dsr_worker.contract import Outcome, OutcomeCount, Receipt
-from dsr_worker.domain.decision import Decisions
+from dsr_worker.contract import Outcome, OutcomeCount, Receipt, is_remainder
+from dsr_worker.domain.decision import Decisions, Ends
 from dsr_worker.engine.batch import Batch
 from dsr_worker.engine.receipts import IN_PLACE
 from dsr_worker.ledger.rows import ReceiptRow
@@ -65,7 +66,7 @@ def planned(system: str, receipts: Sequence[Receipt], decisions: Decisions) -> l
         for receipt in receipts
         for part in receipt.outcomes
         if part.rows and part.outcome is not Outcome.ABSENT
-        for until in [decisions.ends(receipt.collection, part).last_on]
+        for until in [_ends(receipt.collection, part, decisions).last_on]
     ]
 
 
@@ -79,7 +80,7 @@ def changes(receipts: Sequence[Receipt]) -> int:
 
 def row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
     """One outcome as the ledger keeps it."""
-    ends = decisions.ends(collection, part)
+    ends = _ends(collection, part, decisions)
     return ReceiptRow(
         collection=collection,
         outcome=part.outcome.value,
@@ -90,6 +91,14 @@ def row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bo
         first_until_on=ends.first_on,
         before_commit=unseen,
     )
+
+
+def _ends(collection: str, part: OutcomeCount, decisions: Decisions) -> Ends:
+    """Until when rows stay: as long as a period says, or as their store does."""
+    if not is_remainder(part.ground):
+        return decisions.ends(collection, part)
+    moments = (part.first_until_at or part.until_at, part.until_at)
+    return Ends(*(None if at is None else at.astimezone(UTC).date() for at in moments))
 
 
 def count_located(keys: Iterable[Any]) -> dict[str, Counter[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from dsr_worker.contract import LeaseLost, NeedsHuman
+from dsr_worker.contract import LeaseLost, NeedsHuman, Transient
 from dsr_worker.domain.hold import PeopleHeld
 from dsr_worker.domain.request import State
 from dsr_worker.domain.rights import RESTRICTED
@@ -49,6 +49,8 @@ class Protecting:
             hold = self._holding.stand(
                 cursor, PeopleHeld(unheld), RESTRICTED, member.job.ref, review_on, approver, placed
             )
+            if self._holding.take_rules_out(cursor, PeopleHeld(unheld)).failed:
+                raise Transient("a store's own rules could not be taken out yet: nothing is held")
             case = jobs.lock(cursor, [member.job.id])[member.job.id]
             if case.state != State.WORKING:
                 message = "the case was ended meanwhile: nobody would release its hold"

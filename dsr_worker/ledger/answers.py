@@ -23,7 +23,8 @@ class Answer(NamedTuple):
 class Promise(NamedTuple):
     """Rows of a system that go when their minimum has passed; `data_key` is wrapped.
 
-    The first of them goes on `due_on`, the last on `last_due_on`.
+    The first of them goes on `due_on`, the last on `last_due_on`. `awaited_by` are the cases that
+    are answered and not closed before it is carried out to its end.
     """
 
     job_id: int
@@ -35,6 +36,7 @@ class Promise(NamedTuple):
     data_key: bytes
     sealed: bytes
     digests: list[bytes]
+    awaited_by: list[int]
 
 
 def keep(cursor: Cursor, answers: Sequence[Answer]) -> None:
@@ -64,13 +66,19 @@ class Standing(NamedTuple):
     sealed: bytes
 
 
-def standing(cursor: Cursor, made: Promise, names: Sequence[bytes]) -> list[Standing]:
-    """Promises of that system and day which know the person by all these names, locked."""
+def standing(
+    cursor: Cursor, made: Promise, names: Sequence[bytes], sooner: Sequence[str] = ()
+) -> list[Standing]:
+    """Promises of that system and day which know the person by all these names, locked.
+
+    Those of an earlier day as well that were made on one of the grounds `sooner`.
+    """
     cursor.execute(
         "SELECT id, last_due_on, grounds, row_count, data_key, sealed FROM promises"
-        " WHERE system = %s AND due_on IS NOT DISTINCT FROM %s AND digests @> %s::bytea[]"
+        " WHERE system = %s AND digests @> %s::bytea[]"
+        " AND (due_on IS NOT DISTINCT FROM %s OR (due_on < %s AND grounds && %s::text[]))"
         " AND carried_out_by IS NULL AND sealed IS NOT NULL ORDER BY id FOR UPDATE",
-        (made.system, made.due_on, list(names)),
+        (made.system, list(names), made.due_on, made.due_on, list(sooner)),
     )
     return [Standing(*row) for row in cursor.fetchall()]
 
@@ -79,7 +87,7 @@ def promise(cursor: Cursor, made: Promise) -> None:
     """Record what is erased later."""
     cursor.execute(
         "INSERT INTO promises (job_id, system, due_on, last_due_on, grounds, row_count, data_key,"
-        " sealed, digests) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " sealed, digests, awaited_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         tuple(made),
     )
 
@@ -89,7 +97,8 @@ def widen(cursor: Cursor, promise_id: int, made: Promise) -> None:
     cursor.execute(
         "UPDATE promises SET last_due_on = %s, grounds = %s, row_count = %s, data_key = %s,"
         " sealed = %s, digests ="
-        " ARRAY(SELECT unnest(digests) UNION SELECT unnest(%s::bytea[])) WHERE id = %s",
+        " ARRAY(SELECT unnest(digests) UNION SELECT unnest(%s::bytea[])), awaited_by ="
+        " ARRAY(SELECT unnest(awaited_by) UNION SELECT unnest(%s::bigint[])) WHERE id = %s",
         (
             made.last_due_on,
             made.grounds,
@@ -97,6 +106,7 @@ def widen(cursor: Cursor, promise_id: int, made: Promise) -> None:
             made.data_key,
             made.sealed,
             made.digests,
+            made.awaited_by,
             promise_id,
         ),
     )
@@ -252,7 +262,8 @@ def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
         "SELECT p.frame->>'segment' AS segment FROM spools p JOIN jobs j ON j.id = p.job_id"
         " WHERE p.frame->>'segment' IN"
         " (SELECT frame->>'segment' FROM spools WHERE job_id = ANY(%s)) GROUP BY 1"
-        " HAVING bool_and(j.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn')"
+        " HAVING bool_and(j.state IN ('ready', 'refused', 'delivered',"
+        " 'answered_with_remainders', 'closed', 'withdrawn')"
         " AND (j.kind <> 'restriction' OR j.facts ? 'lifted_at'"
         " OR j.state IN ('refused', 'withdrawn')))",
         (answered,),
@@ -264,7 +275,10 @@ def spent_blobs(cursor: Cursor, limit: int = 200) -> list[str]:
 
 
 class DuePromise(NamedTuple):
-    """A promise that has come due; `ref` is its case's, `row_count` what it may erase."""
+    """A promise that has come due; `ref` is its case's, `row_count` what it may erase.
+
+    `awaited_by` are the cases that are not closed before.
+    """
 
     id: int
     job_id: int
@@ -276,6 +290,7 @@ class DuePromise(NamedTuple):
     row_count: int
     data_key: bytes
     sealed: bytes
+    awaited_by: list[int]
 
 
 def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
@@ -288,7 +303,7 @@ def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
     """
     cursor.execute(
         "SELECT p.id, p.job_id, j.ref, j.law, j.country, p.system, p.due_on, p.row_count,"
-        " p.data_key, p.sealed"
+        " p.data_key, p.sealed, p.awaited_by"
         " FROM promises p JOIN jobs j ON j.id = p.job_id"
         " WHERE p.carried_out_by IS NULL"
         " AND p.due_on < (business_now() AT TIME ZONE 'UTC')::date"
@@ -301,6 +316,43 @@ def due_promises(cursor: Cursor, limit: int = 50) -> list[DuePromise]:
         (limit,),
     )
     return [DuePromise(*row) for row in cursor.fetchall()]
+
+
+class StillOwed(NamedTuple):
+    """What a case still owes: rows, and the day on which the first of them is tried again."""
+
+    rows: int
+    due_on: date | None
+
+
+def still_owed(cursor: Cursor, job_id: int) -> StillOwed | None:
+    """What is left of the promises that a case awaits; None once nothing is."""
+    cursor.execute(
+        "SELECT count(*) AS promises, sum(p.row_count)::bigint AS rows, min(p.due_on) AS due_on"  # noqa: S608 - fixed text
+        f" FROM {_OWED} AND p.awaited_by @> ARRAY[%s]::bigint[]",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return StillOwed(row.rows, row.due_on) if row.promises else None
+
+
+def nothing_owed(cursor: Cursor, limit: int = 100) -> list[int]:
+    """Answered cases whose remainders are all gone. Locks nothing: ask again under the lock."""
+    cursor.execute(
+        "SELECT c.id FROM jobs c WHERE c.kind = 'erasure' AND c.closed_at IS NULL"  # noqa: S608 - fixed text
+        " AND c.state = 'answered_with_remainders'"
+        f" AND NOT EXISTS (SELECT FROM {_OWED} AND p.awaited_by @> ARRAY[c.id])"
+        " ORDER BY c.id LIMIT %s",
+        (limit,),
+    )
+    return [row.id for row in cursor.fetchall()]
+
+
+_OWED = """
+promises p LEFT JOIN jobs d ON d.id = p.carried_out_by
+WHERE (p.carried_out_by IS NULL OR d.closed_at IS NULL)
+"""
+"""Promises not yet carried out; what a job keeps once more it has promised anew when it closes."""
 
 
 def take_up(cursor: Cursor, promise_id: int, job_id: int) -> None:

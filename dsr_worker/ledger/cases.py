@@ -306,15 +306,18 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
 def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
     """Cases closed for longer than `after` whose key still stands.
 
-    One whose restriction stands is left: who is to be freed has to be known until the lifting.
+    One whose restriction stands is left: who is to be freed has to be known until the lifting. One
+    that was answered with remainders is as good as closed: its promises carry keys of their own.
     """
     cursor.execute(
-        "SELECT id FROM jobs WHERE closed_at < business_now() - %s AND shredded_at IS NULL"
+        "SELECT id FROM jobs WHERE shredded_at IS NULL AND (closed_at < business_now() - %s"
+        " OR closed_at IS NULL AND kind = 'erasure' AND state = 'answered_with_remainders'"
+        " AND (SELECT handed_over_at FROM packages WHERE job_id = jobs.id) < business_now() - %s)"
         " AND kind IN ('access', 'erasure', 'rectification', 'restriction', 'lifting', 'deferred',"
         " 'hold') AND NOT (kind = 'restriction' AND EXISTS (SELECT FROM holds h"
         " WHERE h.matter = jobs.ref AND h.reason_code = %s AND h.released_at IS NULL))"
         " ORDER BY closed_at LIMIT %s",
-        (after, RESTRICTED, limit),
+        (after, after, RESTRICTED, limit),
     )
     return [row.id for row in cursor.fetchall()]
 

@@ -27,7 +27,8 @@ SET state = v.state, phase = v.phase, round = v.round, pending = v.pending, froz
     unsealed = j.unsealed OR v.head_seq > j.head_seq,
     just_answered = j.just_answered OR (
         v.state <> j.state
-        AND v.state IN ('ready', 'refused', 'delivered', 'closed', 'withdrawn'))
+        AND v.state IN ('ready', 'refused', 'delivered', 'answered_with_remainders', 'closed',
+                        'withdrawn'))
 FROM (VALUES %s) AS v(id, state, phase, round, pending, frozen, replans, plan, plan_hash, facts,
                       urgency_at, verified_at, verified_how, approved_by, closed_at, head_seq,
                       head_hash)

@@ -37,7 +37,8 @@ SELECT j.id, j.ref, j.kind, j.state, j.phase, j.urgent, j.created_at, j.facts,
        (SELECT CASE WHEN v.expires_at < business_now() THEN 'expired' ELSE 'sent' END
           FROM codes v WHERE v.job_id = j.id) AS code
 FROM jobs j
-WHERE j.closed_at IS NULL AND j.kind <> 'hold' AND (%s::text IS NULL OR j.ref = upper(%s))
+WHERE j.closed_at IS NULL AND j.kind NOT IN ('hold', 'standing_rules')
+  AND (%s::text IS NULL OR j.ref = upper(%s))
 ORDER BY due_at NULLS LAST, j.id
 """
 

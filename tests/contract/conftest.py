@@ -14,6 +14,7 @@ from dsr_worker.testing.zendesk import Fake
 from tests.contract import zendesk_world
 from tests.contract.postgres_roles import CASCADING, OWNER, Shop, drop_roles
 from tests.contract.postgres_shop import NOTHING, SCHEMA, add_customer, connector, emptied, execute
+from tests.s3_shim import Shim, shimmed
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,13 @@ def shop(module_database: str) -> str:
 def bucket_name(bucket: Callable[[], str]) -> str:
     """An S3 bucket for this test alone."""
     return bucket()
+
+
+@pytest.fixture
+def shim(s3_endpoint: str) -> Iterator[Shim]:
+    """The S3 API behind a proxy that mends it and plays what goes wrong."""
+    with shimmed(s3_endpoint) as running:
+        yield running
 
 
 # ---- a helpdesk

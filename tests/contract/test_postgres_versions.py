@@ -69,7 +69,8 @@ def test_whoever_may_maintain_a_view_refreshes_it(server: Having) -> None:
         " CREATE MATERIALIZED VIEW copies AS SELECT * FROM t;"
         " DROP ROLE IF EXISTS zq_maintainer; CREATE ROLE zq_maintainer LOGIN;"
         " GRANT SELECT, UPDATE, DELETE ON t TO zq_maintainer;"
-        " GRANT SELECT, MAINTAIN ON copies TO zq_maintainer",
+        " GRANT SELECT, MAINTAIN ON copies TO zq_maintainer;"
+        " GRANT USAGE ON SCHEMA public TO zq_maintainer",
     )
     try:
         role = make_dsn(dsn, user="zq_maintainer")

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from connectors.s3 import S3
 from connectors.s3.scanning.inventory import Sample
-from connectors.s3.server import ranges
+from connectors.s3.server.bucket import Bucket
 from dsr_worker.contract import Call, Severity
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_support import EVENTS, connector, lines, number
@@ -115,16 +115,14 @@ def borders(whole: S3) -> list[str | None]:
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The listings that were made to divide."""
-    from connectors.s3.scanning import units  # noqa: PLC0415 - the room whose listing is watched
-
     prefixes: list[str] = []
-    whole = ranges.objects_in
+    whole = Bucket.objects
 
-    def objects_in(bucket: Any, prefix: str, *given: Any) -> Any:
+    def objects(bucket: Bucket, prefix: str, *given: Any) -> Any:
         prefixes.append(prefix)
         return whole(bucket, prefix, *given)
 
-    monkeypatch.setattr(units, "objects_in", objects_in)
+    monkeypatch.setattr(Bucket, "objects", objects)
     return prefixes
 
 

@@ -125,10 +125,11 @@ def test_compression_is_told_by_content_and_headers_survive(
     ("body", "reason"),
     [
         (gzip.compress(lines([event(1, "1")]) * 500)[:-20], "cut-gzip"),
-        (b"PAR1 and so on", "parquet"),
+        (b"PAR1 and so on", "cut-parquet"),
         (b"\x28\xb5\x2f\xfd....", "damaged-zstd"),
         ("\ufeff{}".encode("utf-16-le"), "utf-16"),
-        (b'{\n  "pretty": 1\n', "not-ndjson"),
+        (b'{\n  "pretty": 1\n', "cut-json"),
+        (b"no line of this\nis a record\n", "not-ndjson"),
     ],
 )
 def test_what_cannot_be_read_stops_for_a_person(
@@ -215,7 +216,7 @@ def test_an_old_version_with_held_rows_stays(
     ctx = TrialContext(tables={"events": DecisionTable("events", (hold, ERASE))})
     receipts = erased(connector(s3_endpoint, bucket_name, EVENTS), [number("1")], ctx)
     assert [(o.outcome, o.ground) for o in receipts[0].outcomes] == [
-        (Outcome.RETAINED, "s3-noncurrent-version")
+        (Outcome.RETAINED, "store-beside")
     ]
     assert old in content(s3, bucket_name).values()
 

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.s3.formats.csv import CsvEntry, csv
-from connectors.s3.formats.ndjson import NDJSON, JsonEntry
+from connectors.s3.formats.csv_dialect import Dialect
+from connectors.s3.formats.ndjson import JsonEntry, ndjson
 from connectors.s3.formats.text import Piece
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Configuration, Identity, LeakScope, Subject
@@ -142,7 +143,7 @@ def test_the_prefilter_agrees_with_full_parsing(
     def run(*, skipping: bool) -> tuple[bytes, list[bytes]]:
         chunks = (body[i : i + block] for i in range(0, len(body), block))
         wanted = owners.wanted() if skipping else None
-        pieces = list(NDJSON.pieces(chunks, wanted))
+        pieces = list(ndjson().pieces(chunks, wanted))
         out = b"".join(map(raw_of, pieces))
         mine = [p.raw for p in pieces if isinstance(p, JsonEntry) and owners.of(p)]
         return out, mine
@@ -176,13 +177,13 @@ def test_csv_agrees_with_the_standard_reader(rows: list[list[str]], block: int) 
     writer.writerows(rows)
     body = text.getvalue().encode()
     chunks = (body[i : i + block] for i in range(0, len(body), block))
-    pieces = list(csv(",", ["email"]).pieces(chunks, None))
+    pieces = list(csv(Dialect(), ["email"]).pieces(chunks, None))
     assert b"".join(p if isinstance(p, bytes) else p.raw for p in pieces) == body
     found = [[v for _, v in p.scalars()] for p in pieces if isinstance(p, CsvEntry)]
     assert found == rows
     for piece in pieces:
         if isinstance(piece, CsvEntry):
-            changed = CsvEntry(piece.masked({"x": 'q"\n'}), piece.columns, b",")
+            changed = CsvEntry(piece.masked({"x": 'q"\n'}), piece.columns, Dialect())
             assert [v for _, v in changed.scalars()][:2] == [v for _, v in piece.scalars()][:2]
             assert changed.value("x") == 'q"\n'
 

@@ -160,16 +160,6 @@ def test_an_endpoint_without_conditional_writes_is_refused(
     assert {k: v for (k, _), v in content(s3, bucket_name).items()} == {"events/a": body}
 
 
-def test_a_large_object_goes_up_in_parts(s3: S3Client, s3_endpoint: str, bucket_name: str) -> None:
-    """Above the size of a single write the parts arrive whole and in order."""
-    rows = [event(n, "1" if n % 1000 == 0 else "2", pad="x" * 1000) for n in range(6000)]
-    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines(rows))
-    made = connector(s3_endpoint, bucket_name, EVENTS, single_put_bytes=5 * 1024 * 1024)
-    assert outcomes(erased(made, [number("1")], TrialContext())) == {"erased": 6}
-    assert current(s3, bucket_name, "events/a") == lines([r for r in rows if r["customer"] == "2"])
-    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket_name)
-
-
 def limit(collection: str, field: str, *held: Rule) -> DecisionTable:
     """What is older than March goes, unless held."""
     before = Before(field, datetime(2026, 3, 1, tzinfo=UTC))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import services as real
+from tests.contract.s3_aged import AgedBucket, server
 from tests.integration.cli_desk import Desk
 from tests.integration.engine_room import EngineRoom
+from tests.integration.rules_bench import Bench
 from tests.integration.sweep_room import SHARED, Make, SweepRoom
 
 
@@ -54,3 +58,28 @@ def make(tmp_path: Path, ledger: Callable[[], str]) -> Make:
         return SweepRoom(tmp_path, ledger(), **{"policies": {"trial": SHARED}, **texts})
 
     return made
+
+
+@pytest.fixture(scope="module")
+def aged_endpoint() -> Iterator[str]:
+    """An S3 API whose objects' dates a test may choose."""
+    with server() as address:
+        yield address
+
+
+@pytest.fixture
+def bench(
+    tmp_path: Path,
+    ledger: Callable[[], str],
+    aged_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Bench]:
+    """An installation with a young letter of two customers."""
+    monkeypatch.setenv("TRIAL_S3_KEY", real.S3_KEY)
+    monkeypatch.setenv("TRIAL_S3_SECRET", real.S3_SECRET)
+    aged = AgedBucket.made(aged_endpoint)
+    for customer in ("1", "2"):
+        aged.put(f"letters/{customer}/a", datetime.now(UTC) - timedelta(days=1))
+    made = Bench(tmp_path, ledger(), aged)
+    yield made
+    made.room.office.ledger.dispose()

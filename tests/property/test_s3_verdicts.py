@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.s3.formats.entries import Entry
+from connectors.s3.formats.ndjson import JsonEntry
 from connectors.s3.reading.owners import Owners, identity_in
 from connectors.s3.scanning import verdicts
 from connectors.s3.scanning.verdicts import Verdicts
@@ -126,6 +127,63 @@ def test_who_owns_a_record_is_never_ruled_out(records: list[Any]) -> None:
         owners = Owners(COLLECTION, [subject], ctx)
         if any(owners.of(entry) for entry in entries):
             assert not known.rule_out([version()], known.owners([subject]))
+
+
+LEAVES = st.sampled_from(
+    [1, "1", 1.0, "1.0", 2, "2", 2.5, "2.5", True, None, "none", "Anna@Mail.example", 10**20]
+)
+PEOPLE = st.lists(st.fixed_dictionaries({}, optional={"id": LEAVES, "mail": LEAVES}), max_size=3)
+NAMES = ("1", "1.0", "2", "2.5", "none", "anna@mail.example", "Anna@Mail.example", "1" + "0" * 20)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.fixed_dictionaries({"customer": LEAVES, "people": PEOPLE}), max_size=3),
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ("customer", "people[].id"), st.sampled_from(["both", "text", "number", "decimal"])
+        ),
+    ),
+    st.sampled_from(["ndjson", "csv"]),
+)
+def test_an_owner_is_never_ruled_out_however_the_map_has_fields_read(
+    records: list[Any], equals: dict[str, str], kind: str
+) -> None:
+    """Lists with several owners, and what `equals` says of a field, are known as they are read."""
+    collection = replace(
+        COLLECTION,
+        takes={
+            "customer_number": Taken("customer"),
+            "account": Taken("people[].id"),
+            "email": Taken("people[].mail", Form.ASCII_CASE),
+        },
+        source={**COLLECTION.source, "format": kind, "equals": equals},
+    )
+    ctx = TrialContext()
+    entries = [JsonEntry(json.dumps(r).encode(), r) for r in records]
+    reading = Verdicts(collection, ctx).reading([version()])
+    for entry in entries:
+        reading.note(entry)
+    reading.keep()
+    known = Verdicts(collection, ctx)
+    for identity in (Identity(kind, name) for kind in collection.takes for name in NAMES):
+        subject = Subject("s", (identity,))
+        owners = Owners(collection, [subject], ctx)
+        if any(owners.of(entry) for entry in entries):
+            assert not known.rule_out([version()], known.owners([subject]))
+
+
+def test_another_way_to_compare_a_field_makes_it_void() -> None:
+    """What `equals` says is part of what a filter was made with."""
+    ctx = TrialContext()
+    read([{"customer": 7.0}], ctx)
+    asked = Subject("s", (Identity("customer_number", "7"),))
+    known = Verdicts(COLLECTION, ctx)
+    assert known.rule_out([version()], known.owners([asked]))
+    source = {**COLLECTION.source, "equals": {"customer": "decimal"}}
+    other = Verdicts(replace(COLLECTION, source=source), ctx)
+    assert not other.rule_out([version()], other.owners([asked]))
 
 
 @given(RECORDS)

@@ -128,8 +128,6 @@ def test_a_small_object_that_grows_is_read_in_pieces(name: str) -> None:
 @pytest.mark.parametrize(
     ("start", "reason"),
     [
-        (b"PAR1", "parquet"),
-        (b"Obj\x01", "avro"),
         (b"\xff\xfe{", "utf-16"),
         (b"\xfe\xff{", "utf-16"),
     ],

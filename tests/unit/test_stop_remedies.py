@@ -11,6 +11,9 @@ import pytest
 
 import dsr_worker
 from dsr_worker.cli import questions, remedies
+from dsr_worker.engine.context import MAP_UNREVIEWED
+from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED
+from dsr_worker.fulfil.promises import UNOPENABLE
 from dsr_worker.fulfil.verbs import DONE_BY
 from dsr_worker.ledger.reports import Stop
 from dsr_worker.notify.mail import Sent
@@ -102,6 +105,33 @@ def test_every_code_has_a_remedy_or_is_a_question(code: str) -> None:
     (text,) = filter(None, told)
     assert not {"{", "}"} & set(text)
     assert "C-1" in text or code in {"transient", "fault", "pending_remote", "in_units"}
+
+
+_OF_JOBS = {"code": {MAP_UNREVIEWED, SYSTEM_UNMAPPED, UNOPENABLE}}  # where it is an argument
+
+
+def _phases() -> set[str]:
+    """Where a job as a whole may wait for a person: the phase of each such move."""
+    found = set()
+    for module, tree in _modules():
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Move":
+                said = {k.arg: ast.unparse(k.value) for k in call.keywords}
+                if said.get("state") == "State.NEEDS_HUMAN":
+                    (phase,) = (k.value for k in call.keywords if k.arg == "phase")
+                    found |= _OF_JOBS.get(ast.unparse(phase)) or _codes(module, phase)
+    return found
+
+
+def test_a_job_that_stops_as_a_whole_says_what_helps() -> None:
+    """Each phase in which a job waits for a person has a remedy that names the case."""
+    phases = _phases()
+    assert {"found_again", "access_unfinished", "promise_exceeded", SYSTEM_UNMAPPED} <= phases
+    for phase in sorted(phases):
+        (told,) = remedies.of_job("C-1", phase)
+        assert "dsr retry C-1" in told["remedy"], phase
+        assert not {"{", "}"} & set(told["remedy"])
+    assert remedies.of_job("C-1", "apply") == []
 
 
 def test_what_no_repeat_helps_offers_another_way() -> None:

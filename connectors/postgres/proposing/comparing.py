@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from connectors.postgres.proposing.classifying import Looks, Weight
+from connectors.naming.classifying import Looks, Weight
+from connectors.naming.marks import marked, stale
 from connectors.postgres.proposing.drafting import field_path
 from connectors.postgres.proposing.inventory import At, Column, Inventory, place
 from connectors.postgres.proposing.owning import Belonging
@@ -44,7 +45,7 @@ def drift(
             yield from _gone(inventory, at, collection)
             yield from _broken(system, inventory, at, collection)
     yield from _stale(written, known)
-    yield from _marks(system)
+    yield from marked(system)
 
 
 def _left_out(system: System, known: set[str]) -> dict[str, str]:
@@ -143,15 +144,7 @@ def _broken(
 def _stale(written: Mapping[str, str], known: set[str]) -> Iterator[Finding]:
     for left, meant in written.items():
         if meant not in known:
-            message = "is left out of the map and not there any more"
-            yield Finding(Severity.WARNING, left, message, "take it out of `left_out`")
-
-
-def _marks(system: System) -> Iterator[Finding]:
-    for marked in system.unreviewed:
-        message = "is marked `review`: nothing is erased by this map"
-        remedy = "look at it, correct it, and take the mark out"
-        yield Finding(Severity.WARNING, marked, message, remedy)
+            yield stale(left)
 
 
 def _error(subject: str, message: str, remedy: str) -> Finding:

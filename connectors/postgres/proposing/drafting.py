@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from connectors.postgres.proposing.classifying import SURE, Look, Looks, Weight, unknown
-from connectors.postgres.proposing.forms import Seen
+from connectors.naming.classifying import SURE, Look, Looks, Weight, unknown
+from connectors.naming.forms import Seen
+from connectors.naming.rows import begins, topic
+from connectors.naming.words import singular, worded, words
 from connectors.postgres.proposing.inventory import (
     ELEMENTS,
     At,
@@ -24,7 +26,6 @@ from connectors.postgres.proposing.inventory import (
 from connectors.postgres.proposing.neighbouring import describes_a_thing
 from connectors.postgres.proposing.owning import Belonging, How, is_profile
 from connectors.postgres.proposing.sampling import Sample
-from connectors.postgres.proposing.words import singular, worded, words
 from dsr_worker.contract import (
     Collection,
     Evidence,
@@ -41,24 +42,10 @@ _NAME = re.compile(r"[^a-z0-9_-]+")
 _LONGEST_NAME = 60
 _LONGEST_FIELD = 200
 _ERASED = "erased"
-_BEGUN = (
-    *("created", "inserted", "added", "registered", "signed", "joined", "ordered", "placed"),
-    *("issued", "paid", "started", "opened", "written", "sent", "called", "returned"),
-    *("date", "at", "timestamp", "time", "on"),
-)
 _DOUBTFUL = 0.5
 _OF_THEIR_ROW = frozenset({"user.demographic.language", "user.location.imprecise"})
 """What says something of a person in the person's own row only."""
 _TOUCHED = worded("seen login sign visit visited active contact contacted accessed")
-_TOPICS = (
-    (worded("order purchase cart basket wishlist rental booking line item"),
-     "user.behavior.purchase_history"),
-    (worded("payment invoice refund transaction bill billing charge"), "user.payment"),
-    (worded("session event log visit login click audit activity"), "user.behavior"),
-    (worded("review comment post message ticket note mail"), "user.content"),
-    (worded("customer user account profile member client person contact"),
-     "user.account"),
-)  # fmt: skip
 
 
 @dataclass
@@ -148,7 +135,7 @@ class Draft:
                 if self.belonging[table.at].how is How.LOOSE:
                     continue  # nothing but these places is anybody's
                 ground = Ground(0.5, (Evidence("rest_of_document"),))
-                yield self._plain(table, column.name, _topic(table), ground)
+                yield self._plain(table, column.name, topic(table.at[1]), ground)
                 continue
             yield self._field(table, column, whole)
 
@@ -169,8 +156,10 @@ class Draft:
         seen = self.samples[table.at].seen.get(column.name, Seen())
         if unknown(column, seen) and not loose and not describes_a_thing(table, column.name):
             ground = Ground(0.5, (Evidence("unknown"),))
-            return self._plain(table, column.name, _topic(table), ground)
-        return self._plain(table, column.name, _topic(table), Ground(SURE, (Evidence("owned"),)))
+            return self._plain(table, column.name, topic(table.at[1]), ground)
+        return self._plain(
+            table, column.name, topic(table.at[1]), Ground(SURE, (Evidence("owned"),))
+        )
 
     def _says_nothing(self, table: Table, column: Column, look: Look) -> bool:
         """Whether a look does not hold here: a key is no name elsewhere; a text has a language."""
@@ -360,25 +349,13 @@ def _clocks(table: Table) -> dict[str, str]:
     """When a row's time begins, and when somebody was last seen."""
     instants = [c for c in table.columns.values() if c.instant and "birth" not in c.name.lower()]
     clocks = {}
-    begun = [(rank, c.name) for c in instants for rank in (_rank(c.name),) if rank is not None]
+    begun = [(rank, c.name) for c in instants for rank in (begins(c.name),) if rank is not None]
     if begun:
         clocks["record_date"] = min(begun)[1]
     touched = [c.name for c in instants if "last" in words(c.name) and _TOUCHED & {*words(c.name)}]
     if touched:
         clocks["last_contact"] = touched[0]
     return clocks
-
-
-def _rank(name: str) -> int | None:
-    found = set(words(name))
-    if {"last", "updated", "modified", "deleted", "expires", "due"} & found:
-        return 90 if "updated" in found else None
-    return next((rank for rank, word in enumerate(_BEGUN) if word in found), None)
-
-
-def _topic(table: Table) -> str:
-    found = {singular(word) for word in words(table.at[1])}
-    return next((category for topic, category in _TOPICS if topic & found), "user")
 
 
 def _in_order(belonging: Mapping[At, Belonging]) -> list[At]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg2.sql import SQL
 
-from connectors.postgres.proposing.words import Part, part_of, words
+from connectors.naming.words import Part, part_of, words
 from connectors.postgres.server.places import INSTANTS, WHOLE_NUMBERS
 from connectors.postgres.server.session import Session
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from connectors.postgres.proposing.classifying import (
+from connectors.naming.classifying import (
     ROLE_MAILBOX,
     SURE,
     Look,
@@ -19,10 +19,9 @@ from connectors.postgres.proposing.classifying import (
     alone,
     plainly_named,
 )
-from connectors.postgres.proposing.forms import Seen
-from connectors.postgres.proposing.hints import means_person, vocabulary
-from connectors.postgres.proposing.inventory import Column, Table, of_any_kind
-from connectors.postgres.proposing.words import (
+from connectors.naming.forms import Seen
+from connectors.naming.hints import means_person, vocabulary
+from connectors.naming.words import (
     Part,
     is_of_a_catalogue,
     part_of_a_transaction,
@@ -30,6 +29,7 @@ from connectors.postgres.proposing.words import (
     worded,
     words,
 )
+from connectors.postgres.proposing.inventory import Column, Table, of_any_kind
 from dsr_worker.contract import Evidence
 
 _ADDRESS = ("user.contact.address", "user.location")

@@ -12,16 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from connectors.postgres.proposing.classifying import SURE, Looks, Weight, alone
-from connectors.postgres.proposing.inventory import (
-    At,
-    Inventory,
-    Reference,
-    Table,
-    of_any_kind,
-)
-from connectors.postgres.proposing.neighbouring import on_their_own
-from connectors.postgres.proposing.words import (
+from connectors.naming.classifying import SURE, Looks, Weight, alone
+from connectors.naming.words import (
     Part,
     is_a_transaction,
     is_called_users,
@@ -38,6 +30,14 @@ from connectors.postgres.proposing.words import (
     singular,
     words,
 )
+from connectors.postgres.proposing.inventory import (
+    At,
+    Inventory,
+    Reference,
+    Table,
+    of_any_kind,
+)
+from connectors.postgres.proposing.neighbouring import on_their_own
 from dsr_worker.contract import Evidence
 
 _OF_WHOEVER_ACTS = ("user.device", "user.content", "user.authorization")

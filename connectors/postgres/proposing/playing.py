@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from connectors.postgres.proposing.classifying import COMPANY, ROLE_MAILBOX, SURE, Looks
+from connectors.naming.classifying import COMPANY, ROLE_MAILBOX, SURE, Looks
+from connectors.naming.words import Part, means_membership, serves_customers
 from connectors.postgres.proposing.inventory import At, Inventory
-from connectors.postgres.proposing.words import Part, means_membership, serves_customers
 
 _OF_ONE_PERSON = (
     "user.name", "user.contact", "user.authorization", "user.demographic", "user.device",

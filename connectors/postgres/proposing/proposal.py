@@ -13,12 +13,12 @@ from itertools import islice
 
 from psycopg2.sql import SQL
 
+from connectors.naming.classifying import Looks, looks
+from connectors.naming.forms import Seen
 from connectors.postgres.proposing import inventory as catalogue
 from connectors.postgres.proposing import referring
-from connectors.postgres.proposing.classifying import Looks, looks
 from connectors.postgres.proposing.comparing import drift
 from connectors.postgres.proposing.drafting import Draft
-from connectors.postgres.proposing.forms import Seen
 from connectors.postgres.proposing.inventory import At, Inventory, Reference, Table, place
 from connectors.postgres.proposing.neighbouring import beside, in_a_persons_row, on_their_own
 from connectors.postgres.proposing.owning import (

@@ -10,6 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from connectors.naming.words import (
+    Part,
+    means_customer,
+    referred,
+    says_who_did_it,
+    singular,
+    words,
+)
 from connectors.postgres.proposing.inventory import (
     ELEMENTS,
     At,
@@ -18,14 +26,6 @@ from connectors.postgres.proposing.inventory import (
     Reference,
     Table,
     of_any_kind,
-)
-from connectors.postgres.proposing.words import (
-    Part,
-    means_customer,
-    referred,
-    says_who_did_it,
-    singular,
-    words,
 )
 
 Paths = Mapping[str, Iterable[tuple[str, ...]]]

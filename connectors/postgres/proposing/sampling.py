@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
-from connectors.postgres.proposing.forms import Seen, naming, observe, observe_documents
-from connectors.postgres.proposing.hints import vocabulary
+from connectors.naming.forms import Seen, naming, observe, observe_documents
+from connectors.naming.hints import vocabulary
 from connectors.postgres.proposing.inventory import ELEMENTS, At, Column, Reference, Table
 from connectors.postgres.server.session import Limits, Server, Session
 from dsr_worker.contract import ConnectorError

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from connectors.s3.changing.decide import decide, latest
-from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, OBJECT_LOCK, Fate, Tally
-from connectors.s3.reading.prefix import Prefixes, VersionRow, key_of
+from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, Fate, Tally
+from connectors.s3.reading.prefix import Prefixes, VersionRow
+from connectors.s3.reading.whose import Owned, key_of
 from connectors.s3.server.bucket import Bucket, Version
-from dsr_worker.contract import Action, Context, DecisionTable, Identity, Key, Outcome
+from connectors.s3.server.locks import Refusal
+from connectors.s3.server.refusals import NOT_GRANTED
+from connectors.s3.server.uploads import abort
+from dsr_worker.contract import (
+    Action,
+    Context,
+    DecisionTable,
+    Key,
+    NeedsHuman,
+    Outcome,
+    Remainder,
+)
 
 _BATCH = 1000
 CANNOT_MASK = "s3-cannot-mask"  # an object is one value: it stays whole, or goes
@@ -27,20 +40,22 @@ class Batch:
     objects: list[list[Version]] = field(default_factory=list)
     wanted: dict[Version, tuple[str | None, ...]] = field(default_factory=dict)
     refs: dict[Version, Refs] = field(default_factory=dict)
+    stays: dict[Version, str] = field(default_factory=dict)  # by whose they are, with the ground
 
 
 class VersionEraser:
-    """The changing side of one collection in the `prefix` layout."""
+    """The changing side of one collection of whole objects."""
 
     def __init__(self, prefixes: Prefixes, bucket: Bucket, ctx: Context) -> None:
         self._prefixes = prefixes
         self._name = prefixes.collection.name
         self._bucket = bucket
         self._ctx = ctx
+        self._facts = prefixes.whose.facts(bucket, ctx)
 
     def erase(
         self,
-        owned: Iterable[tuple[list[Version], Refs]],
+        owned: Iterable[Owned],
         located: Mapping[tuple[str, ...], set[str]],
         tally: Tally,
     ) -> None:
@@ -55,9 +70,7 @@ class VersionEraser:
     def sweep(self, dry: bool) -> Iterator[Tally]:  # noqa: FBT001 - a dry run or not, no third way
         """Decide, and unless `dry` erase, every version of every object, a batch at a time."""
         batch = Batch()
-        for versions in self._bucket.objects(self._prefixes.layout.before, self._ctx.spend):
-            if self._prefixes.identity_in(versions[0].key) is None:
-                continue
+        for versions in self._prefixes.whose.every(self._bucket, self._ctx):
             batch.objects.append(versions)
             batch.wanted |= dict.fromkeys(versions, (None,))
             if len(batch.wanted) >= _BATCH:
@@ -67,18 +80,20 @@ class VersionEraser:
             yield self._settle(batch, dry)
 
     def _located(
-        self, owned: Iterable[tuple[list[Version], Refs]], left: dict[tuple[str, ...], set[str]]
+        self, owned: Iterable[Owned], left: dict[tuple[str, ...], set[str]]
     ) -> Iterator[Batch]:
         batch = Batch()
-        for versions, owners in owned:
-            for version in versions:
+        for found in owned:
+            for version in found.versions:
+                owners = found.refs.get(version, frozenset())
                 refs = left.get(key_of(version), set()) & owners
                 if refs:
                     batch.wanted[version] = tuple(sorted(refs))
                     batch.refs[version] = frozenset(refs)
                     left[key_of(version)] -= refs
-            if any(version in batch.wanted for version in versions):
-                batch.objects.append(versions)
+            if any(version in batch.wanted for version in found.versions):
+                batch.objects.append(found.versions)
+                batch.stays |= found.stays
             if len(batch.wanted) >= _BATCH:
                 yield batch
                 batch = Batch()
@@ -101,47 +116,68 @@ class VersionEraser:
         return self._counted(batch, fates)
 
     def _erase(self, doomed: set[Version], versioning: str, fates: dict[Version, Fate]) -> None:
-        older = [v for v in doomed if not v.latest]
+        for upload in (v for v in doomed if v.upload):
+            if not abort(self._bucket, upload, self._ctx.spend):
+                fates[upload] = fates[upload].retained(Remainder.UPLOAD)
+        older = [v for v in doomed if not v.latest and not v.upload]
         stuck = self._deny(older, versioning, fates)
         newest = []
         for version in (v for v in doomed if v.latest):
             if version.marker and version.key in stuck:
-                fates[version] = fates[version].retained(HIDES_VERSION)
+                fates[version] = fates[version].retained(HIDES_VERSION, stuck[version.key])
             else:
                 newest.append(version)
         self._deny(newest, versioning, fates)
 
     def _deny(
         self, versions: list[Version], versioning: str, fates: dict[Version, Fate]
-    ) -> set[str]:
-        """Erase; note what is refused, and return the keys of those objects."""
-        denied = self._bucket.erase_versions(versions, versioning, self._ctx.spend)
-        for version in denied:
-            locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
-            fates[version] = fates[version].retained(OBJECT_LOCK if locked else ACCESS_DENIED)
-        return {version.key for version in denied}
+    ) -> dict[str, datetime | None]:
+        """Erase; note what is refused, and return the keys of those objects, each with its date."""
+        ctx = self._ctx
+        stuck: dict[str, datetime | None] = {}
+        for version in self._refused(versions, versioning):
+            refusal = self._bucket.locked(version, ctx.spend, ctx.now) or Refusal(ACCESS_DENIED)
+            fates[version] = fates[version].retained(*refusal)
+            stuck[version.key] = refusal.until_at
+        return stuck
 
-    def _locked(self, batch: Batch, table: DecisionTable) -> frozenset[Version]:
+    def _refused(self, versions: list[Version], versioning: str) -> Iterable[Version]:
+        """Erase; the versions that are refused, all where the bucket takes no such request."""
+        try:
+            return self._bucket.erase_versions(versions, versioning, self._ctx.spend)
+        except NeedsHuman as stop:
+            if stop.code != NOT_GRANTED:
+                raise
+            return versions
+
+    def _locked(self, batch: Batch, table: DecisionTable) -> dict[Version, Refusal]:
         erased = (v for v in batch.wanted if self._fate(v, batch, table).outcome is Outcome.ERASED)
         ctx = self._ctx
-        return frozenset(v for v in erased if self._bucket.locked(v, ctx.spend, ctx.now))
+        found = ((v, self._bucket.locked(v, ctx.spend, ctx.now)) for v in erased)
+        return {version: refusal for version, refusal in found if refusal is not None}
 
     def _fates(
-        self, batch: Batch, table: DecisionTable, locked: frozenset[Version]
+        self, batch: Batch, table: DecisionTable, locked: Mapping[Version, Refusal]
     ) -> dict[Version, Fate]:
         fates = {v: self._fate(v, batch, table) for v in batch.wanted}
-        for version in locked:
+        for version, ground in batch.stays.items():
+            if version in fates and fates[version].outcome is Outcome.ERASED:
+                fates[version] = fates[version].retained(ground)
+        for version, refusal in locked.items():
             if fates[version].outcome is Outcome.ERASED:
-                fates[version] = fates[version].retained(OBJECT_LOCK)
+                fates[version] = fates[version].retained(*refusal)
         for versions in batch.objects:
             stays = [v for v in versions if v not in fates or fates[v].stays]
             for marker in (v for v in versions if v.marker and v.latest and v in fates):
                 if any(not v.marker for v in stays) and not fates[marker].stays:
-                    fates[marker] = fates[marker].retained(HIDES_VERSION)
+                    last = max(
+                        filter(None, (fates[v].until_at for v in stays if v in fates)), default=None
+                    )
+                    fates[marker] = fates[marker].retained(HIDES_VERSION, last)
         return fates
 
     def _fate(self, version: Version, batch: Batch, table: DecisionTable) -> Fate:
-        row = VersionRow(version, self._identity(version), batch.refs.get(version, frozenset()))
+        row = VersionRow(version, self._facts, batch.refs.get(version, frozenset()))
         rule = decide(table, row)
         newest = latest(rule, row)
         match rule.action:
@@ -153,12 +189,6 @@ class VersionEraser:
                 return Fate(Outcome.RETAINED, 0, rule.ground, newest, quiet=rule.code == "default")
             case Action.RECTIFY | Action.RESTRICT | Action.LIFT:
                 raise NotImplementedError(f"object versions are not changed by {rule.action}")
-
-    def _identity(self, version: Version) -> Identity | None:
-        kind = self._prefixes.layout.kind
-        value = self._prefixes.identity_in(version.key)
-        canonical = self._ctx.canonical(kind, value) if value else None
-        return Identity(kind, canonical) if canonical else None
 
     def _counted(self, batch: Batch, fates: dict[Version, Fate]) -> Tally:
         tally = Tally()

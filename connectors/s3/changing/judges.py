@@ -6,7 +6,7 @@ records of subjects (an erasure), and every record by its clocks (a sweep).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -122,22 +122,25 @@ class LocatedRecords:
         subjects: Sequence[Subject],
         located: Mapping[RowKey, set[str]],
         ctx: Context,
+        absent: Callable[[], Fate] | None = None,
     ) -> None:
         self._shared = shared
+        self._absent = absent or partial(Fate, Outcome.ALREADY_GONE)  # what no version has any more
         self._owners = Owners(shared.collection, subjects, ctx)
         self._located = located
         self._ctx = ctx
 
     def wanted(self, table: DecisionTable, *, old: bool) -> Wanted | None:
         """The records that could be meant; None: all may be."""
-        masks = any(rule.action is Action.MASK for rule in table.rules)
-        if masks or (old and _holds_rows(table)):
+        if old and _holds_rows(table):
             return None
+        if any(rule.action is Action.MASK for rule in table.rules):
+            return self._owners.wanted(tuple(self._located))  # owners may be masked by now
         return self._owners.wanted()
 
     def fates(self) -> FatesByKey:
         """An empty count."""
-        return FatesByKey(self._shared.collection.name, self._located, self._ctx)
+        return FatesByKey(self._shared.collection.name, self._located, self._ctx, self._absent)
 
     def judge(
         self, entry: Entry, key: RowKey, table: DecisionTable, *, old: bool
@@ -186,10 +189,17 @@ def _holds_rows(table: DecisionTable) -> bool:
 class FatesByKey:
     """One fate per subject and row, however many copies of the row there are."""
 
-    def __init__(self, collection: str, located: Mapping[RowKey, set[str]], ctx: Context) -> None:
+    def __init__(
+        self,
+        collection: str,
+        located: Mapping[RowKey, set[str]],
+        ctx: Context,
+        absent: Callable[[], Fate],
+    ) -> None:
         self._collection = collection
         self._located = located
         self._ctx = ctx
+        self._absent = absent
         self._fates: dict[tuple[str, RowKey], Fate] = {}
 
     def add(self, refs: tuple[str | None, ...], key: RowKey, fate: Fate) -> None:
@@ -215,7 +225,7 @@ class FatesByKey:
     def tally(self) -> Tally:
         """The counts."""
         tally = Tally()
-        gone = Fate(Outcome.ALREADY_GONE)
+        gone = self._absent()
         for key, refs in self._located.items():
             for ref in sorted(refs):
                 fate = self._fates.get((ref, key), gone)

@@ -11,7 +11,7 @@ the current one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -26,9 +26,13 @@ from connectors.s3.formats.entries import (
     Entry,
     UnreadableError,
 )
+from connectors.s3.formats.leftover import Leftover
 from connectors.s3.reading.shared import Shared, with_bytes
 from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.commit import Staged, staged
 from connectors.s3.server.draft import Draft, NoDraft
+from connectors.s3.server.emptied import Emptied
+from connectors.s3.server.probe import Honoured
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
@@ -56,6 +60,7 @@ class _Copy:
     protected: set[RowKey] = field(default_factory=set)
     stays: set[RowKey] = field(default_factory=set)
     ground: str = ""  # why its changes cannot be made
+    emptied: bool = False  # no record is left, and the map says that the object goes then
 
 
 @dataclass
@@ -64,12 +69,12 @@ class _Plan:
 
     current: _Copy | None
     old: list[_Copy]
-    spool: IO[bytes]
+    draft: Draft | None = None
 
     @property
     def rewrites(self) -> bool:
-        current = self.current
-        return current is not None and current.fates.changes() and not current.ground
+        """Also where the version that is current has to stay: it will not be current then."""
+        return self.current is not None and self.current.fates.changes()
 
     @property
     def doomed(self) -> list[_Copy]:
@@ -84,10 +89,11 @@ class _Plan:
 class Rewriter:
     """Changes shared objects of one collection."""
 
-    def __init__(self, shared: Shared, bucket: Bucket, ctx: Context) -> None:
+    def __init__(self, shared: Shared, bucket: Bucket, honoured: Honoured, ctx: Context) -> None:
         self._shared = shared
         self._name = shared.collection.name
         self._bucket = bucket
+        self._honoured = honoured
         self._ctx = ctx
 
     def settle(self, versions: list[Version], judge: Judge, *, dry: bool) -> Tally:
@@ -103,25 +109,33 @@ class Rewriter:
                 with self._plan(versions, judge, table, dry=dry) as plan:
                     if dry or not (plan.rewrites or plan.doomed):
                         return plan.fates(judge.fates()).tally()
-                    with self._ctx.guard() as guard:
+                    with self._staged(plan) as write, self._ctx.guard() as guard:
                         newest = guard.table(self._name)
                         if newest == table:
-                            self._commit(plan, judge, guard)
+                            self._commit(plan, write, judge, guard)
                             return plan.fates(judge.fates()).tally()
                         table = newest
             except (ChangedError, GoneError):
                 versions = with_bytes(self._bucket.versions_of(key, self._ctx.spend))
         raise Transient("an object changed each time it was read")
 
-    def _commit(self, plan: _Plan, judge: Judge, guard: Guard) -> None:
+    def _staged(self, plan: _Plan) -> AbstractContextManager[Staged | None]:
+        if not plan.rewrites or plan.current is None or plan.draft is None:
+            return nullcontext()
+        version, ctx = plan.current.version, self._ctx
+        if plan.current.emptied:
+            return nullcontext(Emptied(self._bucket, version, ctx.spend))
+        place = ctx.digest(self._name, (version.key,))
+        return staged(self._bucket, version, plan.draft, self._honoured, place, ctx)
+
+    def _commit(self, plan: _Plan, write: Staged | None, judge: Judge, guard: Guard) -> None:
         versioning = self._bucket.versioning(self._ctx.spend)
         guard.intend(tuple(plan.fates(judge.fates()).tally().receipts()))
         doomed = {copy.version: copy for copy in plan.doomed}
-        if plan.rewrites and plan.current is not None:
-            self._bucket.replace(
-                plan.current.version, plan.spool, plan.spool.tell(), self._ctx.spend
-            )
-            doomed[plan.current.version] = plan.current
+        if write is not None and plan.current is not None:
+            write.commit()
+            if not plan.current.ground:
+                doomed[plan.current.version] = plan.current
             if versioning != "Enabled":  # the new bytes took the null version's place
                 doomed = {v: copy for v, copy in doomed.items() if v.version_id != "null"}
         denied = self._bucket.erase_versions(tuple(doomed), versioning, self._ctx.spend)
@@ -136,16 +150,17 @@ class Rewriter:
         old = [self._read(v, judge, table) for v in versions if not v.latest]
         protected = set[RowKey]().union(*(copy.protected for copy in old))
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
-            current = None
+            current, draft = None, None
             for version in versions:
                 if version.latest:
-                    out = None if dry else spool
-                    current = self._rewrite(version, judge, table, protected, out)
+                    source = VersionSource(self._bucket, version, self._ctx.spend)
+                    draft = None if dry else self._draft(version, source, spool)
+                    current = self._rewrite(version, source, judge, table, protected, draft)
             stays = current.stays if current else set()
             for copy in (*old, *([current] if current else [])):
                 if copy.fates.changes():
                     copy.ground = copy.ground or self._obstacle(copy, stays)
-            yield _Plan(current, old, spool)
+            yield _Plan(current, old, draft)
 
     def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> str:
         if not copy.version.latest and copy.protected - stays:
@@ -171,13 +186,19 @@ class Rewriter:
                     copy.protected.add(key)
         return copy
 
+    def _draft(self, version: Version, source: VersionSource, spool: IO[bytes]) -> Draft:
+        """The server copies ranges of what cannot change meanwhile, or where it would say so."""
+        steady = self._honoured.copy or version.version_id != "null"
+        return Draft(source, spool, ranges=self._honoured.complete and steady)
+
     def _rewrite(
         self,
         version: Version,
+        source: VersionSource,
         judge: Judge,
         table: DecisionTable,
         protected: set[RowKey],
-        spool: IO[bytes] | None,
+        draft: Draft | None,
     ) -> _Copy:
         copy = _Copy(version, judge.fates())
 
@@ -192,10 +213,10 @@ class Rewriter:
             return change
 
         wanted = None if protected else judge.wanted(table, old=False)
-        source = VersionSource(self._bucket, version, self._ctx.spend)
-        edits = NoDraft() if spool is None else Draft(source, spool)
+        edits = Leftover(NoDraft() if draft is None else draft)
         try:
             self._shared.format_of(source).rewrite(source, wanted, decided, edits)
+            copy.emptied = copy.fates.changes() and self._shared.goes_empty(edits.left())
         except UnreadableError as error:
             raise self._shared.unreadable(version, error.reason, self._ctx) from None
         return copy

@@ -9,16 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dsr_worker.contract import Outcome, OutcomeCount, Receipt
+from connectors.s3.server.locks import Refusal
+from dsr_worker.contract import Outcome, OutcomeCount, Receipt, Remainder
 
-OBJECT_LOCK = "s3-object-lock"
-ACCESS_DENIED = "s3-access-denied"
-OLD_VERSION = (
-    "s3-noncurrent-version"  # an old version cannot be rewritten, and something in it stays
-)
-HIDES_VERSION = (
-    "s3-hides-version"  # without this marker a version that stays would be current again
-)
+OBJECT_LOCK = Remainder.LOCKED
+ACCESS_DENIED = Remainder.DENIED
+OLD_VERSION = Remainder.BESIDE  # an old version cannot be rewritten, and something in it stays
+HIDES_VERSION = Remainder.BESIDE  # without this marker a version that stays would be current again
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +27,7 @@ class Fate:
     ground: str = ""
     clock: datetime | None = None
     quiet: bool = False  # simply not due: a sweep says nothing of it
+    until_at: datetime | None = None  # when the store lets it go, where that is known
 
     @property
     def stays(self) -> bool:
@@ -43,9 +41,9 @@ class Fate:
             self.outcome is Outcome.MASKED and self.fields > 0
         )
 
-    def retained(self, ground: str) -> Fate:
+    def retained(self, ground: str, until_at: datetime | None = None) -> Fate:
         """The same row, which has to stay as it is."""
-        return Fate(Outcome.RETAINED, 0, ground, self.clock)
+        return Fate(Outcome.RETAINED, 0, ground, self.clock, until_at=until_at)
 
 
 _STRENGTH = {Outcome.RETAINED: 3, Outcome.MASKED: 2, Outcome.ERASED: 1, Outcome.ALREADY_GONE: 0}
@@ -66,13 +64,18 @@ class _Counted:
     fields: int = 0
     latest_at: datetime | None = None
     earliest_at: datetime | None = None
+    until_at: datetime | None = None
+    first_until_at: datetime | None = None
 
     def reach(self, earliest_at: datetime | None, latest_at: datetime | None) -> None:
         """Let the clock values reach from one to the other at least; None says nothing."""
-        if latest_at is not None and (self.latest_at is None or latest_at > self.latest_at):
-            self.latest_at = latest_at
-        if earliest_at is not None and (self.earliest_at is None or earliest_at < self.earliest_at):
-            self.earliest_at = earliest_at
+        self.latest_at = max(filter(None, (self.latest_at, latest_at)), default=None)
+        self.earliest_at = min(filter(None, (self.earliest_at, earliest_at)), default=None)
+
+    def stay(self, first_until_at: datetime | None, until_at: datetime | None) -> None:
+        """Let the days on which the store lets them go reach from one to the other at least."""
+        self.until_at = max(filter(None, (self.until_at, until_at)), default=None)
+        self.first_until_at = min(filter(None, (self.first_until_at, first_until_at)), default=None)
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Tally:
         counted.rows += 1
         counted.fields += fate.fields
         counted.reach(fate.clock, fate.clock)
+        counted.stay(fate.until_at, fate.until_at)
         if kept is not None:
             self._kept.setdefault((ref, collection), set()).add(kept)
 
@@ -105,8 +109,21 @@ class Tally:
                 sum_.rows += counted.rows
                 sum_.fields += 0 if stopped else counted.fields
                 sum_.reach(counted.earliest_at, counted.latest_at)
+                sum_.stay(counted.first_until_at, counted.until_at)
         for pair, kept in other._kept.items():
             self._kept.setdefault(pair, set()).update(kept)
+
+    def locked(self, refusal: Refusal) -> None:
+        """Tell of what is locked why exactly, and until when."""
+        for of_pair in self._counts.values():
+            counted = of_pair.pop((Outcome.RETAINED, OBJECT_LOCK), None)
+            if counted is not None:
+                counted.stay(refusal.until_at, refusal.until_at)
+                of_pair[Outcome.RETAINED, refusal.ground] = counted
+
+    def has_locked(self) -> bool:
+        """Whether anything stays since it is locked."""
+        return any((Outcome.RETAINED, OBJECT_LOCK) in of_pair for of_pair in self._counts.values())
 
     def changes(self) -> int:
         """Rows that were, or would be, erased or masked."""
@@ -134,7 +151,16 @@ class Tally:
         if not of_pair:
             return Receipt(ref, collection, (OutcomeCount(Outcome.ABSENT, 0),))
         outcomes = tuple(
-            OutcomeCount(outcome, c.rows, c.fields, ground, c.latest_at, c.earliest_at)
+            OutcomeCount(
+                outcome,
+                c.rows,
+                c.fields,
+                ground,
+                c.latest_at,
+                c.earliest_at,
+                c.until_at,
+                c.first_until_at,
+            )
             for (outcome, ground), c in sorted(of_pair.items())
         )
         return Receipt(ref, collection, outcomes, frozenset(self._kept.get((ref, collection), ())))

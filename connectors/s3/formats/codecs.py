@@ -24,11 +24,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_OUT_BYTES = 256 * 1024
+_OUT_BYTES = 64 * 1024
 _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateInit2)
 _FOREIGN = {
-    b"PAR1": "parquet",
-    b"Obj\x01": "avro",
+    b"\xff\x06\x00\x00sNaP": "snappy-framed",
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }

@@ -1,29 +1,27 @@
-"""Records of a CSV object, split at the byte and masked field by field.
+"""Records of a CSV object of any dialect, split at the byte and masked field by field.
 
-In: plain bytes. Out: pieces as in `text`. The standard reader cannot say which bytes a
-record came from, and bounds a field's size for the whole process; so the few rules of RFC 4180
-stand here.
+In: plain bytes. Out: pieces as in `text`. Where every quote opens or closes a whole field, as
+nearly always, bytes are searched and quotes counted, also inside records of many lines; where one
+does not, the record around it is read sign by sign.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
-from connectors.s3.formats.entries import UnreadableError
-from connectors.s3.formats.text import (
-    BOM,
-    MAX_RECORD_BYTES,
-    Piece,
-    Text,
-    line_blocks,
-    lines_of,
-    split,
-)
+from connectors.s3.formats.csv_dialect import Dialect
+from connectors.s3.formats.entries import Broken, UnreadableError
+from connectors.s3.formats.field_needles import Asked, Numbers, Spelling
+from connectors.s3.formats.needles import Literals, Needles, are_literal, in_bytes
+from connectors.s3.formats.text import BOM, MAX_RECORD_BYTES, Piece, Text
 from connectors.s3.formats.wanted import Wanted
+
+_TELLING_BYTES = 64 * 1024  # by then a newline has come, if lines end with one
 
 
 @dataclass(slots=True)
@@ -32,31 +30,27 @@ class CsvEntry:
 
     raw: bytes
     columns: Mapping[str, int]
-    delimiter: bytes
+    dialect: Dialect
+    _split: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def value(self, name: str) -> str | None:
         """The field; None where it is null or missing."""
-        column = self.columns.get(name)
-        fields = _fields(self.raw, self.delimiter)
+        column, fields = self.columns.get(name), self._fields()
         if column is None or column >= len(fields):
             return None
-        return _unquoted(fields[column]) or None
+        return self.dialect.text(fields[column]) or None
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
-        fields = _fields(self.raw, self.delimiter)
-        return (
-            (name, _unquoted(fields[at])) for name, at in self.columns.items() if at < len(fields)
+        fields = self._fields()
+        texts = (
+            (n, self.dialect.text(fields[at])) for n, at in self.columns.items() if at < len(fields)
         )
+        return ((name, text) for name, text in texts if text is not None)
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields."""
-        fields = _fields(self.raw, self.delimiter)
-        document = {
-            name: _unquoted(fields[at])
-            for name, at in self.columns.items()
-            if at < len(fields) and name not in leave_out
-        }
+        document = {name: text for name, text in self.scalars() if name not in leave_out}
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
@@ -65,87 +59,180 @@ class CsvEntry:
 
     def masked(self, changes: Mapping[str, str | None]) -> bytes:
         """The record with these fields replaced; the rest keeps its bytes' meaning."""
-        fields = _fields(self.raw, self.delimiter)
+        fields = list(self._fields())
         for name, new in changes.items():
-            fields[self.columns[name]] = _quoted(new or "", self.delimiter)
-        ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
-        return self.delimiter.join(fields) + ending
+            fields[self.columns[name]] = self.dialect.field(new or "")
+        return self.dialect.delimiter.join(fields) + self.dialect.ending(self.raw)
+
+    def _fields(self) -> list[bytes]:
+        if not self._split:
+            self._split = self.dialect.fields(self.raw)
+        return self._split
 
 
-def csv(delimiter: str, owners: Sequence[str]) -> Text:
-    """CSV with this delimiter, whose header has at least one of these columns."""
+def csv(dialect: Dialect, owners: Sequence[str]) -> Text:
+    """CSV in this dialect with at least one of these columns."""
 
     def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Piece]:
-        return pieces(plain, delimiter, owners, wanted)
+        return pieces(plain, dialect, owners, wanted)
 
     return Text(of)
 
 
 def pieces(
-    plain: Iterator[bytes], delimiter: str, owners: Sequence[str], wanted: Wanted | None
+    plain: Iterator[bytes], dialect: Dialect, owners: Sequence[str], wanted: Wanted | None
 ) -> Iterator[Piece]:
-    """The pieces of a CSV object with a header; quotes as in RFC 4180.
+    """The pieces of a CSV object.
 
-    Raises `UnreadableError` when the header has none of the `owners` columns, or a quote stays
-    open.
+    Raises `UnreadableError` when there is none of the `owners` columns, when the header is not
+    what the map says, or a quote stays open.
     """
-    needles = None if wanted is None else wanted.needles(whole=False)
-    comma = delimiter.encode()
-    columns: dict[str, int] | None = None
-    first = True
-    records = _Records(comma)
-    for block in line_blocks(plain):
-        rest = block
-        if first and rest.startswith(BOM):
-            yield BOM
-            rest = rest[len(BOM) :]
-        first = False
-        quiet = columns is not None and not records.open and b'"' not in rest
-        if quiet and needles is not None and columns is not None:
-            for line, looks in split(rest, needles):
-                yield CsvEntry(line, columns, comma) if looks and line.strip() else line
-            continue
-        for record in records.feed(rest):
-            if columns is None:
-                columns = _header(record, comma, owners)
-                yield record
-            elif record.strip():
-                yield CsvEntry(record, columns, comma)
-            else:
-                yield record
-    if records.open:
-        raise UnreadableError("open-quote")
-
-
-class _Records:
-    """Lines joined to records: a newline inside quotes ends nothing."""
-
-    def __init__(self, comma: bytes) -> None:
-        self._comma = comma
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-
-    @property
-    def open(self) -> bool:
-        return bool(self._held)
-
-    def feed(self, block: bytes) -> Iterator[bytes]:
-        for line in lines_of(block):
-            inside = self.open
-            if b'"' in line:
-                inside = _spans(line, self._comma, inside=inside)[1]
-            if not inside:
-                yield b"".join((*self._held, line))
-                self._held, self._held_bytes = [], 0
+    reader: _Reader | None = None
+    at, held = 0, b""
+    gathered: list[bytes] = []
+    for piece, final in chain(((piece, False) for piece in plain), ((b"", True),)):
+        gathered.append(piece)
+        if not final and sum(map(len, gathered)) < len(held):
+            continue  # as many again as are held: a long record is not read too often
+        data, gathered = b"".join((held, *gathered)), []
+        held = data
+        if reader is None:
+            if not (final or b"\n" in data or len(data) >= _TELLING_BYTES):
                 continue
-            self._held.append(line)
-            self._held_bytes += len(line)
-            if self._held_bytes > MAX_RECORD_BYTES:
-                raise UnreadableError("record-too-long")
+            reader = _Reader(_as_ended(dialect, data), owners, wanted)
+            if data.startswith(BOM):
+                yield BOM
+                data, at = data[len(BOM) :], len(BOM)
+        used = 0
+        for found in reader.read(data, at, final=final):
+            used += len(found if isinstance(found, bytes) else found.raw)
+            yield found
+        held, at = data[used:], at + used
+        if len(held) > MAX_RECORD_BYTES:
+            raise UnreadableError("record-too-long")
 
 
-def _header(record: bytes, comma: bytes, owners: Sequence[str]) -> dict[str, int]:
-    names = [_unquoted(name).strip() for name in _fields(record, comma)]
+def _as_ended(dialect: Dialect, data: bytes) -> Dialect:
+    """The dialect with the newline of these first bytes: a carriage return where it is alone."""
+    alone = b"\n" not in data and b"\r" in data
+    return replace(dialect, newline=b"\r" if alone else b"\n")
+
+
+class _Reader:
+    """Cuts bytes into pieces; what it does not use is to come again, with more behind it."""
+
+    def __init__(self, dialect: Dialect, owners: Sequence[str], wanted: Wanted | None) -> None:
+        self._dialect = dialect
+        self._owners = owners
+        self._wanted = wanted
+        self._columns: dict[str, int] | None = None
+        self._needles: _CsvNeedles | None = None
+
+    def read(self, data: bytes, at: int, *, final: bool) -> Iterator[Piece]:
+        """The pieces at the start of `data`, which stands at `at` of the object."""
+        pos = 0
+        while self._columns is None and pos < len(data):
+            end = self._end(data, pos, final=final)
+            if end < 0:
+                return
+            record = data[pos:end]
+            if not record.strip() or self._is_comment(record):
+                yield record
+            else:
+                self._columns = _columns(record, self._dialect, self._owners)
+                self._needles = _csv_needles(self._wanted, self._dialect, self._columns)
+                if not self._dialect.header:
+                    break
+                yield record
+            pos = end
+        if self._columns is not None:
+            yield from self._records(data, pos, at, final=final)
+
+    def _records(self, data: bytes, pos: int, at: int, *, final: bool) -> Iterator[Piece]:
+        by_signs = self._dialect.needs_signs(data)
+        while pos < len(data):
+            end = pos if by_signs else self._regular_end(data, pos, final=final)
+            if end > pos:
+                yield from self._regular(data, pos, end, at)
+            else:
+                end = self._end(data, pos, final=final)
+                if end < 0:
+                    return
+                yield self._piece(data[pos:end], at + pos)
+            pos = end
+
+    def _end(self, data: bytes, pos: int, *, final: bool) -> int:
+        end = self._dialect.record_end(data, pos)
+        if end >= 0 or not final:
+            return end
+        if self._dialect.is_open(data, pos):
+            raise UnreadableError("open-quote")
+        return len(data)
+
+    def _regular_end(self, data: bytes, pos: int, *, final: bool) -> int:
+        """Up to where whole records lie whose quotes can be counted."""
+        dialect = self._dialect
+        regular = dialect.regular_until(data, pos)
+        quote = data.find(dialect.quote, regular) if dialect.quote else -1
+        if quote >= 0:
+            return dialect.start_before(data, pos, quote, inside=False)
+        if final:
+            return len(data)
+        newline = data.rfind(dialect.newline, regular)
+        if newline >= 0:
+            return newline + 1
+        return dialect.start_before(data, pos, regular, inside=False)
+
+    def _regular(self, data: bytes, start: int, end: int, at: int) -> Iterator[Piece]:
+        """Records of a region whose quotes can be counted."""
+        done, counted, quotes = start, start, 0
+        for place in self._places(data, start, end):
+            if place < done:
+                continue
+            quotes += self._dialect.quotes(data, counted, place)
+            counted, inside = place, quotes % 2 == 1
+            first = self._dialect.start_before(data, done, place, inside=inside)
+            if self._needles is not None and self._needles.are_elsewhere(data, first, place):
+                continue
+            beyond = self._dialect.end_after(data, place, end, inside=inside)
+            if first > done:
+                yield data[done:first]
+            yield self._piece(data[first:beyond], at + first)
+            done = counted = beyond
+            quotes = 0
+        if done < end:
+            yield data[done:end]
+
+    def _places(self, data: bytes, start: int, end: int) -> Iterable[int]:
+        if self._needles is not None:
+            return self._needles.places(data, start, end)
+        return self._starts(data, start, end)
+
+    def _starts(self, data: bytes, start: int, end: int) -> Iterator[int]:
+        while start < end:
+            yield start
+            start = self._dialect.end_after(data, start, end, inside=False)
+
+    def _piece(self, record: bytes, at: int) -> Piece:
+        if not record.strip() or self._columns is None:
+            return record
+        if self._is_comment(record):
+            return Broken(record, at)
+        return CsvEntry(record, self._columns, self._dialect)
+
+    def _is_comment(self, record: bytes) -> bool:
+        return bool(self._dialect.comment) and record.startswith(self._dialect.comment)
+
+
+def _columns(record: bytes, dialect: Dialect, owners: Sequence[str]) -> dict[str, int]:
+    names = [(dialect.text(name) or "").strip() for name in dialect.fields(record)]
+    if dialect.columns:
+        stated = list(dialect.columns)
+        if not dialect.header and names == stated:
+            raise UnreadableError("unexpected-header")
+        if len(names) != len(stated) or (dialect.header and names != stated):
+            raise UnreadableError("other-columns")
+        names = stated
     columns: dict[str, int] = {}
     for at, name in enumerate(names):
         columns.setdefault(name, at)
@@ -154,54 +241,69 @@ def _header(record: bytes, comma: bytes, owners: Sequence[str]) -> dict[str, int
     return columns
 
 
-def _fields(record: bytes, comma: bytes) -> list[bytes]:
-    """The fields of one record, still quoted; joined by the delimiter they are the record again."""
-    line = record.rstrip(b"\r\n")
-    if b'"' not in line:
-        return line.split(comma)
-    return [line[start:end] for start, end in _spans(line, comma)[0]]
+# ---- the pre-filter
 
 
-def _spans(
-    line: bytes, comma: bytes, *, inside: bool = False
-) -> tuple[list[tuple[int, int]], bool]:
-    """Where each field begins and ends, and whether the last is still inside quotes.
+class _CsvNeedles:
+    """Finds values in CSV; where `columns` are given, only as the whole of one of these fields."""
 
-    A quote opens only as the first byte of a field; anywhere else it stands for itself. `inside`:
-    the line goes on inside a quoted field of the line before.
-    """
-    spans: list[tuple[int, int]] = []
-    start = -1 if inside else 0
-    skip_to = 0
-    for token in re.finditer(b'["' + re.escape(comma) + b"]", line):
-        at = token.start()
-        if at < skip_to:
-            continue
-        if line[at : at + 1] != b'"':
-            if not inside:
-                spans.append((start, at))
-                start = at + 1
-        elif not inside:
-            inside = at == start
-        elif line[at + 1 : at + 2] == b'"':
-            skip_to = at + 2
-        else:
-            inside = False
-    spans.append((start, len(line)))
-    return spans, inside
+    def __init__(self, needles: Needles, dialect: Dialect, columns: frozenset[int] | None) -> None:
+        self._needles = needles
+        self._dialect = dialect
+        self._columns = columns
+        self._before = (dialect.delimiter[0], dialect.newline[0])
+
+    def places(self, data: bytes, start: int, end: int) -> list[int]:
+        """Where in a range of whole records a value stands that could be meant."""
+        newline = self._dialect.newline
+        block = newline + data[start:end] + newline
+        found = self._needles.places(block)
+        if self._columns is None:
+            return [max(start, min(end - 1, start + at - 1)) for at in found]
+        return [start + at - (block[at] not in self._before) for at in found]
+
+    def are_elsewhere(self, data: bytes, record: int, at: int) -> bool:
+        """Whether the field at `at` is told by counting to be none of the columns."""
+        if self._columns is None or self._dialect.quotes(data, record, at):
+            return False
+        return data.count(self._dialect.delimiter, record, at) not in self._columns
 
 
-def _unquoted(field: bytes) -> str:
-    text = field.decode("utf-8", "surrogateescape")
-    if not text.startswith('"'):
-        return text
-    closing = re.match(r'"((?:[^"]|"")*)"', text)
-    if closing is None:
-        return text[1:].replace('""', '"')
-    return closing[1].replace('""', '"') + text[closing.end() :]
+def _csv_needles(
+    wanted: Wanted | None, dialect: Dialect, columns: Mapping[str, int]
+) -> _CsvNeedles | None:
+    if wanted is None:
+        return None
+    return wanted.made((dialect, *columns.items()), partial(_made, wanted, dialect, columns))
 
 
-def _quoted(text: str, comma: bytes) -> bytes:
-    if any(c in text for c in ('"', "\r", "\n", comma.decode())):
-        text = '"' + text.replace('"', '""') + '"'
-    return text.encode()
+def _made(wanted: Wanted, dialect: Dialect, columns: Mapping[str, int]) -> _CsvNeedles | None:
+    special = "".join(sign.decode("latin-1") for sign in (dialect.quote, dialect.escape))
+    special += "\r\n" + ("" if dialect.quote else dialect.delimiter.decode("latin-1"))
+    if not wanted.sound or not are_literal(wanted.values, special):
+        return None
+    escapes = [dialect.escape] if dialect.escape else []
+    whole = wanted.asked and all(one.spelling is Spelling.EXACT for one in wanted.asked)
+    if not whole:
+        spelled = filter(None, (in_bytes(value, dialect.encoding) for value in wanted.values))
+        literals = Literals(
+            spelled, folded=not wanted.exact, escapes=escapes, encoding=dialect.encoding
+        )
+        return _CsvNeedles(literals, dialect, None)
+    asked = [one for one in wanted.asked if one.field in columns]
+    fields = {pattern for one in asked for pattern in _whole(one, dialect, columns[one.field])}
+    numbers = frozenset(columns[one.field] for one in asked)
+    return _CsvNeedles(Literals(fields, folded=False, overlapping=True), dialect, numbers)
+
+
+def _whole(asked: Asked, dialect: Dialect, column: int) -> Iterator[bytes]:
+    """The values between what may stand around a whole field."""
+    before = dialect.delimiter if column else dialect.newline
+    behind = [dialect.delimiter, b"\n", b"\r"]
+    behind += [b"."] if asked.numbers is Numbers.DECIMAL else []
+    spelled = list(filter(None, (in_bytes(value, dialect.encoding) for value in asked.values)))
+    for end in behind:
+        yield from [before + value + end for value in spelled]
+    if dialect.quote:
+        for end in (dialect.quote, *behind[3:]):
+            yield from [dialect.quote + value + end for value in spelled]

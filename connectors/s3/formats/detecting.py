@@ -8,15 +8,74 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.codecs import codec_of
+from connectors.s3.formats.avro.blocks import MAGIC as AVRO_MAGIC
+from connectors.s3.formats.avro.records import AVRO
+from connectors.s3.formats.codecs import Codec, codec_of
 from connectors.s3.formats.csv import csv
-from connectors.s3.formats.entries import Format, Source
-from connectors.s3.formats.ndjson import NDJSON
-from connectors.s3.formats.streamed import Streamed
+from connectors.s3.formats.csv_dialect import Dialect
+from connectors.s3.formats.entries import Format, Source, UnreadableError
+from connectors.s3.formats.json_document import json_of
+from connectors.s3.formats.streamed import Plain, Streamed
+from dsr_worker.contract import Configuration
+
+_PARQUET = (b"PAR1", b"PARE")  # the second where its footer is encrypted
 
 
 def format_of(source: Source, layout: SharedLayout, owners: Sequence[str]) -> Format:
     """The format of one object, whose owner fields are `owners`. Raises UnreadableError."""
-    codec = codec_of(source.first())
-    plain = NDJSON if layout.format == "ndjson" else csv(layout.delimiter, owners)
-    return Streamed(plain, codec)
+    first = source.first()
+    if first.startswith(_PARQUET):
+        return parquet()[0]
+    codec = codec_of(first)
+    if _first_plain(codec, first).startswith(AVRO_MAGIC):
+        return Streamed(AVRO, codec)
+    if layout.format == "avro" or (layout.format == "parquet" and codec is None):
+        raise UnreadableError(f"not-{layout.format}")
+    return Streamed(_plain(layout, owners), codec)
+
+
+def _plain(layout: SharedLayout, owners: Sequence[str]) -> Plain:
+    match layout.format:
+        case "parquet":
+            return parquet()[1]
+        case "csv":
+            return csv(_dialect(layout), owners)
+        case _:
+            return json_of(layout.records, layout.encoding)
+
+
+def _first_plain(codec: Codec | None, first: bytes) -> bytes:
+    """The first bytes under the codec, of those that were read."""
+    return first if codec is None else next(codec.plain(iter((first,))), b"")
+
+
+def _dialect(layout: SharedLayout) -> Dialect:
+    stated = layout.dialect
+    return Dialect(
+        delimiter=stated.delimiter.encode(),
+        quote=(stated.quote or "").encode(),
+        escape=(stated.escape or "").encode(),
+        comment=(stated.comment or "").encode(),
+        header=stated.header,
+        columns=stated.columns,
+        encoding=layout.encoding,
+    )
+
+
+def parquet() -> tuple[Format, Plain]:
+    """The format of Parquet objects, and of those under a codec.
+
+    Raises `Configuration` where the extra is not installed that it needs.
+    """
+    try:
+        from connectors.s3.formats.parquet.format import (  # noqa: PLC0415 - needs an extra
+            PARQUET,
+            UNPACKED_PARQUET,
+        )
+    except ModuleNotFoundError as error:
+        if error.name not in ("numpy", "pyarrow"):
+            raise
+        raise Configuration(
+            f"Parquet objects need {error.name}: install dsr-worker with the extra [parquet]"
+        ) from None
+    return PARQUET, UNPACKED_PARQUET

@@ -134,6 +134,10 @@ def text_of(value: object) -> str | None:
     return None
 
 
+class Several(list[Any]):
+    """What a path through a list of objects leads to, where that is not one value: each counts."""
+
+
 def key_text(value: object) -> str:
     """A value as one part of a record's key; empty where it is null or missing."""
     text = text_of(value)

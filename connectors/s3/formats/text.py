@@ -17,6 +17,7 @@ from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
 
 BOM = b"\xef\xbb\xbf"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
@@ -42,14 +43,15 @@ class Text:
 
     def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
         """The records that may be wanted, and what could not be parsed."""
-        return (piece for piece in self.pieces(plain, wanted) if not isinstance(piece, bytes))
+        found = self.pieces(narrow(plain), wanted)
+        return (piece for piece in found if not isinstance(piece, bytes))
 
     def rewrite(
         self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
     ) -> None:
         """Every piece again, each record as decided."""
         at = 0
-        for piece in self.pieces(plain, wanted):
+        for piece in self.pieces(narrow(plain), wanted):
             raw = piece if isinstance(piece, bytes) else piece.raw
             change = None if isinstance(piece, bytes | Broken) else decide(piece)
             if not change:
@@ -64,15 +66,38 @@ def _changed(piece: Piece, change: Change) -> bytes:
     return b"" if change.erases else piece.masked(change.masks)
 
 
-def line_blocks(plain: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks that end with a newline; the last may not."""
+def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, unless their first ones say UTF-16. Raises UnreadableError."""
+    first = b""
+    for piece in plain:
+        if len(first) >= len(BOM):
+            yield piece
+            continue
+        first += piece
+        if first.startswith(_WIDE) or b"\0" in first[:2]:
+            raise UnreadableError("utf-16")
+        if len(first) >= len(BOM):
+            yield first
+    if len(first) < len(BOM):
+        yield first
+
+
+def line_blocks(plain: Iterator[bytes], newline: bytes = b"\n") -> Iterator[bytes]:
+    """The same bytes in blocks that end with a newline; the last may not.
+
+    Raises UnreadableError for a line that is too long.
+    """
     held: list[bytes] = []
     held_bytes = 0
     for piece in plain:
-        end = piece.rfind(b"\n") + 1
-        if end:
-            yield b"".join((*held, piece[:end]))
+        end = piece.rfind(newline) + 1
+        start = 0
+        if held and end:
+            start = piece.find(newline) + 1
+            yield b"".join((*held, piece[:start]))
             held, held_bytes = [], 0
+        if end > start:
+            yield piece[start:end]
         if end < len(piece):
             held.append(piece[end:])
             held_bytes += len(piece) - end
@@ -88,13 +113,17 @@ def split(block: bytes, needles: Needles | None) -> Iterator[tuple[bytes, bool]]
         yield from ((line, True) for line in lines_of(block))
         return
     at = 0
-    for start, end in needles.lines(block):
+    for place in needles.places(block):
+        if place < at:
+            continue
+        start = block.rfind(b"\n", at, place) + 1 or at
+        end = block.find(b"\n", place) + 1 or len(block)
         if start > at:
             yield block[at:start], False
         yield block[start:end], True
         at = end
     if at < len(block):
-        yield block[at:], False
+        yield block[at:] if at else block, False
 
 
 def lines_of(block: bytes) -> list[bytes]:

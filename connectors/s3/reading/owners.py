@@ -1,8 +1,9 @@
 """Whose record is this: the exact comparison of owner fields with the identities of a batch.
 
 In: a collection's `takes`, the batch's subjects, one entry. Out: the subjects that own it. Where
-the map says `exact` the texts are equal; otherwise the one canonicaliser decides. Also the one
-cheap pre-filter: the lines in which an identity could stand.
+the map says `exact` the texts are equal; otherwise the one canonicaliser decides. What of a value
+is a text at all, `equals` of the map says. Also the one cheap pre-filter: the records in which an
+identity could stand.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.entries import Entry, key_text, text_of
+from connectors.s3.formats.entries import Entry, Several, key_text, text_of
+from connectors.s3.formats.field_needles import Asked, Numbers, Spelling
 from connectors.s3.formats.wanted import Wanted
+from connectors.s3.reading.equality import Equality, equality_of, is_typed
 from dsr_worker.contract import Collection, Context, Form, Identity, Subject
 
 _SPEAKING = 5  # identities shorter than this say nothing inside a free text
@@ -21,6 +25,12 @@ _STARTS = re.compile(r"(?<!\w)\S")
 _WORD = re.compile(r"\w")
 _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _CLOCK_UNITS = {"epoch_s": 1, "epoch_ms": 1000}
+_SPELLINGS = {
+    Form.EXACT: Spelling.EXACT,
+    Form.ASCII_CASE: Spelling.FOLDED,
+    Form.DIGITS: Spelling.DIGITS,
+}
+_NO_NAMES = frozenset({"true", "false"})  # a key of a truth value is told by parsing alone
 _Field = tuple[str, str, Form, dict[str, set[str]]]  # kind, field, form, value -> subjects
 
 
@@ -36,6 +46,10 @@ class Owners:
         self._ctx = ctx
         self._collection = collection
         self._fields: list[_Field] = []
+        self._typed = is_typed(collection)
+        self._equality = {
+            taken.field: equality_of(collection, taken.field) for taken in collection.takes.values()
+        }
         for kind, taken in collection.takes.items():
             known: dict[str, set[str]] = {}
             for subject in subjects:
@@ -51,33 +65,58 @@ class Owners:
         """The subjects that own the record, each with the identity kind that says so."""
         found: dict[str, str] = {}
         for kind, name, form, known in self._fields:
-            text = text_of(entry.value(name))
-            if text and self._collection.names_nobody(name, text):
-                continue
-            if text and form is not Form.EXACT:
-                text = self._ctx.canonical(kind, text)
-            for ref in known.get(text, ()) if text else ():
-                found.setdefault(ref, kind)
+            for value in values_of(entry, name):
+                text = self._text(name, value)
+                if text and self._collection.names_nobody(name, text):
+                    continue
+                if text and form is not Form.EXACT:
+                    text = self._ctx.canonical(kind, text)
+                for ref in known.get(text, ()) if text else ():
+                    found.setdefault(ref, kind)
         return found
 
-    def wanted(self) -> Wanted:
-        """The records that could hold these identities.
+    def wanted(self, keys: Sequence[tuple[str, ...]] = ()) -> Wanted | None:
+        """The records that could hold these identities, or one of these keys; None: all may.
 
         Digits among punctuation, letters outside ASCII and encoded domains may be written in many
-        ways: bytes do not tell them.
+        ways: bytes do not tell them, unless a format knows where a field's value stands.
         """
+        located = self._located(keys)
+        if keys and located is None:
+            return None
+        asked = [*map(self._asked, self._fields), *filter(None, [located])]
         return Wanted(
-            values=frozenset(value for *_, known in self._fields for value in known),
-            fields=tuple(dict.fromkeys(name for _, name, _, _ in self._fields)),
-            may_be=self._may_be,
+            values=frozenset[str]().union(*(one.values for one in asked)),
+            fields=tuple(dict.fromkeys(one.field for one in asked)),
+            may_be=partial(self._may_be, located),
             exact=all(form is Form.EXACT for _, _, form, _ in self._fields),
             sound=all(map(_is_literal, self._fields)),
+            asked=tuple(asked),
         )
 
-    def _may_be(self, field: str, value: object) -> bool:
-        text = text_of(value)
-        return text is not None and any(
-            (text if form is Form.EXACT else self._ctx.canonical(kind, text)) in known
+    def _text(self, name: str, value: object) -> str | None:
+        return self._equality[name].text_of(value, typed=self._typed)
+
+    def _asked(self, field: _Field) -> Asked:
+        _, name, form, known = field
+        equality = self._equality[name]
+        texts = equality is not Equality.NUMBER or not self._typed
+        return Asked(name, frozenset(known), _SPELLINGS[form], equality.numbers, texts)
+
+    def _located(self, keys: Sequence[tuple[str, ...]]) -> Asked | None:
+        """The key field whose values tell all of these keys' records."""
+        for at, name in enumerate(self._collection.key, start=1):
+            values = frozenset(key[at] for key in keys)
+            if keys and not any(not v or v in _NO_NAMES or v[0] in "{[" for v in values):
+                return Asked(name, values, numbers=Numbers.ANY)
+        return None
+
+    def _may_be(self, located: Asked | None, field: str, value: object) -> bool:
+        if located is not None and field == located.field and key_text(value) in located.values:
+            return True
+        return any(
+            (text := self._text(name, value)) is not None
+            and (text if form is Form.EXACT else self._ctx.canonical(kind, text)) in known
             for kind, name, form, known in self._fields
             if name == field
         )
@@ -160,22 +199,34 @@ class EntryRow:
         return clock_of(self._entry.value(name), self._layout.clock)
 
 
+def values_of(entry: Entry, name: str) -> Sequence[object]:
+    """The values of a field: one, or each where its name leads into a list."""
+    value = entry.value(name)
+    return value if isinstance(value, Several) else (value,)
+
+
 def identities_of(entry: Entry, collection: Collection, ctx: Context) -> set[Identity]:
     """The canonical identities in the owner and yielded fields of a record."""
     places = {kind: taken.field for kind, taken in collection.takes.items()}
-    found = set()
-    for kind, name in (*places.items(), *collection.yields.items()):
-        identity = identity_in(entry, collection, kind, name, ctx)
-        if identity is not None:
-            found.add(identity)
-    return found
+    return {
+        identity
+        for kind, name in (*places.items(), *collection.yields.items())
+        for value in values_of(entry, name)
+        if (identity := _identity(value, collection, kind, name, ctx)) is not None
+    }
 
 
 def identity_in(
     entry: Entry, collection: Collection, kind: str, name: str, ctx: Context
 ) -> Identity | None:
     """The canonical identity in a field of a record, if it names anybody."""
-    text = text_of(entry.value(name))
+    return _identity(entry.value(name), collection, kind, name, ctx)
+
+
+def _identity(
+    value: object, collection: Collection, kind: str, name: str, ctx: Context
+) -> Identity | None:
+    text = equality_of(collection, name).text_of(value, typed=is_typed(collection))
     if not text or collection.names_nobody(name, text):
         return None
     canonical = ctx.canonical(kind, text)
@@ -184,6 +235,8 @@ def identity_in(
 
 def clock_of(value: object, unit: str) -> datetime | None:
     """A clock field as an instant: ISO 8601 (without an offset: UTC), or epoch if so declared."""
+    if isinstance(value, str) and value[4:5] == "-":  # a moment by its type: no number looks so
+        unit = "iso"
     try:
         if unit == "iso":
             at = datetime.fromisoformat(value) if isinstance(value, str) else None

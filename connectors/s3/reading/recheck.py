@@ -7,18 +7,16 @@ those that a located key names also when no listing of the collection shows them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from connectors.s3.formats.entries import Entry
 from connectors.s3.reading.owners import Owners
-from connectors.s3.reading.prefix import Prefixes, key_of
+from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.reading.whose import Located, key_of
 from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
 from dsr_worker.contract import Collection, Context, Key, Subject
-
-Rows = Mapping[tuple[str, ...], set[str]]
-Located = Mapping[str, Rows]  # object key -> row key -> subjects
 
 
 def versions_left(
@@ -53,7 +51,7 @@ def lines_left(
         rows = located.get(versions[0].key, {}) if versions else {}
         for version, entry in room.in_full(bucket, versions, verdicts, ctx):
             key, refs = room.key_of(version, entry), set(owners.of(entry))
-            if key in rows and any(key[1:]) and _is_masked(entry, room.collection):
+            if key in rows and any(key[1:]) and is_masked(entry, room.collection):
                 refs |= rows[key]
             yield from (Key(ref, room.collection.name, key) for ref in sorted(refs))
 
@@ -79,7 +77,7 @@ def _objects(
             yield versions
 
 
-def _is_masked(entry: Entry, collection: Collection) -> bool:
+def is_masked(entry: Entry, collection: Collection) -> bool:
     """Whether masks took the place of whoever owned it: no owner field names anybody."""
     masked = False
     for taken in collection.takes.values():

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Self, TypeVar
 
 from connectors.s3.config import SharedLayout
-from connectors.s3.formats.detecting import format_of
+from connectors.s3.formats.detecting import format_of, parquet
 from connectors.s3.formats.entries import (
     Broken,
     Entry,
@@ -25,6 +25,7 @@ from connectors.s3.formats.entries import (
     key_text,
     text_of,
 )
+from connectors.s3.formats.leftover import Bytes
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import (
     Mentioned,
@@ -36,7 +37,7 @@ from connectors.s3.reading.owners import (
 )
 from connectors.s3.scanning.verdicts import Asked, Verdicts
 from connectors.s3.server.bucket import Bucket, Version
-from connectors.s3.server.ranges import KeyRange, objects_in
+from connectors.s3.server.ranges import EVERY_KEY, KeyRange
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
@@ -79,7 +80,9 @@ class Shared:
     def __init__(self, collection: Collection, layout: SharedLayout) -> None:
         self.collection = collection
         self.layout = layout
-        self.keys: KeyRange | None = None  # the whole prefix, or part of it
+        self.keys = EVERY_KEY  # the whole prefix, or part of it
+        if layout.format == "parquet":
+            parquet()
         self._third_party = tuple(f.name for f in collection.fields.values() if f.third_party)
 
     def within(self, keys: KeyRange) -> Self:
@@ -103,7 +106,14 @@ class Shared:
     def format_of(self, source: Source) -> Format:
         """The format of one object of the collection. Raises UnreadableError."""
         owners = [taken.field for taken in self.collection.takes.values()]
-        return format_of(source, self.layout, owners)
+        return format_of(source, self.layout, owners or self.collection.key)
+
+    def goes_empty(self, left: bytes | None) -> bool:
+        """Whether an object of which so much is left goes, as the map says of emptied ones."""
+        if self.layout.emptied == "keep" or left is None:
+            return False
+        source = Bytes(left)
+        return not left or next(self.format_of(source).entries(source, None), None) is None
 
     def unreadable(self, version: Version, reason: str, ctx: Context) -> NeedsHuman:
         """The stop for a person, naming the object by its digest."""
@@ -143,9 +153,7 @@ class Shared:
 
     def objects(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """The versions with bytes in them, by object, the current one first."""
-        prefix, spend = self.layout.prefix, ctx.spend
-        listed = objects_in(bucket, prefix, self.keys, spend) if self.keys is not None else None
-        for versions in listed or bucket.objects(prefix, spend):
+        for versions in bucket.objects(self.layout.prefix, ctx.spend, self.keys):
             ctx.check()
             found = with_bytes(versions)
             if found:

@@ -8,7 +8,7 @@ people is one part: it is read by listings of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from connectors.s3.server.ranges import KeyRange
@@ -34,6 +34,12 @@ def name_of(pieces: list[Piece]) -> str:
 def pieces_of(name: str) -> list[Piece]:
     """The pieces of a unit of this name."""
     return [Piece(c, KeyRange(after, upto)) for c, after, upto in json.loads(name)]
+
+
+def is_first(name: str, collections: Iterable[str]) -> bool:
+    """Whether a unit of this name is the first of those that read these collections."""
+    first = pieces_of(name)[0]
+    return first.collection == next(iter(collections)) and not first.keys.after
 
 
 class Cutter:

@@ -15,10 +15,12 @@ from typing import Self
 from connectors.s3.config import Config
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.shared import Shared
+from connectors.s3.rooms import Rooms
 from connectors.s3.scanning.inventory import Report, ReportUnusableError, newest
 from connectors.s3.scanning.parts import Cutter, Load, Loads, Piece, pieces_of
 from connectors.s3.server.bucket import Bucket, with_no_budget
-from connectors.s3.server.ranges import KeyRange, objects_in
+from connectors.s3.server.ranges import KeyRange
+from connectors.s3.tables.room import TableRoom
 from dsr_worker.contract import Call, Context, Finding, Key, Severity, Subject, Unit
 
 _CHECK_EVERY = 1000
@@ -29,7 +31,7 @@ class InParts:
 
     _bucket: Bucket
     _config: Config
-    _rooms: dict[str, Prefixes | Shared]
+    _rooms: Rooms
     _pieces: dict[str, Piece] | None = None  # None: all of it
 
     def units(
@@ -37,14 +39,17 @@ class InParts:
     ) -> Iterator[Unit]:
         """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`."""
         divided = {
-            name: isinstance(room, Shared) and _reads_all(room, call, subjects)
+            name: self._divides(call) and _reads_all(room, call, subjects)
             for name, room in self._rooms.items()
         }
         cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
         yield from cutter.units(divided, self._loads(divided, ctx), after)
 
     def in_unit(self, name: str) -> Self:
-        """The same connector within one unit."""
+        """The same connector within one unit.
+
+        Rooms that read other rooms (those of objects that rows link) go on reading them whole.
+        """
         pieces = {piece.collection: piece for piece in pieces_of(name)}
         rooms = {
             name: room.within(pieces[name].keys) if isinstance(room, Shared) else room
@@ -54,6 +59,11 @@ class InParts:
         part = copy.copy(self)
         vars(part).update(_pieces=pieces, _rooms=rooms)
         return part
+
+    def _divides(self, call: Call) -> bool:
+        """Whether a call may be made in several units."""
+        del call
+        return True
 
     def _here(self, keys: Iterable[Key]) -> Iterator[Key]:
         """Those of these keys that lie in this unit."""
@@ -72,7 +82,7 @@ class InParts:
             if report is not None:
                 yield from report.loads(room.layout.prefix, after)
                 return
-            listed = objects_in(self._bucket, room.layout.prefix, KeyRange(after), ctx.spend)
+            listed = self._bucket.objects(room.layout.prefix, ctx.spend, KeyRange(after))
             for number, versions in zip(count(), listed, strict=False):
                 if number % _CHECK_EVERY == 0:
                     ctx.check()
@@ -114,7 +124,9 @@ class InParts:
             yield Finding(Severity.OK, "inventory", f"a {manifest.format} report is there")
 
 
-def _reads_all(room: Shared, call: Call, subjects: Sequence[Subject]) -> bool:
-    """Whether the call reads the room's objects one by one."""
+def _reads_all(room: Prefixes | Shared, call: Call, subjects: Sequence[Subject]) -> bool:
+    """Whether the call reads the room's objects one by one; a table's files are not apart."""
+    if not isinstance(room, Shared) or isinstance(room, TableRoom):
+        return False
     kinds = room.collection.takes
     return call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)

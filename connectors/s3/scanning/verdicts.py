@@ -18,12 +18,16 @@ import os
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as field_of
 from functools import cache, partial
 from importlib.metadata import version as version_of
 
-from connectors.s3.formats.entries import Entry, text_of
+from connectors.s3.formats.entries import Entry
+from connectors.s3.reading.equality import equality_of, is_typed
+from connectors.s3.reading.owners import values_of
 from connectors.s3.server.bucket import Version
-from dsr_worker.contract import Collection, Context, Form, Identity, Subject, Taken
+from dsr_worker.contract import Collection, Context, Form, Identity, Subject
 
 _KEY = "verdict-key"
 _KEY_BYTES = 32
@@ -92,28 +96,25 @@ class Verdicts:
         self._forget(object_key, 0)
 
     def places(self) -> list[_Place]:
-        """Where in a record identities stand, in the form in which they are asked for."""
-        collection, ctx = self._collection, self._ctx
-
-        def owner(kind: str, taken: Taken) -> Callable[[str], str | None]:
-            if taken.form is Form.EXACT:
-                return lambda text: text
-            return partial(ctx.canonical, kind)
-
+        """Where in a record identities stand, and how they are read there."""
+        takes, yields = self._collection.takes.items(), self._collection.yields.items()
         return [
-            *(
-                ("takes", kind, taken.field, owner(kind, taken))
-                for kind, taken in collection.takes.items()
-            ),
-            *(
-                ("yields", kind, field, partial(ctx.canonical, kind))
-                for kind, field in collection.yields.items()
-            ),
+            *(self._place("takes", kind, t.field, exact=t.form is Form.EXACT) for kind, t in takes),
+            *(self._place("yields", kind, field, exact=False) for kind, field in yields),
         ]
 
-    def names_nobody(self, field: str, text: str) -> bool:
-        """As the collection says."""
-        return self._collection.names_nobody(field, text)
+    def _place(self, way: str, kind: str, field: str, *, exact: bool) -> _Place:
+        collection = self._collection
+        text_of = partial(
+            equality_of(collection, field).text_of, typed=is_typed(collection)
+        )  # the text of a value that is compared, as `Owners` has it
+
+        def named(text: str) -> str | None:
+            if collection.names_nobody(field, text):
+                return None
+            return text if exact else self._ctx.canonical(kind, text)
+
+        return _Place(way, kind, field, text_of, named)
 
     def keep(self, versions: Sequence[Version], digests: set[int]) -> None:
         """Keep the filter of an object that was read in full."""
@@ -162,7 +163,16 @@ class Asked:
         self.digests = tuple(digests)
 
 
-_Place = tuple[str, str, str, Callable[[str], str | None]]  # way, kind, field, form of a text
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A field in which identities of a kind stand, and how `Owners` reads it."""
+
+    way: str
+    kind: str
+    field: str
+    text_of: Callable[[object], str | None]  # of a value: what is compared
+    named: Callable[[str], str | None]  # of such a text: whom it names
+    noted: set[str] = field_of(default_factory=set)
 
 
 class Reading:
@@ -173,22 +183,25 @@ class Reading:
         self._key = key
         self._versions = versions
         self._digests: set[int] = set()
-        self._places = [(place, set[str]()) for place in verdicts.places()]
+        self._places = verdicts.places()
 
     def note(self, entry: Entry) -> None:
         """A record."""
         if len(self._digests) > _IN_PIECE * _MOST_PIECES:
             return
-        for (way, kind, field, form), noted in self._places:
-            text = text_of(entry.value(field))
-            if not text or text in noted:
-                continue
-            if len(noted) >= _JUST_NOTED:
-                noted.clear()
-            noted.add(text)
-            name = None if self._verdicts.names_nobody(field, text) else form(text)
-            if name:
-                self._digests.add(_digest(self._key, way, kind, name))
+        for place in self._places:
+            for value in values_of(entry, place.field):
+                text = place.text_of(value)
+                if text and text not in place.noted:
+                    self._note(place, text)
+
+    def _note(self, place: _Place, text: str) -> None:
+        if len(place.noted) >= _JUST_NOTED:
+            place.noted.clear()
+        place.noted.add(text)
+        name = place.named(text)
+        if name:
+            self._digests.add(_digest(self._key, place.way, place.kind, name))
 
     def keep(self) -> None:
         """All was read."""

@@ -6,10 +6,12 @@ connector answers by reading again. No text names an object's key: keys can hold
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from dsr_worker.contract import Configuration, NeedsHuman, Transient
 
@@ -44,7 +46,12 @@ MISCONFIGURED = frozenset(
         "301",
     }
 )
-GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
+GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404"})
+NOT_GRANTED = "s3-access-denied"  # the stop for a person
+NOT_IMPLEMENTED = frozenset({"NotImplemented", "501"})
+CONFLICT = "ConditionalRequestConflict"
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
 DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "ObjectLocked", "403"})
 
 
@@ -61,6 +68,12 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def backed_off(failures: int) -> None:
+    """Wait after so many failures in a row, twice as long each time, not all at once."""
+    longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (failures - 1))
+    time.sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, keeps no secret
+
+
 @contextmanager
 def translated(operation: str) -> Iterator[None]:
     """Turn the client's errors into ones that state their consequence and name no key."""
@@ -68,6 +81,8 @@ def translated(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _consequence(operation, error) from None
+    except ParamValidationError:  # its text holds the value
+        raise NeedsHuman("s3-refused", {"operation": operation, "error": "not-ASCII"}) from None
     except BotoCoreError as error:
         raise Transient(f"S3 {operation}: {type(error).__name__}") from None
 
@@ -83,7 +98,7 @@ def _consequence(operation: str, error: ClientError) -> Exception:
     if code in MISCONFIGURED:
         return Configuration(text)
     if code in DENIED:
-        return NeedsHuman("s3-access-denied", {"operation": operation})
-    if code in TRANSIENT or code == "ConditionalRequestConflict" or status >= _SERVER_ERROR:
+        return NeedsHuman(NOT_GRANTED, {"operation": operation})
+    if code in TRANSIENT or code == CONFLICT or status >= _SERVER_ERROR:
         return Transient(text)
     return NeedsHuman("s3-refused", {"operation": operation, "error": code})

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from connectors.s3.formats.entries import UnreadableError
 from connectors.s3.server.bucket import Bucket, Spend, Version
+from connectors.s3.server.preserving import refuse_client_side
 
 _TELLING_BYTES = 8
 
@@ -32,7 +34,7 @@ class VersionSource:
     def first(self) -> bytes:
         """Its first bytes, a chunk of them; the stream goes on from there."""
         if not self._first:
-            self._opened = self._bucket.stream(self._version, self._spend)
+            self._opened = self._open()
             for chunk in self._opened:
                 self._first += chunk
                 if len(self._first) >= _TELLING_BYTES:
@@ -43,9 +45,19 @@ class VersionSource:
         """All of them. One stream at a time."""
         opened, self._opened = self._opened, None
         if opened is None:
-            yield from self._bucket.stream(self._version, self._spend)
+            yield from self._open()
         else:
             yield from chain((self._first,), opened)
+
+    def _open(self) -> Iterator[bytes]:
+        """A stream, of what can be read in the clear. Raises UnreadableError."""
+        headers, stream = self._bucket.opened(self._version, self._spend)
+        try:
+            refuse_client_side(headers)
+        except UnreadableError:
+            headers["Body"].close()
+            raise
+        return stream
 
     def read(self, start: int, length: int) -> bytes:
         """A range of them."""

@@ -344,10 +344,12 @@ CREATE TABLE promises (
     sealed      bytea,
     digests     bytea[] NOT NULL,
     carried_out_by bigint REFERENCES jobs,
+    awaited_by  bigint[] NOT NULL DEFAULT '{}',      -- cases that end once it is carried out to its end
     made_at     timestamptz NOT NULL DEFAULT business_now()
 );
 CREATE INDEX promises_due ON promises (due_on) WHERE carried_out_by IS NULL;
 CREATE INDEX promises_digests ON promises USING gin (digests);
+CREATE INDEX promises_awaited ON promises USING gin (awaited_by);
 
 CREATE TABLE suppressions (
     digest    bytea PRIMARY KEY,

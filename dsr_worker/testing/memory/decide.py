@@ -39,7 +39,7 @@ from dsr_worker.contract import (
     System,
 )
 from dsr_worker.testing.memory import owners
-from dsr_worker.testing.memory.rows import Change, Row, RowKey, Tables
+from dsr_worker.testing.memory.rows import Change, Refusal, Row, RowKey, Tables
 
 _OUTCOMES = {
     Action.ERASE: Outcome.ERASED,
@@ -56,11 +56,16 @@ class Tally:
     kept: set[str] = field(default_factory=set)
 
     def add(
-        self, outcome: Outcome, ground: str = "", fields: int = 0, at: datetime | None = None
+        self,
+        outcome: Outcome,
+        ground: str = "",
+        fields: int = 0,
+        at: datetime | None = None,
+        until: datetime | None = None,
     ) -> None:
         """Count one more row."""
         before = self.counts.get((outcome, ground), OutcomeCount(outcome, 0, 0, ground))
-        one = OutcomeCount.one(outcome, fields=fields, ground=ground, clock=at)
+        one = OutcomeCount.one(outcome, fields=fields, ground=ground, clock=at, until=until)
         self.counts[outcome, ground] = before.plus(one)
 
     @property
@@ -191,9 +196,23 @@ class Judge:
                 tally.add(Outcome.ALREADY_GONE)
             return
         rule = self.rule(collection, table, key, row, frozenset(refs))
+        refusal = self._refusal(collection, key)
+        if refusal is not None and rule.action is not Action.KEEP:
+            ground, until_at = refusal
+            for tally in tallies:
+                tally.add(Outcome.RETAINED, ground, until=until_at)
+                tally.kept.add(self.ctx.digest(collection.name, key))
+            return
         changed = self._change(collection, key, row, rule, refs[0])
         for tally in tallies:
             self.note(tally, collection, key, row, rule, changed)
+
+    def _refusal(self, collection: Collection, key: RowKey) -> Refusal | None:
+        """Why the store does not let a row go at this time, and until when."""
+        found = self.tables.refusals.get((collection.name, key))
+        if found is None or (found[1] is not None and found[1] <= self.ctx.now):
+            return None
+        return found
 
     def _sweep_row(
         self, collection: Collection, key: RowKey, row: Row, rule: Rule, tallies: dict[str, Tally]

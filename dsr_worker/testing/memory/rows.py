@@ -15,13 +15,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from dsr_worker.contract import Transient
+from dsr_worker.contract import Remainder, Transient
 
 Row = dict[str, Any]
 RowKey = tuple[str, ...]
+Refusal = tuple[Remainder, datetime | None]  # the ground, and until when
 Change = tuple[str, RowKey, Row | None]  # collection, key, the row as it is to be; None: gone
 _Spelling = Callable[[str], str | None]
 
@@ -31,9 +33,13 @@ _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS rows (c TEXT, k TEXT, body TEXT, PR
 
 @dataclass
 class Tables:
-    """Rows by collection and key, with indexes over the fields that were asked for."""
+    """Rows by collection and key, with indexes over the fields that were asked for.
+
+    What stands in `refusals` is not erased or masked until its time has come.
+    """
 
     rows: dict[str, dict[RowKey, Row]] = field(default_factory=lambda: defaultdict(dict))
+    refusals: dict[tuple[str, RowKey], Refusal] = field(default_factory=dict)
     _indexes: dict[tuple[str, str, str], tuple[_Spelling, dict[str, dict[RowKey, None]]]] = field(
         default_factory=dict
     )
@@ -101,6 +107,18 @@ class Store:
                 for collection, some in rows.items()
                 for row in some
             )
+
+    def refuse(
+        self, collection: str, key: RowKey, ground: Remainder, until_at: datetime | None = None
+    ) -> None:
+        """Refuse to erase or mask a row, until an instant or until `allow`."""
+        with self._lock:
+            self._tables.refusals[collection, key] = (ground, until_at)
+
+    def allow(self, collection: str, key: RowKey) -> None:
+        """Refuse a row no longer."""
+        with self._lock:
+            del self._tables.refusals[collection, key]
 
     def dump(self) -> dict[str, dict[RowKey, bytes]]:
         """Every row as canonical JSON."""
@@ -184,7 +202,7 @@ class Store:
     def _refresh(self, file: sqlite3.Connection) -> None:
         (version,) = file.execute("PRAGMA data_version").fetchone()
         if version != self._seen:
-            tables = Tables()
+            tables = Tables(refusals=self._tables.refusals)
             for collection, key, body in file.execute("SELECT c, k, body FROM rows ORDER BY rowid"):
                 tables.rows[collection][tuple(json.loads(key))] = json.loads(body)
             self._tables, self._seen = tables, version

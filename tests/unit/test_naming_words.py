@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.proposing.classifying import SURE
-from connectors.postgres.proposing.hints import hint, names_a_person_elsewhere, names_a_thing
-from connectors.postgres.proposing.words import Part, part_of, people_by_name_alone, words
+from connectors.naming.classifying import SURE
+from connectors.naming.hints import hint, names_a_person_elsewhere, names_a_thing
+from connectors.naming.words import Part, part_of, people_by_name_alone, words
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from connectors.postgres.proposing.forms import (
+from connectors.naming.forms import (
     Seen,
     form_of,
     naming,
     observe,
     observe_documents,
 )
-from connectors.postgres.proposing.hints import hint
-from connectors.postgres.proposing.words import Part, part_of, says_who_did_it, words
+from connectors.naming.hints import hint
+from connectors.naming.words import Part, part_of, says_who_did_it, words
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a column holds, by its name, its type and what its sample looked like.
+"""What a column or field holds, by its name, its type and what its sample looked like.
 
 In: a column, what was seen of it. Out: `Look`s: a data category with evidence and a confidence,
 for the column and for the places inside its documents. Pure. A name and a sample that agree are
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Protocol
 
-from connectors.postgres.proposing.forms import Seen
-from connectors.postgres.proposing.hints import Hint, hint, names_a_person_elsewhere, names_a_thing
-from connectors.postgres.proposing.inventory import Column
-from connectors.postgres.proposing.words import means_staff, worded, words
+from connectors.naming.forms import Seen
+from connectors.naming.hints import Hint, hint, names_a_person_elsewhere, names_a_thing
+from connectors.naming.words import means_staff, worded, words
 from dsr_worker.contract import Evidence
 
 SURE = 0.7
@@ -24,6 +24,45 @@ _UNSURE = 0.5
 _ENOUGH = 3  # values, before a sample says anything
 ROLE_MAILBOX = "form.role_mailbox"
 COMPANY = "form.company"
+
+
+class Column(Protocol):
+    """A column, or a field, as its store describes it; types by the names that Postgres gives."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """The name of its type."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The kind of its type: e for one of listed values, b for any other plain one."""
+        ...
+
+    @property
+    def element(self) -> str | None:
+        """The type of an array's elements; None where it is no array."""
+        ...
+
+    @property
+    def textual(self) -> bool:
+        """Whether it holds text of one line or many."""
+        ...
+
+    @property
+    def document(self) -> bool:
+        """Whether values have an inside: JSON, arrays, rows."""
+        ...
+
+    @property
+    def instant(self) -> bool:
+        """Whether a period can be counted from it."""
+        ...
 
 
 class Weight(IntEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from connectors.postgres.proposing.words import (
+from connectors.naming.words import (
     CUSTOMERS,
     ORGANISATIONS,
     REFERENCES,

@@ -1,0 +1,176 @@
+"""Shared objects to the end: what of them cannot be read, written or erased now is told, not lost.
+
+In: located keys of one collection. Out: counts, in which every version that nobody could read is a
+row of each subject, since it may hold records of theirs: `(object key, "", …, ground, version id)`,
+with one empty part per key field, so that it is never taken for a record's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connectors.s3.changing.judges import EveryRecord, LocatedRecords, RowKey
+from connectors.s3.changing.rewrite import Rewriter
+from connectors.s3.changing.tally import Fate, Tally
+from connectors.s3.config import Restore
+from connectors.s3.reading.shared import Shared, with_bytes
+from connectors.s3.server.archive import bring_back
+from connectors.s3.server.bucket import Version
+from connectors.s3.server.locks import Refusal
+from connectors.s3.server.probe import Honoured
+from connectors.s3.server.readable import ReadableBucket
+from connectors.s3.server.refusals import NOT_GRANTED
+from connectors.s3.server.uploads import abort, uploads_under
+from dsr_worker.contract import Context, Key, NeedsHuman, Outcome, Remainder, Subject
+
+_GONE = Fate(Outcome.ALREADY_GONE)
+_GROUNDS = frozenset(Remainder)
+
+
+def unread_keys(room: Shared, bucket: ReadableBucket, subjects: Sequence[Subject]) -> Iterator[Key]:
+    """A key for each version that could not be read, for each subject who may have rows in it.
+
+    Of the room's own range of keys only: reading an object lists its neighbours as well.
+    """
+    name, kinds = room.collection.name, room.collection.identity_kinds
+    refs = [s.ref for s in subjects if any(i.kind in kinds for i in s.identities)]
+    for version, ground in bucket.refused:
+        for ref in refs if version.key in room.keys else ():
+            yield Key(ref, name, _unread(room, version, ground))
+
+
+def _unread(room: Shared, version: Version, ground: Remainder) -> RowKey:
+    return (version.key, *("" for _ in room.collection.key), ground, version.version_id)
+
+
+def _is_unread(room: Shared, key: RowKey) -> bool:
+    return len(key) == len(room.collection.key) + 3 and key[-2] in _GROUNDS
+
+
+class SharedEraser:
+    """Erases located rows of shared objects, and sweeps them."""
+
+    def __init__(
+        self,
+        room: Shared,
+        bucket: ReadableBucket,
+        honoured: Honoured,
+        restore: Restore | None,
+        ctx: Context,
+    ) -> None:
+        self._room = room
+        self._name = room.collection.name
+        self._bucket = bucket
+        self._restore = restore
+        self._ctx = ctx
+        self._rewriter = Rewriter(room, bucket, honoured, ctx)
+
+    def erase(
+        self, object_key: str, rows: Mapping[RowKey, set[str]], subjects: Sequence[Subject]
+    ) -> Tally:
+        """Erase the located rows of one object. What is refused for now stays and is told."""
+        tally = Tally()
+        listed = self._bucket.versions_of(object_key, self._ctx.spend)
+        for key in (key for key in rows if _is_unread(self._room, key)):
+            fate = self._unread(object_key, key, {v.version_id: v for v in listed})
+            self._tell(tally, {key: rows[key]}, fate)
+        records = {key: refs for key, refs in rows.items() if not _is_unread(self._room, key)}
+        if records:
+            tally.merge(self._records(object_key, listed, records, subjects))
+        return tally
+
+    def sweep(self, versions: list[Version], *, dry: bool) -> Tally:
+        """Sweep one object."""
+        tally = self._rewriter.settle(versions, EveryRecord(self._room, self._ctx), dry=dry)
+        self._date_locks(tally, versions)
+        return tally
+
+    def unswept(self) -> Tally:
+        """The versions that a sweep could not read, each as a row that stays."""
+        tally = Tally()
+        for _, ground in self._bucket.refused:
+            tally.add(None, self._name, Fate(Outcome.RETAINED, ground=ground))
+        return tally
+
+    def abort_stale(self, after: timedelta) -> None:
+        """Abort uploads under the prefix that nobody has finished for so long, in no dry run."""
+        if self._ctx.dry_run:
+            return
+        stale_before = self._ctx.now - after
+        for upload in uploads_under(self._bucket, self._room.layout.prefix, self._ctx.spend):
+            if upload.key in self._room.keys and upload.last_modified < stale_before:
+                with self._ctx.guard() as guard:
+                    guard.intend(())
+                    abort(self._bucket, upload, self._ctx.spend)
+
+    # ---- records that were located
+
+    def _records(
+        self,
+        object_key: str,
+        listed: list[Version],
+        rows: Mapping[RowKey, set[str]],
+        subjects: Sequence[Subject],
+    ) -> Tally:
+        versions = with_bytes(listed)
+
+        def absent() -> Fate:
+            left_out = self._bucket.of_object(object_key)
+            return _GONE.retained(next(iter(left_out.values()))) if left_out else _GONE
+
+        judge = LocatedRecords(self._room, subjects, rows, self._ctx, absent)
+        try:
+            tally = self._rewriter.settle(versions, judge, dry=self._ctx.dry_run)
+        except NeedsHuman as stop:
+            if stop.code != NOT_GRANTED:
+                raise
+            tally = Tally()
+            self._tell(tally, rows, Fate(Outcome.RETAINED, ground=Remainder.DENIED))
+        self._date_locks(tally, versions)
+        return tally
+
+    def _tell(self, tally: Tally, rows: Mapping[RowKey, set[str]], fate: Fate) -> None:
+        for key, refs in rows.items():
+            kept = self._ctx.digest(self._name, key) if fate.stays else None
+            for ref in sorted(refs):
+                tally.add(ref, self._name, fate, kept)
+
+    def _date_locks(self, tally: Tally, versions: Sequence[Version]) -> None:
+        """Say of what is locked until when: as long as the object's longest lock."""
+        if not tally.has_locked():
+            return
+        spend, now = self._ctx.spend, self._ctx.now
+        found = [lock for v in versions if (lock := self._bucket.locked(v, spend, now))]
+        endless = [lock for lock in found if lock.until_at is None]
+        dated = sorted(found, key=lambda lock: lock.until_at or now)
+        if found:
+            tally.locked(endless[0] if endless else dated[-1])
+
+    # ---- versions that nobody could read
+
+    def _unread(self, object_key: str, key: RowKey, readable: Mapping[str, Version]) -> Fate:
+        """What becomes of a version that was unreadable when rows were located."""
+        version_id = key[-1]
+        if version_id in readable:  # somebody has to look in it, from the beginning
+            return Fate(Outcome.RETAINED, ground=key[-2], until_at=self._ctx.now)
+        ground = self._bucket.of_object(object_key).get(version_id)
+        if ground is None:
+            return _GONE
+        return Fate(Outcome.RETAINED).retained(*self._refusal(object_key, version_id, ground))
+
+    def _refusal(self, object_key: str, version_id: str, ground: Remainder) -> Refusal:
+        if ground is not Remainder.ARCHIVED or self._restore is None or self._ctx.dry_run:
+            return Refusal(ground)
+        version = next(
+            v for v, _ in self._bucket.refused if (v.key, v.version_id) == (object_key, version_id)
+        )
+        try:
+            back_at: datetime = bring_back(
+                self._bucket, version, self._restore, self._ctx.now, self._ctx.spend
+            )
+        except NeedsHuman as stop:
+            if stop.code != NOT_GRANTED:
+                raise
+            return Refusal(ground)
+        return Refusal(ground, back_at)

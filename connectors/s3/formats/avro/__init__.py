@@ -1,0 +1,1 @@
+"""Avro object container files: blocks of records between markers, with their schema in front."""

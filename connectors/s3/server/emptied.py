@@ -1,0 +1,27 @@
+"""Taking an object away of which no record is left.
+
+In: the version that was read. Out: it is no longer the current one: a bucket without versions has
+it no more, one with versions has a delete marker, and the version goes by its id like every other.
+"""
+
+from __future__ import annotations
+
+from connectors.s3.server.bucket import Bucket, Spend, Version
+from connectors.s3.server.refusals import translated
+
+
+class Emptied:
+    """Takes the object away instead of writing it, as a staged write does."""
+
+    def __init__(self, bucket: Bucket, version: Version, spend: Spend) -> None:
+        self._bucket = bucket
+        self._version = version
+        self._spend = spend
+
+    def commit(self) -> None:
+        """Erase the current version. Raises ChangedError where it is another one by now."""
+        self._spend()
+        with translated("DeleteObject"):
+            self._bucket.writes.delete_object(
+                Bucket=self._bucket.name, Key=self._version.key, IfMatch=self._version.etag
+            )

@@ -1,0 +1,67 @@
+"""Versions that go for good, by their ids.
+
+In: versions. Out: those that are denied, with the error's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from connectors.s3.server.client import TRIES, Spend, Version
+from connectors.s3.server.reading import Reads
+from connectors.s3.server.refusals import GONE, TRANSIENT, backed_off, translated
+from dsr_worker.contract import Transient
+
+_BATCH = 1000  # DeleteObjects: at most 1,000 keys (S3 API reference, DeleteObjects)
+
+
+class Erases(Reads):
+    """Requests that delete."""
+
+    def erase_versions(
+        self, versions: Sequence[Version], versioning: str, spend: Spend
+    ) -> dict[Version, str]:
+        """Delete these versions for good; returns those that are denied, with the error's code.
+
+        Each is named by its id, so that a repeat, and a version that is gone, are no error.
+        """
+        denied: dict[Version, str] = {}
+        for start in range(0, len(versions), _BATCH):
+            todo = {(v.key, v.version_id): v for v in versions[start : start + _BATCH]}
+            for failures in range(1, TRIES + 1):
+                todo = self._delete(todo, versioning, spend, denied)
+                if not todo:
+                    break
+                backed_off(failures)
+            if todo:
+                raise Transient(f"DeleteObjects left {len(todo)} versions for later")
+        return denied
+
+    def _delete(
+        self,
+        todo: dict[tuple[str, str], Version],
+        versioning: str,
+        spend: Spend,
+        denied: dict[Version, str],
+    ) -> dict[tuple[str, str], Version]:
+        with_ids = versioning != "Never"
+        names: list[Any] = [
+            {"Key": key, "VersionId": version_id} if with_ids else {"Key": key}
+            for key, version_id in todo
+        ]
+        request: dict[str, Any] = {"Bucket": self.name, "Delete": {"Objects": names, "Quiet": True}}
+        if self.config.bypass_governance:
+            request["BypassGovernanceRetention"] = True
+        spend()
+        with translated("DeleteObjects"):
+            answer = self.writes.delete_objects(**request)
+        again: dict[tuple[str, str], Version] = {}
+        for failure in answer.get("Errors", []):
+            place = (failure.get("Key", ""), failure.get("VersionId") or "null")
+            code = failure.get("Code", "")
+            if code in TRANSIENT:
+                again[place] = todo[place]
+            elif code not in GONE:
+                denied[todo[place]] = code
+        return again

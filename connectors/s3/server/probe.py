@@ -1,0 +1,129 @@
+"""Which conditions an endpoint honours, tried before anything is rewritten.
+
+In: a bucket. Out: `Honoured`, kept in the connector's state for a day under the endpoint's name. A
+sound endpoint refuses each of the three and nothing is written; what another wrote in spite of its
+condition is erased at once. Only names under `.dsr-probe/` are written to.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from connectors.s3.server.bucket import Bucket, Spend
+from connectors.s3.server.refusals import GoneError, code_of, translated
+from dsr_worker.contract import Context, NeedsHuman
+
+_NO_OBJECTS = '"no such object"'  # an ETag that no object has
+_HOLDS = timedelta(days=1)
+_STATE = "s3-honoured"
+_LOOKED_AT = 20
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+_REFUSALS = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
+
+
+@dataclass(frozen=True, slots=True)
+class Honoured:
+    """The conditions that hold: If-Match of both ways to write, and of copying into a part."""
+
+    put: bool = False
+    complete: bool = False
+    copy: bool = False
+
+
+def honoured(bucket: Bucket, ctx: Context) -> Honoured:
+    """What holds by the state, or by a probe where that is a day old or another endpoint's."""
+    endpoint = f"{bucket.config.endpoint_url or 'aws'} {bucket.name}"
+    kept = json.loads(ctx.state.get(_STATE) or b"{}")
+    if kept.get("endpoint") == endpoint:
+        age = ctx.now - datetime.fromisoformat(kept["at"])
+        if timedelta(0) <= age < _HOLDS:
+            return Honoured(**kept["honoured"])
+    found = probe(bucket, ctx.spend)
+    value = {"endpoint": endpoint, "at": ctx.now.isoformat(), "honoured": asdict(found)}
+    ctx.state.put(_STATE, json.dumps(value).encode())
+    return found
+
+
+def probe(bucket: Bucket, spend: Spend) -> Honoured:
+    """Try each condition against an ETag that no object has."""
+    place: Any = {"Bucket": bucket.name, "Key": f".dsr-probe/{uuid.uuid4()}"}
+
+    def put() -> Mapping[str, Any]:
+        return bucket.writes.put_object(**place, Body=b"", IfMatch=_NO_OBJECTS)
+
+    if not _refused("PutObject", put, bucket, place, spend):
+        return Honoured()
+    spend()
+    with translated("CreateMultipartUpload"):
+        place["UploadId"] = bucket.writes.create_multipart_upload(**place)["UploadId"]
+    try:
+        copy = _copy_refused(bucket, place, spend)
+        return Honoured(put=True, complete=_complete_refused(bucket, place, spend), copy=copy)
+    finally:
+        spend()
+        with suppress(GoneError), translated("AbortMultipartUpload"):
+            bucket.writes.abort_multipart_upload(**place)
+
+
+def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
+    """Tried on some object; where there is none to be seen, nobody knows: no."""
+    with suppress(NeedsHuman, GoneError):
+        spend()
+        with translated("ListObjectsV2"):
+            page = bucket.reads.list_objects_v2(Bucket=bucket.name, MaxKeys=_LOOKED_AT)
+        found = (o for o in page.get("Contents", ()) if o.get("StorageClass") not in _ARCHIVES)
+        source: Any = next(({"Bucket": bucket.name, "Key": o["Key"]} for o in found), None)
+
+        def copy() -> Mapping[str, Any]:
+            return bucket.writes.upload_part_copy(
+                **place, PartNumber=2, CopySource=source, CopySourceIfMatch=_NO_OBJECTS
+            )
+
+        return source is not None and _refused("UploadPartCopy", copy, bucket, place, spend)
+    return False
+
+
+def _complete_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
+    spend()
+    with translated("UploadPart"):
+        part = bucket.writes.upload_part(**place, PartNumber=1, Body=b"probe")
+
+    def complete() -> Mapping[str, Any]:
+        parts: Any = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        return bucket.writes.complete_multipart_upload(
+            **place, MultipartUpload=parts, IfMatch=_NO_OBJECTS
+        )
+
+    with suppress(NeedsHuman):
+        return _refused("CompleteMultipartUpload", complete, bucket, place, spend)
+    return False
+
+
+def _refused(
+    operation: str, call: Callable[[], Mapping[str, Any]], bucket: Bucket, place: Any, spend: Spend
+) -> bool:
+    """Whether the call is refused for its condition; what it wrote otherwise goes at once."""
+    spend()
+    with translated(operation):
+        try:
+            done = call()
+        except ClientError as error:
+            if code_of(error) in _REFUSALS:
+                return True
+            raise
+    if "ETag" in done:
+        spend()
+        at: Any = {"Bucket": place["Bucket"], "Key": place["Key"]}
+        if done.get("VersionId"):
+            at["VersionId"] = done["VersionId"]
+        with translated("DeleteObject"):
+            bucket.writes.delete_object(**at)
+    return False

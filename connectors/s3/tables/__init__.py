@@ -1,0 +1,1 @@
+"""Tables of many files with a log beside them: recognised, and changed by their own libraries."""
