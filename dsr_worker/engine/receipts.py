@@ -38,7 +38,7 @@ def _plain(part: OutcomeCount) -> dict[str, Any]:
 
 def from_json(plain: Mapping[str, Any]) -> OutcomeCount:
     """One outcome of a receipt as `to_json` wrote it."""
-    moments = (plain[n] for n in ("latest_at", "earliest_at", "until_at", "first_until_at"))
+    moments = (plain.get(n) for n in ("latest_at", "earliest_at", "until_at", "first_until_at"))
     return OutcomeCount(
         Outcome(plain["outcome"]),
         plain["rows"],

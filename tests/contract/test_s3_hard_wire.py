@@ -12,7 +12,7 @@ import pytest
 from moto.s3.models import s3_backends
 
 from connectors.s3.server import draft, parts
-from dsr_worker.contract import NeedsHuman, Outcome
+from dsr_worker.contract import NeedsHuman, Outcome, Remainder
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import Crash, crash, erased, event, outcomes
 from tests.contract.s3_rewrites import (
@@ -130,19 +130,21 @@ def _seed(bucket: str, key: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "stop"),
-    [(403, "AccessDenied", "s3-access-denied"), (400, "KMS.DisabledException", "s3-refused")],
+    ("status", "code"), [(403, "AccessDenied"), (400, "KMS.DisabledException")]
 )
 def test_29_a_key_that_is_denied_or_disabled(
-    s3: S3Client, shim: Shim, bucket_name: str, status: int, code: str, stop: str
+    s3: S3Client, shim: Shim, bucket_name: str, status: int, code: str
 ) -> None:
-    """Hard case 29: where KMS does not let the bytes be read, a person is asked, nothing goes."""
+    """Hard case 29: where KMS does not let the bytes be read, that is told, and nothing goes."""
     s3.put_object(Bucket=bucket_name, Key="events/a", Body=BODY)
     shim.before = _only("GetObject", lambda _seen: error(status, code))
     made = connector(shim.endpoint, bucket_name, EVENTS)
-    with pytest.raises(NeedsHuman) as told:
-        list(made.locate([number("1")], TrialContext()))
-    assert told.value.code == stop
+    keys = list(made.locate([number("1")], TrialContext()))
+    assert [key.key[-2:] for key in keys] == [(Remainder.DENIED, "null")]
+    (receipt,) = made.erase([number("1")], keys, TrialContext())
+    assert [(o.outcome, o.ground) for o in receipt.outcomes] == [
+        (Outcome.RETAINED, Remainder.DENIED)
+    ]
     assert current(s3, bucket_name, "events/a") == BODY
 
 
@@ -268,7 +270,7 @@ def test_30_a_lock_is_carried_and_the_locked_version_stays(
     for _ in range(2):
         (receipt,) = made.erase([number("1")], keys, ctx)
         (outcome,) = receipt.outcomes
-        assert (outcome.outcome, outcome.ground) == (Outcome.RETAINED, "store-lock")
+        assert (outcome.outcome, outcome.ground) == (Outcome.RETAINED, Remainder.HELD)
         assert sorted(content(s3, name).values()) == sorted([BODY, REST])
     head = s3.head_object(Bucket=name, Key="events/a")
     assert (head["ObjectLockMode"], head["ObjectLockLegalHoldStatus"]) == ("COMPLIANCE", "ON")

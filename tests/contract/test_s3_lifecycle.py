@@ -206,7 +206,7 @@ def test_a_bucket_with_versions_gets_no_rule(aged: AgedBucket) -> None:
         assert [d.change for d in plan.diffs] == [Change.TAKE_OUT]
 
 
-@pytest.mark.parametrize("key", ["customers/readme", "customers//a", "customers/..%2f/a"])
+@pytest.mark.parametrize("key", ["customers/readme", "customers//a", "customers/%zz/a"])
 def test_objects_of_none_forbid_the_rule(aged: AgedBucket, key: str) -> None:
     """A rule never reaches an object that is not the collection's."""
     aged.put("customers/1/a", YOUNG)

@@ -107,7 +107,7 @@ def test_formats_are_told_by_content(s3: S3Client, s3_endpoint: str, bucket_name
         },
     )
     a = {"layout": "shared", "prefix": "a/", "format": "ndjson", "compression": "gzip"}
-    c = {"layout": "shared", "prefix": "c/", "format": "csv", "delimiter": ";"}
+    c = {"layout": "shared", "prefix": "c/", "format": "csv", "dialect": {"delimiter": ";"}}
     assert sources(found) == {"a": a, "c": c}
     assert [(left.place, left.code) for left in found.left_out] == [("b/", "image")]
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import fastparquet
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -28,6 +24,7 @@ from tests.contract.s3_parquet import (
 )
 
 ROWS = 600
+KEPT = Path(__file__).parent / "parquet"  # files that others wrote
 
 
 def marked(rows: int = ROWS) -> Any:
@@ -173,41 +170,14 @@ def by_duckdb(folder: Path) -> Path:
     return path
 
 
-def by_polars(folder: Path) -> Path:
-    """Written by polars."""
-    path = folder / "polars.parquet"
-    frame = pl.DataFrame(
-        {
-            "id": range(5000),
-            "mail": [f"zq-{i}@shop.example" for i in range(5000)],
-            "few": [None if i % 5 == 0 else "abc"[i % 3] for i in range(5000)],
-            "nested": [{"a": i, "b": [i, None]} for i in range(5000)],
-        }
-    )
-    frame.write_parquet(path, row_group_size=1000, data_page_size=2000)
-    return path
+@pytest.mark.parametrize("writer", ["duckdb", "polars", "fastparquet"])
+def test_files_of_other_writers(writer: str, tmp_path: Path) -> None:
+    """Hard case 13: whoever wrote a file, the rest reads the same, by pyarrow and others.
 
-
-def by_fastparquet(folder: Path) -> Path:
-    """Written by fastparquet, with instants of twelve bytes."""
-    path = folder / "fastparquet.parquet"
-    frame = pd.DataFrame(
-        {
-            "id": range(5000),
-            "mail": [f"zq-{i}@shop.example" for i in range(5000)],
-            "at": pd.to_datetime([f"2020-01-01T00:{i % 60:02}:00" for i in range(5000)]),
-            "gap": [None if i % 7 == 0 else i / 3 for i in range(5000)],
-        }
-    )
-    codecs = {"mail": "LZ4", "_default": "GZIP"}  # the first in Hadoop's frames
-    fastparquet.write(str(path), frame, row_group_offsets=1000, times="int96", compression=codecs)
-    return path
-
-
-@pytest.mark.parametrize("write", [by_duckdb, by_polars, by_fastparquet])
-def test_files_of_other_writers(write: Callable[[Path], Path], tmp_path: Path) -> None:
-    """Hard case 13: whoever wrote a file, the rest reads the same, by pyarrow and others."""
-    path = write(tmp_path)
+    Those of polars 2.1.0 and of fastparquet (instants of twelve bytes, LZ4 in Hadoop's frames) were
+    written once and are kept, since neither is otherwise needed here.
+    """
+    path = by_duckdb(tmp_path) if writer == "duckdb" else KEPT / f"{writer}.parquet"
     before = path.read_bytes()
     gone = {0, 1, 1023, 2500, 4999}
     after = without(before, "id", sorted(gone))
@@ -218,8 +188,6 @@ def test_files_of_other_writers(write: Callable[[Path], Path], tmp_path: Path) -
     with duckdb.connect() as db:
         found = db.read_parquet(str(made)).filter("id IN (0, 2, 2500, 4998)").order("id").fetchall()
     assert [row[1] for row in found] == ["zq-2@shop.example", "zq-4998@shop.example"]
-    seen = pl.scan_parquet(made).filter(pl.col("id").is_in([1, 3, 4999, 4997])).collect()
-    assert seen["mail"].to_list() == ["zq-3@shop.example", "zq-4997@shop.example"]
     assert without(before, "id", [5000]) == before
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 from connectors.naming.classifying import SURE
 from connectors.naming.forms import form_of
@@ -257,13 +258,17 @@ def _takes(found: Judged) -> dict[str, Taken]:
     return takes
 
 
-def _source(records: _Records) -> dict[str, str]:
+def _source(records: _Records) -> dict[str, Any]:
     sample = records.sample
-    source = {"layout": "shared", "prefix": records.prefix, "format": sample.format}
+    source: dict[str, Any] = {
+        "layout": "shared",
+        "prefix": records.prefix,
+        "format": sample.format,
+    }
     if sample.compression != "none":
         source["compression"] = sample.compression
     if sample.format == "csv" and sample.delimiter != ",":
-        source["delimiter"] = sample.delimiter
+        source["dialect"] = {"delimiter": sample.delimiter}
     if records.judged.clock and records.judged.unit != "iso":
         source["clock"] = records.judged.unit
     return source

@@ -259,7 +259,12 @@ def _is_header(names: Sequence[str]) -> bool:
 def _rows(source: _Head, told: Sample, owners: Sequence[str]) -> list[Mapping[str, str]]:
     """Some records as texts by path; the last may have been cut and is left out."""
     layout = SharedLayout.model_validate(
-        {"layout": "shared", "prefix": "", "format": told.format, "delimiter": told.delimiter}
+        {
+            "layout": "shared",
+            "prefix": "",
+            "format": told.format,
+            "dialect": {"delimiter": told.delimiter},
+        }
     )
     rows: list[Mapping[str, str]] = []
     try:

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 from connectors.s3.server.bucket import Bucket, Spend, Version
 from connectors.s3.server.refusals import DENIED, GONE, GoneError, code_of, translated
 
-_NOT_KNOWN = ("NotImplemented", "501", "MethodNotAllowed")
 _NO_UPLOAD = "NoSuchUpload"
+_NONE = ("NotImplemented", "501", "MethodNotAllowed", _NO_UPLOAD)  # the last by rclone
 
 
 def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version]:
@@ -27,7 +27,7 @@ def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version
             try:
                 page = bucket.reads.list_multipart_uploads(**request)
             except ClientError as error:
-                if code_of(error) in _NOT_KNOWN:
+                if code_of(error) in _NONE:
                     return
                 raise
         for upload in page.get("Uploads", []):
@@ -57,7 +57,7 @@ def abort(bucket: Bucket, upload: Version, spend: Spend) -> bool:
         except ClientError as error:
             if code_of(error) in DENIED:
                 return False
-            if code_of(error) not in GONE | {_NO_UPLOAD}:
+            if code_of(error) not in GONE:
                 raise
     return True
 
