@@ -108,13 +108,18 @@ def room(
 
 
 def unlock(client: S3Client, bucket: str, key: str) -> None:
-    """The store's clock cannot be moved: its lock ends by hand, on the day it would."""
-    client.put_object_retention(
-        Bucket=bucket,
-        Key=key,
-        Retention={"Mode": "GOVERNANCE", "RetainUntilDate": datetime.now(UTC)},
-        BypassGovernanceRetention=True,
-    )
+    """The store's clock cannot be moved: its locks end by hand, on the day they would.
+
+    The locked version is an old one where a new one took its place.
+    """
+    for version in client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]:
+        client.put_object_retention(
+            Bucket=bucket,
+            Key=key,
+            VersionId=version["VersionId"],
+            Retention={"Mode": "GOVERNANCE", "RetainUntilDate": datetime.now(UTC)},
+            BypassGovernanceRetention=True,
+        )
 
 
 def holding(client: S3Client, bucket: str) -> list[str]:

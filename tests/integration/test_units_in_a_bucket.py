@@ -82,13 +82,13 @@ def room(
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The objects whose bytes were asked for."""
     keys: list[str] = []
-    stream = Bucket.stream
+    whole = Bucket.opened
 
-    def streamed(bucket: Bucket, version: Any, *given: Any) -> Any:
+    def opened(bucket: Bucket, version: Any, *given: Any) -> Any:
         keys.append(version.key)
-        return stream(bucket, version, *given)
+        return whole(bucket, version, *given)
 
-    monkeypatch.setattr(Bucket, "stream", streamed)
+    monkeypatch.setattr(Bucket, "opened", opened)
     return keys
 
 
