@@ -21,6 +21,7 @@ from dsr_worker.embedded import Endpoints, Services
 from dsr_worker.engine import crash
 from dsr_worker.engine.assembly import Assembly
 from dsr_worker.engine.batch import Performer
+from dsr_worker.engine.dividing import Dividing
 from dsr_worker.engine.drain import Drainer
 from dsr_worker.engine.leases import Worker
 from dsr_worker.engine.materials import Materials
@@ -278,7 +279,12 @@ class Workshop:
         self.worker = Worker(office.ledger)
         self.assembly = Assembly(office.ledger, office.keys, office.materials, self.worker.stopping)
         self.drainer = Drainer(
-            office.ledger, self.worker, self.assembly, self._performers(), self._advance
+            office.ledger,
+            self.worker,
+            self.assembly,
+            self._performers(),
+            self._advance,
+            Dividing(office.ledger, office.keys, office.store),
         )
         self.ticker = Ticker(self.worker, self.duties(), office.settings.tick_s)
 

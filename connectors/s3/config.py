@@ -28,6 +28,16 @@ _MIB = 1 << 20
 Derived = Annotated[str, Field(pattern=r"^[^{}]*\{(key|stem)\}[^{}]*$")]
 
 
+class Inventory(BaseModel):
+    """Where S3 Inventory delivers its reports: `prefix` up to and with the configuration's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: str = Field(min_length=3)
+    prefix: str = Field(min_length=1)
+    max_age_days: float = Field(default=8.0, gt=0)
+
+
 class Replica(BaseModel):
     """A bucket that holds copies of another one, and how to reach it."""
 
@@ -60,6 +70,9 @@ class Config(Replica):
     read_timeout_s: float = Field(default=30.0, gt=0)
     catalogs: dict[str, dict[str, SecretStr]] = Field(default_factory=dict)  # of Iceberg tables
     single_put_bytes: int = Field(default=_GIB, ge=5 * _MIB, le=5 * _GIB)  # above: multipart
+    unit_objects: int = Field(default=1000, ge=1)  # what one unit reads, at most:
+    unit_bytes: int = Field(default=256 * _MIB, ge=1)  # … unless one object is larger
+    inventory: Inventory | None = None
     requester_pays: bool = False
     expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     sse_customer_key: SecretStr | None = None  # base64 of the 32 bytes of SSE-C

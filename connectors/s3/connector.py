@@ -29,6 +29,8 @@ from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared
 from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
 from connectors.s3.rooms import rooms_of
+from connectors.s3.scanning.units import InParts
+from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.probe import Honoured, honoured, probe
 from connectors.s3.server.readable import ReadableBucket
@@ -60,7 +62,7 @@ from dsr_worker.contract import (
 )
 
 
-class OneBucket:
+class OneBucket(InParts):
     """One bucket. Making it sends no request; it may be used by many threads."""
 
     Config: ClassVar[type[BaseModel]] = BucketConfig
@@ -89,6 +91,7 @@ class OneBucket:
             yield self._versioning()
             yield self._protection()
             yield from self._conditional_writes()
+            yield from self._inventory_found()
             yield from places_with_ids(self._bucket)
             yield from unlisted_replicas(self._bucket, [r.bucket for r in self._config.replicas])
             shared = [r.layout.prefix for r in self._rooms.values() if isinstance(r, Shared)]
@@ -159,7 +162,7 @@ class OneBucket:
 
         Idempotent: what is not there any more, or not the subject's any more, is `already_gone`.
         """
-        grouped = by_object(keys)
+        grouped = by_object(self._here(keys))
         for name in grouped:
             self._room(name)
         tally = Tally()
@@ -182,6 +185,8 @@ class OneBucket:
             eraser = self._eraser(room, ctx)
             for object_key, rows in located.items():
                 tally.merge(eraser.erase(object_key, rows, subjects))
+                if not ctx.dry_run:
+                    Verdicts(room.collection, ctx).forget(object_key)
         yield from tally.complete((s.ref for s in subjects), self._rooms)
 
     # ---- Rechecks
@@ -190,7 +195,7 @@ class OneBucket:
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
     ) -> Iterator[Key]:
         """The located versions and rows that still exist, and whatever else the identities find."""
-        bucket, grouped = self._bucket.fresh(), by_object(keys)
+        bucket, grouped = self._bucket.fresh(), by_object(self._here(keys))
         for name in grouped:
             self._room(name)
         for name, room in self._rooms.items():
@@ -270,7 +275,10 @@ class OneBucket:
         eraser = self._eraser(room, ctx, readable, dry=dry)
         for versions in room.objects(readable, ctx):
             marks.refuse(room.collection.name, [versions[0].key])
-            yield eraser.sweep(versions, dry=dry)
+            swept = eraser.sweep(versions, dry=dry)
+            if not dry and swept.changes():
+                Verdicts(room.collection, ctx).forget(versions[0].key)
+            yield swept
         yield eraser.unswept()
 
     # ---- Proposes

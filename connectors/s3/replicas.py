@@ -13,11 +13,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
+from typing import Self
 
-from connectors.s3.config import Config, PrefixLayout, layout_of
+from connectors.s3.config import Config, LabelledLayout, LinkedLayout, PrefixLayout, layout_of
 from connectors.s3.connector import OneBucket
+from connectors.s3.scanning.parts import is_first
 from connectors.s3.server.refusals import NOT_GRANTED
 from dsr_worker.contract import (
+    Call,
     Context,
     DecisionTable,
     Finding,
@@ -48,6 +51,7 @@ class S3(OneBucket):
     def __init__(self, system: System, config: Config) -> None:
         super().__init__(system, config)
         self._copies = [_Copy(system, config, n) for n in range(len(config.replicas))]
+        self._visited = self._copies  # in a unit: all of them, or none
 
     def close(self) -> None:
         """Close the connections; the connector is not used afterwards."""
@@ -71,7 +75,7 @@ class S3(OneBucket):
         for record in super().find(subjects, ctx):
             told.add(self._told(record))
             yield record
-        for copy in self._copies:
+        for copy in self._visited:
             for record in copy.bucket.find(subjects, ctx):
                 if self._told(record) not in told:
                     yield replace(record, key=copy.outer(record.key))
@@ -79,7 +83,7 @@ class S3(OneBucket):
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The keys of the first bucket, then those of each copy."""
         yield from super().locate(subjects, ctx)
-        for copy in self._copies:
+        for copy in self._visited:
             yield from copy.keys(copy.bucket.locate(subjects, copy.context(ctx)), subjects)
 
     def erase(
@@ -94,10 +98,10 @@ class S3(OneBucket):
             (receipt.subject_ref, receipt.collection): receipt
             for receipt in super().erase(subjects, own, ctx)
         }
-        for copy, theirs in zip(self._copies, of_copies, strict=True):
+        for copy, theirs in zip(self._visited, of_copies, strict=False):
             for receipt in copy.erase(subjects, theirs, ctx):
                 place = (receipt.subject_ref, receipt.collection)
-                found[place] = _together(found[place], receipt)
+                found[place] = _together(found[place], receipt) if place in found else receipt
         yield from found.values()
 
     def recheck(
@@ -106,7 +110,7 @@ class S3(OneBucket):
         """What is left in the first bucket, then what is left in each copy."""
         own, of_copies = self._parted(keys)
         yield from super().recheck(subjects, own, ctx)
-        for copy, theirs in zip(self._copies, of_copies, strict=True):
+        for copy, theirs in zip(self._visited, of_copies, strict=False):
             listed = (key for key in theirs if key.key != _NOT_LISTED)
             left = copy.bucket.recheck(subjects, listed, copy.context(ctx))
             yield from copy.keys(left, subjects)
@@ -116,6 +120,19 @@ class S3(OneBucket):
         yield from super().sweep(orders, ctx)
         for copy in self._copies:
             yield from copy.bucket.sweep(orders, copy.context(ctx))
+
+    # ---- InUnits: they divide the first bucket; the first of them visits each copy whole
+
+    def in_unit(self, name: str) -> Self:
+        """The same connector within one unit."""
+        part = super().in_unit(name)
+        if not is_first(name, self._rooms):
+            vars(part).update(_visited=[])
+        return part
+
+    def _divides(self, call: Call) -> bool:
+        """What only a copy still has is told by comparing with all of the first bucket."""
+        return call is not Call.FIND or not self._copies
 
     def _parted(self, keys: Iterable[Key]) -> tuple[list[Key], list[list[Key]]]:
         """The keys of the first bucket, and those of each copy as they are named there."""
@@ -132,8 +149,7 @@ class S3(OneBucket):
 
     def _told(self, record: Record) -> bytes:
         """A mark of what a record says: whole versions by their ids, records by their text too."""
-        layout = layout_of(self._system.collections[record.collection])
-        body = b"" if isinstance(layout, PrefixLayout) else record.body
+        body = b"" if _is_of_objects(self._system, record.collection) else record.body
         place = repr((record.subject_ref, record.collection, record.key))
         return blake2b(place.encode("utf-8", "replace") + body, digest_size=16).digest()
 
@@ -145,7 +161,9 @@ class _Copy:
         reach = config.replicas[number]
         own = {name: getattr(reach, name) for name in type(reach).model_fields}
         self.name = reach.bucket
-        self.bucket = OneBucket(system, config.model_copy(update={**own, "replicas": ()}))
+        self.bucket = OneBucket(
+            system, config.model_copy(update={**own, "replicas": (), "inventory": None})
+        )
         self._system = system
         self._mark = (_MARK, reach.bucket)
         self._lengths = {name: _lengths(system, name) for name in system.collections}
@@ -195,11 +213,16 @@ class _Copy:
 
 def _lengths(system: System, collection: str) -> frozenset[int]:
     """How long keys of a collection's rows may be (see `prefix.key_of` and `completeness`)."""
-    found = system.collections[collection]
-    if isinstance(layout_of(found), PrefixLayout):
+    if _is_of_objects(system, collection):
         return frozenset({1, 2, 3})
-    fields = len(found.key)
+    fields = len(system.collections[collection].key)
     return frozenset({fields + 1, fields + 3})
+
+
+def _is_of_objects(system: System, collection: str) -> bool:
+    """Whether its rows are versions of whole objects, whatever tells whose they are."""
+    layout = layout_of(system.collections[collection])
+    return isinstance(layout, PrefixLayout | LabelledLayout | LinkedLayout)
 
 
 def _together(one: Receipt, other: Receipt) -> Receipt:

@@ -133,6 +133,7 @@ _REMEDIES: Mapping[str, str] = {
         f" {_BY_WORD}"
     ),
     "pending_remote": "nothing: {system} works on it still, and it is looked at again by itself",
+    "in_units": "nothing: workers share the reading of {system}; it goes on after the last part",
     "not_approved": "its approval is void: `dsr plan {case}`, then `dsr approve {case}`",
     "map_unreviewed": (
         "the map of {system} still carries `review`: look at what it marks, take the marks out,"

@@ -6,7 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
-`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `StandingRules`, `Affected`, `Grants`, `Proposes`.
+`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `StandingRules`, `Affected`, `Grants`, `Proposes`,
+`InUnits`.
 Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
@@ -111,6 +112,7 @@ from dsr_worker.contract.standing import (
     StandingPlan,
     StandingWay,
 )
+from dsr_worker.contract.units import Call, InUnits, Unit
 
 __all__ = [
     "NOTHING",
@@ -122,6 +124,7 @@ __all__ = [
     "Always",
     "Attachment",
     "Before",
+    "Call",
     "Change",
     "Collection",
     "Configuration",
@@ -146,6 +149,7 @@ __all__ = [
     "HeldRows",
     "HeldSubjects",
     "Identity",
+    "InUnits",
     "Key",
     "LeakScope",
     "LeaseLost",
@@ -191,6 +195,7 @@ __all__ = [
     "System",
     "Taken",
     "Transient",
+    "Unit",
     "Withheld",
     "body_of",
     "content_of",

@@ -36,6 +36,7 @@ from dsr_worker.ledger import Ledger, liftings, rates, states, steps
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.holds import share_lock
 from dsr_worker.ledger.rows import Claim
+from dsr_worker.ledger.units import UnitClaim
 from dsr_worker.vault import WRAPPED_BYTES, CaseKey, KeyRing
 
 if TYPE_CHECKING:
@@ -63,10 +64,13 @@ class SystemState:
     A key may name a person in that system, so the ledger sees a keyed digest of it.
     """
 
-    def __init__(self, bench: Bench, system: str, claims: Sequence[Claim]) -> None:
+    def __init__(
+        self, bench: Bench, system: str, claims: Sequence[Claim], unit: UnitClaim | None = None
+    ) -> None:
         self._bench = bench
         self._system = system
         self._claims = claims
+        self._unit = unit
 
     def get(self, key: str) -> bytes | None:
         """The value last put, opened."""
@@ -84,12 +88,15 @@ class SystemState:
             raise ValueError(message)
         value_key, wrapped = self._bench.keys.new_case_key()
         sealed = wrapped + value_key.seal(value, self._purpose(key))
-        states.put(self._bench.ledger, self._system, self._names(key)[0], sealed, self._claims)
+        self._keep(self._names(key)[0], sealed)
 
     def forget(self, key: str) -> None:
         """Keep it no longer."""
         for name in self._names(key):
-            states.put(self._bench.ledger, self._system, name, None, self._claims)
+            self._keep(name, None)
+
+    def _keep(self, name: str, sealed: bytes | None) -> None:
+        states.put(self._bench.ledger, self._system, name, sealed, self._claims, self._unit)
 
     def _names(self, key: str) -> list[str]:
         """What the ledger calls a key, by every version of the key ring, newest first."""
@@ -102,7 +109,10 @@ class SystemState:
 
 @dataclass(frozen=True)
 class BatchContext:
-    """The contract's `Context` for one batch; `claims` are those of the present part of it."""
+    """The contract's `Context` for one batch; `claims` are those of the present part of it.
+
+    With `unit` the lease is the unit's, and nothing can be intended: units only read.
+    """
 
     bench: Bench
     system: System
@@ -116,19 +126,22 @@ class BatchContext:
     second_path: bool = False
     verb: Verb = Verb.ERASE
     inspect: Callable[[Sequence[Receipt]], None] | None = None
+    unit: UnitClaim | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
     _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
     _before: Mapping[int, list[dict[str, Any]]] = field(default_factory=dict)  # by failed ones
 
     @property
     def operation_id(self) -> str:
-        """Stable over repeats: the oldest step of the batch."""
+        """Stable over repeats: the oldest step of the batch, or the unit."""
+        if self.unit is not None:
+            return f"{self.system.name}-{self.unit.scan_id}-{self.unit.number}"
         return f"{self.system.name}-{min(c.id for c in self.claims)}"
 
     @property
     def state(self) -> SystemState:
         """The connector's own small store."""
-        return SystemState(self.bench, self.system.name, self.claims)
+        return SystemState(self.bench, self.system.name, self.claims, self.unit)
 
     def for_members(self, members: Sequence[Member]) -> BatchContext:
         """The same context for a further call, about some of the batch."""

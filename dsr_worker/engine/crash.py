@@ -7,6 +7,7 @@ import signal
 
 POINTS = (
     "after-claim",
+    "after-page",
     "after-spool",
     "after-locate",
     "before-intent",

@@ -18,8 +18,10 @@ from dsr_worker.engine.assembly import Assembly
 from dsr_worker.engine.batch import Performer, work_off
 from dsr_worker.engine.context import LEAST_LEASE_S
 from dsr_worker.engine.crash import crash_point
+from dsr_worker.engine.dividing import Dividing
 from dsr_worker.engine.errors import told
 from dsr_worker.engine.leases import Lease, Worker
+from dsr_worker.engine.units import UnitWork
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.ledger.steps import Advance, Claimed
@@ -44,12 +46,15 @@ class Drainer:
         assembly: Assembly,
         performers: Mapping[str, Performer],
         advance: Advance,
+        dividing: Dividing,
     ) -> None:
         self._ledger = ledger
         self._worker = worker
         self._assembly = assembly
         self._performers = performers
         self._advance = advance
+        self._dividing = dividing
+        self._next_unit = UnitWork(dividing, worker, assembly)
         self.ring: Ring = lambda _systems: None
 
     def __call__(self, system: str) -> None:
@@ -70,18 +75,27 @@ class Drainer:
         turn = 0
         while not self._worker.stopping.is_set():
             turn += 1
-            claimed = None
-            if turn % _SWEEP_EVERY == 0:
-                claimed = self._claim(system, urgent_only=urgent_only, sweeps_first=True)
-            claimed = claimed or self._claim(system, urgent_only=urgent_only)
-            if claimed is None:
+            sweeps_first = turn % _SWEEP_EVERY == 0
+            busy = self._next_batch(system, urgent_only=urgent_only, sweeps_first=sweeps_first)
+            busy = self._next_unit(system, urgent_only=urgent_only) or busy
+            if not busy:
                 return
-            if claimed.more:
-                self._call([system])
-            self._work(claimed)
             if time.monotonic() > ends:
                 self._call([system])
                 return
+
+    def _next_batch(self, system: str, *, urgent_only: bool, sweeps_first: bool) -> bool:
+        """Work on the most urgent batch; whether there was one."""
+        claimed = None
+        if sweeps_first:
+            claimed = self._claim(system, urgent_only=urgent_only, sweeps_first=True)
+        claimed = claimed or self._claim(system, urgent_only=urgent_only)
+        if claimed is None:
+            return False
+        if claimed.more:
+            self._call([system])
+        self._work(claimed)
+        return True
 
     def _claim(
         self, system: str, *, urgent_only: bool, sweeps_first: bool = False
@@ -145,7 +159,7 @@ class Drainer:
             return [
                 StepResult(c, state="needs_human", code=code, error=why) for c in claimed.claims
             ]
-        return list(work_off(batch, self._performers[head.action]))
+        return list(work_off(batch, self._dividing.performing(self._performers[head.action])))
 
     def _call(self, systems: Iterable[str]) -> None:
         crash_point("before-ring")

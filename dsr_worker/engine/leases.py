@@ -16,19 +16,24 @@ from dataclasses import dataclass, field
 import psycopg2
 import psycopg2.extensions
 
-from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
+from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps, units
 from dsr_worker.ledger.rows import Claim
 from dsr_worker.ledger.statements import LEASE_S, RENEW_S
+from dsr_worker.ledger.units import UnitClaim
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Lease:
-    """One batch's lease. `until` is on this process's monotonic clock, rather too early."""
+    """One batch's lease. `until` is on this process's monotonic clock, rather too early.
+
+    With `unit` what is leased is that unit, and the claims are the steps that wait for it.
+    """
 
     claims: Sequence[Claim]
     until: float
+    unit: UnitClaim | None = None
     lost: threading.Event = field(default_factory=threading.Event)
 
     def left_s(self) -> float:
@@ -60,9 +65,9 @@ class Worker:
             for lease in self._leases:
                 lease.lost.set()
 
-    def hold(self, claims: Sequence[Claim]) -> Lease:
-        """Begin to renew the lease of a batch just claimed."""
-        lease = Lease(claims, time.monotonic() + LEASE_S - 2)
+    def hold(self, claims: Sequence[Claim], unit: UnitClaim | None = None) -> Lease:
+        """Begin to renew the lease of a batch, or a unit, just claimed."""
+        lease = Lease(claims, time.monotonic() + LEASE_S - 2, unit)
         with self._guard:
             self._leases.add(lease)
         return lease
@@ -82,7 +87,7 @@ class Worker:
         for lease in held:
             started = time.monotonic()
             try:
-                kept = steps.renew(self._ledger, self.id, lease.claims)
+                kept = self._renewed_in_ledger(lease)
             except (LedgerUnreachable, psycopg2.Error):
                 _log.warning("lease_not_renewed", extra={"left_s": round(lease.left_s(), 1)})
                 continue
@@ -91,6 +96,11 @@ class Worker:
             elif lease in self._leases:
                 lease.lost.set()
         slots.renew(self._ledger, self.id)
+
+    def _renewed_in_ledger(self, lease: Lease) -> bool:
+        if lease.unit is not None:
+            return units.renew(self._ledger, lease.unit)
+        return steps.renew(self._ledger, self.id, lease.claims)
 
     def busy(self) -> bool:
         """Whether any batch is under work."""

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from dsr_worker.engine.leases import Worker
-from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
+from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps, units
 from dsr_worker.metrics import TICK_AT
 
 _log = logging.getLogger(__name__)
@@ -89,9 +89,13 @@ def rescue(ledger: Ledger) -> Duty:
     """The duty that takes back what dead workers and run-out leases held."""
 
     def rescue_steps() -> None:
-        taken = steps.take_back(ledger, slots.dead_workers(ledger))
+        dead = slots.dead_workers(ledger)
+        taken = steps.take_back(ledger, dead)
         if taken:
             _log.warning("steps_taken_back", extra={"steps": len(taken)})
+        parts = units.take_back(ledger, dead)
+        if parts:
+            _log.warning("units_taken_back", extra={"units": parts})
 
     return rescue_steps
 

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
 
 from dsr_worker.engine.tick import Duty
-from dsr_worker.ledger import Ledger, orphans, people
+from dsr_worker.ledger import Ledger, orphans, people, scans
 from dsr_worker.store import Store
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ def upkeep(ledger: Ledger, store: Store) -> Duty:
             if not orphans.take_chore(cursor, "upkeep", EVERY):
                 return
             people.forget_nonces(cursor, LEAST_AGE)
+            scans.forget(cursor)
             before = orphans.first_day_kept(cursor, LEAST_AGE)
         destroyed = sum(_destroy_orphans(ledger, store, kind, before) for kind in KINDS)
         destroyed += store.destroy_unfinished(datetime.combine(before, time(), UTC))

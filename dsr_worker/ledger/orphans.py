@@ -15,6 +15,8 @@ _UNNAMED = """
 SELECT asked.blob FROM unnest(%s::text[]) AS asked(blob)
 WHERE NOT EXISTS (SELECT FROM spools s WHERE s.frame->>'segment' = asked.blob)
   AND NOT EXISTS (SELECT FROM packages p WHERE p.blob = asked.blob)
+  AND NOT EXISTS (SELECT FROM scans c WHERE c.segment = asked.blob)
+  AND NOT EXISTS (SELECT FROM units u WHERE u.segments @> ARRAY[asked.blob])
   AND NOT EXISTS (SELECT FROM jobs j WHERE j.kind = 'breach'
                   AND j.facts->'approved'->>'drafts' = asked.blob)
 """
@@ -37,7 +39,7 @@ def first_day_kept(cursor: Cursor, least_age: timedelta) -> date:
 
 
 def unnamed(cursor: Cursor, blobs: Sequence[str]) -> list[str]:
-    """Those of these blobs that no spool, package or approved notice names."""
+    """Those of these blobs that no spool, scan, package or approved notice names."""
     cursor.execute(_UNNAMED, (list(blobs),))
     return [row.blob for row in cursor.fetchall()]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psycopg2.extensions
 
-from dsr_worker.ledger import statements
+from dsr_worker.ledger import scans, statements, units
 from dsr_worker.ledger.connection import Ledger, values
 
 _WORKER_LOCKS = 0x647372  # first key of the two-key advisory locks on worker ids
@@ -85,11 +85,12 @@ def to_ring(ledger: Ledger, systems: Iterable[str]) -> list[str]:
 
 
 def with_ready_steps(ledger: Ledger) -> list[str]:
-    """Systems that have ready steps, after waking the waiting ones that have come due."""
+    """Systems that have ready steps or units, after waking what has come due."""
     with ledger.transaction() as cursor:
         cursor.execute(statements.WAKE)
+        scans.wake(cursor)
         cursor.execute(statements.TO_RING)
-        return [row.system for row in cursor.fetchall()]
+        return [*(row.system for row in cursor.fetchall()), *units.with_ready_units(cursor)]
 
 
 def enlist(session: psycopg2.extensions.connection, host: str) -> int:
@@ -116,6 +117,8 @@ def dead_workers(ledger: Ledger) -> Sequence[int]:
             cursor.execute(
                 "DELETE FROM workers WHERE id = ANY(%s) AND seen_at < now() - interval '10 minutes'"
                 " AND NOT EXISTS (SELECT FROM steps WHERE worker = workers.id AND"
+                " state = 'leased')"
+                " AND NOT EXISTS (SELECT FROM units WHERE worker = workers.id AND"
                 " state = 'leased')",
                 (gone,),
             )

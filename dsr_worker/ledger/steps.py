@@ -94,37 +94,48 @@ def claim(
         claims = tuple(Claim(**row._asdict()) for row in cursor.fetchall())
         if not claims:
             return None
-        ids = sorted({c.job_id for c in claims})
-        cursor.execute(
-            "SELECT id, ref, kind, data_key, law, country, received_at, zone, facts, plan,"
-            " business_now() AS now FROM jobs WHERE id = ANY(%s)",
-            (ids,),
-        )
-        rows = cursor.fetchall()
-        now = rows[0].now
-        found = {row.id: BatchJob(*row[:-1]) for row in rows}
-        cursor.execute(
-            "SELECT job_id, kind, sealed, standing, round FROM identities WHERE job_id = ANY(%s)"
-            " ORDER BY job_id, round, kind, digest",
-            (ids,),
-        )
-        identities = tuple(LoadedIdentity(*row) for row in cursor.fetchall())
-        cursor.execute(
-            "SELECT p.job_id, p.name, p.frame, s.system, s.action FROM spools p"
-            " JOIN steps s ON s.id = p.step_id WHERE p.job_id = ANY(%s) ORDER BY p.step_id",
-            (ids,),
-        )
-        spools: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
-        for row in cursor.fetchall():
-            spools[row.job_id, row.name].append({**row.frame, "system": row.system})
-        cursor.execute(
-            "SELECT job_id, action, system, result FROM steps WHERE job_id = ANY(%s)"
-            " AND state = 'done' AND result IS NOT NULL ORDER BY round, id",
-            (ids,),
-        )
-        results = {(r.job_id, r.action, r.system): r.result for r in cursor.fetchall()}
+        loaded = _loaded(cursor, claims)
         more = len(claims) >= limit and _any_ready(cursor, system)
-    return Claimed(claims, found, identities, dict(spools), results, now, more)
+    return replace(loaded, more=more)
+
+
+def load(ledger: Ledger, claims: Sequence[Claim]) -> Claimed:
+    """What these steps need to be worked on, whoever holds the lease."""
+    with ledger.transaction() as cursor:
+        return _loaded(cursor, tuple(claims))
+
+
+def _loaded(cursor: Cursor, claims: tuple[Claim, ...]) -> Claimed:
+    ids = sorted({c.job_id for c in claims})
+    cursor.execute(
+        "SELECT id, ref, kind, data_key, law, country, received_at, zone, facts, plan,"
+        " business_now() AS now FROM jobs WHERE id = ANY(%s)",
+        (ids,),
+    )
+    rows = cursor.fetchall()
+    now = rows[0].now
+    found = {row.id: BatchJob(*row[:-1]) for row in rows}
+    cursor.execute(
+        "SELECT job_id, kind, sealed, standing, round FROM identities WHERE job_id = ANY(%s)"
+        " ORDER BY job_id, round, kind, digest",
+        (ids,),
+    )
+    identities = tuple(LoadedIdentity(*row) for row in cursor.fetchall())
+    cursor.execute(
+        "SELECT p.job_id, p.name, p.frame, s.system, s.action FROM spools p"
+        " JOIN steps s ON s.id = p.step_id WHERE p.job_id = ANY(%s) ORDER BY p.step_id",
+        (ids,),
+    )
+    spools: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in cursor.fetchall():
+        spools[row.job_id, row.name].append({**row.frame, "system": row.system})
+    cursor.execute(
+        "SELECT job_id, action, system, result FROM steps WHERE job_id = ANY(%s)"
+        " AND state = 'done' AND result IS NOT NULL ORDER BY round, id",
+        (ids,),
+    )
+    results = {(r.job_id, r.action, r.system): r.result for r in cursor.fetchall()}
+    return Claimed(claims, found, identities, dict(spools), results, now, more=False)
 
 
 def _any_ready(cursor: Cursor, system: str) -> bool:

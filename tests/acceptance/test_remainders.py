@@ -108,7 +108,10 @@ def room(
 
 
 def unlock(client: S3Client, bucket: str, key: str) -> None:
-    """The store's clock cannot be moved: locks of all versions end by hand, when they would."""
+    """The store's clock cannot be moved: its locks end by hand, on the day they would.
+
+    The locked version is an old one where a new one took its place.
+    """
     for version in client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]:
         client.put_object_retention(
             Bucket=bucket,

@@ -29,11 +29,14 @@ _GROUNDS = frozenset(Remainder)
 
 
 def unread_keys(room: Shared, bucket: ReadableBucket, subjects: Sequence[Subject]) -> Iterator[Key]:
-    """A key for each version that could not be read, for each subject who may have rows in it."""
+    """A key for each version that could not be read, for each subject who may have rows in it.
+
+    Of the room's own range of keys only: reading an object lists its neighbours as well.
+    """
     name, kinds = room.collection.name, room.collection.identity_kinds
     refs = [s.ref for s in subjects if any(i.kind in kinds for i in s.identities)]
     for version, ground in bucket.refused:
-        for ref in refs:
+        for ref in refs if version.key in room.keys else ():
             yield Key(ref, name, _unread(room, version, ground))
 
 
@@ -96,7 +99,7 @@ class SharedEraser:
             return
         stale_before = self._ctx.now - after
         for upload in uploads_under(self._bucket, self._room.layout.prefix, self._ctx.spend):
-            if upload.last_modified < stale_before:
+            if upload.key in self._room.keys and upload.last_modified < stale_before:
                 with self._ctx.guard() as guard:
                     guard.intend(())
                     abort(self._bucket, upload, self._ctx.spend)

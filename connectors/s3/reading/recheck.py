@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connectors.s3.formats.entries import Broken, Entry
+from connectors.s3.formats.entries import Entry
 from connectors.s3.reading.owners import Owners
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.shared import Shared, with_bytes
 from connectors.s3.reading.whose import Located, key_of
+from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
 from dsr_worker.contract import Collection, Context, Key, Subject
 
@@ -44,17 +45,15 @@ def lines_left(
     subjects is somebody else's. One whose owner a mask has taken out is the row that was located.
     """
     owners = Owners(room.collection, subjects, ctx)
+    verdicts = Verdicts(room.collection, ctx)
 
     def read(versions: list[Version]) -> Iterator[Key]:
         rows = located.get(versions[0].key, {}) if versions else {}
-        for version in versions:
-            for entry in room.records(bucket, version, None, ctx):
-                if isinstance(entry, Broken):
-                    continue
-                key, refs = room.key_of(version, entry), set(owners.of(entry))
-                if key in rows and any(key[1:]) and is_masked(entry, room.collection):
-                    refs |= rows[key]
-                yield from (Key(ref, room.collection.name, key) for ref in sorted(refs))
+        for version, entry in room.in_full(bucket, versions, verdicts, ctx):
+            key, refs = room.key_of(version, entry), set(owners.of(entry))
+            if key in rows and any(key[1:]) and is_masked(entry, room.collection):
+                refs |= rows[key]
+            yield from (Key(ref, room.collection.name, key) for ref in sorted(refs))
 
     for versions in _objects(room, bucket, located, listed=bool(owners), ctx=ctx):
         told: set[Key] = set()

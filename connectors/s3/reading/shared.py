@@ -8,10 +8,11 @@ an access shows each of its differing texts.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from connectors.s3.config import SharedLayout
 from connectors.s3.formats.detecting import format_of, parquet
@@ -34,7 +35,9 @@ from connectors.s3.reading.owners import (
     identities_of,
     identity_in,
 )
+from connectors.s3.scanning.verdicts import Asked, Verdicts
 from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.ranges import EVERY_KEY, KeyRange
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
@@ -77,9 +80,16 @@ class Shared:
     def __init__(self, collection: Collection, layout: SharedLayout) -> None:
         self.collection = collection
         self.layout = layout
+        self.keys = EVERY_KEY  # the whole prefix, or part of it
         if layout.format == "parquet":
             parquet()
         self._third_party = tuple(f.name for f in collection.fields.values() if f.third_party)
+
+    def within(self, keys: KeyRange) -> Self:
+        """The same room, which lists no other objects than these."""
+        part = copy.copy(self)
+        part.keys = keys
+        return part
 
     # ---- records
 
@@ -119,13 +129,31 @@ class Shared:
                 if not isinstance(entry, Broken):
                     yield version, entry
 
+    def in_full(
+        self, bucket: Bucket, versions: list[Version], verdicts: Verdicts, ctx: Context
+    ) -> Iterator[tuple[Version, Entry]]:
+        """Every record of an object; once all were read, it is known who cannot be in it."""
+        reading = verdicts.reading(versions)
+        for version, entry in self._entries(bucket, versions, None, ctx):
+            reading.note(entry)
+            yield version, entry
+        reading.keep()
+
+    def _worth_reading(
+        self, bucket: Bucket, verdicts: Verdicts, asked: Asked | None, ctx: Context
+    ) -> Iterator[list[Version]]:
+        """The objects, without those that cannot hold anybody who is asked for."""
+        for versions in self.objects(bucket, ctx):
+            if not verdicts.rule_out(versions, asked):
+                yield versions
+
     def key_of(self, version: Version, entry: Entry) -> tuple[str, ...]:
         """The row's key."""
         return (version.key, *(key_text(entry.value(name)) for name in self.collection.key))
 
     def objects(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """The versions with bytes in them, by object, the current one first."""
-        for versions in bucket.objects(self.layout.prefix, ctx.spend):
+        for versions in bucket.objects(self.layout.prefix, ctx.spend, self.keys):
             ctx.check()
             found = with_bytes(versions)
             if found:
@@ -158,6 +186,8 @@ class Shared:
         if not owners:
             return
         wanted = None if ctx.second_path else owners.wanted()
+        verdicts = Verdicts(self.collection, ctx)
+        asked = None if ctx.second_path else verdicts.owners(subjects)
 
         def read(versions: list[Version]) -> Iterator[Owned]:
             for version, entry in self._entries(bucket, versions, wanted, ctx):
@@ -165,7 +195,7 @@ class Shared:
                 if found:
                     yield Owned(version, entry, self.key_of(version, entry), found)
 
-        for versions in self.objects(bucket, ctx):
+        for versions in self._worth_reading(bucket, verdicts, asked, ctx):
             yield from self.steady(bucket, versions, ctx, read)
 
     def find(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
@@ -280,16 +310,18 @@ class Shared:
         if not refs_of:
             return {}
         counts: dict[tuple[str, Identity], int] = {}
+        verdicts = Verdicts(self.collection, ctx)
+        asked = verdicts.carriers(refs_of)
 
         def read(versions: list[Version]) -> Iterator[tuple[str, Identity, tuple[str, ...]]]:
-            for version, entry in self._entries(bucket, versions, None, ctx):
+            for version, entry in self.in_full(bucket, versions, verdicts, ctx):
                 for identity in refs_of.keys() & set(self._yielded(entry, ctx)):
                     key = self.key_of(version, entry)
                     whose, refs = self._person(key, entry, ctx), refs_of[identity]
                     for ref in strangers.of(entry, whose, identity, refs):
                         yield ref, identity, key
 
-        for versions in self.objects(bucket, ctx):
+        for versions in self._worth_reading(bucket, verdicts, asked, ctx):
             seen: set[tuple[str, Identity, tuple[str, ...]]] = set()
             for ref, identity, key in self.steady(bucket, versions, ctx, read):
                 known = counts.get((ref, identity), 0)

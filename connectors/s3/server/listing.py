@@ -1,7 +1,7 @@
 """What lies in a bucket: versions and delete markers, page by page.
 
-In: a prefix or a key. Out: versions, grouped by object. An endpoint without versions lists its
-objects, each as its null version.
+In: a prefix, with a range of keys where part of it is meant, or a key. Out: versions, grouped by
+object. An endpoint without versions lists its objects, each as its null version.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from connectors.s3.server.client import Clients, Spend, Version
+from connectors.s3.server.ranges import EVERY_KEY, KeyRange
 from connectors.s3.server.refusals import NOT_IMPLEMENTED, code_of, translated
 
 
@@ -31,9 +32,19 @@ class Lists(Clients):
                 raise
             return answer.get("Status", "Never")
 
-    def pages(self, prefix: str, spend: Spend) -> Iterator[list[Version]]:
-        """All versions and markers under a prefix, in key order, a page at a time."""
+    def pages(
+        self, prefix: str, spend: Spend, keys: KeyRange = EVERY_KEY
+    ) -> Iterator[list[Version]]:
+        """The versions and markers under a prefix, in key order, a page at a time."""
+        for page in self._pages(prefix, spend, keys.after):
+            yield [version for version in page if version.key in keys]
+            if page and keys.ends_before(page[-1].key):
+                return
+
+    def _pages(self, prefix: str, spend: Spend, after: str) -> Iterator[list[Version]]:
         request: dict[str, Any] = {"Bucket": self.name, "Prefix": prefix}
+        if after:
+            request["KeyMarker"] = after
         while True:
             spend()
             with translated("ListObjectVersions"):
@@ -48,12 +59,14 @@ class Lists(Clients):
                 return
             request["KeyMarker"] = page["NextKeyMarker"]
             request["VersionIdMarker"] = page.get("NextVersionIdMarker", "")
-        yield from self._plain_pages(prefix, spend)
+        yield from self._plain_pages(prefix, spend, after)
 
-    def objects(self, prefix: str, spend: Spend) -> Iterator[list[Version]]:
+    def objects(
+        self, prefix: str, spend: Spend, keys: KeyRange = EVERY_KEY
+    ) -> Iterator[list[Version]]:
         """The versions under a prefix, grouped by object."""
         group: list[Version] = []
-        for page in self.pages(prefix, spend):
+        for page in self.pages(prefix, spend, keys):
             for version in page:
                 if group and group[0].key != version.key:
                     yield group
@@ -71,8 +84,10 @@ class Lists(Clients):
                 break
         return found
 
-    def _plain_pages(self, prefix: str, spend: Spend) -> Iterator[list[Version]]:
+    def _plain_pages(self, prefix: str, spend: Spend, after: str) -> Iterator[list[Version]]:
         request: dict[str, Any] = {"Bucket": self.name, "Prefix": prefix}
+        if after:
+            request["StartAfter"] = after
         while True:
             spend()
             with translated("ListObjectsV2"):

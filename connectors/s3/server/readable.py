@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.s3.server.archive import is_away, readable
 from connectors.s3.server.bucket import ARCHIVES, Bucket, Spend, Version
+from connectors.s3.server.ranges import EVERY_KEY, KeyRange
 from connectors.s3.server.refusals import NOT_GRANTED, ChangedError, GoneError
 from dsr_worker.contract import NeedsHuman, Remainder
 
@@ -36,9 +37,11 @@ class ReadableBucket(Bucket):
         """What of one object was left out so far, by version id."""
         return {v.version_id: ground for v, ground in self._refused.values() if v.key == key}
 
-    def pages(self, prefix: str, spend: Spend) -> Iterator[list[Version]]:
+    def pages(
+        self, prefix: str, spend: Spend, keys: KeyRange = EVERY_KEY
+    ) -> Iterator[list[Version]]:
         """The pages, without what cannot be read."""
-        for page in super().pages(prefix, spend):
+        for page in super().pages(prefix, spend, keys):
             yield [have for version in page if (have := self._having(version, spend)) is not None]
 
     def head(self, version: Version, spend: Spend, **more: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from connectors.s3.reading.recheck import is_masked
 from connectors.s3.reading.shared import Owned, Shared
+from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
@@ -112,6 +113,15 @@ class TableRoom(Shared):
             yield from rows_of(source, version.key.removeprefix(self._table.prefix), wanted)
         except UnreadableError as error:
             raise self.unreadable(version, error.reason, ctx) from None
+
+    def in_full(
+        self, bucket: Bucket, versions: list[Version], verdicts: Verdicts, ctx: Context
+    ) -> Iterator[tuple[Version, Entry]]:
+        """Every row of a file. Files come and go, so nothing is kept of who is not in them."""
+        del verdicts
+        for version in versions:
+            for entry in self.records(bucket, version, None, ctx):
+                yield version, entry
 
     def key_of(self, version: Version, entry: Entry) -> tuple[str, ...]:
         """The row's key: files come and go, so they are no part of it."""

@@ -195,6 +195,46 @@ CREATE TABLE spools (
 CREATE INDEX spools_job ON spools (job_id);
 CREATE INDEX spools_segment ON spools ((frame->>'segment'));
 
+-- a connector's call that is made in units, for the steps that asked for it together
+CREATE TABLE scans (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    system       text NOT NULL,
+    call         text NOT NULL,
+    second_path  boolean NOT NULL,
+    urgency_at   timestamptz NOT NULL,
+    segment      text NOT NULL DEFAULT '',      -- the keys the call was given
+    pending      integer NOT NULL DEFAULT 1,    -- units that have not ended
+    made_at      timestamptz NOT NULL DEFAULT now(),
+    ended_at     timestamptz
+);
+CREATE INDEX scans_open ON scans (system, urgency_at, id) WHERE ended_at IS NULL;
+CREATE TABLE scan_steps (
+    scan_id  bigint NOT NULL REFERENCES scans ON DELETE CASCADE,
+    step_id  bigint NOT NULL REFERENCES steps,
+    frame    jsonb,                             -- where this step's keys lie in the segment
+    PRIMARY KEY (step_id, scan_id)
+);
+CREATE INDEX scan_steps_scan ON scan_steps (scan_id);
+CREATE TABLE units (
+    scan_id      bigint NOT NULL REFERENCES scans ON DELETE CASCADE,
+    number       integer NOT NULL,              -- 0 divides: it makes the others, page by page
+    name         bytea NOT NULL,                -- sealed; of number 0, the last one that was made
+    size_bytes   bigint NOT NULL DEFAULT 0,
+    state        text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'done', 'stopped')),
+    run_at       timestamptz NOT NULL DEFAULT now(),
+    attempt      integer NOT NULL DEFAULT 0,    -- claims so far: the fencing token
+    charged      integer NOT NULL DEFAULT 0,    -- those that count for quarantine
+    worker       bigint,
+    lease_until  timestamptz,
+    segments     text[] NOT NULL DEFAULT '{}',  -- what it found,
+    frames       jsonb NOT NULL DEFAULT '{}',   -- and where in it each step's part lies
+    stops        jsonb NOT NULL DEFAULT '{}',   -- why it stopped, by step ('' for all)
+    PRIMARY KEY (scan_id, number)
+) WITH (fillfactor = 70);
+CREATE INDEX units_ready ON units (scan_id, number) WHERE state = 'ready';
+CREATE INDEX units_leased ON units (worker) WHERE state = 'leased';
+CREATE INDEX units_segments ON units USING gin (segments);
+
 CREATE TABLE slots (
     system       text NOT NULL,
     number       smallint NOT NULL,

@@ -1,0 +1,1 @@
+"""How a bucket too big for one call is read: in units, with what is known of clean objects."""

@@ -1,0 +1,132 @@
+"""The bucket in parts: `units` and `in_unit` of the contract.
+
+In: the connector's rooms and bucket. Out: units, and the connector narrowed to one of them. Where
+a report of S3 Inventory says how the objects lie, nothing is listed to divide; each unit lists its
+own range of keys, now, so that nothing depends on how old or right the report is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from typing import Self
+
+from connectors.s3.config import Config
+from connectors.s3.reading.prefix import Prefixes
+from connectors.s3.reading.shared import Shared
+from connectors.s3.rooms import Rooms
+from connectors.s3.scanning.inventory import Report, ReportUnusableError, newest
+from connectors.s3.scanning.parts import Cutter, Load, Loads, Piece, pieces_of
+from connectors.s3.server.bucket import Bucket, with_no_budget
+from connectors.s3.server.ranges import KeyRange
+from connectors.s3.tables.room import TableRoom
+from dsr_worker.contract import Call, Context, Finding, Key, Severity, Subject, Unit
+
+_CHECK_EVERY = 1000
+
+
+class InParts:
+    """What makes the connector one that falls into units."""
+
+    _bucket: Bucket
+    _config: Config
+    _rooms: Rooms
+    _pieces: dict[str, Piece] | None = None  # None: all of it
+
+    def units(
+        self, call: Call, subjects: Sequence[Subject], ctx: Context, after: str
+    ) -> Iterator[Unit]:
+        """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`."""
+        divided = {
+            name: self._divides(call) and _reads_all(room, call, subjects)
+            for name, room in self._rooms.items()
+        }
+        cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
+        yield from cutter.units(divided, self._loads(divided, ctx), after)
+
+    def in_unit(self, name: str) -> Self:
+        """The same connector within one unit.
+
+        Rooms that read other rooms (those of objects that rows link) go on reading them whole.
+        """
+        pieces = {piece.collection: piece for piece in pieces_of(name)}
+        rooms = {
+            name: room.within(pieces[name].keys) if isinstance(room, Shared) else room
+            for name, room in self._rooms.items()
+            if name in pieces
+        }
+        part = copy.copy(self)
+        vars(part).update(_pieces=pieces, _rooms=rooms)
+        return part
+
+    def _divides(self, call: Call) -> bool:
+        """Whether a call may be made in several units."""
+        del call
+        return True
+
+    def _here(self, keys: Iterable[Key]) -> Iterator[Key]:
+        """Those of these keys that lie in this unit."""
+        for key in keys:
+            piece = None if self._pieces is None else self._pieces.get(key.collection)
+            if self._pieces is None or (piece is not None and key.key[0] in piece.keys):
+                yield key
+
+    def _loads(self, divided: dict[str, bool], ctx: Context) -> Loads:
+        report = self._report(divided, ctx)
+
+        def loads(name: str, after: str) -> Iterator[Load]:
+            room = self._rooms[name]
+            if not isinstance(room, Shared):
+                return
+            if report is not None:
+                yield from report.loads(room.layout.prefix, after)
+                return
+            listed = self._bucket.objects(room.layout.prefix, ctx.spend, KeyRange(after))
+            for number, versions in zip(count(), listed, strict=False):
+                if number % _CHECK_EVERY == 0:
+                    ctx.check()
+                yield versions[0].key, 1, sum(v.size_bytes for v in versions)
+
+        return loads
+
+    def _report(self, divided: dict[str, bool], ctx: Context) -> Report | None:
+        """What the newest report says; None where it is of no use, and listing has to do."""
+        wanted = self._config.inventory
+        prefixes = {
+            room.layout.prefix
+            for name, room in self._rooms.items()
+            if divided[name] and isinstance(room, Shared)
+        }
+        if wanted is None or not prefixes:
+            return None
+        try:
+            manifest = newest(self._bucket, wanted, ctx.spend, ctx.now)
+            return manifest.read(prefixes, self._config.unit_bytes, ctx)
+        except ReportUnusableError:
+            return None
+
+    def _inventory_found(self) -> Iterator[Finding]:
+        """Whether the inventory that the configuration names is of use."""
+        wanted = self._config.inventory
+        if wanted is None:
+            return
+        try:
+            manifest = newest(self._bucket, wanted, with_no_budget, None)
+        except ReportUnusableError as error:
+            yield Finding(
+                Severity.WARNING,
+                "inventory",
+                f"{error}: the bucket is listed instead",
+                "look at the bucket's inventory configuration and its destination",
+            )
+        else:
+            yield Finding(Severity.OK, "inventory", f"a {manifest.format} report is there")
+
+
+def _reads_all(room: Prefixes | Shared, call: Call, subjects: Sequence[Subject]) -> bool:
+    """Whether the call reads the room's objects one by one; a table's files are not apart."""
+    if not isinstance(room, Shared) or isinstance(room, TableRoom):
+        return False
+    kinds = room.collection.takes
+    return call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)

@@ -1,0 +1,61 @@
+"""How a connector lets one call be shared among workers. Whoever does not need it never sees it.
+
+A call that reads a petabyte is no call for one worker. A connector that is `InUnits` names the
+parts its system falls into; the engine keeps each as a row with a lease of its own, has any free
+worker carry it out, and joins what they found: the same as the whole call, whoever of them died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, Self, runtime_checkable
+
+from dsr_worker.contract.context import Context
+from dsr_worker.contract.people import Subject
+
+
+class Call(StrEnum):
+    """The calls that may be made in units: those that read, and repeat without harm."""
+
+    FIND = "find"
+    LOCATE = "locate"
+    RECHECK = "recheck"
+    MENTIONS = "mentions"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One part of a system. The name is the connector's own; the engine seals it.
+
+    `size_bytes` says about how much there is to read.
+    """
+
+    name: str = field(repr=False)
+    size_bytes: int = 0
+
+
+@runtime_checkable
+class InUnits(Protocol):
+    """One batch's work is many objects."""
+
+    def units(
+        self, call: Call, subjects: Sequence[Subject], ctx: Context, after: str
+    ) -> Iterator[Unit]:
+        """The parts in which to make this call, in a fixed order. Reads only.
+
+        Together they cover everything that the whole call would reach, also what comes to be while
+        they are worked on, and nothing twice. A worker that dies over them is succeeded by one that
+        asks again for those `after` the last name that was kept; empty: from the first. A single
+        unit means that the call is as well made whole.
+        """
+        ...
+
+    def in_unit(self, name: str) -> Self:
+        """The same connector, which reaches nothing but this unit.
+
+        Every call on it is the whole call's share: it passes over keys that lie elsewhere. Sends no
+        request.
+        """
+        ...
