@@ -93,7 +93,7 @@ _ensure_environment() {
     _make_venv "$python"
     printf '%s\n' "$project" >"$project/.venv/place"
   fi
-  _say "Installing $(grep -c '^[A-Za-z0-9].*==' "$project/requirements/dev.txt") pinned packages (once, about 110 MB; a few minutes) ..."
+  _say "Installing $(grep -c '^[A-Za-z0-9].*==' "$project/requirements/dev.txt") pinned packages (once, about 250 MB; a few minutes) ..."
   _install & _wait_with_dots $! || _explain_failed_install
   _digest "$project_python" >"$project/.venv/stamp"
   _say "Environment ready after $((SECONDS - began)) s."
