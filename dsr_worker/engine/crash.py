@@ -7,7 +7,6 @@ import signal
 
 POINTS = (
     "after-claim",
-    "after-page",
     "after-spool",
     "after-locate",
     "before-intent",
@@ -17,6 +16,8 @@ POINTS = (
     "after-finish",
     "before-ring",
 )
+OF_UNITS = ("after-page",)
+"""Passed only where a call is divided into units."""
 
 _armed: dict[str, int] = {}
 
@@ -27,8 +28,10 @@ def arm(spec: str | None) -> None:
     if not spec:
         return
     point, _, count = spec.partition(":")
-    if point not in POINTS:
-        message = f"DSR_CRASH_AT: {point!r} is no crash point; there are: {', '.join(POINTS)}"
+    if point not in POINTS + OF_UNITS:
+        message = (
+            f"DSR_CRASH_AT: {point!r} is no crash point; there are: {', '.join(POINTS + OF_UNITS)}"
+        )
         raise ValueError(message)
     _armed[point] = int(count or 1)
 
