@@ -194,7 +194,7 @@ class _Edited:
     source: _File
     file: IO[bytes]
 
-    def keep(self, _start: int, data: bytes) -> None:
+    def keep(self, _start: int, data: bytes | memoryview) -> None:
         self.file.write(data)
 
     def copy(self, start: int, length: int) -> None:

@@ -29,7 +29,7 @@ from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
 
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024  # as they come from S3 (connectors/s3/server/reading.py)
 CUSTOMERS = 700_000
 FEW, MANY = 100, 10_000
 _WORDS = ("Grüße", "Bestellung", "Lieferung", "Käse", "Paket", "gift", "order", "size", "colour")
@@ -140,7 +140,7 @@ class FileEdits:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def keep(self, _start: int, data: bytes) -> None:
+    def keep(self, _start: int, data: bytes | memoryview) -> None:
         """Stored bytes that stay."""
         self._file.write(data)
 

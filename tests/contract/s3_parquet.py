@@ -47,7 +47,7 @@ class Written:
         self.out = bytearray()
         self.new_bytes = 0
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: bytes | memoryview) -> None:
         """Stored bytes must be those that stand there."""
         assert self._data[start : start + len(data)] == data
         self.out += data

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from connectors.s3.formats.csv import CsvEntry, csv
 from connectors.s3.formats.csv_dialect import Dialect
 from connectors.s3.formats.ndjson import JsonEntry, ndjson
-from connectors.s3.formats.text import Piece
+from connectors.s3.formats.text import raw_of
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Configuration, Identity, LeakScope, Subject
 from dsr_worker.datamap import read_system
@@ -159,11 +159,6 @@ def test_the_prefilter_agrees_with_full_parsing(
     assert [json.loads(raw) for raw in run(skipping=True)[1]] == independent
 
 
-def raw_of(piece: Piece) -> bytes:
-    """The bytes a piece came from."""
-    return piece if isinstance(piece, bytes) else piece.raw
-
-
 cells = st.text(alphabet='ab",\n\r é', max_size=6)
 
 
@@ -178,7 +173,7 @@ def test_csv_agrees_with_the_standard_reader(rows: list[list[str]], block: int) 
     body = text.getvalue().encode()
     chunks = (body[i : i + block] for i in range(0, len(body), block))
     pieces = list(csv(Dialect(), ["email"]).pieces(chunks, None))
-    assert b"".join(p if isinstance(p, bytes) else p.raw for p in pieces) == body
+    assert b"".join(map(raw_of, pieces)) == body
     found = [[v for _, v in p.scalars()] for p in pieces if isinstance(p, CsvEntry)]
     assert found == rows
     for piece in pieces:

@@ -162,9 +162,9 @@ class Out:
     data: bytearray = field(default_factory=bytearray)
     kept: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: bytes | memoryview) -> None:
         """Bytes that stay."""
-        self.kept.append((start, data))
+        self.kept.append((start, bytes(data)))
         self.data += data
 
     def write(self, data: bytes) -> None:

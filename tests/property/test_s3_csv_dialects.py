@@ -65,7 +65,7 @@ def _erased(body: bytes, dialect: Dialect, size: int, *, filtered: bool) -> byte
     written = bytearray()
 
     class Out:
-        def keep(self, start: int, data: bytes) -> None:
+        def keep(self, start: int, data: bytes | memoryview) -> None:
             assert body[start : start + len(data)] == data
             written.extend(data)
 

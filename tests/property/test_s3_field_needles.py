@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from connectors.s3.formats.entries import key_text
 from connectors.s3.formats.ndjson import JsonEntry, ndjson
+from connectors.s3.formats.text import raw_of
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
 
-PEOPLE = ["7", "0", "-7", "12345", "+4912345", "a:7", "1e3", "id", "7.0", str(2**64 + 1)]
+LONG = "cus_0012345@shop"
+PEOPLE = ["7", "0", "-7", "12345", "+4912345", "a:7", "1e3", "id", "7.0", str(2**64 + 1), LONG]
 FORMS = {
     "exact": (Form.EXACT, {}),
     "text": (Form.EXACT, {"a.id": "text"}),
@@ -30,6 +32,9 @@ values = st.one_of(
     ),
     st.sampled_from(['"12345"', '"12-345"', '"+49 (12) 345"', '"+49\\u0031"', '"1\\t2345"', "1e3"]),
     st.sampled_from(['{"id":7}', '"id"', '"a:7"', '"A:7"', '" a:7"', '"\\u0061:7"', '"id\\": 7"']),
+    st.sampled_from([f'"{LONG}"', f'"{LONG.upper()}"', f'"{LONG}  "', f'" {LONG}"', f'"{LONG}x"']),
+    st.sampled_from(['"cus_0012345\\u0040shop"', '"cus_00é2345@shop"', '"a:7      "', '"a:7é"']),
+    st.sampled_from(["123450", "12345000e-3", "7e0", "1234567890123", "70000000e-7", '"id":']),
     st.sampled_from([str(2**64 + 1), str(2**64), f"{2**64 + 1}.0", '"x"', '""', '"\\\\"']),
 )
 names = st.sampled_from(
@@ -85,7 +90,7 @@ def test_nobody_hides_behind_a_field(
     def told(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
         chunks = (body[at : at + size] for at in range(0, len(body), size))
         pieces = list(ndjson().pieces(chunks, wanted))
-        assert b"".join(p if isinstance(p, bytes) else p.raw for p in pieces) == body
+        assert b"".join(map(raw_of, pieces)) == body
         entries = [piece for piece in pieces if isinstance(piece, JsonEntry)]
         return [
             (entry.raw, own)

@@ -66,7 +66,7 @@ class _Out:
     def __init__(self, body: bytes) -> None:
         self.body, self.written = body, b""
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: bytes | memoryview) -> None:
         assert self.body[start : start + len(data)] == data
         self.written += data
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.s3.formats.csv import CsvEntry, csv
 from connectors.s3.formats.csv_dialect import Dialect
 from connectors.s3.formats.ndjson import JsonEntry, ndjson
-from connectors.s3.formats.text import Piece, split
+from connectors.s3.formats.text import Lines, raw_of, split
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
@@ -72,15 +72,12 @@ def _chunks(body: bytes, size: int) -> Iterator[bytes]:
     return (body[at : at + size] for at in range(0, len(body), size))
 
 
-def _raw(piece: Piece) -> bytes:
-    return piece if isinstance(piece, bytes) else piece.raw
-
-
 def _looked_at(wanted: Wanted | None, block: bytes) -> list[bytes]:
     assert wanted is not None
     needles = wanted.json_needles()
     assert needles is not None
-    return [line for line, looks in split(block, needles) if looks]
+    lines = Lines(block, 0, len(block))
+    return [bytes(line) for line, looks in split(lines, needles) if looks]
 
 
 def _escaped(text: str) -> str:
@@ -148,7 +145,7 @@ def test_ndjson_names_whom_full_parsing_names(
 
     def named(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
         pieces = list(ndjson().pieces(_chunks(body, size), wanted))
-        assert b"".join(map(_raw, pieces)) == body
+        assert b"".join(map(raw_of, pieces)) == body
         entries = (piece for piece in pieces if isinstance(piece, JsonEntry))
         return [(e.raw, told) for e in entries if (told := owners.of(e))]
 
@@ -174,7 +171,7 @@ def test_csv_names_whom_full_parsing_names(
 
     def named(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
         pieces = list(csv(Dialect(), ["number", "mail"]).pieces(_chunks(body, size), wanted))
-        assert b"".join(map(_raw, pieces)) == body
+        assert b"".join(map(raw_of, pieces)) == body
         entries = (piece for piece in pieces if isinstance(piece, CsvEntry))
         return [(e.raw, told) for e in entries if (told := owners.of(e))]
 

@@ -26,7 +26,7 @@ LEVEL = {"type": "enum", "name": "Level", "symbols": ["gold", "none"]}
 class Out(bytearray):
     """Takes the object as it is to be."""
 
-    def keep(self, _start: int, data: bytes) -> None:
+    def keep(self, _start: int, data: bytes | memoryview) -> None:
         """Bytes that stay."""
         self.extend(data)
 
@@ -179,7 +179,7 @@ def test_an_object_of_any_size_is_read_in_the_memory_of_a_block() -> None:
     repeated = (1 << 26) // len(block.raw)
 
     class Nothing:
-        def keep(self, start: int, data: bytes) -> None:
+        def keep(self, start: int, data: bytes | memoryview) -> None:
             """Take nothing."""
 
         def write(self, data: bytes) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Protocol, cast
 
 from isal import igzip_lib, isal_zlib
 
-from connectors.s3.formats.entries import UnreadableError
+from connectors.s3.formats.entries import Stored, UnreadableError
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -38,7 +38,7 @@ _DAMAGED = (OSError, _ISAL_ERROR, lzma.LZMAError, zstd.ZstdError)
 class Sink(Protocol):
     """Takes plain bytes; `close` ends the compressed stream and leaves the file open."""
 
-    def write(self, data: bytes, /) -> object:
+    def write(self, data: Stored, /) -> object:
         """Take the next bytes."""
         ...
 
@@ -115,7 +115,7 @@ class _Gzip:
         self._file = file
         self._deflate = isal_zlib.compressobj(wbits=_GZIP_WINDOW)
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Stored, /) -> None:
         """Compress the next bytes."""
         self._file.write(self._deflate.compress(data))
 

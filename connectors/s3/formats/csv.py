@@ -18,7 +18,7 @@ from connectors.s3.formats.csv_dialect import Dialect
 from connectors.s3.formats.entries import Broken, UnreadableError
 from connectors.s3.formats.field_needles import Asked, Numbers, Spelling
 from connectors.s3.formats.needles import Literals, Needles, are_literal, in_bytes
-from connectors.s3.formats.text import BOM, MAX_RECORD_BYTES, Piece, Text
+from connectors.s3.formats.text import BOM, MAX_RECORD_BYTES, Looked, Text
 from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024  # by then a newline has come, if lines end with one
@@ -73,7 +73,7 @@ class CsvEntry:
 def csv(dialect: Dialect, owners: Sequence[str]) -> Text:
     """CSV in this dialect with at least one of these columns."""
 
-    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Piece]:
+    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Looked]:
         return pieces(plain, dialect, owners, wanted)
 
     return Text(of)
@@ -81,7 +81,7 @@ def csv(dialect: Dialect, owners: Sequence[str]) -> Text:
 
 def pieces(
     plain: Iterator[bytes], dialect: Dialect, owners: Sequence[str], wanted: Wanted | None
-) -> Iterator[Piece]:
+) -> Iterator[Looked]:
     """The pieces of a CSV object.
 
     Raises `UnreadableError` when there is none of the `owners` columns, when the header is not
@@ -128,7 +128,7 @@ class _Reader:
         self._columns: dict[str, int] | None = None
         self._needles: _CsvNeedles | None = None
 
-    def read(self, data: bytes, at: int, *, final: bool) -> Iterator[Piece]:
+    def read(self, data: bytes, at: int, *, final: bool) -> Iterator[Looked]:
         """The pieces at the start of `data`, which stands at `at` of the object."""
         pos = 0
         while self._columns is None and pos < len(data):
@@ -148,7 +148,7 @@ class _Reader:
         if self._columns is not None:
             yield from self._records(data, pos, at, final=final)
 
-    def _records(self, data: bytes, pos: int, at: int, *, final: bool) -> Iterator[Piece]:
+    def _records(self, data: bytes, pos: int, at: int, *, final: bool) -> Iterator[Looked]:
         by_signs = self._dialect.needs_signs(data)
         while pos < len(data):
             end = pos if by_signs else self._regular_end(data, pos, final=final)
@@ -183,7 +183,7 @@ class _Reader:
             return newline + 1
         return dialect.start_before(data, pos, regular, inside=False)
 
-    def _regular(self, data: bytes, start: int, end: int, at: int) -> Iterator[Piece]:
+    def _regular(self, data: bytes, start: int, end: int, at: int) -> Iterator[Looked]:
         """Records of a region whose quotes can be counted."""
         done, counted, quotes = start, start, 0
         for place in self._places(data, start, end):
@@ -213,7 +213,7 @@ class _Reader:
             yield start
             start = self._dialect.end_after(data, start, end, inside=False)
 
-    def _piece(self, record: bytes, at: int) -> Piece:
+    def _piece(self, record: bytes, at: int) -> Looked:
         if not record.strip() or self._columns is None:
             return record
         if self._is_comment(record):

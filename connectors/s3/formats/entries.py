@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from connectors.s3.formats.wanted import Wanted
 
 
+Stored = bytes | memoryview
+"""Bytes of an object as they were read, or a part of them where they lie."""
+
+
 class UnreadableError(Exception):
     """The object is not what the map says; `reason` is a fixed word."""
 
@@ -91,7 +95,7 @@ class Source(Protocol):
 class Edits(Protocol):
     """Takes an object's bytes as they are to be, in order."""
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: Stored) -> None:
         """Stored bytes that were read, and stay: `data` stands at `start`."""
         ...
 

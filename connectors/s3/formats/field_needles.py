@@ -1,9 +1,9 @@
 r"""The pre-filter of JSON: values behind the name of their field, found by reading nothing else.
 
 In: for each field the values that count there, blocks of JSON text. Out: the places that have to be
-looked at. The text behind a field's name is cut out as it stands and looked up among all spellings
-that mean one of the values; that costs the same for one person and for ten thousand, and a short
-number such as `7` is found only where the field says 7.
+looked at. One automaton for a field (RE2) skips to the field's name and walks on while what stands
+behind it is how one of the values begins: ten thousand people cost little more than one, and a
+short number such as `7` is found only where the field says 7.
 
 Sound, since a field's name in a JSON text is followed by its value: what stands there in any form
 that is not simply one of ours (escapes, odd spacing, letters outside ASCII where spelling is
@@ -13,20 +13,33 @@ compared by form) is told as well, and so is every escape that could spell a let
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import chain, compress
+from functools import cached_property
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Protocol
 
-from connectors.s3.formats.needles import in_bytes
+import re2
+from ahocorasick_rs import BytesAhoCorasick
+
+from connectors.s3.formats.needles import BECOME_ASCII, in_bytes
 
 _SAFE_NAME = re.compile(r"[^\W\d][^\"\\/\x00-\x1f]*")
 _WHOLE = re.compile(rb"-?(?:0|[1-9][0-9]*)")
-_SEPARATORS = (b":", b": ")  # all that the pattern takes; any other is odd
-_QUOTE = ord('"')
-_GOES_ON = frozenset(bytes((byte,)) for byte in b"0123456789.eE+-")
-_ALL_BUT_DIGITS = bytes(set(range(256)).difference(b"0123456789"))
-_OTHER_WORDS = rb"(?=[tfn{\[])"  # true, false, null, objects and lists name nobody
+_VALUES_A_PATTERN = 10_000
+_MOST_BYTES = 256 * 1024 * 1024  # of one automaton, if every state of it is ever visited
+
+# What may stand between a name and a value; anything else is odd. `,`, `}` and `]` end a text that
+# only says what the field is called.
+_ODD_BEFORE = rb"[^:,}\]]|\z|:  "
+_BEFORE = rb": ?"
+_ODD_VALUE = rb"[^\"0-9tfn{\[ -]"  # neither text nor number, and not surely nobody
+_ESCAPED = rb"\"[^\"\\\n]*\\"
+_ABROAD = rb"\"[^\"\\\n\x80-\xff]*[\x80-\xff]"
+_NO_DIGITS = rb"[^0-9\"\\\n\x80-\xff]*"
+_ENDS = rb"(?:[^0-9.eE+-]|\z)"  # a number
 
 
 class Spelling(Enum):
@@ -57,20 +70,41 @@ class Asked:
     texts: bool = True
 
 
+class _Match(Protocol):
+    def start(self) -> int: ...
+
+
+class _Automaton(Protocol):
+    def finditer(self, text: bytes) -> Iterator[_Match]: ...
+
+
 class FieldNeedles:
     """Finds the values of several fields."""
 
-    def __init__(self, fields: list[_Field], escapes: re.Pattern[bytes]) -> None:
+    def __init__(self, fields: Sequence[_Field], escapes: re.Pattern[bytes]) -> None:
         self._fields = fields
         self._escapes = escapes
+        self._alike = list(_skipping({sign for field in fields for sign in field.alike()}))
+
+    @cached_property
+    def _plain(self) -> list[_Automaton]:
+        return [one for field in self._fields for one in field.patterns(escaped=False)]
+
+    @cached_property
+    def _escaped(self) -> list[_Automaton]:
+        return [one for field in self._fields for one in field.patterns(escaped=True)]
 
     def places(self, block: bytes) -> list[int]:
-        """Where the name of a field stands whose value could be one of those, and odd escapes."""
-        found = [place for field in self._fields for place in field.places(block)]
-        if b"\\" in block:
+        """Where the name of a field stands whose value could be one of those, and odd signs."""
+        escaped = b"\\" in block
+        patterns = self._escaped if escaped else self._plain
+        found = [match.start() for one in patterns for match in one.finditer(block)]
+        if escaped:
             found.extend(match.start() for match in self._escapes.finditer(block))
-        found.sort()
-        return found
+        if self._alike and not block.isascii():
+            for one in self._alike:
+                found.extend(at for _, at, _ in one.find_matches_as_indexes(block))
+        return sorted(found)
 
 
 def field_needles(asked: Iterable[Asked], encoding: str) -> FieldNeedles | None:
@@ -84,20 +118,12 @@ def field_needles(asked: Iterable[Asked], encoding: str) -> FieldNeedles | None:
     if not by_leaf or not all(names[leaf] and _SAFE_NAME.fullmatch(leaf) for leaf in by_leaf):
         return None
     fields = [
-        _Field(name, together, encoding)
+        _Field(name, one, encoding)
         for leaf, of_leaf in by_leaf.items()
-        for together in _alike(of_leaf)
+        for one in of_leaf
         if (name := names[leaf]) is not None
     ]
     return FieldNeedles(fields, _escapes(by_leaf))
-
-
-def _alike(asked: list[Asked]) -> Iterator[list[Asked]]:
-    """Those that one pattern finds."""
-    groups: dict[tuple[Spelling, Numbers], list[Asked]] = {}
-    for one in asked:
-        groups.setdefault((one.spelling, one.numbers), []).append(one)
-    yield from groups.values()
 
 
 def _escapes(names: Iterable[str]) -> re.Pattern[bytes]:
@@ -108,88 +134,101 @@ def _escapes(names: Iterable[str]) -> re.Pattern[bytes]:
     return re.compile(rb"\\u00(?:%s)" % codes.encode(), re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
 class _Field:
-    """One field's name, and all tokens behind it that have to be looked at.
+    """One field's name, and what has to be looked at behind it.
 
-    A token is the name with what follows it, as it stands. The name alone means that something odd
-    follows. Its opening quote is left out: names that end alike are looked at in vain, and a dotted
-    name at the top of a document is found by its last part.
+    Its opening quote is left out: names that end alike are looked at in vain, and a dotted name at
+    the top of a document is found by its last part.
     """
 
-    def __init__(self, name: bytes, asked: list[Asked], encoding: str) -> None:
-        spelling, numbers = asked[0].spelling, asked[0].numbers
-        self._name = name + b'"'
-        self._pattern = _pattern(self._name, spelling, numbers)
-        self._findall = self._pattern.findall
-        self._alike = _ALIKE[spelling]
-        tokens = chain((self._name,), _tokens(self._name, asked, encoding))
-        self._tokens = frozenset(map(self._alike, tokens) if self._alike else tokens)
+    name: bytes
+    asked: Asked
+    encoding: str
 
-    def places(self, block: bytes) -> list[int]:
-        """Where the tokens stand."""
-        found: list[bytes] = self._findall(block)
-        alike = map(self._alike, found) if self._alike else found
-        hits = list(compress(found, map(self._tokens.__contains__, alike)))
-        if not hits:
-            return []
-        if self._name in hits or block.count(self._name) != len(found):
-            return self._matches(block)
-        return _in_turn(hits, block)
+    def patterns(self, *, escaped: bool) -> Iterator[_Automaton]:
+        """What finds them in a block, with escapes in it or without."""
+        values = sorted(filter(None, (in_bytes(v, self.encoding) for v in self.asked.values)))
+        for at in range(0, max(1, len(values)), _VALUES_A_PATTERN):
+            some = values[at : at + _VALUES_A_PATTERN]
+            found = [_ODD_VALUE, *self._texts(some, escaped=escaped), *self._numbers(some)]
+            behind = b"%b|%b(?:%b)" % (_ODD_BEFORE, _BEFORE, b"|".join(found))
+            yield _compiled(b'%b"(?:%b)' % (re2.escape(self.name), behind))
 
-    def _matches(self, block: bytes) -> list[int]:
-        known, alike = self._tokens, self._alike or bytes
-        return [m.start() for m in self._pattern.finditer(block) if alike(m[0]) in known]
+    def alike(self) -> Iterator[bytes]:
+        """Signs that may stand for one in ASCII, where they are not told by their field."""
+        if self.asked.spelling is Spelling.FOLDED and not self._is_abroad():
+            yield from filter(None, (in_bytes(sign, self.encoding) for sign in BECOME_ASCII))
 
+    def _is_abroad(self) -> bool:
+        """Whether letters outside ASCII can mean one of the values."""
+        if self.asked.spelling is Spelling.FOLDED:
+            return any("xn--" in value or not value.isascii() for value in self.asked.values)
+        return self.asked.spelling is Spelling.DIGITS
 
-def _in_turn(tokens: list[bytes], block: bytes) -> list[int]:
-    """Where tokens stand that follow each other so; nothing else in the block reads like one.
+    def _texts(self, values: Sequence[bytes], *, escaped: bool) -> Iterator[bytes]:
+        if not self.asked.texts:
+            return
+        if escaped:
+            yield _ESCAPED
+        if self._is_abroad():
+            yield _ABROAD
+        if not values:
+            return
+        match self.asked.spelling:
+            case Spelling.EXACT:
+                yield b'"(?:%b)"' % _any_of(map(re2.escape, values))
+            case Spelling.FOLDED:
+                yield b'" *(?i:%b) *"' % _any_of(map(re2.escape, values))
+            case Spelling.DIGITS:
+                yield b'"%b(?:%b)"' % (_NO_DIGITS, _any_of(_digits(values, _NO_DIGITS)))
 
-    A number goes on where another digit, a point or an exponent follows.
-    """
-    places, at = [], 0
-    for token in tokens:
-        at = block.index(token, at)
-        while token[-1] != _QUOTE and block[at + len(token) : at + len(token) + 1] in _GOES_ON:
-            at = block.index(token, at + 1)
-        places.append(at)
-        at += len(token)
-    return places
-
-
-_ALIKE: Mapping[Spelling, Callable[[bytes], bytes] | None] = {
-    Spelling.EXACT: None,
-    Spelling.FOLDED: bytes.lower,
-    Spelling.DIGITS: lambda token: token.translate(None, _ALL_BUT_DIGITS),
-}
-_TEXT: Mapping[Spelling, bytes] = {
-    Spelling.EXACT: rb'"[^"\\\n]*+"',
-    Spelling.FOLDED: rb'"(?! )[^"\\\n\x80-\xff]*+(?<! )"',
-    Spelling.DIGITS: rb'"[^"\\\n\x80-\xff]*+"',
-}
-_NUMBER: Mapping[Numbers, bytes] = {
-    Numbers.NONE: rb"-?[0-9][0-9.eE+-]*+",
-    Numbers.WHOLE: rb"-?[0-9][0-9.eE+-]*+",
-    Numbers.DECIMAL: rb"-?[0-9]++(?:\.0)?+(?![0-9.eE+-])",
-    Numbers.ANY: rb"-?[0-9]++(?![0-9.eE+-])",
-}
-
-
-def _pattern(name: bytes, spelling: Spelling, numbers: Numbers) -> re.Pattern[bytes]:
-    what = b"|".join((_TEXT[spelling], _NUMBER[numbers], _OTHER_WORDS))
-    return re.compile(re.escape(name) + rb"(?:: ?(?:" + what + rb"))?+")
+    def _numbers(self, values: Sequence[bytes]) -> Iterator[bytes]:
+        written = [value for value in values if _WHOLE.fullmatch(value)]
+        written += [b"-0"] if b"0" in written else []
+        if self.asked.spelling is Spelling.DIGITS:
+            written = [b"-?" + digits for digits in _digits(values, rb"[.eE+-]*") if digits]
+        fraction = b""
+        match self.asked.numbers:
+            case Numbers.NONE:
+                return
+            case Numbers.DECIMAL:
+                fraction = rb"(?:\.0)?"
+                yield rb"-?[0-9]+(?:[eE+-]|\.(?:0[0-9.eE+-]|[^0]))"
+            case Numbers.ANY:
+                yield rb"-?[0-9]+[.eE+-]"
+            case Numbers.WHOLE:
+                pass
+        if written:
+            yield rb"(?:%b)%b%b" % (_any_of(written), fraction, _ENDS)
 
 
-def _tokens(name: bytes, asked: list[Asked], encoding: str) -> Iterator[bytes]:
-    for one in asked:
-        spelled = list(filter(None, (in_bytes(value, encoding) for value in one.values)))
-        numbers = [] if one.numbers is Numbers.NONE else _numbers(spelled, one.numbers)
-        for before in (name + separator for separator in _SEPARATORS):
-            if one.texts:
-                yield from [b'%b"%b"' % (before, value) for value in spelled]
-            yield from [before + value for value in numbers]
+def _skipping(signs: Iterable[bytes]) -> Iterator[BytesAhoCorasick]:
+    """What finds these signs: three first bytes at a time, as many as are skipped to."""
+    by_first = [list(some) for _, some in groupby(sorted(signs), key=itemgetter(0))]
+    for at in range(0, len(by_first), 3):
+        yield BytesAhoCorasick(list(chain.from_iterable(by_first[at : at + 3])))
 
 
-def _numbers(spelled: list[bytes], numbers: Numbers) -> list[bytes]:
-    whole = [value for value in spelled if _WHOLE.fullmatch(value)]
-    whole += [b"-0"] if b"0" in whole else []
-    return whole + [value + b".0" for value in whole if numbers is Numbers.DECIMAL]
+def _any_of(patterns: Iterable[bytes]) -> bytes:
+    return b"|".join(patterns)
+
+
+def _digits(values: Iterable[bytes], between: bytes) -> Iterator[bytes]:
+    """Each value's digits, with anything of `between` behind each."""
+    for value in values:
+        yield b"".join(bytes((sign,)) + between for sign in value if sign in b"0123456789")
+
+
+def _compiled(pattern: bytes) -> _Automaton:
+    """An automaton of bytes. The library keeps no copy, and says nothing of values in its log."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = _MOST_BYTES
+    options.never_capture = True
+    options.log_errors = False
+    try:
+        automaton: _Automaton = re2.compile(pattern, options)
+    finally:
+        re2.purge()
+    return automaton

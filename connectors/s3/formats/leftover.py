@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connectors.s3.formats.entries import Edits
+from connectors.s3.formats.entries import Edits, Stored
 
 _MOST_BYTES = 64 * 1024
 
@@ -21,7 +21,7 @@ class Leftover:
         self._left = bytearray()
         self._long = False
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: Stored) -> None:
         """Stored bytes that were read, and stay."""
         self._edits.keep(start, data)
         self._remember(data)
@@ -36,7 +36,7 @@ class Leftover:
         self._edits.write(data)
         self._remember(data)
 
-    def _remember(self, data: bytes) -> None:
+    def _remember(self, data: Stored) -> None:
         if len(self._left) + len(data) > _MOST_BYTES:
             self._long = True
         else:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
-from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
+from connectors.s3.formats.text import BOM, Looked, Piece, Text, split, whole_lines
 from connectors.s3.formats.wanted import Wanted
 
 
@@ -109,13 +109,13 @@ def pieces(
     needles = None if wanted is None else wanted.json_needles(encoding)
     offset = 0
     good = broken = 0
-    for block in line_blocks(plain):
-        rest = block
-        if offset == 0 and rest.startswith(BOM):
+    for lines in whole_lines(plain):
+        at = len(BOM) if offset == 0 and lines.data.startswith(BOM) else lines.start
+        if at > lines.start:
             yield BOM
-            rest, offset = rest[len(BOM) :], len(BOM)
-        for part, looks in split(rest, needles):
-            piece = json_piece(part, offset, encoding) if looks else part
+            offset = at
+        for part, looks in split(lines._replace(start=at), needles):
+            piece = json_piece(bytes(part), offset, encoding) if looks else part
             good += not looks or isinstance(piece, JsonEntry)
             broken += isinstance(piece, Broken)
             yield piece
@@ -124,7 +124,7 @@ def pieces(
         raise UnreadableError("not-ndjson")
 
 
-def json_piece(raw: bytes, offset: int, encoding: str) -> Piece:
+def json_piece(raw: bytes, offset: int, encoding: str) -> Looked:
     """The record that these bytes are, or what else they are; `offset` is where they stand."""
     document = parsed(raw, encoding)
     if isinstance(document, dict):

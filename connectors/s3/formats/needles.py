@@ -6,7 +6,7 @@ that ten thousand people cost about what one does.
 
 Sound: a place that could hold a value in other bytes than its own is told as well. In JSON those
 are escapes (`\u`, and `\/` where a value holds a slash); where spelling is compared by form, ASCII
-letters in any case, and the other signs that stand for a dot.
+letters in any case, and the other signs that mean one of them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from ahocorasick_rs import BytesAhoCorasick
 
 _ESCAPED = b"\\u"
 _ESCAPED_SLASH = b"\\/"
-DOTS = ("\u3002", "\uff0e", "\uff61")
-"""What stands for the dot between the labels of a domain (RFC 3490, section 3.1)."""
+BECOME_ASCII = ("\u3002", "\uff0e", "\uff61", "\u212a", "\u037e", "\u1fef")
+"""What stands for the dot between the labels of a domain (RFC 3490, section 3.1), and the letters
+that Unicode's composed form (NFC) writes in ASCII: KELVIN SIGN, GREEK QUESTION MARK, GREEK VARIA.
+"""
 _CONTROLS = "".join(map(chr, range(0x20)))
 
 
@@ -32,7 +34,7 @@ class Needles(Protocol):
 
 
 class Literals:
-    """Finds values anywhere; `folded`: in any ASCII case, and with other signs for their dots."""
+    """Finds values anywhere; `folded`: in any ASCII case, and with other signs that mean theirs."""
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Literals:
         wanted = {value.lower() if folded else value for value in values}
         wanted.update(escapes)
         if folded:
-            wanted.update(filter(None, (in_bytes(dot, encoding) for dot in DOTS)))
+            wanted.update(filter(None, (in_bytes(sign, encoding) for sign in BECOME_ASCII)))
         self._folded, self._overlapping = folded, overlapping
         self._automaton = BytesAhoCorasick(sorted(wanted)) if wanted else None
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
 from connectors.s3.formats.codecs import Codec, Sink
-from connectors.s3.formats.entries import Broken, Decide, Edits, Entry, Source
+from connectors.s3.formats.entries import Broken, Decide, Edits, Entry, Source, Stored
 from connectors.s3.formats.wanted import Wanted
 
 
 class Rewritten(Protocol):
     """Takes plain bytes as they are to be, in order."""
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: Stored) -> None:
         """Bytes that stay; they stood at `start` of the plain bytes."""
         ...
 
@@ -74,7 +74,7 @@ class _Compressed:
 
     sink: Sink
 
-    def keep(self, _start: int, data: bytes) -> None:
+    def keep(self, _start: int, data: Stored) -> None:
         self.sink.write(data)
 
     def write(self, data: bytes) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError
+from connectors.s3.formats.entries import Broken, Decide, Entry, Stored, UnreadableError
 from connectors.s3.formats.needles import Needles
 from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
@@ -31,7 +31,9 @@ class TextEntry(Entry, Protocol):
         ...
 
 
-Piece = bytes | TextEntry | Broken
+Looked = bytes | TextEntry | Broken
+"""What bytes are that somebody looked at."""
+Piece = Looked | memoryview
 Pieces = Callable[[Iterator[bytes], Wanted | None], Iterator[Piece]]
 
 
@@ -44,7 +46,7 @@ class Text:
     def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
         """The records that may be wanted, and what could not be parsed."""
         found = self.pieces(narrow(plain), wanted)
-        return (piece for piece in found if not isinstance(piece, bytes))
+        return (piece for piece in found if not isinstance(piece, bytes | memoryview))
 
     def rewrite(
         self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
@@ -52,18 +54,17 @@ class Text:
         """Every piece again, each record as decided."""
         at = 0
         for piece in self.pieces(narrow(plain), wanted):
-            raw = piece if isinstance(piece, bytes) else piece.raw
-            change = None if isinstance(piece, bytes | Broken) else decide(piece)
-            if not change:
+            raw = raw_of(piece)
+            if isinstance(piece, bytes | memoryview | Broken) or not (change := decide(piece)):
                 out.keep(at, raw)
-            elif new := _changed(piece, change):
-                out.write(new)
+            elif not change.erases:
+                out.write(piece.masked(change.masks))
             at += len(raw)
 
 
-def _changed(piece: Piece, change: Change) -> bytes:
-    assert not isinstance(piece, bytes | Broken)  # noqa: S101 - only entries are decided
-    return b"" if change.erases else piece.masked(change.masks)
+def raw_of(piece: Piece) -> Stored:
+    """The bytes that a piece was read from."""
+    return piece if isinstance(piece, bytes | memoryview) else piece.raw
 
 
 def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
@@ -82,48 +83,61 @@ def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
         yield first
 
 
-def line_blocks(plain: Iterator[bytes], newline: bytes = b"\n") -> Iterator[bytes]:
-    """The same bytes in blocks that end with a newline; the last may not.
+class Lines(NamedTuple):
+    """Whole lines, the last of an object perhaps without its end: `data[start:end]`."""
+
+    data: bytes
+    start: int
+    end: int
+
+
+def whole_lines(plain: Iterator[bytes]) -> Iterator[Lines]:
+    """The same bytes in whole lines: those of a piece where they lie, those between two joined.
 
     Raises UnreadableError for a line that is too long.
     """
     held: list[bytes] = []
     held_bytes = 0
     for piece in plain:
-        end = piece.rfind(newline) + 1
+        end = piece.rfind(b"\n") + 1
         start = 0
         if held and end:
-            start = piece.find(newline) + 1
-            yield b"".join((*held, piece[:start]))
+            start = piece.find(b"\n") + 1
+            joined = b"".join((*held, piece[:start]))
+            yield Lines(joined, 0, len(joined))
             held, held_bytes = [], 0
         if end > start:
-            yield piece[start:end]
+            yield Lines(piece, start, end)
         if end < len(piece):
             held.append(piece[end:])
             held_bytes += len(piece) - end
             if held_bytes > MAX_RECORD_BYTES:
                 raise UnreadableError("record-too-long")
     if held:
-        yield b"".join(held)
+        joined = b"".join(held)
+        yield Lines(joined, 0, len(joined))
 
 
-def split(block: bytes, needles: Needles | None) -> Iterator[tuple[bytes, bool]]:
+def split(lines: Lines, needles: Needles | None) -> Iterator[tuple[Stored, bool]]:
     """Lines to look at one by one, and what lies between them; whether it is one to look at."""
+    data, at, beyond = lines
     if needles is None:
-        yield from ((line, True) for line in lines_of(block))
+        yield from ((line, True) for line in lines_of(data[at:beyond]))
         return
-    at = 0
-    for place in needles.places(block):
+    view = memoryview(data)
+    for place in needles.places(data):
         if place < at:
             continue
-        start = block.rfind(b"\n", at, place) + 1 or at
-        end = block.find(b"\n", place) + 1 or len(block)
+        if place >= beyond:
+            break
+        start = data.rfind(b"\n", at, place) + 1 or at
+        end = data.find(b"\n", place, beyond) + 1 or beyond
         if start > at:
-            yield block[at:start], False
-        yield block[start:end], True
+            yield view[at:start], False
+        yield data[start:end], True
         at = end
-    if at < len(block):
-        yield block[at:] if at else block, False
+    if at < beyond:
+        yield view[at:beyond], False
 
 
 def lines_of(block: bytes) -> list[bytes]:

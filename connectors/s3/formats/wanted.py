@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from connectors.s3.formats.field_needles import Asked, Numbers, field_needles
 from connectors.s3.formats.needles import Needles, json_literals
-from connectors.s3.formats.skipping import Skipping, are_spelled
 
 T = TypeVar("T")
 
@@ -54,9 +53,7 @@ class Wanted:
         return self.made(encoding, partial(self._json_needles, encoding))
 
     def _json_needles(self, encoding: str) -> Needles | None:
-        by_field = partial(field_needles, self.asked, encoding)
-        if not (self.sound and are_spelled(self.values, encoding)):
-            return by_field() if self.asked else None
-        if not self.asked:
-            return json_literals(self.values, folded=not self.exact, encoding=encoding)
-        return Skipping(self.values, by_field, folded=not self.exact, encoding=encoding)
+        by_field = field_needles(self.asked, encoding)
+        if by_field is not None or not self.sound:
+            return by_field
+        return json_literals(self.values, folded=not self.exact, encoding=encoding)

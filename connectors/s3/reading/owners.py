@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 
 from connectors.s3.config import SharedLayout
 from connectors.s3.formats.entries import Entry, Several, key_text, text_of
@@ -81,9 +81,17 @@ class Owners:
         Digits among punctuation, letters outside ASCII and encoded domains may be written in many
         ways: bytes do not tell them, unless a format knows where a field's value stands.
         """
+        if not keys:
+            return self._of_owners
         located = self._located(keys)
-        if keys and located is None:
-            return None
+        return None if located is None else self._wanted(located)
+
+    @cached_property
+    def _of_owners(self) -> Wanted:
+        """Made once: what searches for them serves all objects."""
+        return self._wanted(None)
+
+    def _wanted(self, located: Asked | None) -> Wanted:
         asked = [*map(self._asked, self._fields), *filter(None, [located])]
         return Wanted(
             values=frozenset[str]().union(*(one.values for one in asked)),
@@ -107,7 +115,7 @@ class Owners:
         """The key field whose values tell all of these keys' records."""
         for at, name in enumerate(self._collection.key, start=1):
             values = frozenset(key[at] for key in keys)
-            if keys and not any(not v or v in _NO_NAMES or v[0] in "{[" for v in values):
+            if not any(not v or v in _NO_NAMES or v[0] in "{[" for v in values):
                 return Asked(name, values, numbers=Numbers.ANY)
         return None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import IO
 
-from connectors.s3.formats.entries import Source
+from connectors.s3.formats.entries import Source, Stored
 
 MIB = 1 << 20
 SHORTEST_PART_BYTES = 5 * MIB  # of a multipart upload, the last one aside (S3 multipart limits)
@@ -45,7 +45,7 @@ class Draft:
         self._long = False  # the run is a range by now
         self._told = 0  # how much of the spool is in segments
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: Stored) -> None:
         """Stored bytes that were read, and stay."""
         if self._stays(start, len(data)):
             self.spool.write(data)
@@ -109,7 +109,7 @@ class Draft:
 class NoDraft:
     """Nothing is kept: somebody only wants to know what would become of the records."""
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: Stored) -> None:
         """Take nothing."""
 
     def copy(self, start: int, length: int) -> None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, Final
 
-from connectors.s3.formats.entries import Broken, Decide, Edits, Entry, Source, UnreadableError
+from connectors.s3.formats.entries import (
+    Broken,
+    Decide,
+    Edits,
+    Entry,
+    Source,
+    Stored,
+    UnreadableError,
+)
 from connectors.s3.formats.parquet.footer import MAGIC, read_footer
 from connectors.s3.formats.parquet.rewriting import rewrite
 from connectors.s3.formats.parquet.rows import File, Rows, prunes
@@ -95,7 +103,7 @@ class _Copied:
     source: Source
     out: Rewritten
 
-    def keep(self, start: int, data: bytes) -> None:
+    def keep(self, start: int, data: Stored) -> None:
         self.out.keep(start, data)
 
     def copy(self, start: int, length: int) -> None:
