@@ -2,7 +2,7 @@
 
 In: the size of an object. Out: the bytes that went up, beside those of the object, and the largest
 size of the process that erased, the S3 API being another. `python -m benchmarks._s3_wire BYTES`
-prints both as JSON; `measured` is for the benchmark of S3.
+prints both as JSON; `rows` is for the benchmark of S3.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import boto3
 from botocore.config import Config as ClientConfig
 
+from benchmarks import _report
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import erased, outcomes
 from tests.contract.s3_support import EVENTS, connector, number
@@ -57,6 +58,35 @@ def measured(size_bytes: int) -> Measured:
         assert left == object_bytes - len(_line(0, 1)), "one record of everybody's is gone"
         client.close()
         return Measured(object_bytes, shim.sent_bytes(), peak, idle)
+
+
+def rows(
+    report: _report.Report,
+    _folder: Path,
+    quick: bool,  # noqa: FBT001 - as every part of this benchmark is called
+) -> None:
+    """Add what one record costs in an object of half a gibibyte, and in one of a whole."""
+    for size_bytes in (64 * _MIB,) if quick else (512 * _MIB, 1024 * _MIB):
+        found = measured(size_bytes)
+        size = f"1 record of {found.object_bytes / _MIB:.0f} MiB through the S3 API"
+        report.add(
+            _report.Row(
+                f"{size}: bytes sent up",
+                found.sent_bytes / _MIB,
+                "MiB",
+                "the whole object",
+                10.0,
+                "at most",
+            ),
+            _report.Row(
+                f"{size}: peak memory",
+                found.peak_bytes / _MIB,
+                "MiB",
+                f"the process before it looked: {found.idle_bytes / _MIB:.0f} MiB",
+                100.0,
+                "at most",
+            ),
+        )
 
 
 def _patient_client(endpoint: str) -> S3Client:

@@ -29,7 +29,7 @@ from connectors.s3.formats.needles import BECOME_ASCII, in_bytes
 _SAFE_NAME = re.compile(r"[^\W\d][^\"\\/\x00-\x1f]*")
 _WHOLE = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _VALUES_A_PATTERN = 10_000
-_MOST_BYTES = 256 * 1024 * 1024  # of one automaton, if every state of it is ever visited
+_MOST_BYTES = 96 * 1024 * 1024  # of one automaton, if every state of it is ever visited
 
 # What may stand between a name and a value; anything else is odd. `,`, `}` and `]` end a text that
 # only says what the field is called.
@@ -177,9 +177,9 @@ class _Field:
             return
         match self.asked.spelling:
             case Spelling.EXACT:
-                yield b'"(?:%b)"' % _any_of(map(re2.escape, values))
+                yield b'"(?:%b)"' % _by_ending(values)
             case Spelling.FOLDED:
-                yield b'" *(?i:%b) *"' % _any_of(map(re2.escape, values))
+                yield b'" *(?i:%b) *"' % _by_ending(values)
             case Spelling.DIGITS:
                 yield b'"%b(?:%b)"' % (_NO_DIGITS, _any_of(_digits(values, _NO_DIGITS)))
 
@@ -212,6 +212,15 @@ def _skipping(signs: Iterable[bytes]) -> Iterator[BytesAhoCorasick]:
 
 def _any_of(patterns: Iterable[bytes]) -> bytes:
     return b"|".join(patterns)
+
+
+def _by_ending(values: Sequence[bytes]) -> bytes:
+    """Any of these texts; what follows the last `@` is said once: addresses share their ends."""
+    by_end: dict[bytes, list[bytes]] = {}
+    for value in values:
+        head, at, end = value.rpartition(b"@")
+        by_end.setdefault(at + end if at else b"", []).append(re2.escape(head if at else value))
+    return _any_of(b"(?:%b)%b" % (_any_of(heads), re2.escape(end)) for end, heads in by_end.items())
 
 
 def _digits(values: Iterable[bytes], between: bytes) -> Iterator[bytes]:
