@@ -48,6 +48,7 @@ class Replica(BaseModel):
     region: str = "us-east-1"
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None
+    expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
 
 
 class Restore(BaseModel):
@@ -74,7 +75,6 @@ class Config(Replica):
     unit_bytes: int = Field(default=256 * _MIB, ge=1)  # … unless one object is larger
     inventory: Inventory | None = None
     requester_pays: bool = False
-    expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     sse_customer_key: SecretStr | None = None  # base64 of the 32 bytes of SSE-C
     mark_rewrites: bool = False  # metadata `dsr-rewritten`, for consumers of the bucket's events
 

@@ -59,16 +59,21 @@ from dsr_worker.contract import (
 
 
 class OneBucket(InParts):
-    """One bucket. Making it sends no request; it may be used by many threads."""
+    """One bucket. Making it sends no request; it may be used by many threads.
+
+    `first`: where it is a copy, the config of what it is a copy of.
+    """
 
     Config: ClassVar[type[BaseModel]] = BucketConfig
 
-    def __init__(self, system: System, config: BucketConfig) -> None:
+    def __init__(
+        self, system: System, config: BucketConfig, first: BucketConfig | None = None
+    ) -> None:
         self._bucket = Bucket(config)
         self._config = config
         self._system = system
         self._owner_kinds = system.owner_kinds
-        self._rooms = rooms_of(system, config)
+        self._rooms = rooms_of(system, config, first or config)
 
     def close(self) -> None:
         """Close the connections; the connector is not used afterwards."""

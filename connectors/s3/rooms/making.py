@@ -8,7 +8,6 @@ say whose they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from connectors.s3.config import (
     Config,
@@ -31,8 +30,11 @@ from connectors.s3.tables.room import TableRoom
 from dsr_worker.contract import Collection, Configuration, System
 
 
-def rooms_of(system: System, config: Config) -> Rooms:
-    """Every collection's room. Raises `Configuration` when the map does not fit a bucket."""
+def rooms_of(system: System, config: Config, first: Config) -> Rooms:
+    """Every collection's room. Raises `Configuration` when the map does not fit a bucket.
+
+    `first` is of the bucket that rows mean when they link: in a copy, the one it is a copy of.
+    """
     layouts = {c.name: (c, layout_of(c)) for c in system.children_first()}
     endpoint = Endpoint()
     shared = {
@@ -50,7 +52,7 @@ def rooms_of(system: System, config: Config) -> Rooms:
                 labelled = Labelled(collection, layout)
                 others[name] = ObjectsRoom(collection, labelled, layout.prefix)
             case LinkedLayout():
-                linked = _linked(collection, layout, shared, config)
+                linked = _linked(collection, layout, shared, first)
                 others[name] = ObjectsRoom(collection, linked, layout.prefix)
             case TableLayout():
                 others[name] = TableRoom(collection, layout, config)
@@ -60,7 +62,7 @@ def rooms_of(system: System, config: Config) -> Rooms:
 
 
 def _linked(
-    collection: Collection, layout: LinkedLayout, shared: Mapping[str, SharedRoom], config: Config
+    collection: Collection, layout: LinkedLayout, shared: Mapping[str, SharedRoom], first: Config
 ) -> Linked:
     rows = shared.get(layout.rows)
     if rows is None:
@@ -69,6 +71,4 @@ def _linked(
             f"collection {collection.name}: `from` names a collection of shared objects; known:"
             f" {known}"
         )
-    host = urlsplit(config.endpoint_url).netloc.lower() if config.endpoint_url else ""
-    addresses = Addresses(config.bucket, host, layout.prefix, tuple(map(str.lower, layout.hosts)))
-    return Linked(collection, layout, rows, addresses)
+    return Linked(collection, layout, rows, Addresses.of(first, layout.prefix, layout.hosts))

@@ -1,6 +1,6 @@
 """Which conditions an endpoint honours, tried before anything is rewritten.
 
-In: a bucket. Out: `Honoured`, kept in the connector's state for a day under the endpoint's name. A
+In: a bucket. Out: `Honoured`, kept in the connector's state for a day, for each bucket by itself. A
 sound endpoint refuses each of the three and nothing is written; what another wrote in spite of its
 condition is erased at once. Only names under `.dsr-probe/` are written to.
 """
@@ -55,16 +55,17 @@ class Endpoint:
 
 
 def _honoured(bucket: Bucket, ctx: Context) -> Honoured:
-    """What holds by the state, or by a probe where that is a day old or another endpoint's."""
-    endpoint = f"{bucket.config.endpoint_url or 'aws'} {bucket.name}"
-    kept = json.loads(ctx.state.get(_STATE) or b"{}")
-    if kept.get("endpoint") == endpoint:
-        age = ctx.now - datetime.fromisoformat(kept["at"])
+    """What holds by the state, or by a probe where nothing is known or that is a day old."""
+    name = f"{_STATE} {bucket.config.endpoint_url or 'aws'} {bucket.name}"
+    kept = ctx.state.get(name)
+    if kept is not None:
+        known = json.loads(kept)
+        age = ctx.now - datetime.fromisoformat(known["at"])
         if timedelta(0) <= age < _HOLDS:
-            return Honoured(**kept["honoured"])
+            return Honoured(**known["honoured"])
     found = probe(bucket, ctx.spend)
-    value = {"endpoint": endpoint, "at": ctx.now.isoformat(), "honoured": asdict(found)}
-    ctx.state.put(_STATE, json.dumps(value).encode())
+    value = {"at": ctx.now.isoformat(), "honoured": asdict(found)}
+    ctx.state.put(name, json.dumps(value).encode())
     return found
 
 
