@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsr_worker.contract import Taken
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_support import FILES, connector, number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_s3 import S3Client
 
 
@@ -17,7 +19,8 @@ def test_the_key_of_an_archived_object_mentions_whom_it_names(
     s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """Hard case 27: a key that names a subject beside somebody else is told, archived or not."""
-    for key, storage in (("chats/1/2/a", "GLACIER"), ("chats/1/3/a", "STANDARD")):
+    stored: Mapping[str, Any] = {"chats/1/2/a": "GLACIER", "chats/1/3/a": "STANDARD"}
+    for key, storage in stored.items():
         s3.put_object(Bucket=bucket_name, Key=key, Body=b"x", StorageClass=storage)
     chats = replace(
         FILES,
