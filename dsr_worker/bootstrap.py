@@ -361,7 +361,7 @@ def open_office(settings: Settings, *, registry: Registry | None = None) -> Offi
     ledger = Ledger(endpoints.ledger_dsn)
     try:
         keys = _ring_of(ledger, settings.key_ring_file)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: no office will ever close these connections
         ledger.dispose()
         raise
     return Office(settings, endpoints, files, keys, registry=registry, ledger=ledger)

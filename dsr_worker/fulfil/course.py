@@ -21,6 +21,7 @@ from dsr_worker.contract import Resolves, System
 from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
+from dsr_worker.engine.phases import followed
 from dsr_worker.fulfil import planning
 from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
@@ -58,15 +59,7 @@ class CaseCourse:
 
     def advance(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         """The moves of these cases, each of which waits for no step any more."""
-        by_phase: dict[str, list[Job]] = defaultdict(list)
-        for job in jobs:
-            by_phase[job.phase].append(job)
-        return [
-            move
-            for phase, those in sorted(by_phase.items())
-            if phase in self._next
-            for move in self._next[phase](cursor, those)
-        ]
+        return followed(self._next, cursor, jobs)
 
     def resolving(
         self,
