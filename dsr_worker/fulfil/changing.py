@@ -19,7 +19,7 @@ from dsr_worker.fulfil import receipts as accounts
 from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
 from dsr_worker.fulfil.keeping import has_no_day, kept_names, sealed_frames, sealed_keys
 from dsr_worker.fulfil.locating import located_keys
-from dsr_worker.fulfil.planning import FOUND
+from dsr_worker.fulfil.plans import FOUND
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, Doing, by_verb
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool

@@ -8,10 +8,11 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from dsr_worker.bootstrap import Files, Office, Workshop
+from dsr_worker.bootstrap import Office, Workshop
 from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.fulfil import access
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
+from dsr_worker.installation import Files
 from dsr_worker.ledger import cases, holds, jobs
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.package import Contents, Method, PackageMade, PackageRefused, write_package
