@@ -93,8 +93,8 @@ class PrefixLayout(BaseModel):
     lifecycle: bool = False  # all under the prefix is this collection's: a rule may let it go
 
     @property
-    def before(self) -> str:
-        """The literal part of every key up to the first part that differs."""
+    def prefix(self) -> str:
+        """What all keys begin with: the template up to the first part that differs."""
         return re.split(r"[*{]", self.template, maxsplit=1)[0]
 
     def templates(self, collection: Collection) -> tuple[KeyTemplate, ...]:

@@ -71,9 +71,10 @@ class OneBucket(InParts):
     ) -> None:
         self._bucket = Bucket(config)
         self._config = config
+        self._first = first or config
         self._system = system
         self._owner_kinds = system.owner_kinds
-        self._rooms = rooms_of(system, config, first or config)
+        self._rooms = rooms_of(system, config, self._first)
 
     def close(self) -> None:
         """Close the connections; the connector is not used afterwards."""
@@ -95,7 +96,8 @@ class OneBucket(InParts):
                 yield conditional_writes(self._bucket)
             yield from self._inventory_found()
             yield from places_with_ids(self._bucket)
-            yield from unlisted_replicas(self._bucket, [r.bucket for r in self._config.replicas])
+            known = (self._first.bucket, *(copy.bucket for copy in self._first.replicas))
+            yield from unlisted_replicas(self._bucket, known)
             yield from unfinished_uploads(self._bucket, rewritten)
         except ConnectorError as error:
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")

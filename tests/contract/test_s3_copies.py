@@ -12,7 +12,15 @@ from dsr_worker.contract import Collection, Field, Taken
 from dsr_worker.testing.context import TrialContext
 from tests import services as real
 from tests.contract.s3_erasures import erased, event, outcomes
-from tests.contract.s3_support import EVENTS, FILES, connector, content, lines, number
+from tests.contract.s3_support import (
+    EVENTS,
+    FILES,
+    connector,
+    content,
+    lines,
+    number,
+    versioned,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -101,6 +109,29 @@ def test_a_copy_may_be_in_another_account(
         for name, expected in ((bucket_name, OWNER), (copy, owner)):
             seen = [s for s in shim.seen if s.path.split("/")[1] == name]
             assert {s.headers.get("x-amz-expected-bucket-owner") for s in seen} == {expected}
+
+
+def test_copies_that_copy_back_are_no_strangers(
+    s3: S3Client, s3_endpoint: str, bucket_name: str, copy: str
+) -> None:
+    """Hard case 28: buckets that copy each other are named, each by the map of the other."""
+    for name in (bucket_name, copy):
+        versioned(s3, name)
+    for source, target in ((bucket_name, copy), (copy, bucket_name)):
+        rule: Any = {
+            "ID": "all",
+            "Priority": 1,
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "DeleteMarkerReplication": {"Status": "Disabled"},
+            "Destination": {"Bucket": f"arn:aws:s3:::{target}"},
+        }
+        s3.put_bucket_replication(
+            Bucket=source,
+            ReplicationConfiguration={"Role": "arn:aws:iam::123456789012:role/r", "Rules": [rule]},
+        )
+    made = replicated(s3_endpoint, bucket_name, copy, FILES)
+    assert not [f for f in made.check() if f.subject.endswith("replication")]
 
 
 def test_each_bucket_is_probed_once_a_day(

@@ -47,7 +47,7 @@ def rooms_of(system: System, config: Config, first: Config) -> Rooms:
         match layout:
             case PrefixLayout():
                 keyed = Keyed(collection, layout.templates(collection))
-                others[name] = ObjectsRoom(collection, keyed, layout.before)
+                others[name] = ObjectsRoom(collection, keyed, layout.prefix)
             case LabelledLayout():
                 labelled = Labelled(collection, layout)
                 others[name] = ObjectsRoom(collection, labelled, layout.prefix)
