@@ -77,7 +77,7 @@ class CaseCourse:
         first = next(iter(self._rounds(frozen, frozenset(kinds))), ())
         number = job.round + 1
         if not first:
-            (move,) = self._planner.begin(cursor, [job], _identities(cursor, [job]))
+            (move,) = self._planner.begin([job], _identities(cursor, [job]))
             facts = {**move.facts, **how}
             return replace(move, events=(*events, *move.events), facts=facts, **changes)
         return Move(
@@ -127,7 +127,7 @@ class CaseCourse:
             if systems
         ]
         closed = [job for job, systems in asking if not systems]
-        return moves + self._planner.begin(cursor, closed, found)
+        return moves + self._planner.begin(closed, found)
 
     def _following(self, job: Job, found: Sequence[Any]) -> list[str]:
         frozen = self._materials.frozen(job.frozen)
@@ -197,7 +197,7 @@ class CaseCourse:
     def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind in REQUESTED])
         over = self._planner.exceeding_promises(cursor, [j for j in jobs if j.kind == DEFERRED])
-        moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        moves = self._planner.again([j for j in jobs if j.id in void], void)
         moves += [_exceeding(job, over[job.id]) for job in jobs if job.id in over]
         free = [job for job in jobs if job.id not in void and job.id not in over]
         return moves + [
@@ -218,7 +218,7 @@ class CaseCourse:
 
     def _after_apply(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_in_effect(cursor, jobs)
-        moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        moves = self._planner.again([j for j in jobs if j.id in void], void)
         return moves + [
             Move(job, phase="recheck", steps=self._everywhere(job, "recheck", "read"))
             for job in jobs

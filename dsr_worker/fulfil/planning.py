@@ -53,13 +53,11 @@ class Planner:
         """The systems whose steps somebody works on: those of today's map, and the desk."""
         return frozenset(self._materials.maps.systems) | {DESK}
 
-    def begin(
-        self, cursor: Cursor, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]
-    ) -> list[Move]:
+    def begin(self, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]) -> list[Move]:
         """Plan resolved cases: by a dry run in every system, or at once where nobody reads it."""
-        return [self._begin(cursor, job, found[job.id]) for job in jobs]
+        return [self._begin(job, found[job.id]) for job in jobs]
 
-    def _begin(self, cursor: Cursor, job: Job, found: Sequence[Any]) -> Move:
+    def _begin(self, job: Job, found: Sequence[Any]) -> Move:
         law = job.law
         frozen_id = self._materials.freeze(law, job.now)
         frozen = self._materials.frozen(frozen_id)
@@ -213,13 +211,11 @@ class Planner:
         )
         return {row.job_id: row.reasons for row in cursor.fetchall()}
 
-    def again(
-        self, cursor: Cursor, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]
-    ) -> list[Move]:
+    def again(self, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]) -> list[Move]:
         """Void approvals and plan anew, by today's map and policies."""
-        return [self._again(cursor, job, reasons[job.id]) for job in jobs]
+        return [self._again(job, reasons[job.id]) for job in jobs]
 
-    def _again(self, cursor: Cursor, job: Job, reasons: Sequence[str]) -> Move:
+    def _again(self, job: Job, reasons: Sequence[str]) -> Move:
         plan = job.plan or {}
         frozen_id = self._materials.freeze(job.law, job.now)
         frozen = self._materials.frozen(frozen_id)

@@ -201,7 +201,7 @@ def test_steps_of_a_system_that_nobody_serves_any_more_hold_nothing_up(
             cases.cancel_steps(cursor, job.id)
             found = [locked[job.id]._replace(pending=0)]
             void = {job.id: ["over_bound"]}
-            jobs.change(cursor, room.office.planner.again(cursor, found, void))
+            jobs.change(cursor, room.office.planner.again(found, void))
         assert room.job(ref)["phase"] == "system_unmapped"
     retried(room, ref)
     plan = room.job(ref)["plan"]
