@@ -18,13 +18,14 @@ from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
 from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.ranges import KeyRange
 from connectors.s3.tables.marks import Marks, findings
-from dsr_worker.contract import Call, Context, Finding, Key, Link, Outcome, Severity, Subject
+from dsr_worker.contract import Context, Finding, Key, Link, Outcome, Severity, Subject
 
 
 class ObjectsRoom(Prefixes):
     """Objects of one person each, whether their key, their labels or a row's link says whose."""
 
     whole: ClassVar[bool] = True
+    apart: ClassVar[bool] = False  # it lists by whose they are
     key_lengths = frozenset({1, 2, 3})  # see `whose.key_of`
 
     @property
@@ -85,11 +86,6 @@ class ObjectsRoom(Prefixes):
         """Every version of every object, a batch at a time."""
         Marks(bucket, ctx.spend).refuse(self.collection.name, [self.prefix])
         yield from VersionEraser(self, bucket, ctx).sweep(dry)
-
-    def reads_all(self, call: Call, subjects: Sequence[Subject]) -> bool:
-        """No: it lists by whose they are."""
-        del call, subjects
-        return False
 
     def within(self, keys: KeyRange) -> Self:
         """The same room: it is never divided."""

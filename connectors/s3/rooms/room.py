@@ -16,7 +16,7 @@ from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.ranges import KeyRange
 from dsr_worker.contract import (
     AffectedPerson,
-    Call,
+    Collection,
     Context,
     Finding,
     Key,
@@ -33,6 +33,13 @@ class Room(Protocol):
 
     whole: ClassVar[bool]
     """Whether each version is one row; in any other object are rows of many: it is rewritten."""
+    apart: ClassVar[bool]
+    """Whether its objects are read one by one, so that several units may share them."""
+
+    @property
+    def collection(self) -> Collection:
+        """The collection."""
+        ...
 
     @property
     def prefix(self) -> str:
@@ -102,10 +109,6 @@ class Room(Protocol):
         ...
 
     # ---- units
-
-    def reads_all(self, call: Call, subjects: Sequence[Subject]) -> bool:
-        """Whether the call reads its objects one by one, so that several units may share them."""
-        ...
 
     def within(self, keys: KeyRange) -> Self:
         """The same room over this range of keys; whole where its objects are not apart."""

@@ -6,6 +6,7 @@ In and out: see `Room`. An object that belongs to a table is refused: its librar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from connectors.s3.changing.completeness import SharedEraser, unread_keys
 from connectors.s3.changing.tally import Tally
@@ -18,11 +19,13 @@ from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.probe import Endpoint, Honoured
 from connectors.s3.server.readable import ReadableBucket
 from connectors.s3.tables.marks import Marks, findings
-from dsr_worker.contract import Call, Collection, Context, Finding, Key, Subject
+from dsr_worker.contract import Collection, Context, Finding, Key, Subject
 
 
 class SharedRoom(RowsRoom):
     """Objects with the records of many people, rewritten one by one."""
+
+    apart: ClassVar[bool] = True
 
     def __init__(
         self, collection: Collection, layout: SharedLayout, config: Config, endpoint: Endpoint
@@ -71,11 +74,6 @@ class SharedRoom(RowsRoom):
                 verdicts.forget(versions[0].key)
             yield swept
         yield eraser.unswept()
-
-    def reads_all(self, call: Call, subjects: Sequence[Subject]) -> bool:
-        """Whether anybody is asked for by what its records are taken by."""
-        kinds = self.collection.takes
-        return call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
 
     def _eraser(self, bucket: ReadableBucket, ctx: Context, *, dry: bool) -> SharedEraser:
         honoured = Honoured() if dry else self._endpoint.honoured(bucket, ctx)

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Self
 
 from connectors.s3.config import Config
-from connectors.s3.rooms.room import Rooms
+from connectors.s3.rooms.room import Room, Rooms
 from connectors.s3.scanning.inventory import Report, ReportUnusableError, newest
 from connectors.s3.scanning.parts import Cutter, Load, Loads, Piece, pieces_of
 from connectors.s3.server.bucket import Bucket, with_no_budget
@@ -36,7 +36,7 @@ class InParts:
     ) -> Iterator[Unit]:
         """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`."""
         divided = {
-            name: self._divides(call) and room.reads_all(call, subjects)
+            name: self._divides(call) and _reads_all(room, call, subjects)
             for name, room in self._rooms.items()
         }
         cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
@@ -113,3 +113,10 @@ class InParts:
             )
         else:
             yield Finding(Severity.OK, "inventory", f"a {manifest.format} report is there")
+
+
+def _reads_all(room: Room, call: Call, subjects: Sequence[Subject]) -> bool:
+    """Whether the call reads the room's objects one by one."""
+    kinds = room.collection.takes
+    named = call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
+    return named and room.apart

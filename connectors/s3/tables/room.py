@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
+from typing import ClassVar
 
 from connectors.s3.changing.judges import EveryRecord, Fates, Judge, LocatedRecords, RowKey
 from connectors.s3.changing.tally import ACCESS_DENIED, OBJECT_LOCK, Tally
@@ -34,7 +35,6 @@ from connectors.s3.tables.rows import RowEntry, rows_of
 from connectors.s3.tables.wire import Lake
 from dsr_worker.contract import (
     Action,
-    Call,
     Collection,
     Context,
     DecisionTable,
@@ -77,6 +77,8 @@ class _Plan:
 
 class TableRoom(RowsRoom):
     """One table. Its rows are keyed by the table's prefix and their key fields."""
+
+    apart: ClassVar[bool] = False  # its files belong together
 
     def __init__(self, collection: Collection, layout: TableLayout, config: Config) -> None:
         read = SharedLayout(
@@ -168,11 +170,6 @@ class TableRoom(RowsRoom):
                 if key not in told:
                     told.add(key)
                     yield key
-
-    def reads_all(self, call: Call, subjects: Sequence[Subject]) -> bool:
-        """No: a table's files are not apart."""
-        del call, subjects
-        return False
 
     # ---- changing
 
