@@ -49,6 +49,23 @@ def test_a_field_of_a_third_party_is_withheld(
     assert json.loads(record.body)["note"] == "mine"
 
 
+def test_a_list_that_the_map_does_not_know_of_hides_nobody(
+    s3: S3Client, s3_endpoint: str, bucket_name: str
+) -> None:
+    """A field of somebody else is out of records in which a list stands where none was mapped."""
+    orders = replace(
+        EVENTS,
+        fields={"agent.name": Field("agent.name", "user.name", third_party=True)},
+        takes={"customer_number": Taken("customer")},
+        yields={},
+        source={"layout": "shared", "prefix": "events/", "format": "ndjson"},
+    )
+    mine = {"event_id": "e1", "customer": "1", "agent": [{"name": STRANGER, "desk": 4}]}
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines([mine]))
+    (record,) = connector(s3_endpoint, bucket_name, orders).find([number("1")], TrialContext())
+    assert json.loads(record.body) == {**mine, "agent": [{"desk": 4}]}
+
+
 def test_a_column_of_a_table_with_a_dot_in_its_name_is_withheld() -> None:
     """A name that is a column's own is that column, whatever dots it has."""
     row = RowEntry({"agent.name": STRANGER, "note": "mine"})
