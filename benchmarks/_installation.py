@@ -23,11 +23,12 @@ import psycopg2
 import psycopg2.extensions
 
 from dsr_worker.actors import create_key, new_action
-from dsr_worker.bootstrap import Files, Office, Workshop, set_up
+from dsr_worker.bootstrap import Office, Workshop
 from dsr_worker.domain.identity import claimed
 from dsr_worker.domain.request import Kind
 from dsr_worker.embedded import Endpoints
 from dsr_worker.fulfil.intake import Request
+from dsr_worker.installation import Files, set_up
 from dsr_worker.ledger import people, slots
 from dsr_worker.people import SignedAction
 from dsr_worker.settings import Settings

@@ -1,7 +1,8 @@
-"""What `dsr check` says of data that leaves a bucket by itself, or is in it unseen.
+"""What `dsr check` says of a bucket as a whole, whatever its collections are.
 
-In: a bucket. Out: findings: copies that nobody listed, unfinished uploads, and where logs,
-inventories and query results go, whose lines hold object keys and so ids (hard case 36).
+In: a bucket. Out: findings: what of it is versioned, locked and conditional; copies that nobody
+listed, unfinished uploads, and where logs, inventories and query results go, whose lines hold
+object keys and so ids (hard case 36).
 """
 
 from __future__ import annotations
@@ -12,11 +13,45 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from connectors.s3.server.bucket import Bucket, with_no_budget
+from connectors.s3.server.probe import probe
 from connectors.s3.server.refusals import DENIED, MISCONFIGURED, TRANSIENT, code_of, translated
 from connectors.s3.server.uploads import uploads_under
 from dsr_worker.contract import Finding, NeedsHuman, Severity
 
 _ATHENA_RESULTS = ("athena-results/", "athena/", "Unsaved/")  # where consoles put them by default
+
+
+def versioning(bucket: Bucket) -> Finding:
+    """Whether old versions stay when an object is written or erased."""
+    state = bucket.versioning(with_no_budget)
+    if state == "Never":
+        return Finding(Severity.OK, "versioning", "off: an erased object is gone at once")
+    told = f"{state}: old versions and delete markers are erased by id"
+    return Finding(Severity.OK, "versioning", told)
+
+
+def protection(bucket: Bucket) -> Finding:
+    """Whether versions may be locked, and objects have access lists of their own."""
+    lock = "on" if bucket.locking else "off"
+    lists = "kept" if bucket.acls else "switched off"
+    return Finding(Severity.OK, "protection", f"Object Lock {lock}; access lists {lists}")
+
+
+def conditional_writes(bucket: Bucket) -> Finding:
+    """Whether objects can be rewritten here: conditions are tried against an ETag of no object."""
+    found = probe(bucket, with_no_budget)
+    if not found.put:
+        return Finding(
+            Severity.ERROR,
+            "conditional writes",
+            "the endpoint ignores If-Match: rewriting could overwrite a concurrent writer",
+            "use an endpoint with conditional writes, or take the `shared` collections out",
+        )
+    if not found.complete:
+        told = "hold, but not of multipart uploads: objects above 5 GiB cannot be rewritten"
+    else:
+        told = "hold" + ("" if found.copy else "; the server copies ranges of versions alone")
+    return Finding(Severity.OK, "conditional writes", told)
 
 
 def unlisted_replicas(bucket: Bucket, listed: Collection[str]) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ class Replica(BaseModel):
     region: str = "us-east-1"
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None
+    expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
 
 
 class Restore(BaseModel):
@@ -74,7 +75,6 @@ class Config(Replica):
     unit_bytes: int = Field(default=256 * _MIB, ge=1)  # … unless one object is larger
     inventory: Inventory | None = None
     requester_pays: bool = False
-    expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     sse_customer_key: SecretStr | None = None  # base64 of the 32 bytes of SSE-C
     mark_rewrites: bool = False  # metadata `dsr-rewritten`, for consumers of the bucket's events
 
@@ -93,8 +93,8 @@ class PrefixLayout(BaseModel):
     lifecycle: bool = False  # all under the prefix is this collection's: a rule may let it go
 
     @property
-    def before(self) -> str:
-        """The literal part of every key up to the first part that differs."""
+    def prefix(self) -> str:
+        """What all keys begin with: the template up to the first part that differs."""
         return re.split(r"[*{]", self.template, maxsplit=1)[0]
 
     def templates(self, collection: Collection) -> tuple[KeyTemplate, ...]:

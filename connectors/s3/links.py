@@ -9,8 +9,12 @@ names.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import unquote, urlsplit
+
+from connectors.s3.config import Config
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PORTS = {"http": ":80", "https": ":443"}  # what a URL may leave out (RFC 9110, section 4.2)
@@ -25,6 +29,12 @@ class Addresses:
     endpoint_host: str  # with its port; empty for AWS itself
     prefix: str
     hosts: tuple[str, ...] = ()  # in lower case, as all hosts are compared
+
+    @classmethod
+    def of(cls, config: Config, prefix: str, hosts: Iterable[str] = ()) -> Self:
+        """Of the bucket of a config; `hosts` are further ones whose paths are keys of it."""
+        host = urlsplit(config.endpoint_url).netloc.lower() if config.endpoint_url else ""
+        return cls(config.bucket, host, prefix, tuple(map(str.lower, hosts)))
 
     def key(self, link: str) -> str | None:
         """The key that a link means; None where it leads out of this bucket or prefix."""

@@ -8,14 +8,14 @@ User Guide, "What does Amazon S3 replicate?"). A row of a copy has the bucket's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Self
 
-from connectors.s3.config import Config, LabelledLayout, LinkedLayout, PrefixLayout, layout_of
+from connectors.s3.config import Config
 from connectors.s3.connector import OneBucket
 from connectors.s3.scanning.parts import is_first
 from connectors.s3.server.refusals import NOT_GRANTED
@@ -50,7 +50,9 @@ class S3(OneBucket):
 
     def __init__(self, system: System, config: Config) -> None:
         super().__init__(system, config)
-        self._copies = [_Copy(system, config, n) for n in range(len(config.replicas))]
+        self._whole = frozenset(name for name, room in self._rooms.items() if room.whole)
+        lengths = {name: room.key_lengths for name, room in self._rooms.items()}
+        self._copies = [_Copy(system, config, n, lengths) for n in range(len(config.replicas))]
         self._visited = self._copies  # in a unit: all of them, or none
 
     def close(self) -> None:
@@ -149,7 +151,7 @@ class S3(OneBucket):
 
     def _told(self, record: Record) -> bytes:
         """A mark of what a record says: whole versions by their ids, records by their text too."""
-        body = b"" if _is_of_objects(self._system, record.collection) else record.body
+        body = b"" if record.collection in self._whole else record.body
         place = repr((record.subject_ref, record.collection, record.key))
         return blake2b(place.encode("utf-8", "replace") + body, digest_size=16).digest()
 
@@ -157,16 +159,22 @@ class S3(OneBucket):
 class _Copy:
     """A copy of the bucket, and how its rows are named outside of it."""
 
-    def __init__(self, system: System, config: Config, number: int) -> None:
+    def __init__(
+        self,
+        system: System,
+        config: Config,
+        number: int,
+        lengths: Mapping[str, frozenset[int]],
+    ) -> None:
         reach = config.replicas[number]
         own = {name: getattr(reach, name) for name in type(reach).model_fields}
+        own["expected_bucket_owner"] = reach.expected_bucket_owner or config.expected_bucket_owner
+        there = config.model_copy(update={**own, "replicas": (), "inventory": None})
         self.name = reach.bucket
-        self.bucket = OneBucket(
-            system, config.model_copy(update={**own, "replicas": (), "inventory": None})
-        )
+        self.bucket = OneBucket(system, there, first=config)
         self._system = system
         self._mark = (_MARK, reach.bucket)
-        self._lengths = {name: _lengths(system, name) for name in system.collections}
+        self._lengths = lengths
 
     def outer(self, key: tuple[str, ...]) -> tuple[str, ...]:
         """What a row of this copy is called outside of it."""
@@ -209,20 +217,6 @@ class _Copy:
             one = OutcomeCount.one(Outcome.RETAINED, ground=Remainder.REPLICA)
             kept = frozenset({at_copy.digest(receipt.collection, _NOT_LISTED)})
             yield _together(receipt, Receipt(receipt.subject_ref, receipt.collection, (one,), kept))
-
-
-def _lengths(system: System, collection: str) -> frozenset[int]:
-    """How long keys of a collection's rows may be (see `prefix.key_of` and `completeness`)."""
-    if _is_of_objects(system, collection):
-        return frozenset({1, 2, 3})
-    fields = len(system.collections[collection].key)
-    return frozenset({fields + 1, fields + 3})
-
-
-def _is_of_objects(system: System, collection: str) -> bool:
-    """Whether its rows are versions of whole objects, whatever tells whose they are."""
-    layout = layout_of(system.collections[collection])
-    return isinstance(layout, PrefixLayout | LabelledLayout | LinkedLayout)
 
 
 def _together(one: Receipt, other: Receipt) -> Receipt:

@@ -17,7 +17,8 @@ from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, note, show
 from dsr_worker.evidence import verify_certificate
 from dsr_worker.fulfil.delivery import Delivered
-from dsr_worker.fulfil.planning import AUTOMATIC, free_text_notice
+from dsr_worker.fulfil.planning import AUTOMATIC
+from dsr_worker.fulfil.plans import free_text_notice
 from dsr_worker.package import Method, new_passphrase
 from dsr_worker.vault import KeyRing, KeyRingRefused
 

@@ -16,11 +16,11 @@ from dsr_worker.breach.course import BreachState
 from dsr_worker.breach.declaring import DECLARE
 from dsr_worker.breach.duties import clock_name, zone_of_duty
 from dsr_worker.cli import desk
-from dsr_worker.cli.cases import confirm
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import asking_the_law, near, place
 from dsr_worker.cli.output import json_option, local, show, table
+from dsr_worker.cli.plans import confirm
 from dsr_worker.cli.values import INSTANT, KEY, Word
 from dsr_worker.contract import LeakScope, System
 from dsr_worker.documents import read_file

@@ -15,7 +15,6 @@ from typing import Any, Final, Self, TypeVar
 
 import click
 
-from dsr_worker.bootstrap import ORGANISATION, Files
 from dsr_worker.cli import faults
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.names import place
@@ -25,6 +24,7 @@ from dsr_worker.datamap import MappedSystem
 from dsr_worker.documents import DocumentError, read_file
 from dsr_worker.documents import Path as Place
 from dsr_worker.fulfil.texts import Texts
+from dsr_worker.installation import ORGANISATION, Files
 from dsr_worker.organisation import unfilled
 from dsr_worker.package import MissingText, missing_texts
 from dsr_worker.policies import lint

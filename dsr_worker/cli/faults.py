@@ -37,7 +37,7 @@ def not_found(message: str) -> Fault:
 
 
 _KNOWN: Mapping[str, tuple[str, int]] = {
-    "dsr_worker.bootstrap.NotSetUp": ("not_set_up", NOT_READY),
+    "dsr_worker.installation.NotSetUp": ("not_set_up", NOT_READY),
     "dsr_worker.contract.errors.Configuration": ("configuration", NOT_READY),
     "dsr_worker.datamap.SecretMissing": ("secret_missing", NOT_READY),
     "dsr_worker.documents.DocumentError": ("files", NOT_READY),

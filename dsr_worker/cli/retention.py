@@ -12,12 +12,12 @@ import click
 
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, remedies
-from dsr_worker.cli.cases import confirm
 from dsr_worker.cli.connector_checks import reached
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import REFUSED, Fault, usage
 from dsr_worker.cli.names import place
 from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.cli.plans import confirm
 from dsr_worker.contract import Change, NeedsHuman, StandingCheck
 from dsr_worker.ledger.reports import Stop
 from dsr_worker.sweep.decisions import Decided

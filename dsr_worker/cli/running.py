@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from dsr_worker.bootstrap import Files, Office, Workshop, find_endpoints, set_up
+from dsr_worker.bootstrap import Office, Workshop
 from dsr_worker.cli import faults
 from dsr_worker.cli.desk import WORKER_SILENT_S, Opening, pass_opening, require_files
 from dsr_worker.cli.faults import NOT_READY, Fault, usage
@@ -21,6 +21,7 @@ from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import LAST_YEAR, NUMBER
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.embedded import EmbeddedError, Endpoints, Services, Supervisor
+from dsr_worker.installation import Files, find_endpoints, set_up
 from dsr_worker.ledger import Ledger, instances, reports
 from dsr_worker.settings import Settings
 from dsr_worker.vault import KeyRing

@@ -13,11 +13,11 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.answers import reachable
-from dsr_worker.cli.cases import confirm
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, not_found, usage
 from dsr_worker.cli.names import policy as known_policy
 from dsr_worker.cli.output import json_option, show, table
+from dsr_worker.cli.plans import confirm
 from dsr_worker.cli.telling import next_step, waits_for
 from dsr_worker.cli.values import CODE, INSTANT
 from dsr_worker.domain.plan import upper_bound

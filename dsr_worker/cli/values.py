@@ -30,6 +30,7 @@ _KEY = re.compile(r"[A-Za-z0-9_.:/+=-]{1,200}")
 _INSTANT = "an instant with offset, such as 2026-11-21T10:00+01:00"
 _DAY = "a date such as 2027-03-31"
 _MOST_STDIN_BYTES = 1024 * 1024
+_LONGEST_NUMBER = 10  # digits of what is below 2**31
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
 """Years that an instant or a day may lie in, both inclusive: from the epoch of the systems that
@@ -73,16 +74,6 @@ class Day(click.ParamType[date]):
         return f"Give {_DAY}"
 
 
-class Code(click.ParamType[str]):
-    """A short word that may stand in an event: small letters, digits and `_.:/-`, no blanks."""
-
-    name = "code"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read it."""
-        return code(str(value), _named(param))
-
-
 class Word(click.ParamType[str]):
     """One of some words. A wrong one gets the near ones."""
 
@@ -102,24 +93,16 @@ class Word(click.ParamType[str]):
         raise usage(f"{_named(param)}: {near(str(value), self.words)}")
 
 
-class Reference(click.ParamType[str]):
-    """The id of something in a register of one's own, such as a dispute's."""
+class Shaped(click.ParamType[str]):
+    """A text of one shape, which `read` tells; any other is refused."""
 
-    name = "id"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read it."""
-        return reference(str(value), _named(param))
-
-
-class Key(click.ParamType[str]):
-    """An idempotency key, which the ledger keeps in plain."""
-
-    name = "key"
+    def __init__(self, name: str, read: Callable[[str, str], str]) -> None:
+        self.name = name
+        self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it."""
-        return key(str(value), _named(param))
+        return self._read(str(value), _named(param))
 
 
 class Number(click.ParamType[int]):
@@ -130,13 +113,13 @@ class Number(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read it."""
         text = str(value)
-        if not text.isascii() or not text.isdigit() or not 0 < int(text[:10]) < 2**31:
+        plain = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+        if not plain or not 0 < int(text) < 2**31:
             raise usage(f"{_named(param)} is a whole number from 1")
         return int(text)
 
 
-INSTANT, DAY, CODE, KEY, NUMBER = Instant(), Day(), Code(), Key(), Number()
-REFERENCE = Reference()
+INSTANT, DAY, NUMBER = Instant(), Day(), Number()
 
 
 def instant(text: str, what: str) -> datetime:
@@ -185,6 +168,11 @@ def reference(text: str, what: str) -> str:
             " only; the ledger keeps it in plain: it names nobody"
         )
     return text
+
+
+CODE = Shaped("code", code)  # a short word that may stand in an event
+KEY = Shaped("key", key)  # an idempotency key
+REFERENCE = Shaped("id", reference)  # of something in a register of one's own, as a dispute's
 
 
 def pair(text: str, what: str) -> tuple[str, str]:

@@ -1,17 +1,20 @@
 """Receipts as JSON for an intent, and what a repeat makes of intents whose end was not seen.
 
-In: a connector's receipts, the intents of earlier calls. Out: the receipts to record. A repeat that
-finds rows already gone, masked or put right, reports them as the earlier intent counted them.
+In: a connector's receipts, the intents of earlier calls. Out: the receipts to record, and each as a
+row for the ledger. A repeat that finds rows already gone, masked or put right, reports them as the
+earlier intent counted them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from dsr_worker.contract import Outcome, OutcomeCount, Receipt
+from dsr_worker.contract import Outcome, OutcomeCount, Receipt, is_remainder
+from dsr_worker.domain.decision import Decisions, Ends
+from dsr_worker.ledger.rows import ReceiptRow
 
 IN_PLACE = {
     Outcome.REDACTED,
@@ -96,3 +99,28 @@ def _intended(collection: str, intents: Iterable[Mapping[str, Any]]) -> Iterator
             if receipt["collection"] != collection:
                 continue
             yield from map(from_json, receipt["outcomes"])
+
+
+def ledger_row(
+    collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool
+) -> ReceiptRow:
+    """One outcome as the ledger keeps it."""
+    stays = ends(collection, part, decisions)
+    return ReceiptRow(
+        collection=collection,
+        outcome=part.outcome.value,
+        rows=part.rows,
+        fields=part.fields,
+        ground=part.ground,
+        until_on=stays.last_on,
+        first_until_on=stays.first_on,
+        before_commit=unseen,
+    )
+
+
+def ends(collection: str, part: OutcomeCount, decisions: Decisions) -> Ends:
+    """Until when rows stay: as long as a period says, or as their store does."""
+    if not is_remainder(part.ground):
+        return decisions.ends(collection, part)
+    moments = (part.first_until_at or part.until_at, part.until_at)
+    return Ends(*(None if at is None else at.astimezone(UTC).date() for at in moments))

@@ -20,8 +20,8 @@ from dsr_worker.evidence.certificate import (
     Requery,
     SystemResult,
     build_certificate,
-    verify_certificate,
 )
+from dsr_worker.evidence.certificate_check import verify_certificate
 from dsr_worker.evidence.certificate_page import render_certificate
 from dsr_worker.evidence.chain import (
     GENESIS,

@@ -22,15 +22,12 @@ from dsr_worker.evidence.chain import (
     Checkpoint,
     Signer,
     canonical_json,
-    is_signed,
-    verify_checkpoint,
-    verify_inclusion,
 )
 from dsr_worker.evidence.statements import finding, left_undone, not_covered
 from dsr_worker.evidence.wording import words
 
 FORMAT = "dsr-certificate/1"
-_LABEL = b"dsr certificate\0"
+LABEL = b"dsr certificate\0"
 
 
 CertificateKind = Literal["erasure", "rectification", "restriction", "lifting", "sweep"]
@@ -232,39 +229,10 @@ def build_certificate(certificate: Certificate, signer: Signer) -> bytes:
         "signature": {
             "algorithm": "Ed25519",
             "public_key": signer.public_key.hex(),
-            "value": signer.sign(_LABEL + canonical_json(statement)).hex(),
+            "value": signer.sign(LABEL + canonical_json(statement)).hex(),
         },
     }
     return orjson.dumps(signed, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2) + b"\n"
-
-
-def verify_certificate(file: bytes, public_key: bytes | None = None) -> list[str]:
-    """What is wrong with a certificate file; an empty list when nothing is.
-
-    With `public_key` (from the organisation, by another way than the file) the signature must be
-    that key's; without it, only that the file agrees with the key it names.
-    """
-    try:
-        content = orjson.loads(file)
-        statement, signature = content["certificate"], content["signature"]
-        named_key = bytes.fromhex(signature["public_key"])
-        value = str(signature["value"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return ["The file is not a certificate."]
-    problems = []
-    if not isinstance(statement, dict) or statement.get("format") != FORMAT:
-        problems.append("The format is not known to this version.")
-    if public_key is not None and named_key != public_key:
-        problems.append("The certificate names another public key than the one given.")
-    if not is_signed(public_key or named_key, _LABEL + canonical_json(statement), value):
-        problems.append(
-            "The signature does not fit: the file was altered, or another key signed it."
-        )
-        return problems
-    try:
-        return problems + _inner_problems(statement, public_key or named_key)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return [*problems, "The certificate is not well formed."]
 
 
 def _check(system: SystemResult, *, is_looked_at: bool) -> None:
@@ -394,31 +362,6 @@ def _collection(r: CollectionResult) -> dict[str, Any]:
             for k in r.kept
         ],
     }
-
-
-def _inner_problems(statement: Mapping[str, Any], public_key: bytes) -> list[str]:
-    """What does not hold although it is signed."""
-    problems = []
-    for system in statement["systems"]:
-        for r in system["collections"]:
-            accounted = sum(r.get(p, 0) for p in COUNTED) + sum(k["rows"] for k in r["kept"])
-            if r["found"] != accounted:
-                problems.append(f"{system['system']}.{r['collection']}: the counts do not add up.")
-    if statement["checkpoint"] is not None:
-        checkpoint = Checkpoint.from_json(statement["checkpoint"])
-        if not verify_checkpoint(checkpoint, public_key):
-            problems.append("The checkpoint is not signed by the certificate's key.")
-        if not _is_included(statement["inclusion"], checkpoint):
-            problems.append("The case's last event is not under the checkpoint.")
-    return problems
-
-
-def _is_included(inclusion: Mapping[str, Any] | None, checkpoint: Checkpoint) -> bool:
-    if inclusion is None:
-        return True
-    proof = [bytes.fromhex(node) for node in inclusion["proof"]]
-    leaf, root = bytes.fromhex(inclusion["leaf"]), bytes.fromhex(checkpoint.root)
-    return verify_inclusion(leaf, inclusion["index"], checkpoint.size, proof, root)
 
 
 def _instant(at: datetime | None) -> str | None:

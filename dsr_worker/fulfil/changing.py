@@ -14,12 +14,12 @@ from typing import Any
 from dsr_worker.contract import Erases, Outcome, Receipt
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
-from dsr_worker.engine.receipts import with_intents
+from dsr_worker.engine.receipts import ledger_row, with_intents
 from dsr_worker.fulfil import receipts as accounts
 from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
 from dsr_worker.fulfil.keeping import has_no_day, kept_names, sealed_frames, sealed_keys
 from dsr_worker.fulfil.locating import located_keys
-from dsr_worker.fulfil.planning import FOUND
+from dsr_worker.fulfil.plans import FOUND
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, Doing, by_verb
 from dsr_worker.ledger.rows import Event, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool
@@ -133,7 +133,7 @@ class Changing:
         found = doing.perform(batch, keys, ctx.trying())
         receipts = accounts.by_subject(batch, found)[member.subject.ref]
         rows = [
-            accounts.row(receipt.collection, part, _decisions(batch), unseen=True)
+            ledger_row(receipt.collection, part, _decisions(batch), unseen=True)
             for receipt in receipts
             for part, unseen in with_intents(receipt, 0, ctx.earlier(member.claim))
             if part.outcome is Outcome.ERASED and unseen
@@ -167,7 +167,7 @@ class Changing:
                 charge=-1 if member.claim.batch_size == 1 else 0,
             )
         rows = [
-            accounts.row(receipt.collection, part, _decisions(batch), unseen=unseen)
+            ledger_row(receipt.collection, part, _decisions(batch), unseen=unseen)
             for receipt in receipts
             for part, unseen in with_intents(receipt, 0, batch.ctx.earlier(member.claim))
             if part.rows

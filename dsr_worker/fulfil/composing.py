@@ -31,7 +31,7 @@ from dsr_worker.evidence import (
     words,
 )
 from dsr_worker.fulfil.keeping import Later
-from dsr_worker.fulfil.planning import CORRECTED
+from dsr_worker.fulfil.plans import CORRECTED
 from dsr_worker.fulfil.texts import language_of
 from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, RESTRICTION
 from dsr_worker.ledger.answers import Accounted

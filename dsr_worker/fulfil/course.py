@@ -21,6 +21,7 @@ from dsr_worker.contract import Resolves, System
 from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
+from dsr_worker.engine.phases import followed
 from dsr_worker.fulfil import planning
 from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
@@ -58,15 +59,7 @@ class CaseCourse:
 
     def advance(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         """The moves of these cases, each of which waits for no step any more."""
-        by_phase: dict[str, list[Job]] = defaultdict(list)
-        for job in jobs:
-            by_phase[job.phase].append(job)
-        return [
-            move
-            for phase, those in sorted(by_phase.items())
-            if phase in self._next
-            for move in self._next[phase](cursor, those)
-        ]
+        return followed(self._next, cursor, jobs)
 
     def resolving(
         self,
@@ -84,7 +77,7 @@ class CaseCourse:
         first = next(iter(self._rounds(frozen, frozenset(kinds))), ())
         number = job.round + 1
         if not first:
-            (move,) = self._planner.begin(cursor, [job], _identities(cursor, [job]))
+            (move,) = self._planner.begin([job], _identities(cursor, [job]))
             facts = {**move.facts, **how}
             return replace(move, events=(*events, *move.events), facts=facts, **changes)
         return Move(
@@ -134,7 +127,7 @@ class CaseCourse:
             if systems
         ]
         closed = [job for job, systems in asking if not systems]
-        return moves + self._planner.begin(cursor, closed, found)
+        return moves + self._planner.begin(closed, found)
 
     def _following(self, job: Job, found: Sequence[Any]) -> list[str]:
         frozen = self._materials.frozen(job.frozen)
@@ -204,7 +197,7 @@ class CaseCourse:
     def _after_locate(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_by_location(cursor, [j for j in jobs if j.kind in REQUESTED])
         over = self._planner.exceeding_promises(cursor, [j for j in jobs if j.kind == DEFERRED])
-        moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        moves = self._planner.again([j for j in jobs if j.id in void], void)
         moves += [_exceeding(job, over[job.id]) for job in jobs if job.id in over]
         free = [job for job in jobs if job.id not in void and job.id not in over]
         return moves + [
@@ -225,7 +218,7 @@ class CaseCourse:
 
     def _after_apply(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         void = self._planner.voided_in_effect(cursor, jobs)
-        moves = self._planner.again(cursor, [j for j in jobs if j.id in void], void)
+        moves = self._planner.again([j for j in jobs if j.id in void], void)
         return moves + [
             Move(job, phase="recheck", steps=self._everywhere(job, "recheck", "read"))
             for job in jobs

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from dsr_worker.contract import Outcome, Receipt
 from dsr_worker.engine.batch import Batch
 from dsr_worker.engine.context import BatchContext, BatchGuard
-from dsr_worker.fulfil.planning import CHANGES, reasons_void
+from dsr_worker.fulfil.plans import CHANGES, reasons_void
 from dsr_worker.fulfil.verbs import REQUESTED
 
 

@@ -23,7 +23,7 @@ from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil import correcting
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.course import CaseCourse
-from dsr_worker.fulfil.planning import CORRECTED, CORRECTIONS_DIGEST
+from dsr_worker.fulfil.plans import CORRECTED, CORRECTIONS_DIGEST
 from dsr_worker.ledger import Ledger, intake, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob

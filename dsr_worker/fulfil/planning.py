@@ -7,44 +7,33 @@ codes and keyed digests, no personal data.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
-from dsr_worker.contract import Collection, Outcome, Resolves, System
-from dsr_worker.domain.decision import canonical_json
-from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
+from dsr_worker.contract import Resolves
+from dsr_worker.domain.plan import upper_bound
 from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import not_applicable
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.materials import Frozen, Materials
+from dsr_worker.fulfil.plans import (
+    CORRECTED,
+    CORRECTIONS_DIGEST,
+    free_texts,
+    has_free_text,
+    hash_of,
+    reasons_void,
+    rows_by_outcome,
+)
 from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, REQUESTED
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 
 AUTOMATIC = "automatic"
-CORRECTED = "corrected"  # fact and part of a plan: which fields are to be put right, by place
-CORRECTIONS_DIGEST = "corrections_digest"  # the same: a keyed digest of what they are to say
 SYSTEM_UNMAPPED = "system_unmapped"  # the data map has no such system any more
-FOUND = "found"  # what an access plan says of rows: nothing happens to them
-CHANGES = frozenset(
-    {
-        Outcome.ERASED,
-        Outcome.MASKED,
-        Outcome.REDACTED,
-        Outcome.RECTIFIED,
-        Outcome.RESTRICTED,
-        Outcome.LIFTED,
-        Outcome.RETAINED,
-    }
-)
-"""Outcomes that an approval speaks of; what is absent or already gone needs none."""
-
-
 _ANSWERS = {
     "access": ("package", State.PACKAGING),
     **dict.fromkeys(REQUESTED, ("certify", State.CERTIFYING)),
@@ -64,13 +53,11 @@ class Planner:
         """The systems whose steps somebody works on: those of today's map, and the desk."""
         return frozenset(self._materials.maps.systems) | {DESK}
 
-    def begin(
-        self, cursor: Cursor, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]
-    ) -> list[Move]:
+    def begin(self, jobs: Sequence[Job], found: Mapping[int, Sequence[Any]]) -> list[Move]:
         """Plan resolved cases: by a dry run in every system, or at once where nobody reads it."""
-        return [self._begin(cursor, job, found[job.id]) for job in jobs]
+        return [self._begin(job, found[job.id]) for job in jobs]
 
-    def _begin(self, cursor: Cursor, job: Job, found: Sequence[Any]) -> Move:
+    def _begin(self, job: Job, found: Sequence[Any]) -> Move:
         law = job.law
         frozen_id = self._materials.freeze(law, job.now)
         frozen = self._materials.frozen(frozen_id)
@@ -224,13 +211,11 @@ class Planner:
         )
         return {row.job_id: row.reasons for row in cursor.fetchall()}
 
-    def again(
-        self, cursor: Cursor, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]
-    ) -> list[Move]:
+    def again(self, jobs: Sequence[Job], reasons: Mapping[int, Sequence[str]]) -> list[Move]:
         """Void approvals and plan anew, by today's map and policies."""
-        return [self._again(cursor, job, reasons[job.id]) for job in jobs]
+        return [self._again(job, reasons[job.id]) for job in jobs]
 
-    def _again(self, cursor: Cursor, job: Job, reasons: Sequence[str]) -> Move:
+    def _again(self, job: Job, reasons: Sequence[str]) -> Move:
         plan = job.plan or {}
         frozen_id = self._materials.freeze(job.law, job.now)
         frozen = self._materials.frozen(frozen_id)
@@ -299,77 +284,14 @@ def stopped(job: Job, events: Sequence[Event] = (), **changes: Any) -> Move:
     )
 
 
-def free_texts(
-    systems: Mapping[str, System], outcomes: Sequence[Mapping[str, Any]]
-) -> dict[str, int]:
-    """How many found records have free text, by `system.collection`.
-
-    Others may have written it or be named in it. Their addresses are withheld wherever they stand;
-    a name alone nobody but a human finds, so the approver is told where to look.
-    """
-    return {
-        f"{o['system']}.{o['collection']}": o["rows"]
-        for o in outcomes
-        if o["outcome"] == FOUND
-        and _has_free_text(systems[o["system"]].collections[o["collection"]])
-    }
-
-
-def free_text_notice(plan: Mapping[str, Any]) -> str | None:
-    """One line for whoever lets an access package go; None where it holds no free text."""
-    counted = plan.get("free_texts") or {}
-    if not counted:
-        return None
-    places = ", ".join(f"{at} {rows or ''}".strip() for at, rows in sorted(counted.items()))
-    return (
-        f"free text in {places}: other people may have written it or be named in it. Their "
-        "addresses are withheld, names alone are not: read these records before the package "
-        "leaves; a field that must stay back is marked `third_party` in the data map, and the "
-        "request submitted anew"
-    )
-
-
 def _places_of_free_text(frozen: Frozen, systems: Sequence[str]) -> dict[str, None]:
     """Where free text may be, uncounted: a case approved by standing rule has no dry run."""
     return {
         f"{name}.{collection.name}": None
         for name in systems
         for collection in frozen.systems[name].collections.values()
-        if _has_free_text(collection)
+        if has_free_text(collection)
     }
-
-
-def _has_free_text(collection: Collection) -> bool:
-    return any(field.free_text for field in collection.fields.values())
-
-
-def hash_of(plan: Mapping[str, Any]) -> str:
-    """The SHA-256 (hex) of a plan, with the upper bounds that its approval would cover."""
-    bounded = [{**o, "at_most": upper_bound(o["rows"])} for o in plan["outcomes"]]
-    return hashlib.sha256(canonical_json({**plan, "outcomes": bounded}).encode()).hexdigest()
-
-
-def reasons_void(plan: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Why these outcomes are not covered by an approval of `plan`; empty where it stands."""
-    before = _plan_of(plan, plan["outcomes"])
-    now = _plan_of(plan, outcomes)
-    return sorted({str(v.code) for v in approval_voided(before, now)})
-
-
-def _plan_of(plan: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]) -> Plan:
-    parts = tuple(
-        PlannedOutcome(
-            o["system"], o["collection"], Outcome(o["outcome"]), o.get("ground", ""), o["rows"]
-        )
-        for o in outcomes
-    )
-    return Plan(
-        identities=frozenset(plan["identities"]),
-        collections=frozenset((p.system, p.collection) for p in parts),
-        outcomes=parts,
-        versions=plan["versions"],
-        cutoffs={n: datetime.fromisoformat(at) for n, at in plan.get("cutoffs", {}).items()},
-    )
 
 
 def _planned(plan: Mapping[str, Any], frozen: Frozen) -> list[Event]:
@@ -379,16 +301,9 @@ def _planned(plan: Mapping[str, Any], frozen: Frozen) -> list[Event]:
         "map_hash": frozen.versions["map"],
         "policy_hash": frozen.versions["policy"],
         "law_hash": frozen.versions["law"],
-        "counts": _rows_by_outcome(plan["outcomes"]),
+        "counts": rows_by_outcome(plan["outcomes"]),
     }
     return [Event("planned", body)]
-
-
-def _rows_by_outcome(outcomes: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for outcome in outcomes:
-        counts[outcome["outcome"]] += outcome["rows"]
-    return dict(counts)
 
 
 def _count_kinds(found: Sequence[Any]) -> dict[str, int]:

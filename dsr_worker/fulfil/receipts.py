@@ -1,21 +1,19 @@
-"""Receipts of an erasure as the ledger and a plan keep them: counts, grounds, ends of keeping.
+"""Receipts of an erasure as a plan keeps them: counts, grounds, ends of keeping.
 
-In: a connector's receipts. Out: rows for the ledger, outcomes for a plan; checks that each subject
-and collection has exactly one and that the outcomes add up to what was located.
+In: a connector's receipts. Out: outcomes for a plan; checks that each subject and collection has
+exactly one and that the outcomes add up to what was located.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC
 from typing import Any
 
-from dsr_worker.contract import Outcome, OutcomeCount, Receipt, is_remainder
-from dsr_worker.domain.decision import Decisions, Ends
+from dsr_worker.contract import Outcome, Receipt
+from dsr_worker.domain.decision import Decisions
 from dsr_worker.engine.batch import Batch
-from dsr_worker.engine.receipts import IN_PLACE
-from dsr_worker.ledger.rows import ReceiptRow
+from dsr_worker.engine.receipts import IN_PLACE, ends
 
 
 class ReceiptsWrong(Exception):  # noqa: N818 - reads as what it says
@@ -66,7 +64,7 @@ def planned(system: str, receipts: Sequence[Receipt], decisions: Decisions) -> l
         for receipt in receipts
         for part in receipt.outcomes
         if part.rows and part.outcome is not Outcome.ABSENT
-        for until in [_ends(receipt.collection, part, decisions).last_on]
+        for until in [ends(receipt.collection, part, decisions).last_on]
     ]
 
 
@@ -76,29 +74,6 @@ def changes(receipts: Sequence[Receipt]) -> int:
     erased = sum(p.rows for p in parts if p.outcome is Outcome.ERASED)
     in_place = (p for p in parts if p.outcome in IN_PLACE)
     return erased + sum(min(p.rows, p.fields) for p in in_place)
-
-
-def row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
-    """One outcome as the ledger keeps it."""
-    ends = _ends(collection, part, decisions)
-    return ReceiptRow(
-        collection=collection,
-        outcome=part.outcome.value,
-        rows=part.rows,
-        fields=part.fields,
-        ground=part.ground,
-        until_on=ends.last_on,
-        first_until_on=ends.first_on,
-        before_commit=unseen,
-    )
-
-
-def _ends(collection: str, part: OutcomeCount, decisions: Decisions) -> Ends:
-    """Until when rows stay: as long as a period says, or as their store does."""
-    if not is_remainder(part.ground):
-        return decisions.ends(collection, part)
-    moments = (part.first_until_at or part.until_at, part.until_at)
-    return Ends(*(None if at is None else at.astimezone(UTC).date() for at in moments))
 
 
 def count_located(keys: Iterable[Any]) -> dict[str, Counter[str]]:

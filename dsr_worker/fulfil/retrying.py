@@ -101,7 +101,7 @@ class Retrying:
             move = self._course.begun_anew(cursor, job, Event("approval_voided", void))
         else:
             reasons = {job.id: [VoidCode.RULES_CHANGED]}
-            (move,) = self._planner.again(cursor, [job._replace(pending=0)], reasons)
+            (move,) = self._planner.again([job._replace(pending=0)], reasons)
         return replace(move, events=(event, *move.events))
 
     def _renewed(self, cursor: Cursor, job: Job, event: Event) -> Move | None:

@@ -11,8 +11,8 @@ import os
 import signal
 from pathlib import Path
 
-from dsr_worker.bootstrap import Files
 from dsr_worker.documents import DocumentError
+from dsr_worker.installation import Files
 from dsr_worker.logs import LONGEST_TEXT
 
 _log = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ import dramatiq
 from dramatiq.middleware import Middleware
 
 from dsr_worker import logs
-from dsr_worker.bootstrap import NotSetUp, Workshop, open_office
+from dsr_worker.bootstrap import Workshop, open_office
 from dsr_worker.doorbell import Doorbell
+from dsr_worker.installation import NotSetUp
 from dsr_worker.queue.collecting import spare_the_collector
 from dsr_worker.queue.watching import Watch
 from dsr_worker.settings import Settings

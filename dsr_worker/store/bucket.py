@@ -58,7 +58,7 @@ class S3Store:
         try:
             yield cast("BinaryIO", upload)
             upload.publish()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: parts that nobody completes stay, and no listing shows
             upload.abort()
             raise
 

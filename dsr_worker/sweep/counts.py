@@ -13,7 +13,7 @@ from typing import Any
 
 from dsr_worker.contract import Outcome, OutcomeCount, Receipt
 from dsr_worker.domain.decision import NOT_DUE, Decisions
-from dsr_worker.engine.receipts import from_json
+from dsr_worker.engine.receipts import ends, from_json
 
 CHANGES = frozenset(
     {
@@ -103,7 +103,7 @@ class Counts:
                 "outcome": outcome.value,
                 "ground": ground,
                 "rows": part.rows,
-                "until": _text(decisions.ends(collection, part).last_on),
+                "until": _text(ends(collection, part, decisions).last_on),
                 "latest_at": _text(part.latest_at),
                 "earliest_at": _text(part.earliest_at),
             }

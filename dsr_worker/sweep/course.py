@@ -16,6 +16,7 @@ from typing import Any
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.materials import Materials
+from dsr_worker.engine.phases import followed
 from dsr_worker.ledger import sweeps
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
@@ -41,15 +42,7 @@ class SweepCourse:
 
     def advance(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         """The moves of these sweeps, each of which waits for no step any more."""
-        by_phase: dict[str, list[Job]] = defaultdict(list)
-        for job in jobs:
-            by_phase[job.phase].append(job)
-        return [
-            move
-            for phase, those in sorted(by_phase.items())
-            if phase in self._next
-            for move in self._next[phase](cursor, those)
-        ]
+        return followed(self._next, cursor, jobs)
 
     # ---- the plan
 

@@ -20,11 +20,12 @@ from dsr_worker.contract import (
     Sweeps,
     Transient,
 )
-from dsr_worker.domain.decision import Decisions, Ends
+from dsr_worker.domain.decision import Decisions
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.domain.rights import Verb
 from dsr_worker.engine.batch import Batch, Member, work_off
 from dsr_worker.engine.context import BatchContext, refuse_unreviewed
+from dsr_worker.engine.receipts import ledger_row
 from dsr_worker.ledger.rows import Event, ReceiptRow, StepResult
 from dsr_worker.sweep import proposal, scope
 from dsr_worker.sweep.counts import CHANGES, Counts, Intended, first_rows, intended
@@ -135,7 +136,7 @@ class _Application:
         if any(part.outcome is Outcome.PENDING_REMOTE for part in found.parts.values()):
             raise Transient("the system has not finished yet", retry_after_s=_REMOTE_WAIT_S)
         rows = [
-            _row(collection, part, sweep.decisions, unseen=unseen)
+            ledger_row(collection, part, sweep.decisions, unseen=unseen)
             for collection in scope.reached(sweep.decisions)
             for part, unseen in self._account(collection, found)
         ]
@@ -205,21 +206,6 @@ def _recounted(sweep: _Sweep) -> StepResult:
     counts = sweep.counted(sweep.ctx.verifying())
     return sweep.member.done(
         result={"remaining": counts.changed(), "at": sweep.ctx.now.isoformat()}
-    )
-
-
-def _row(collection: str, part: OutcomeCount, decisions: Decisions, *, unseen: bool) -> ReceiptRow:
-    stays = part.outcome not in CHANGES
-    ends = decisions.ends(collection, part) if stays else Ends(None, None)
-    return ReceiptRow(
-        collection=collection,
-        outcome=part.outcome.value,
-        rows=part.rows,
-        fields=part.fields,
-        ground=part.ground,
-        until_on=ends.last_on,
-        first_until_on=ends.first_on,
-        before_commit=unseen,
     )
 
 

@@ -66,8 +66,8 @@ def probed(endpoint: str, bucket: str) -> TrialContext:
     """A context in which the endpoint was found sound today."""
     ctx = TrialContext()
     honoured = asdict(Honoured(put=True, complete=True, copy=True))
-    value = {"endpoint": f"{endpoint} {bucket}", "at": ctx.now.isoformat(), "honoured": honoured}
-    ctx.state.put("s3-honoured", json.dumps(value).encode())
+    value = {"at": ctx.now.isoformat(), "honoured": honoured}
+    ctx.state.put(f"s3-honoured {endpoint} {bucket}", json.dumps(value).encode())
     return ctx
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dsr_worker.actors import ActorKey, create_key, new_action
-from dsr_worker.bootstrap import Files, Office, Workshop, set_up
+from dsr_worker.bootstrap import Office, Workshop
 from dsr_worker.contract import Identity
 from dsr_worker.domain.hold import PeopleHeld, Scope
 from dsr_worker.domain.identity import claimed
@@ -24,6 +24,7 @@ from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.holding import hold_digest
 from dsr_worker.fulfil.intake import Request
 from dsr_worker.fulfil.lifting import LIFT, lift_digest
+from dsr_worker.installation import Files, set_up
 from dsr_worker.ledger import instances, people
 from dsr_worker.people import SignedAction
 from dsr_worker.registry import Registry

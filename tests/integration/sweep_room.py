@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg2
 
-from dsr_worker.bootstrap import Files, Office, Workshop
+from dsr_worker.bootstrap import Office, Workshop
 from dsr_worker.evidence import verify_certificate
+from dsr_worker.installation import Files
 from dsr_worker.sweep.decisions import standing_digest
 from tests.integration.engine_room import ORGANISATION, POLICY, EngineRoom
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import pytest
 
-from dsr_worker.cli import cases, submitting
+from dsr_worker.cli import plans, submitting
 from tests.integration.cli_desk import Desk
 
 STAYS = "interrupted; what was committed before stays: see `dsr status`"
@@ -94,6 +94,6 @@ def test_a_no_at_the_question_did_nothing(desk: Desk, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(click, "confirm", _interrupted)
     terminal = SimpleNamespace(isatty=lambda: True)
-    monkeypatch.setattr(cases, "sys", SimpleNamespace(stdin=terminal))
+    monkeypatch.setattr(plans, "sys", SimpleNamespace(stdin=terminal))
     stopped = desk.run(*args)
     assert (stopped.exit_code, STAYS in stopped.stderr) == (130, True)

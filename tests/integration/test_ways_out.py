@@ -8,10 +8,11 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from dsr_worker.bootstrap import Files, Office, Workshop
+from dsr_worker.bootstrap import Office, Workshop
 from dsr_worker.engine.batch import Batch, Performer
 from dsr_worker.fulfil import access
 from dsr_worker.fulfil.decisions import Decided, DecisionRefused
+from dsr_worker.installation import Files
 from dsr_worker.ledger import cases, holds, jobs
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.package import Contents, Method, PackageMade, PackageRefused, write_package
@@ -200,7 +201,7 @@ def test_steps_of_a_system_that_nobody_serves_any_more_hold_nothing_up(
             cases.cancel_steps(cursor, job.id)
             found = [locked[job.id]._replace(pending=0)]
             void = {job.id: ["over_bound"]}
-            jobs.change(cursor, room.office.planner.again(cursor, found, void))
+            jobs.change(cursor, room.office.planner.again(found, void))
         assert room.job(ref)["phase"] == "system_unmapped"
     retried(room, ref)
     plan = room.job(ref)["plan"]

@@ -308,7 +308,7 @@ class Server:
             yield session
             if not session.committed:
                 session.run(SQL("ROLLBACK"))
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nobody knows in which state it is, so it is not kept
             session.connection.close()
             raise
         self._keep(session.connection, fresh=fresh)

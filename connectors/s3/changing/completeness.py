@@ -16,7 +16,7 @@ from connectors.s3.changing.tally import Fate, Tally
 from connectors.s3.config import Restore
 from connectors.s3.reading.shared import Shared, with_bytes
 from connectors.s3.server.archive import bring_back
-from connectors.s3.server.bucket import Version
+from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.locks import Refusal
 from connectors.s3.server.probe import Honoured
 from connectors.s3.server.readable import ReadableBucket
@@ -38,6 +38,17 @@ def unread_keys(room: Shared, bucket: ReadableBucket, subjects: Sequence[Subject
     for version, ground in bucket.refused:
         for ref in refs if version.key in room.keys else ():
             yield Key(ref, name, _unread(room, version, ground))
+
+
+def abort_stale(room: Shared, bucket: Bucket, after: timedelta, ctx: Context) -> None:
+    """Abort uploads under the prefix that nobody has finished for so long, in no dry run."""
+    if ctx.dry_run:
+        return
+    for upload in uploads_under(bucket, room.layout.prefix, ctx.spend):
+        if upload.key in room.keys and upload.last_modified < ctx.now - after:
+            with ctx.guard() as guard:
+                guard.intend(())
+                abort(bucket, upload, ctx.spend)
 
 
 def _unread(room: Shared, version: Version, ground: Remainder) -> RowKey:
@@ -92,17 +103,6 @@ class SharedEraser:
         for _, ground in self._bucket.refused:
             tally.add(None, self._name, Fate(Outcome.RETAINED, ground=ground))
         return tally
-
-    def abort_stale(self, after: timedelta) -> None:
-        """Abort uploads under the prefix that nobody has finished for so long, in no dry run."""
-        if self._ctx.dry_run:
-            return
-        stale_before = self._ctx.now - after
-        for upload in uploads_under(self._bucket, self._room.layout.prefix, self._ctx.spend):
-            if upload.key in self._room.keys and upload.last_modified < stale_before:
-                with self._ctx.guard() as guard:
-                    guard.intend(())
-                    abort(self._bucket, upload, self._ctx.spend)
 
     # ---- records that were located
 

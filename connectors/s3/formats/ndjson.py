@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import orjson
 
-from connectors.s3.formats.entries import Broken, Several, UnreadableError
+from connectors.s3.formats.entries import Broken, Several, UnreadableError, without
 from connectors.s3.formats.text import BOM, Looked, Piece, Text, split, whole_lines
 from connectors.s3.formats.wanted import Wanted
 
@@ -58,11 +58,7 @@ class JsonEntry:
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields."""
-        document = json.loads(self.raw.decode(self.encoding, "replace"))
-        for name in leave_out:
-            parent, leaf = _parent(document, name)
-            if parent is not None:
-                parent.pop(leaf, None)
+        document = without(json.loads(self.raw.decode(self.encoding, "replace")), leave_out)
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:

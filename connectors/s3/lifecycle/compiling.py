@@ -92,7 +92,7 @@ def compiled(
         return order.reason
     if not isinstance(layout, PrefixLayout):
         return SHARED
-    prefix = layout.before
+    prefix = layout.prefix
     reasons = {
         OTHER_CLOCK: order.clock != _CLOCK,
         NOT_DECLARED: not layout.lifecycle,
@@ -106,9 +106,8 @@ def compiled(
 
 
 def prefix_of(collection: Collection) -> str:
-    """The literal beginning of all keys of a collection; empty where the map names none."""
-    source = collection.source
-    return str(source.get("prefix") or re.split(r"[*{]", str(source.get("template", "")))[0])
+    """What all keys of a collection begin with; empty for the whole bucket."""
+    return layout_of(collection).prefix
 
 
 def prefix_in(says: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from connectors.naming.classifying import Weight
 from connectors.naming.marks import marked, stale
-from connectors.s3.config import AnyLayout, PrefixLayout, SharedLayout, layout_of
+from connectors.s3.config import AnyLayout, SharedLayout, layout_of
 from connectors.s3.proposing.drafting import Draft
 from connectors.s3.proposing.judging import judged
 from connectors.s3.proposing.sampling import Sample
@@ -25,9 +25,9 @@ Sampled = Callable[[Sequence[Version]], Sample]
 def drift(system: System, draft: Draft, objects: Objects, sampled: Sampled) -> Iterator[Finding]:
     """Every place where they differ; what is missing from the map first."""
     mapped = {name: (c, layout_of(c)) for name, c in system.collections.items()}
-    extents = [_extent(layout) for _, layout in mapped.values()]
+    extents = [layout.prefix for _, layout in mapped.values()]
     for collection in draft.collections.values():
-        place = _extent(layout_of(collection))
+        place = layout_of(collection).prefix
         if place not in system.left_out and not any(place.startswith(e) for e in extents):
             why = ", ".join(map(str, draft.grounds[collection.name, ""].evidence))
             message = f"its objects look like people's ({why}), and no collection maps them"
@@ -41,14 +41,10 @@ def drift(system: System, draft: Draft, objects: Objects, sampled: Sampled) -> I
     yield from marked(system)
 
 
-def _extent(layout: AnyLayout) -> str:
-    return layout.before if isinstance(layout, PrefixLayout) else layout.prefix
-
-
 def _changed(
     system: System, collection: Collection, layout: AnyLayout, objects: Objects, sampled: Sampled
 ) -> Iterator[Finding]:
-    place = _extent(layout)
+    place = layout.prefix
     found = objects(place)
     if not found:
         message = f"nothing lies under {place or '/'} any more"

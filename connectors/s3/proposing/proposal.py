@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from urllib.parse import urlsplit
 
 from connectors.s3.config import Config
 from connectors.s3.links import Addresses
@@ -29,15 +28,10 @@ _DEEPEST = 12
 def propose(system: System, bucket: Bucket, config: Config) -> Proposal:
     """The proposed map, and where the present one does not fit. Changes nothing."""
     sampled = partial(sample, bucket)
-    draft = Draft(partial(_addresses, config), sampled, partial(_labels, bucket))
+    draft = Draft(partial(Addresses.of, config), sampled, partial(_labels, bucket))
     draft.take(walk(bucket))
     found = tuple(drift(system, draft, partial(_some_objects, bucket), sampled))
     return Proposal(draft.collections, draft.grounds, tuple(draft.left_out), found)
-
-
-def _addresses(config: Config, prefix: str) -> Addresses:
-    host = urlsplit(config.endpoint_url).netloc.lower() if config.endpoint_url else ""
-    return Addresses(config.bucket, host, prefix)
 
 
 def _labels(bucket: Bucket, objects: Sequence[Version]) -> list[Mapping[str, str]]:

@@ -231,8 +231,6 @@ def _recognise_json(text: str, told: Sample) -> None:
         told.format = "ndjson"
         return
     told.format = "json"
-    if "json" not in _KNOWN:
-        told.code = "json_document" if text.startswith("{") else "json_array"
 
 
 def _recognise_csv(text: str, told: Sample) -> tuple[str, ...]:

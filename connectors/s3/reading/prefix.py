@@ -39,12 +39,12 @@ UNFINISHED = "s3-unfinished-upload"  # S3 hands out no part before an upload is 
 
 
 class Prefixes:
-    """The objects of one collection, read only, under `before`. `whose` tells which are whose."""
+    """The objects of one collection, read only, under `prefix`. `whose` tells which are whose."""
 
-    def __init__(self, collection: Collection, whose: Whose, before: str) -> None:
+    def __init__(self, collection: Collection, whose: Whose, prefix: str) -> None:
         self.collection = collection
         self.whose = whose
-        self.before = before
+        self.prefix = prefix
 
     # ---- find
 

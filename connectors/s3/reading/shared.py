@@ -232,7 +232,7 @@ class Shared:
             subject_ref=ref,
             collection=self.collection.name,
             key=row.key,
-            body=row.entry.body(frozenset(others)),
+            body=row.entry.body(frozenset(self._third_party)),  # wherever lists may stand
             withheld=tuple(Withheld(name, RIGHTS_OF_OTHERS) for name in others),
         )
 

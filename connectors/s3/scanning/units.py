@@ -13,14 +13,11 @@ from itertools import count
 from typing import Self
 
 from connectors.s3.config import Config
-from connectors.s3.reading.prefix import Prefixes
-from connectors.s3.reading.shared import Shared
-from connectors.s3.rooms import Rooms
+from connectors.s3.rooms.room import Room, Rooms
 from connectors.s3.scanning.inventory import Report, ReportUnusableError, newest
 from connectors.s3.scanning.parts import Cutter, Load, Loads, Piece, pieces_of
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.ranges import KeyRange
-from connectors.s3.tables.room import TableRoom
 from dsr_worker.contract import Call, Context, Finding, Key, Severity, Subject, Unit
 
 _CHECK_EVERY = 1000
@@ -52,7 +49,7 @@ class InParts:
         """
         pieces = {piece.collection: piece for piece in pieces_of(name)}
         rooms = {
-            name: room.within(pieces[name].keys) if isinstance(room, Shared) else room
+            name: room.within(pieces[name].keys)
             for name, room in self._rooms.items()
             if name in pieces
         }
@@ -76,13 +73,11 @@ class InParts:
         report = self._report(divided, ctx)
 
         def loads(name: str, after: str) -> Iterator[Load]:
-            room = self._rooms[name]
-            if not isinstance(room, Shared):
-                return
+            prefix = self._rooms[name].prefix
             if report is not None:
-                yield from report.loads(room.layout.prefix, after)
+                yield from report.loads(prefix, after)
                 return
-            listed = self._bucket.objects(room.layout.prefix, ctx.spend, KeyRange(after))
+            listed = self._bucket.objects(prefix, ctx.spend, KeyRange(after))
             for number, versions in zip(count(), listed, strict=False):
                 if number % _CHECK_EVERY == 0:
                     ctx.check()
@@ -93,11 +88,7 @@ class InParts:
     def _report(self, divided: dict[str, bool], ctx: Context) -> Report | None:
         """What the newest report says; None where it is of no use, and listing has to do."""
         wanted = self._config.inventory
-        prefixes = {
-            room.layout.prefix
-            for name, room in self._rooms.items()
-            if divided[name] and isinstance(room, Shared)
-        }
+        prefixes = {room.prefix for name, room in self._rooms.items() if divided[name]}
         if wanted is None or not prefixes:
             return None
         try:
@@ -124,9 +115,8 @@ class InParts:
             yield Finding(Severity.OK, "inventory", f"a {manifest.format} report is there")
 
 
-def _reads_all(room: Prefixes | Shared, call: Call, subjects: Sequence[Subject]) -> bool:
-    """Whether the call reads the room's objects one by one; a table's files are not apart."""
-    if not isinstance(room, Shared) or isinstance(room, TableRoom):
-        return False
+def _reads_all(room: Room, call: Call, subjects: Sequence[Subject]) -> bool:
+    """Whether the call reads the room's objects one by one."""
     kinds = room.collection.takes
-    return call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
+    named = call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
+    return named and room.apart

@@ -1,6 +1,6 @@
 """Which conditions an endpoint honours, tried before anything is rewritten.
 
-In: a bucket. Out: `Honoured`, kept in the connector's state for a day under the endpoint's name. A
+In: a bucket. Out: `Honoured`, kept in the connector's state for a day, for each bucket by itself. A
 sound endpoint refuses each of the three and nothing is written; what another wrote in spite of its
 condition is erased at once. Only names under `.dsr-probe/` are written to.
 """
@@ -8,6 +8,7 @@ condition is erased at once. Only names under `.dsr-probe/` are written to.
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from connectors.s3.server.bucket import Bucket, Spend
 from connectors.s3.server.refusals import GoneError, code_of, translated
-from dsr_worker.contract import Context, NeedsHuman
+from dsr_worker.contract import Configuration, Context, NeedsHuman
 
 _NO_OBJECTS = '"no such object"'  # an ETag that no object has
 _HOLDS = timedelta(days=1)
@@ -38,17 +39,33 @@ class Honoured:
     copy: bool = False
 
 
-def honoured(bucket: Bucket, ctx: Context) -> Honoured:
-    """What holds by the state, or by a probe where that is a day old or another endpoint's."""
-    endpoint = f"{bucket.config.endpoint_url or 'aws'} {bucket.name}"
-    kept = json.loads(ctx.state.get(_STATE) or b"{}")
-    if kept.get("endpoint") == endpoint:
-        age = ctx.now - datetime.fromisoformat(kept["at"])
+class Endpoint:
+    """What rooms that rewrite objects ask of a bucket's endpoint; one thread at a time probes."""
+
+    def __init__(self) -> None:
+        self._probing = threading.Lock()
+
+    def honoured(self, bucket: Bucket, ctx: Context) -> Honoured:
+        """What holds. Raises `Configuration` where a concurrent writer would be overwritten."""
+        with self._probing:
+            found = _honoured(bucket, ctx)
+        if not found.put:
+            raise Configuration("the endpoint ignores If-Match: shared objects cannot be rewritten")
+        return found
+
+
+def _honoured(bucket: Bucket, ctx: Context) -> Honoured:
+    """What holds by the state, or by a probe where nothing is known or that is a day old."""
+    name = f"{_STATE} {bucket.config.endpoint_url or 'aws'} {bucket.name}"
+    kept = ctx.state.get(name)
+    if kept is not None:
+        known = json.loads(kept)
+        age = ctx.now - datetime.fromisoformat(known["at"])
         if timedelta(0) <= age < _HOLDS:
-            return Honoured(**kept["honoured"])
+            return Honoured(**known["honoured"])
     found = probe(bucket, ctx.spend)
-    value = {"endpoint": endpoint, "at": ctx.now.isoformat(), "honoured": asdict(found)}
-    ctx.state.put(_STATE, json.dumps(value).encode())
+    value = {"at": ctx.now.isoformat(), "honoured": asdict(found)}
+    ctx.state.put(name, json.dumps(value).encode())
     return found
 
 

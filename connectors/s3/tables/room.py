@@ -12,15 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
+from typing import ClassVar
 
-from connectors.s3.changing.judges import Fates, Judge, RowKey
+from connectors.s3.changing.judges import EveryRecord, Fates, Judge, LocatedRecords, RowKey
 from connectors.s3.changing.tally import ACCESS_DENIED, OBJECT_LOCK, Tally
 from connectors.s3.config import Config, SharedLayout, TableLayout
 from connectors.s3.formats.entries import Entry, UnreadableError, key_text
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from connectors.s3.reading.recheck import is_masked
-from connectors.s3.reading.shared import Owned, Shared
+from connectors.s3.reading.shared import Owned
+from connectors.s3.reading.whose import Located
+from connectors.s3.rooms.rows import RowsRoom
 from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.refusals import ChangedError, GoneError
@@ -35,6 +38,7 @@ from dsr_worker.contract import (
     Collection,
     Context,
     DecisionTable,
+    Finding,
     Guard,
     Key,
     Subject,
@@ -71,22 +75,28 @@ class _Plan:
         return empty
 
 
-class TableRoom(Shared):
+class TableRoom(RowsRoom):
     """One table. Its rows are keyed by the table's prefix and their key fields."""
+
+    apart: ClassVar[bool] = False  # its files belong together
 
     def __init__(self, collection: Collection, layout: TableLayout, config: Config) -> None:
         read = SharedLayout(
             layout="shared", prefix=layout.prefix, format="ndjson", clock=layout.clock
         )  # the prefix and the clock count; the format is that of the table's files
-        super().__init__(collection, read)
+        super().__init__(collection, read, config)
         self._table = layout
-        self._config = config
+
+    def check(self, bucket: Bucket) -> Iterator[Finding]:
+        """Nothing: what is no table is told when it is opened."""
+        del bucket
+        return iter(())
 
     # ---- reading
 
     def opened(self, bucket: Bucket, ctx: Context) -> Opened:
         """The table at its newest state. Raises NeedsHuman where it cannot be handled whole."""
-        lake = Lake(bucket, self._config, ctx.spend)
+        lake = Lake(bucket, self.config, ctx.spend)
         ctx.spend()
         layout = self._table
         if layout.format == "delta":
@@ -139,18 +149,19 @@ class TableRoom(Shared):
         self,
         bucket: Bucket,
         subjects: Sequence[Subject],
-        located: Mapping[RowKey, set[str]],
+        located: Located,
         ctx: Context,
     ) -> Iterator[Key]:
         """The located rows, and every other one of the subjects, in any file that still exists."""
+        rows = _rows(located)
         owners = Owners(self.collection, subjects, ctx)
 
         def read(versions: list[Version]) -> Iterator[Key]:
             for version in versions:
                 for entry in self.records(bucket, version, None, ctx):
                     key, refs = self.key_of(version, entry), set(owners.of(entry))
-                    if key in located and any(key[1:]) and is_masked(entry, self.collection):
-                        refs |= located[key]
+                    if key in rows and any(key[1:]) and is_masked(entry, self.collection):
+                        refs |= rows[key]
                     yield from (Key(ref, self.collection.name, key) for ref in sorted(refs))
 
         told: set[Key] = set()
@@ -161,6 +172,20 @@ class TableRoom(Shared):
                     yield key
 
     # ---- changing
+
+    def erase(
+        self, bucket: Bucket, located: Located, subjects: Sequence[Subject], ctx: Context
+    ) -> Tally:
+        """Erase the located rows, all of them in one change."""
+        self.abort_stale(bucket, ctx)
+        if not located:
+            return Tally()
+        judge = LocatedRecords(self, subjects, _rows(located), ctx)
+        return self.settle(bucket, judge, ctx, dry=ctx.dry_run)
+
+    def sweep(self, bucket: Bucket, ctx: Context, *, dry: bool) -> Iterator[Tally]:
+        """Every row of the table, as one part."""
+        yield self.settle(bucket, EveryRecord(self, ctx), ctx, dry=dry)
 
     def settle(self, bucket: Bucket, judge: Judge, ctx: Context, *, dry: bool) -> Tally:
         """Decide and, unless `dry`, change the table and end its history. A repeat finds nothing.
@@ -301,6 +326,6 @@ def _hidden(versions: list[Version], current: frozenset[str]) -> list[Version]:
     return [v for v in versions if not v.latest]
 
 
-def located_in(objects: Mapping[str, Mapping[RowKey, set[str]]]) -> dict[RowKey, set[str]]:
+def _rows(located: Located) -> dict[RowKey, set[str]]:
     """Located keys of one table, whatever they were grouped by."""
-    return {key: refs for rows in objects.values() for key, refs in rows.items()}
+    return {key: refs for rows in located.values() for key, refs in rows.items()}

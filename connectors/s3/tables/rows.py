@@ -19,7 +19,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote
 
-from connectors.s3.formats.entries import Source, UnreadableError
+from connectors.s3.formats.entries import Source, UnreadableError, without
 from connectors.s3.formats.wanted import Wanted
 from dsr_worker.contract import Configuration
 
@@ -54,14 +54,7 @@ class RowEntry:
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The row as JSON, without these fields."""
-        document = plain(self.row)
-        for name in leave_out:
-            *path, leaf = name.split(".")
-            at: Any = document
-            for step in path:
-                at = at.get(step) if isinstance(at, dict) else None
-            if isinstance(at, dict):
-                at.pop(leaf, None)
+        document = without(plain(self.row), leave_out)
         return json.dumps(document, ensure_ascii=False, default=_shown).encode("utf-8", "replace")
 
     def mark(self) -> bytes:

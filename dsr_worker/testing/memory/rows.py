@@ -156,7 +156,7 @@ class Store:
                     yield self._tables, changes
                     self._store(file, changes)
                     file.execute("COMMIT")
-                except BaseException:
+                except BaseException:  # also a death that a test plays: others wait for the file
                     file.execute("ROLLBACK")
                     raise
             self._tables.apply(changes)

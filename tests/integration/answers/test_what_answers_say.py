@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from dsr_worker.contract import Identity
-from dsr_worker.fulfil.planning import free_text_notice
+from dsr_worker.fulfil.plans import free_text_notice
 from tests.acceptance.judge import hand_over
 from tests.integration.answers.answered import MAIL, answered, certified
 from tests.integration.engine_room import CRM, ORGANISATION, EngineRoom

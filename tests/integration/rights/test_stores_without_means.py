@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from dsr_worker.cli.cases import plan_data, plan_lines
+from dsr_worker.cli.plans import plan_data, plan_lines
 from dsr_worker.contract import Context, Correction, Finding, Key, Receipt, Record, Subject, System
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.ledger import reports

@@ -23,7 +23,7 @@ from typing import Any
 
 from connectors.s3.formats.avro.blocks import Block, Container, Header, block_of
 from connectors.s3.formats.avro.leaves import DAMAGED, Place, Type
-from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError
+from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError, without
 from connectors.s3.formats.needles import Literals, Needles, are_literal
 from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
@@ -53,14 +53,8 @@ class AvroEntry:
         """The record as JSON, without these fields; bytes in base64, decimals as texts."""
         content = self._content()
         document = content if isinstance(content, dict) else {"value": content}
-        for name in leave_out:
-            *path, leaf = name.split(".")
-            at: Any = document
-            for step in path:
-                at = at.get(step) if isinstance(at, dict) else None
-            if isinstance(at, dict):
-                at.pop(leaf, None)
-        return json.dumps(_shown(document), ensure_ascii=False).encode("utf-8", "replace")
+        shown = _shown(without(document, leave_out))
+        return json.dumps(shown, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
         """The record's bytes, beside their schema."""

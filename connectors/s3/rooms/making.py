@@ -7,7 +7,7 @@ say whose they are.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 from connectors.s3.config import (
     Config,
@@ -22,43 +22,47 @@ from connectors.s3.links import Addresses
 from connectors.s3.reading.keyed import Keyed
 from connectors.s3.reading.labelled import Labelled
 from connectors.s3.reading.linked import Linked
-from connectors.s3.reading.prefix import Prefixes
-from connectors.s3.reading.shared import Shared
+from connectors.s3.rooms.objects import ObjectsRoom
+from connectors.s3.rooms.room import Room, Rooms
+from connectors.s3.rooms.shared import SharedRoom
+from connectors.s3.server.probe import Endpoint
 from connectors.s3.tables.room import TableRoom
 from dsr_worker.contract import Collection, Configuration, System
 
-Rooms = dict[str, Prefixes | Shared]
 
+def rooms_of(system: System, config: Config, first: Config) -> Rooms:
+    """Every collection's room. Raises `Configuration` when the map does not fit a bucket.
 
-def rooms_of(system: System, config: Config) -> Rooms:
-    """Every collection's room. Raises `Configuration` when the map does not fit a bucket."""
+    `first` is of the bucket that rows mean when they link: in a copy, the one it is a copy of.
+    """
     layouts = {c.name: (c, layout_of(c)) for c in system.children_first()}
+    endpoint = Endpoint()
     shared = {
-        name: Shared(collection, layout)
+        name: SharedRoom(collection, layout, config, endpoint)
         for name, (collection, layout) in layouts.items()
         if isinstance(layout, SharedLayout)
     }
-    whole: Rooms = {}
+    others: dict[str, Room] = {}
     for name, (collection, layout) in layouts.items():
         match layout:
             case PrefixLayout():
-                whole[name] = Prefixes(
-                    collection, Keyed(collection, layout.templates(collection)), layout.before
-                )
+                keyed = Keyed(collection, layout.templates(collection))
+                others[name] = ObjectsRoom(collection, keyed, layout.prefix)
             case LabelledLayout():
-                whole[name] = Prefixes(collection, Labelled(collection, layout), layout.prefix)
+                labelled = Labelled(collection, layout)
+                others[name] = ObjectsRoom(collection, labelled, layout.prefix)
             case LinkedLayout():
-                linked = _linked(collection, layout, shared, config)
-                whole[name] = Prefixes(collection, linked, layout.prefix)
+                linked = _linked(collection, layout, shared, first)
+                others[name] = ObjectsRoom(collection, linked, layout.prefix)
             case TableLayout():
-                whole[name] = TableRoom(collection, layout, config)
+                others[name] = TableRoom(collection, layout, config)
             case SharedLayout():
                 pass
-    return whole | shared
+    return others | shared
 
 
 def _linked(
-    collection: Collection, layout: LinkedLayout, shared: dict[str, Shared], config: Config
+    collection: Collection, layout: LinkedLayout, shared: Mapping[str, SharedRoom], first: Config
 ) -> Linked:
     rows = shared.get(layout.rows)
     if rows is None:
@@ -67,6 +71,4 @@ def _linked(
             f"collection {collection.name}: `from` names a collection of shared objects; known:"
             f" {known}"
         )
-    host = urlsplit(config.endpoint_url).netloc.lower() if config.endpoint_url else ""
-    addresses = Addresses(config.bucket, host, layout.prefix, tuple(map(str.lower, layout.hosts)))
-    return Linked(collection, layout, rows, addresses)
+    return Linked(collection, layout, rows, Addresses.of(first, layout.prefix, layout.hosts))

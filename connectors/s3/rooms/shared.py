@@ -1,0 +1,80 @@
+"""The room of shared objects: each is written anew without the rows that go.
+
+In and out: see `Room`. An object that belongs to a table is refused: its library must change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from connectors.s3.changing.completeness import SharedEraser, unread_keys
+from connectors.s3.changing.tally import Tally
+from connectors.s3.config import Config, SharedLayout
+from connectors.s3.reading.recheck import lines_left
+from connectors.s3.reading.whose import Located
+from connectors.s3.rooms.rows import RowsRoom
+from connectors.s3.scanning.verdicts import Verdicts
+from connectors.s3.server.bucket import Bucket
+from connectors.s3.server.probe import Endpoint, Honoured
+from connectors.s3.server.readable import ReadableBucket
+from connectors.s3.tables.marks import Marks, findings
+from dsr_worker.contract import Collection, Context, Finding, Key, Subject
+
+
+class SharedRoom(RowsRoom):
+    """Objects with the records of many people, rewritten one by one."""
+
+    apart: ClassVar[bool] = True
+
+    def __init__(
+        self, collection: Collection, layout: SharedLayout, config: Config, endpoint: Endpoint
+    ) -> None:
+        super().__init__(collection, layout, config)
+        self._endpoint = endpoint
+
+    def check(self, bucket: Bucket) -> Iterator[Finding]:
+        """Tables whose files these are."""
+        yield from findings(self.collection.name, self.prefix, bucket)
+
+    def erase(
+        self, bucket: Bucket, located: Located, subjects: Sequence[Subject], ctx: Context
+    ) -> Tally:
+        """Erase the located records, one object after the other."""
+        tally = Tally()
+        self.abort_stale(bucket, ctx)
+        if not located:
+            return tally
+        Marks(bucket, ctx.spend).refuse(self.collection.name, located)
+        eraser = self._eraser(ReadableBucket(bucket), ctx, dry=ctx.dry_run)
+        verdicts = Verdicts(self.collection, ctx)
+        for object_key, rows in located.items():
+            tally.merge(eraser.erase(object_key, rows, subjects))
+            if not ctx.dry_run:
+                verdicts.forget(object_key)
+        return tally
+
+    def left(
+        self, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
+    ) -> Iterator[Key]:
+        """The located rows that are still there, every other one, and what cannot be read."""
+        readable = ReadableBucket(bucket)
+        yield from lines_left(self, readable, subjects, located, ctx)
+        yield from unread_keys(self, readable, subjects)
+
+    def sweep(self, bucket: Bucket, ctx: Context, *, dry: bool) -> Iterator[Tally]:
+        """Every record, an object at a time, then what could not be read."""
+        readable, marks = ReadableBucket(bucket), Marks(bucket, ctx.spend)
+        eraser = self._eraser(readable, ctx, dry=dry)
+        verdicts = Verdicts(self.collection, ctx)
+        for versions in self.objects(readable, ctx):
+            marks.refuse(self.collection.name, [versions[0].key])
+            swept = eraser.sweep(versions, dry=dry)
+            if not dry and swept.changes():
+                verdicts.forget(versions[0].key)
+            yield swept
+        yield eraser.unswept()
+
+    def _eraser(self, bucket: ReadableBucket, ctx: Context, *, dry: bool) -> SharedEraser:
+        honoured = Honoured() if dry else self._endpoint.honoured(bucket, ctx)
+        return SharedEraser(self, bucket, honoured, self.config.restore, ctx)
