@@ -13,6 +13,7 @@ from typing import Any, Self
 import orjson
 
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
+from connectors.s3.formats.json_scanner import bounds_of
 from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
 from connectors.s3.formats.wanted import Wanted
 
@@ -116,6 +117,11 @@ def pieces(
             rest, offset = rest[len(BOM) :], len(BOM)
         for part, looks in split(rest, needles):
             piece = json_piece(part, offset, encoding) if looks else part
+            if isinstance(piece, Broken) and (several := _several(part, offset, encoding)):
+                yield from several
+                good += 1
+                offset += len(part)
+                continue
             good += not looks or isinstance(piece, JsonEntry)
             broken += isinstance(piece, Broken)
             yield piece
@@ -126,13 +132,38 @@ def pieces(
 
 def json_piece(raw: bytes, offset: int, encoding: str) -> Piece:
     """The record that these bytes are, or what else they are; `offset` is where they stand."""
-    document = parsed(raw, encoding)
+    document = _parsed(raw, encoding)
     if isinstance(document, dict):
         return JsonEntry(raw, document, encoding)
     return Broken(raw, offset) if raw.strip() else raw
 
 
-def parsed(raw: bytes, encoding: str) -> Any:
+def is_record_line(raw: bytes, encoding: str) -> bool:
+    """Whether a line is one record, or several."""
+    piece = json_piece(raw, 0, encoding)
+    return isinstance(piece, JsonEntry) or bool(_several(raw, 0, encoding))
+
+
+def _several(raw: bytes, offset: int, encoding: str) -> list[Piece]:
+    """The records that follow each other on a line, with what stands between; empty if none do.
+
+    A byte order mark may stand before them, where objects were put together.
+    """
+    found: list[Piece] = [BOM] if raw.startswith(BOM) else []
+    at = len(BOM) if found else 0
+    bounds = bounds_of(raw, at, len(raw), commas=False)
+    for start, end in bounds:
+        entry = json_piece(raw[start:end], offset + start, encoding)
+        if not isinstance(entry, JsonEntry):
+            return []
+        if start > at:
+            found.append(raw[at:start])
+        found.append(entry)
+        at = end
+    return [] if not bounds or raw[at:].strip() else [*found, raw[at:]]
+
+
+def _parsed(raw: bytes, encoding: str) -> Any:
     """A value of JSON, leniently; None where it is none."""
     try:
         return orjson.loads(raw if encoding == "utf-8" else _lenient(raw, encoding))
