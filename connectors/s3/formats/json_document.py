@@ -23,6 +23,7 @@ from connectors.s3.formats.text import BOM, TextEntry, narrow
 from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024
+_OPENS = (b"{", b"[", b":", b",")
 _WINDOW_BYTES = 128 * 1024
 
 
@@ -66,12 +67,15 @@ def _is_document(scanner: Scanner, encoding: str) -> bool:
     lines = _lines(scanner)
     if not lines or lines[0].startswith(b"["):
         return bool(lines)
-    if lines[0].startswith(b"{") and not is_record_line(lines[0], encoding):
-        if len(lines) == 1:
-            if scanner.goes_on():
-                return True
-        elif lines[0].endswith((b"{", b"[", b":", b",")) or not is_record_line(lines[1], encoding):
-            return True
+    if len(lines) == 1 and scanner.goes_on():
+        return True
+    if (
+        len(lines) > 1
+        and lines[0].startswith(b"{")
+        and not is_record_line(lines[0], encoding)
+        and (lines[0].endswith(_OPENS) or not is_record_line(lines[1], encoding))
+    ):
+        return True
     while not any(is_record_line(line, encoding) for line in _lines(scanner)):
         if not scanner.more():
             raise UnreadableError("not-ndjson")

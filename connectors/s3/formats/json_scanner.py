@@ -217,16 +217,24 @@ class Windows:
 
     def bounds(self, scanner: Scanner) -> list[tuple[int, int]]:
         """Where the values from here on begin and end, as many as there are; empty: unknown."""
-        stop = len(scanner.data)
-        for _ in range(_TRIES if self._seam else 0):
-            seam = scanner.data.rfind(self._seam, scanner.at, stop)
-            if seam < 0:
-                break
-            found = bounds_of(scanner.data, scanner.at, seam + 1, commas=self._commas)
-            if found:
-                return found
-            stop = seam
-        return []
+        return bounds_before(scanner.data, scanner.at, self._seam, commas=self._commas)
+
+
+def bounds_before(data: bytes, at: int, seam: bytes, *, commas: bool) -> list[tuple[int, int]]:
+    """Where values begin and end, up to the last `seam` that is one; empty where that is unknown.
+
+    A seam is a bracket that ends a value, and how the next one seems to begin.
+    """
+    stop = len(data)
+    for _ in range(_TRIES if seam else 0):
+        found_at = data.rfind(seam, at, stop)
+        if found_at < 0:
+            break
+        found = bounds_of(data, at, found_at + 1, commas=commas)
+        if found:
+            return found
+        stop = found_at
+    return []
 
 
 def bounds_of(data: bytes, at: int, stop: int, *, commas: bool) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
-from connectors.s3.formats.json_scanner import bounds_of
+from connectors.s3.formats.json_scanner import bounds_before, bounds_of
 from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
 from connectors.s3.formats.wanted import Wanted
 
@@ -110,7 +110,7 @@ def pieces(
     needles = None if wanted is None else wanted.json_needles(encoding)
     offset = 0
     good = broken = 0
-    for block in line_blocks(plain):
+    for block in line_blocks(plain, _whole_bytes):
         rest = block
         if offset == 0 and rest.startswith(BOM):
             yield BOM
@@ -142,6 +142,12 @@ def is_record_line(raw: bytes, encoding: str) -> bool:
     """Whether a line is one record, or several."""
     piece = json_piece(raw, 0, encoding)
     return isinstance(piece, JsonEntry) or bool(_several(raw, 0, encoding))
+
+
+def _whole_bytes(line: bytes) -> int:
+    """How many of the first bytes of a line are whole records; 0 where they seem to be none."""
+    bounds = bounds_before(line, 0, b"}{", commas=False)
+    return bounds[-1][1] if bounds else 0
 
 
 def _several(raw: bytes, offset: int, encoding: str) -> list[Piece]:

@@ -82,18 +82,19 @@ def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
         yield first
 
 
-def line_blocks(plain: Iterator[bytes], newline: bytes = b"\n") -> Iterator[bytes]:
+def line_blocks(plain: Iterator[bytes], whole: Callable[[bytes], int]) -> Iterator[bytes]:
     """The same bytes in blocks that end with a newline; the last may not.
 
-    Raises UnreadableError for a line that is too long.
+    Nor does one of a line that is too long: it ends where `whole` says that records do. Raises
+    UnreadableError where none does.
     """
     held: list[bytes] = []
     held_bytes = 0
     for piece in plain:
-        end = piece.rfind(newline) + 1
+        end = piece.rfind(b"\n") + 1
         start = 0
         if held and end:
-            start = piece.find(newline) + 1
+            start = piece.find(b"\n") + 1
             yield b"".join((*held, piece[:start]))
             held, held_bytes = [], 0
         if end > start:
@@ -101,8 +102,13 @@ def line_blocks(plain: Iterator[bytes], newline: bytes = b"\n") -> Iterator[byte
         if end < len(piece):
             held.append(piece[end:])
             held_bytes += len(piece) - end
-            if held_bytes > MAX_RECORD_BYTES:
+        if held_bytes > MAX_RECORD_BYTES:
+            line = b"".join(held)
+            end = whole(line)
+            if not end:
                 raise UnreadableError("record-too-long")
+            yield line[:end]
+            held, held_bytes = [line[end:]], len(line) - end
     if held:
         yield b"".join(held)
 
