@@ -6,7 +6,7 @@ In: plain bytes. Out: pieces as in `text`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -46,24 +46,23 @@ class JsonEntry:
 
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
-        if "[]" in name:
-            return Several(_each(self.document, name.split(".")))
-        found = _at(self.document, name)
-        if isinstance(found, float):  # the quick parser makes floats of whole numbers over 64 bits
-            return _at(json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled), name)
+        found = _value(self.document, name)
+        if _is_rounded(found):  # the quick parser makes floats of whole numbers over 64 bits
+            exact = json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled)
+            return _value(exact, name)
         return found
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
-        """Every text and number with its place."""
-        return _scalars(self.document, "")
+        """Every text and number with its place, also those that a field of the same name hides."""
+        text = _lenient(self.raw, self.encoding)
+        return _scalars(json.loads(text, object_pairs_hook=_Members), "")
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields."""
         document = json.loads(self.raw.decode(self.encoding, "replace"))
         for name in leave_out:
-            parent, leaf = _parent(document, name)
-            if parent is not None:
-                parent.pop(leaf, None)
+            for holder, place in reversed(_places(document, name)):
+                del holder[place]
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
@@ -78,9 +77,8 @@ class JsonEntry:
         for name, new in changes.items():
             if "[]" in name:
                 raise UnreadableError("mask-within-a-list")
-            parent, leaf = _parent(document, name)
-            if parent is not None:
-                parent[leaf] = new
+            for holder, place in _places(document, name):
+                holder[place] = new
         ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
         try:
             written = orjson.dumps(document)
@@ -188,36 +186,54 @@ def _as_written(number: str) -> orjson.Fragment:
     return orjson.Fragment(number)
 
 
-def _parent(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
+def _value(document: dict[str, Any], name: str) -> Any:
+    if "[]" in name:
+        return Several(holder[place] for holder, place in _places(document, name))
     if name in document:
-        return document, name
-    *path, leaf = name.split(".")
+        return document[name]
     at: Any = document
-    for step in path:
+    for step in name.split("."):
         at = at.get(step) if isinstance(at, dict) else None
-    return (at, leaf) if isinstance(at, dict) and leaf in at else (None, leaf)
+    return at
 
 
-def _at(document: dict[str, Any], name: str) -> Any:
-    parent, leaf = _parent(document, name)
-    return None if parent is None else parent[leaf]
+def _is_rounded(value: Any) -> bool:
+    if isinstance(value, Several):
+        return any(isinstance(element, float) for element in value)
+    return isinstance(value, float)
 
 
-def _each(value: Any, path: list[str]) -> Iterator[Any]:
-    if not path:
-        yield value
+def _places(document: dict[str, Any], name: str) -> list[tuple[Any, Any]]:
+    """Where a field stands, in order: the object or list that holds it, and its name or index."""
+    if name in document:
+        return [(document, name)]
+    return list(_places_below(document, name.split(".")))
+
+
+def _places_below(value: Any, path: list[str]) -> Iterator[tuple[Any, Any]]:
+    name, *behind = path
+    leaf = name.removesuffix("[]")
+    if not isinstance(value, dict) or leaf not in value:
         return
-    inner = value.get(path[0].removesuffix("[]")) if isinstance(value, dict) else None
-    if not path[0].endswith("[]"):
-        yield from _each(inner, path[1:])
-        return
-    for element in inner if isinstance(inner, list) else ():
-        yield from _each(element, path[1:])
+    holder: Any = value
+    places: Sequence[Any] = (leaf,)
+    if leaf != name:
+        holder = value[leaf] if isinstance(value[leaf], list) else []
+        places = range(len(holder))
+    for place in places:
+        if behind:
+            yield from _places_below(holder[place], behind)
+        else:
+            yield holder, place
+
+
+class _Members(list[tuple[str, Any]]):
+    """An object as it is written: a name may stand in it twice."""
 
 
 def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
+    if isinstance(value, _Members):
+        for name, inner in value:
             yield from _scalars(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for inner in value:
