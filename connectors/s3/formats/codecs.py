@@ -29,12 +29,11 @@ else:
 
 _OUT_BYTES = 64 * 1024
 _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateInit2)
-_FOREIGN = {
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
 _ISAL_ERROR = cast("type[Exception]", isal_zlib.error)  # its stub takes the class for an instance
-_DAMAGED = (OSError, _ISAL_ERROR, lzma.LZMAError, zstd.ZstdError, cramjam.DecompressionError)
+DAMAGED = (OSError, _ISAL_ERROR, lzma.LZMAError, zstd.ZstdError, cramjam.DecompressionError)
+"""What decompressors raise for bytes that are none of theirs."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The marks that text in it begins with."""
 
 
 class Compressor(Protocol):
@@ -105,7 +104,7 @@ class Codec:
                     member = self.member()
                 try:
                     piece = member.decompress(pending, _OUT_BYTES)
-                except _DAMAGED:
+                except DAMAGED:
                     raise UnreadableError(f"damaged-{self.name}") from None
                 pending = member.unused_data if member.eof else b""
                 speaks = speaks or bool(piece)
@@ -123,9 +122,8 @@ def codec_of(first: bytes) -> Codec | None:
 
     Raises `UnreadableError` for what is no text under any compression.
     """
-    for magic, name in _FOREIGN.items():
-        if first.startswith(magic):
-            raise UnreadableError(name)
+    if first.startswith(UTF_16):
+        raise UnreadableError("utf-16")
     return next((codec for codec in _CODECS if first.startswith(codec.magics)), None)
 
 

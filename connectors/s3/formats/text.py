@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from connectors.s3.formats.codecs import UTF_16
 from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError
 from connectors.s3.formats.needles import Needles
 from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
 
 BOM = b"\xef\xbb\xbf"
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
@@ -74,7 +74,7 @@ def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
             yield piece
             continue
         first += piece
-        if first.startswith(_WIDE) or b"\0" in first[:2]:
+        if first.startswith(UTF_16) or b"\0" in first[:2]:
             raise UnreadableError("utf-16")
         if len(first) >= len(BOM):
             yield first
