@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import sys
 from collections.abc import Callable, Iterator
@@ -155,6 +156,27 @@ def test_only_members_with_a_change_are_new(
             at = out.made.index(kept.removeprefix(b"\xff\x06\x00\x00sNaPpY"), at)
     if not any(c in wanted for c in "xm"):
         assert (out.made, out.new_bytes) == (out.stored, 0)
+
+
+@each
+@settings(max_examples=20, deadline=None)
+@given(
+    wanted=st.text("xmab", min_size=1, max_size=20),
+    cuts=st.lists(st.integers(0, 10_000), max_size=5),
+    held=st.sampled_from([0, 40, 10**6]),
+)
+def test_a_document_in_members_is_rewritten_as_a_whole_one(
+    name: str, wanted: str, cuts: list[int], held: int
+) -> None:
+    """Hard case 1, 2, 7: commas that go with elements go wherever members end."""
+    document = b"[" + _lines(wanted).rstrip(b"\n").replace(b"\n", b",\n") + b"]"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(members, "_HELD_BYTES", held)
+        out = _rewritten(name, _cut(document, cuts), 7)
+    whole = Rewritten(document)
+    json_of("", "utf-8").rewrite(iter((document,)), None, _decided, whole)
+    assert PACKED[name][1](out.made) == whole.made
+    assert len(json.loads(whole.made)) == len(wanted) - wanted.count("x")
 
 
 @each
