@@ -124,6 +124,40 @@ def test_documents_with_lists_follow_each_other(
         assert _decoded(written) == expected
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.one_of(records, st.lists(records, max_size=3)), min_size=1, max_size=9),
+    st.sampled_from(["", " ", "\n "]),
+    st.sampled_from([8, 100, 10**5]),
+)
+def test_lists_and_records_follow_each_other(
+    found: list[dict[str, Any] | list[dict[str, Any]]], mark: str, window: int
+) -> None:
+    """Hard case 7: no list hides among records on one line, nor a record among lists."""
+    body = ("[]" + mark + mark.join(map(json.dumps, found))).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_document, "_WINDOW_BYTES", window)
+        written = _rewritten(body, 50, filtered=True)
+        assert written == _rewritten(body, 50, filtered=False)
+    left: list[Any] = [[]]
+    for each in found:
+        if isinstance(each, list):
+            left.append([record for record in each if not _is_mine(record)])
+        elif not _is_mine(each):
+            left.append(each)
+    assert _decoded(written) == left
+
+
+@pytest.mark.parametrize("other", [b"7", b'"a"', b"null", b"x", b"]", b","])
+@pytest.mark.parametrize("before", [1, 400])
+def test_what_is_no_record_between_records_is_refused(other: bytes, before: int) -> None:
+    """Hard case 7: on a line that is no line of records alone, nothing is told as read."""
+    one = b'{"id":1,"number":8,"note":"} 7"}'
+    for wanted in (None, OWNERS.wanted()):
+        with pytest.raises(UnreadableError, match=r"not-json|not-ndjson"):
+            list(json_of("", "utf-8").entries(iter((one * before + other + one,)), wanted))
+
+
 def test_a_damaged_line_of_several_stays_a_line() -> None:
     """Hard case 11: where not all of a line is records, none of it is taken for one."""
     mine, broken = b'{"id":1,"number":7}', b'{"id":1,"number":7}{"id":2,"number":"7'

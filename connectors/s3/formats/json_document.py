@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from connectors.s3.formats.entries import Broken, Decide, Entry, UnreadableError
-from connectors.s3.formats.json_scanner import Scanner, Windows
+from connectors.s3.formats.json_scanner import Run, Scanner, Windows
 from connectors.s3.formats.ndjson import is_record_line, json_piece, ndjson
 from connectors.s3.formats.needles import Needles
 from connectors.s3.formats.streamed import ByContent, Plain, Rewritten
@@ -41,7 +41,6 @@ class _Unseen:
     raw: bytes
 
 
-_Bound = tuple[int, int]
 _Part = bytes | _Between | _Unseen | TextEntry | Broken
 
 
@@ -156,10 +155,10 @@ class _Document:
         follows = True
         while follows:
             scanner.fill(_WINDOW_BYTES)
-            bounds = windows.bounds(scanner) or [(scanner.at, scanner.end())]
-            scanner.at = bounds[-1][1]
+            run = windows.run(scanner)
+            scanner.at = scanner.end() if run is None else len(run.data)
             offset = scanner.passed_bytes
-            for part in self._window(scanner.taken(), offset, bounds, needles):
+            for part in self._window(scanner.taken(), offset, run, needles):
                 broken = broken or isinstance(part, Broken)
                 good = good or not isinstance(part, Broken)
                 yield part
@@ -174,11 +173,11 @@ class _Document:
             raise UnreadableError("not-json")
 
     def _window(
-        self, data: bytes, offset: int, bounds: list[_Bound], needles: Needles | None
+        self, data: bytes, offset: int, run: Run | None, needles: Needles | None
     ) -> Iterator[_Part]:
         """Elements that follow each other; those that nobody looks at together."""
         at = 0
-        for first, beyond, looks in _looked_at(data, bounds, needles):
+        for first, beyond, looks in _looked_at(data, run, needles):
             if first > at:
                 yield _Between(data[at:first])
             raw = data[first:beyond]
@@ -188,14 +187,19 @@ class _Document:
 
 
 def _looked_at(
-    data: bytes, bounds: list[_Bound], needles: Needles | None
+    data: bytes, run: Run | None, needles: Needles | None
 ) -> Iterator[tuple[int, int, bool]]:
     """Elements to look at one by one, and runs of others: where, and which of the two."""
+    places = [] if needles is None else needles.places(data)
+    if needles is not None and not places:
+        yield 0, len(data), False
+        return
+    bounds = [(0, len(data))] if run is None else run.bounds()
     if needles is None:
         yield from ((first, beyond, True) for first, beyond in bounds)
         return
     done = 0
-    for place in needles.places(data):
+    for place in places:
         number = bisect_right(bounds, (place, len(data))) - 1
         if number < done or place >= bounds[number][1]:
             continue

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, takewhile
 
 import msgspec
 
@@ -24,6 +25,8 @@ _FIRST_KEY = re.compile(rb'\{[ \t\r\n]*"[^"\\]*"')
 _BETWEEN = re.compile(rb"[ \t\r\n]*+,?+[ \t\r\n]*+")
 _OPENING = frozenset(b"[{")
 _BRACE = ord("{")
+_NO_OBJECT = re.compile(rb"\}[ \t\r\n]*+[^,{}\] \t\r\n]")
+"""What stands behind an object only where another value than an object follows it, or in a text."""
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _SEQUENCE = msgspec.json.Decoder(msgspec.Raw)
 _TRIES = 3
@@ -215,13 +218,33 @@ class Windows:
         if head is not None:
             self._seam = b"}" + between + head[0]
 
-    def bounds(self, scanner: Scanner) -> list[tuple[int, int]]:
-        """Where the values from here on begin and end, as many as there are; empty: unknown."""
-        return bounds_before(scanner.data, scanner.at, self._seam, commas=self._commas)
+    def run(self, scanner: Scanner) -> Run | None:
+        """The values from here on, as many as there are; None where that is unknown."""
+        return run_before(scanner.data, scanner.at, self._seam, commas=self._commas)
 
 
-def bounds_before(data: bytes, at: int, seam: bytes, *, commas: bool) -> list[tuple[int, int]]:
-    """Where values begin and end, up to the last `seam` that is one; empty where that is unknown.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Whole values that follow each other: from the first byte of the first to the last one."""
+
+    data: bytes
+    found: list[msgspec.Raw]
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """Where each begins and ends."""
+        data, at, bounds = self.data, 0, []
+        between = _BETWEEN.match
+        for raw in self.found:
+            passed = between(data, at)
+            at = passed.end() if passed else at
+            end = at + len(memoryview(raw))
+            bounds.append((at, end))
+            at = end
+        return bounds
+
+
+def run_before(data: bytes, at: int, seam: bytes, *, commas: bool) -> Run | None:
+    """Values up to the last `seam` that is one; None where that is unknown.
 
     A seam is a bracket that ends a value, and how the next one seems to begin.
     """
@@ -230,31 +253,25 @@ def bounds_before(data: bytes, at: int, seam: bytes, *, commas: bool) -> list[tu
         found_at = data.rfind(seam, at, stop)
         if found_at < 0:
             break
-        found = bounds_of(data, at, found_at + 1, commas=commas)
-        if found:
+        found = run_of(data[at : found_at + 1], commas=commas)
+        if found is not None:
             return found
         stop = found_at
-    return []
+    return None
 
 
-def bounds_of(data: bytes, at: int, stop: int, *, commas: bool) -> list[tuple[int, int]]:
-    """Where values begin and end that are all there is from `at` to `stop`; empty if they are not.
+def run_of(data: bytes, *, commas: bool) -> Run | None:
+    """The values that these bytes are, from the first to the last one; None where they are not.
 
-    Without commas, objects alone: up to where something else stands.
+    Without commas they are objects: up to where something else stands.
     """
-    part = data[at:stop]
     try:
-        found = _LIST.decode(b"[%b]" % part) if commas else _SEQUENCE.decode_lines(part)
+        found = _LIST.decode(b"[%b]" % data) if commas else _SEQUENCE.decode_lines(data)
     except (msgspec.DecodeError, RecursionError):
-        return []
-    bounds: list[tuple[int, int]] = []
-    between = _BETWEEN.match
-    for raw in found:
-        passed = between(data, at)
-        at = passed.end() if passed else at
-        if not commas and data[at] != _BRACE:
-            break
-        end = at + len(memoryview(raw))
-        bounds.append((at, end))
-        at = end
-    return bounds
+        return None
+    run = Run(data, found)
+    if commas or (data.startswith(b"{") and _NO_OBJECT.search(data) is None):
+        return run
+    bounds = run.bounds()
+    objects = list(takewhile(lambda bound: data[bound[0]] == _BRACE, bounds))
+    return Run(data[: objects[-1][1]], found[: len(objects)]) if objects else None

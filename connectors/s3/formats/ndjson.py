@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
-from connectors.s3.formats.json_scanner import bounds_before, bounds_of
+from connectors.s3.formats.json_scanner import run_before, run_of
 from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
 from connectors.s3.formats.wanted import Wanted
 
@@ -144,8 +144,8 @@ def is_record_line(raw: bytes, encoding: str) -> bool:
 
 def _whole_bytes(line: bytes) -> int:
     """How many of the first bytes of a line are whole records; 0 where they seem to be none."""
-    bounds = bounds_before(line, 0, b"}{", commas=False)
-    return bounds[-1][1] if bounds else 0
+    run = run_before(line, 0, b"}{", commas=False)
+    return len(run.data) if run is not None else 0
 
 
 def _several(raw: bytes, offset: int, encoding: str) -> list[Piece]:
@@ -155,7 +155,8 @@ def _several(raw: bytes, offset: int, encoding: str) -> list[Piece]:
     """
     found: list[Piece] = [BOM] if raw.startswith(BOM) else []
     at = len(BOM) if found else 0
-    bounds = bounds_of(raw, at, len(raw), commas=False)
+    run = run_of(raw[at:], commas=False)
+    bounds = [] if run is None else [(at + start, at + end) for start, end in run.bounds()]
     for start, end in bounds:
         entry = json_piece(raw[start:end], offset + start, encoding)
         if not isinstance(entry, JsonEntry):
