@@ -369,6 +369,13 @@ def test_odd_lines_stay_and_are_reported(bucket: Bucket) -> None:
     assert [m.field for m in told] == ["(unreadable line)"]
 
 
+@pytest.mark.parametrize("emptied", ["keep", "erase"])
+def test_a_damaged_line_stays_where_no_record_does(bucket: Bucket, emptied: str) -> None:
+    """Hard case 11, 14: what is left is no record, and none that anybody may let go or stop at."""
+    broken = b'{"event_id":"x","customer":"1", "note":"anna@shop.ex\n'
+    assert bucket.without(events(emptied=emptied), MINE + broken, number("1")) == broken
+
+
 def test_owners_within_lists_of_objects(bucket: Bucket) -> None:
     """Hard case 12: a path goes into objects, with `[]` into each element of a list as well."""
     nested = replace(EVENTS, takes={"customer_number": Taken("trip.people[].id")})

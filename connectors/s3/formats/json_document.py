@@ -10,6 +10,7 @@ The bytes say whether an object is documents or NDJSON.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from connectors.s3.formats.text import BOM, TextEntry, narrow
 from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024
+_BEGUN = re.compile(rb'\{[ \t]*+"')
 _OPENS = (b"{", b"[", b":", b",")
 _WINDOW_BYTES = 128 * 1024
 
@@ -60,7 +62,7 @@ def _is_document(scanner: Scanner, encoding: str) -> bool:
     """Whether an object is no lines: it begins with a list, an object of several lines or on one.
 
     A first line that is no whole record may be a damaged one: what follows then is a record itself.
-    Raises UnreadableError where neither the lines nor anything else are records.
+    Raises UnreadableError where no line is a record, nor the first one the rest of one.
     """
     scanner.fill(_TELLING_BYTES)
     lines = _lines(scanner)
@@ -75,6 +77,8 @@ def _is_document(scanner: Scanner, encoding: str) -> bool:
         and (lines[0].endswith(_OPENS) or not is_record_line(lines[1], encoding))
     ):
         return True
+    if _BEGUN.match(lines[0]):
+        return False
     while not any(is_record_line(line, encoding) for line in _lines(scanner)):
         if not scanner.more():
             raise UnreadableError("not-ndjson")

@@ -101,13 +101,9 @@ def ndjson(encoding: str = "utf-8") -> Text:
 def pieces(
     plain: Iterator[bytes], wanted: Wanted | None, encoding: str = "utf-8"
 ) -> Iterator[Piece]:
-    """The pieces of an NDJSON object.
-
-    Raises `UnreadableError` when no line at all is a JSON object.
-    """
+    """The pieces of an NDJSON object. Raises UnreadableError where a record does not end."""
     needles = None if wanted is None else wanted.json_needles(encoding)
     offset = 0
-    good = broken = 0
     for block in line_blocks(plain, _whole_bytes):
         rest = block
         if offset == 0 and rest.startswith(BOM):
@@ -115,17 +111,11 @@ def pieces(
             rest, offset = rest[len(BOM) :], len(BOM)
         for part, looks in split(rest, needles):
             piece = json_piece(part, offset, encoding) if looks else part
-            if isinstance(piece, Broken) and (several := _several(part, offset, encoding)):
-                yield from several
-                good += 1
-                offset += len(part)
-                continue
-            good += not looks or isinstance(piece, JsonEntry)
-            broken += isinstance(piece, Broken)
-            yield piece
+            if isinstance(piece, Broken):
+                yield from _several(part, offset, encoding) or (piece,)
+            else:
+                yield piece
             offset += len(part)
-    if broken and not good:
-        raise UnreadableError("not-ndjson")
 
 
 def json_piece(raw: bytes, offset: int, encoding: str) -> Piece:
