@@ -137,16 +137,16 @@ class FileSource:
 class FileEdits:
     """An object as it is to be, in a file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, source: FileSource, file: IO[bytes]) -> None:
+        self._source, self._file = source, file
 
     def keep(self, _start: int, data: bytes | memoryview) -> None:
         """Stored bytes that stay."""
         self._file.write(data)
 
     def copy(self, start: int, length: int) -> None:
-        """Nothing of text is copied unread."""
-        raise AssertionError((start, length))
+        """Stored bytes of a long member."""
+        self._file.write(self._source.read(start, length))
 
     def write(self, data: bytes) -> None:
         """Other bytes."""
@@ -173,9 +173,8 @@ class Erasing:
 
         with target.open("wb", buffering=PIECE_BYTES) as file:
             codec = codec_of(source.first())
-            Streamed(self.plain, codec).rewrite(
-                source, self.owners.wanted(), decided, FileEdits(file)
-            )
+            edits = FileEdits(source, file)
+            Streamed(self.plain, codec).rewrite(source, self.owners.wanted(), decided, edits)
         return gone
 
 

@@ -175,7 +175,9 @@ class SharedLayout(BaseModel):
     layout: Literal["shared"]
     prefix: str
     format: Literal["ndjson", "json", "csv", "parquet", "avro"]
-    compression: Literal["none", "gzip", "zstd", "bzip2", "xz"] = "none"  # the bytes decide
+    compression: Literal["none", "gzip", "zstd", "bzip2", "xz", "snappy"] = (
+        "none"  # for the reader of the map: the bytes decide
+    )
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     dialect: CsvDialect = CsvDialect()  # of csv
     records: str = ""  # of json: the dotted path to the list of records; "": the document itself

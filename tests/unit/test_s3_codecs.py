@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import lzma
 import random
 import sys
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+import cramjam
 import pytest
 
 from connectors.s3.formats.codecs import Codec, codec_of
@@ -28,6 +28,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "zstd": zstd.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
+    "snappy": lambda plain: bytes(cramjam.snappy.compress(plain)),
 }
 each = pytest.mark.parametrize("name", COMPRESSORS)
 
@@ -66,21 +67,19 @@ def test_several_members_are_one_object(name: str, size: int) -> None:
 
 @each
 def test_what_is_written_is_read_again(name: str) -> None:
-    """A writer of the same codec gives an object that every other reader takes."""
+    """A compressor of the same codec gives an object that every other reader takes."""
     codec, _ = read(COMPRESSORS[name](PLAIN))
     assert codec is not None
-    file = io.BytesIO()
-    sink = codec.writer(file)
-    for part in chunks(PLAIN):
-        sink.write(part)
-    sink.close()
-    undone = {
+    made = codec.compressor()
+    stored = b"".join([*map(made.compress, chunks(PLAIN)), made.flush()])
+    undone: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.decompress,
         "zstd": zstd.decompress,
         "bzip2": bz2.decompress,
         "xz": lzma.decompress,
+        "snappy": lambda stored: bytes(cramjam.snappy.decompress(stored)),
     }
-    assert undone[name](file.getvalue()) == PLAIN
+    assert undone[name](stored) == PLAIN
 
 
 @each
@@ -106,13 +105,42 @@ def test_padding_is_none_of_the_content(name: str) -> None:
     assert read(part + bytes(8) + part + bytes(512))[1] == b"a line\n" * 2
 
 
-@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])
+@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz", "snappy"])
 def test_a_damaged_object_is_refused(name: str) -> None:
     """A checksum that does not hold is said, not read over."""
     whole = bytearray(COMPRESSORS[name](PLAIN))
     whole[len(whole) // 2] ^= 0xFF
     with pytest.raises(UnreadableError, match=name):
         read(bytes(whole))
+
+
+def _chunk(kind: int, content: bytes) -> bytes:
+    return bytes((kind,)) + len(content).to_bytes(3, "little") + content
+
+
+@pytest.mark.parametrize("size", [1, 70_001])
+def test_snappy_chunks_of_other_kinds_say_nothing(size: int) -> None:
+    """Padding, chunks to be skipped and streams that begin again stand between any two."""
+    part = COMPRESSORS["snappy"](PLAIN[:100_000])
+    other = _chunk(0xFE, bytes(90_000)) + _chunk(0x80, b"anything")
+    assert read(part + other + part + other, size)[1] == PLAIN[:100_000] * 2
+
+
+@pytest.mark.parametrize("other", [_chunk(0x02, b"anything"), _chunk(0x00, bytes(80_000))])
+def test_snappy_chunks_that_nobody_may_skip_are_refused(other: bytes) -> None:
+    """What a reader does not know may be content, and none is longer than the format allows."""
+    with pytest.raises(UnreadableError, match="damaged-snappy"):
+        read(COMPRESSORS["snappy"](PLAIN) + other)
+
+
+@pytest.mark.parametrize("size", [1, 70_001])
+def test_a_zstd_object_may_begin_with_a_frame_to_be_skipped(size: int) -> None:
+    """As parallel compressors write it: the first frame says how long the next one is."""
+    skipped = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"size"
+    frame = zstd.compress(PLAIN)
+    codec, plain = read(skipped + frame + skipped + frame, size)
+    assert codec is not None
+    assert (codec.name, plain) == ("zstd", PLAIN * 2)
 
 
 @each

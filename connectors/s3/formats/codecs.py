@@ -3,7 +3,8 @@
 In: the bytes of an object as they come. Out: its plain bytes in bounded pieces, and a writer that
 compresses in the same way. What looks like another format is refused by name.
 
-Any number of gzip members, zstd frames, bz2 streams or xz streams is one stream of plain bytes.
+Any number of gzip members, zstd frames, bz2 or xz streams, or snappy chunks is one stream of plain
+bytes. All of these are called members here; whoever wants to keep some is told where they end.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import lzma
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import Protocol, cast
 
+import cramjam
 from isal import igzip_lib, isal_zlib
 
 from connectors.s3.formats.entries import Stored, UnreadableError
+from connectors.s3.formats.snappy import OPENING, SnappyChunk, SnappyCompressor
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -26,24 +29,22 @@ else:
 
 _OUT_BYTES = 64 * 1024
 _GZIP_WINDOW = 31  # of 32 KiB, with the header of gzip (zlib manual, deflateInit2)
-_FOREIGN = {
-    b"\xff\x06\x00\x00sNaP": "snappy-framed",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
 _ISAL_ERROR = cast("type[Exception]", isal_zlib.error)  # its stub takes the class for an instance
-_DAMAGED = (OSError, _ISAL_ERROR, lzma.LZMAError, zstd.ZstdError)
+DAMAGED = (OSError, _ISAL_ERROR, lzma.LZMAError, zstd.ZstdError, cramjam.DecompressionError)
+"""What decompressors raise for bytes that are none of theirs."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The marks that text in it begins with."""
 
 
-class Sink(Protocol):
-    """Takes plain bytes; `close` ends the compressed stream and leaves the file open."""
+class Compressor(Protocol):
+    """Makes one member; as the standard library's compressors do."""
 
-    def write(self, data: Stored, /) -> object:
-        """Take the next bytes."""
+    def compress(self, data: Stored, /) -> bytes:
+        """The next compressed bytes, of those and earlier ones."""
         ...
 
-    def close(self) -> None:
-        """Write what is still held."""
+    def flush(self) -> bytes:
+        """The last compressed bytes."""
         ...
 
 
@@ -63,20 +64,38 @@ class _Member(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """The next stored bytes, and plain ones. Together, all of either are the object."""
+
+    stored: bytes
+    plain: bytes
+    behind: bytes | None = None  # a member ended: those stored bytes that lie behind it
+
+
+@dataclass(frozen=True, slots=True)
 class Codec:
     """A way to compress; `name` is what a finding calls it."""
 
     name: str
-    magic: bytes
+    magics: tuple[bytes, ...]
     member: Callable[[], _Member]
-    writer: Callable[[IO[bytes]], Sink]
+    compressor: Callable[[], Compressor]
     padding: bytes = b""  # what may stand between two members and after the last
+    opening: bytes = b""  # what an object begins with, where a member alone does not
 
     def plain(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The plain bytes, in pieces. Raises `UnreadableError` where they are damaged or cut."""
-        member = self.member()
+        return (step.plain for step in self.steps(chunks) if step.plain)
+
+    def steps(self, chunks: Iterator[bytes]) -> Iterator[Step]:
+        """The same, with the bytes that were read for them, and where members end.
+
+        What says nothing (padding, an empty member, a frame to be skipped) belongs to the member
+        that follows.
+        """
+        member, speaks = self.member(), False
         for chunk in chunks:
-            pending = chunk
+            fresh = pending = chunk
             while pending or not (member.eof or member.needs_input):
                 if member.eof:
                     pending = pending.lstrip(self.padding) if self.padding else pending
@@ -85,10 +104,15 @@ class Codec:
                     member = self.member()
                 try:
                     piece = member.decompress(pending, _OUT_BYTES)
-                except _DAMAGED:
+                except DAMAGED:
                     raise UnreadableError(f"damaged-{self.name}") from None
                 pending = member.unused_data if member.eof else b""
-                yield piece
+                speaks = speaks or bool(piece)
+                ends = member.eof and speaks
+                yield Step(fresh, piece, pending if ends else None)
+                fresh, speaks = b"", speaks and not ends
+            if fresh:
+                yield Step(fresh, b"")
         if not member.eof:
             raise UnreadableError(f"cut-{self.name}")
 
@@ -98,48 +122,34 @@ def codec_of(first: bytes) -> Codec | None:
 
     Raises `UnreadableError` for what is no text under any compression.
     """
-    for magic, name in _FOREIGN.items():
-        if first.startswith(magic):
-            raise UnreadableError(name)
-    return next((codec for codec in _CODECS if first.startswith(codec.magic)), None)
+    if first.startswith(UTF_16):
+        raise UnreadableError("utf-16")
+    return next((codec for codec in _CODECS if first.startswith(codec.magics)), None)
 
 
 def _gunzip() -> igzip_lib.IgzipDecompressor:
     return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
 
-class _Gzip:
-    """One gzip member, without a name and a time."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._deflate = isal_zlib.compressobj(wbits=_GZIP_WINDOW)
-
-    def write(self, data: Stored, /) -> None:
-        """Compress the next bytes."""
-        self._file.write(self._deflate.compress(data))
-
-    def close(self) -> None:
-        """End the member."""
-        self._file.write(self._deflate.flush())
+def _gzip() -> Compressor:
+    """One member, without a name and a time."""
+    return cast("Compressor", isal_zlib.compressobj(wbits=_GZIP_WINDOW))
 
 
-def _xz(file: IO[bytes]) -> lzma.LZMAFile:
-    return lzma.LZMAFile(file, "wb")
-
-
-def _bzip2(file: IO[bytes]) -> bz2.BZ2File:
-    return bz2.BZ2File(file, "wb")
-
-
-def _zstd(file: IO[bytes]) -> zstd.ZstdFile:
+def _zstd() -> zstd.ZstdCompressor:
     checked: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
-    return zstd.ZstdFile(file, "wb", options=checked)
+    return zstd.ZstdCompressor(options=checked)
 
 
+# a frame to be skipped may stand before the first one (RFC 8878, section 3.1.2)
+_ZSTD_MAGICS = (
+    b"\x28\xb5\x2f\xfd",
+    *(bytes((kind,)) + b"\x2a\x4d\x18" for kind in range(0x50, 0x60)),
+)
 _CODECS = (
-    Codec("gzip", b"\x1f\x8b", _gunzip, _Gzip, b"\0"),
-    Codec("zstd", b"\x28\xb5\x2f\xfd", zstd.ZstdDecompressor, _zstd),
-    Codec("bzip2", b"BZh", bz2.BZ2Decompressor, _bzip2),
-    Codec("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor, _xz, b"\0"),
+    Codec("gzip", (b"\x1f\x8b",), _gunzip, _gzip, padding=b"\0"),
+    Codec("zstd", _ZSTD_MAGICS, zstd.ZstdDecompressor, _zstd),
+    Codec("bzip2", (b"BZh",), bz2.BZ2Decompressor, bz2.BZ2Compressor),
+    Codec("xz", (b"\xfd7zXZ\x00",), lzma.LZMADecompressor, lzma.LZMACompressor, padding=b"\0"),
+    Codec("snappy", (OPENING[:8],), SnappyChunk, SnappyCompressor, opening=OPENING),
 )

@@ -22,35 +22,46 @@ from connectors.s3.formats.text import BOM, MAX_RECORD_BYTES, Looked, Text
 from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024  # by then a newline has come, if lines end with one
+_Columns = Mapping[str, tuple[int, ...]]  # where a name stands in the header: nearly always once
 
 
 @dataclass(slots=True)
 class CsvEntry:
-    """A record of a CSV object; it may span lines inside quotes."""
+    """A record of a CSV object; it may span lines inside quotes.
+
+    Of several columns with one name the first says whose it is; the others are shown and masked
+    with it.
+    """
 
     raw: bytes
-    columns: Mapping[str, int]
+    columns: _Columns
     dialect: Dialect
     _split: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def value(self, name: str) -> str | None:
         """The field; None where it is null or missing."""
-        column, fields = self.columns.get(name), self._fields()
-        if column is None or column >= len(fields):
-            return None
-        return self.dialect.text(fields[column]) or None
+        for column in self.columns.get(name, ())[:1]:
+            fields = self._fields()
+            if column < len(fields):
+                return self.dialect.text(fields[column]) or None
+        return None
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
         fields = self._fields()
-        texts = (
-            (n, self.dialect.text(fields[at])) for n, at in self.columns.items() if at < len(fields)
-        )
-        return ((name, text) for name, text in texts if text is not None)
+        for name, columns in self.columns.items():
+            for column in columns:
+                text = self.dialect.text(fields[column]) if column < len(fields) else None
+                if text is not None:
+                    yield name, text
 
     def body(self, leave_out: frozenset[str]) -> bytes:
-        """The record as JSON, without these fields."""
-        document = {name: text for name, text in self.scalars() if name not in leave_out}
+        """The record as JSON, without these fields; a list where columns share a name."""
+        document: dict[str, Any] = {}
+        for name, text in self.scalars():
+            if name not in leave_out:
+                several = len(self.columns[name]) > 1
+                document[name] = [*document.get(name, ()), text] if several else text
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
@@ -61,7 +72,9 @@ class CsvEntry:
         """The record with these fields replaced; the rest keeps its bytes' meaning."""
         fields = list(self._fields())
         for name, new in changes.items():
-            fields[self.columns[name]] = self.dialect.field(new or "")
+            for column in self.columns[name]:
+                if column < len(fields):
+                    fields[column] = self.dialect.field(new or "")
         return self.dialect.delimiter.join(fields) + self.dialect.ending(self.raw)
 
     def _fields(self) -> list[bytes]:
@@ -125,7 +138,7 @@ class _Reader:
         self._dialect = dialect
         self._owners = owners
         self._wanted = wanted
-        self._columns: dict[str, int] | None = None
+        self._columns: _Columns | None = None
         self._needles: _CsvNeedles | None = None
 
     def read(self, data: bytes, at: int, *, final: bool) -> Iterator[Looked]:
@@ -224,7 +237,7 @@ class _Reader:
         return bool(self._dialect.comment) and record.startswith(self._dialect.comment)
 
 
-def _columns(record: bytes, dialect: Dialect, owners: Sequence[str]) -> dict[str, int]:
+def _columns(record: bytes, dialect: Dialect, owners: Sequence[str]) -> _Columns:
     names = [(dialect.text(name) or "").strip() for name in dialect.fields(record)]
     if dialect.columns:
         stated = list(dialect.columns)
@@ -233,9 +246,9 @@ def _columns(record: bytes, dialect: Dialect, owners: Sequence[str]) -> dict[str
         if len(names) != len(stated) or (dialect.header and names != stated):
             raise UnreadableError("other-columns")
         names = stated
-    columns: dict[str, int] = {}
+    columns: dict[str, tuple[int, ...]] = {}
     for at, name in enumerate(names):
-        columns.setdefault(name, at)
+        columns[name] = (*columns.get(name, ()), at)
     if not any(owner in columns for owner in owners):
         raise UnreadableError("no-owner-column")
     return columns
@@ -269,15 +282,13 @@ class _CsvNeedles:
         return data.count(self._dialect.delimiter, record, at) not in self._columns
 
 
-def _csv_needles(
-    wanted: Wanted | None, dialect: Dialect, columns: Mapping[str, int]
-) -> _CsvNeedles | None:
+def _csv_needles(wanted: Wanted | None, dialect: Dialect, columns: _Columns) -> _CsvNeedles | None:
     if wanted is None:
         return None
     return wanted.made((dialect, *columns.items()), partial(_made, wanted, dialect, columns))
 
 
-def _made(wanted: Wanted, dialect: Dialect, columns: Mapping[str, int]) -> _CsvNeedles | None:
+def _made(wanted: Wanted, dialect: Dialect, columns: _Columns) -> _CsvNeedles | None:
     special = "".join(sign.decode("latin-1") for sign in (dialect.quote, dialect.escape))
     special += "\r\n" + ("" if dialect.quote else dialect.delimiter.decode("latin-1"))
     if not wanted.sound or not are_literal(wanted.values, special):
@@ -291,8 +302,8 @@ def _made(wanted: Wanted, dialect: Dialect, columns: Mapping[str, int]) -> _CsvN
         )
         return _CsvNeedles(literals, dialect, None)
     asked = [one for one in wanted.asked if one.field in columns]
-    fields = {pattern for one in asked for pattern in _whole(one, dialect, columns[one.field])}
-    numbers = frozenset(columns[one.field] for one in asked)
+    fields = {pattern for one in asked for pattern in _whole(one, dialect, columns[one.field][0])}
+    numbers = frozenset(columns[one.field][0] for one in asked)
     return _CsvNeedles(Literals(fields, folded=False, overlapping=True), dialect, numbers)
 
 

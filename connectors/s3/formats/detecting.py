@@ -5,20 +5,22 @@ In: an object, its layout. Out: the format that reads and rewrites it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from connectors.s3.config import SharedLayout
 from connectors.s3.formats.avro.blocks import MAGIC as AVRO_MAGIC
 from connectors.s3.formats.avro.records import AVRO
-from connectors.s3.formats.codecs import Codec, codec_of
+from connectors.s3.formats.codecs import codec_of
 from connectors.s3.formats.csv import csv
 from connectors.s3.formats.csv_dialect import Dialect
 from connectors.s3.formats.entries import Format, Source, UnreadableError
 from connectors.s3.formats.json_document import json_of
-from connectors.s3.formats.streamed import Plain, Streamed
+from connectors.s3.formats.streamed import ByContent, Plain, Streamed
 from dsr_worker.contract import Configuration
 
 _PARQUET = (b"PAR1", b"PARE")  # the second where its footer is encrypted
+_TELLING_BYTES = 4  # the longest of these
 
 
 def format_of(source: Source, layout: SharedLayout, owners: Sequence[str]) -> Format:
@@ -26,27 +28,31 @@ def format_of(source: Source, layout: SharedLayout, owners: Sequence[str]) -> Fo
     first = source.first()
     if first.startswith(_PARQUET):
         return parquet()[0]
-    codec = codec_of(first)
-    if _first_plain(codec, first).startswith(AVRO_MAGIC):
-        return Streamed(AVRO, codec)
-    if layout.format == "avro" or (layout.format == "parquet" and codec is None):
-        raise UnreadableError(f"not-{layout.format}")
-    return Streamed(_plain(layout, owners), codec)
+
+    def tell(plain: Iterator[bytes]) -> tuple[Plain, Iterator[bytes]]:
+        start = b""
+        for piece in plain:
+            start += piece
+            if len(start) >= _TELLING_BYTES:
+                break
+        return _plain(start, layout, owners), chain((start,), plain)
+
+    return Streamed(ByContent(tell), codec_of(first))
 
 
-def _plain(layout: SharedLayout, owners: Sequence[str]) -> Plain:
+def _plain(start: bytes, layout: SharedLayout, owners: Sequence[str]) -> Plain:
+    """The format of plain bytes that begin so. Raises UnreadableError."""
+    if start.startswith(AVRO_MAGIC):
+        return AVRO
+    if start.startswith(_PARQUET):
+        return parquet()[1]
     match layout.format:
-        case "parquet":
-            return parquet()[1]
+        case "avro" | "parquet":
+            raise UnreadableError(f"not-{layout.format}")
         case "csv":
             return csv(_dialect(layout), owners)
         case _:
             return json_of(layout.records, layout.encoding)
-
-
-def _first_plain(codec: Codec | None, first: bytes) -> bytes:
-    """The first bytes under the codec, of those that were read."""
-    return first if codec is None else next(codec.plain(iter((first,))), b"")
 
 
 def _dialect(layout: SharedLayout) -> Dialect:

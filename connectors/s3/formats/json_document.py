@@ -1,28 +1,31 @@
-"""Records that are elements of a JSON document, split at the byte; or lines, if there are lines.
+"""Records that are elements of JSON documents, split at the byte; or lines, if there are lines.
 
 In: plain bytes. Out: the same promises as `text`: an element goes with one comma and nothing else.
-A document is an array, has an array at a path that the map names, or is one record by itself, which
-others may follow. It is read window by window; only one element has to fit into memory.
+A document is an array, has an array at a path that the map names, or is one record by itself; more
+may follow, with or without anything between them. Documents are read window by window; only one
+element has to fit into memory.
 
-The bytes say whether an object is a document or NDJSON.
+The bytes say whether an object is documents or NDJSON.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from connectors.s3.formats.entries import Broken, Decide, Entry, UnreadableError
-from connectors.s3.formats.json_scanner import Scanner, Windows
-from connectors.s3.formats.ndjson import json_piece, ndjson, parsed
+from connectors.s3.formats.json_scanner import Run, Scanner, Windows
+from connectors.s3.formats.ndjson import is_record_line, json_piece, ndjson
 from connectors.s3.formats.needles import Needles
-from connectors.s3.formats.streamed import Plain, Rewritten
+from connectors.s3.formats.streamed import ByContent, Plain, Rewritten
 from connectors.s3.formats.text import BOM, TextEntry, narrow
 from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024
+_BEGUN = re.compile(rb'\{[ \t]*+"')
+_OPENS = (b"{", b"[", b":", b",")
 _WINDOW_BYTES = 128 * 1024
 
 
@@ -40,61 +43,51 @@ class _Unseen:
     raw: bytes
 
 
-_Bound = tuple[int, int]
 _Part = bytes | _Between | _Unseen | TextEntry | Broken
 
 
-@dataclass(frozen=True, slots=True)
-class Json:
-    """Lines or a document, whichever the bytes are; `records` is the path to its records."""
+def json_of(records: str, encoding: str) -> ByContent:
+    """JSON with its lists of records at this dotted path; empty: documents themselves, or lines."""
+    document = _Document(tuple(records.split(".")) if records else (), encoding)
 
-    records: tuple[str, ...] = ()
-    encoding: str = "utf-8"
+    def tell(plain: Iterator[bytes]) -> tuple[Plain, Iterator[bytes]]:
+        scanner = Scanner(narrow(plain))
+        form = document if records or _is_document(scanner, encoding) else ndjson(encoding)
+        return form, scanner.all()
 
-    def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
-        """The records that may be wanted, and what could not be parsed."""
-        form, stream = self._told(plain)
-        yield from form.entries(stream, wanted)
-
-    def rewrite(
-        self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
-    ) -> None:
-        """Every byte again, but for records that are decided otherwise."""
-        form, stream = self._told(plain)
-        form.rewrite(stream, wanted, decide, out)
-
-    def _told(self, plain: Iterator[bytes]) -> tuple[Plain, Iterator[bytes]]:
-        stream = narrow(plain)
-        first: list[bytes] = []
-        for piece in stream:
-            first.append(piece)
-            if sum(map(len, first)) >= _TELLING_BYTES:
-                break
-        start = b"".join(first)
-        document = self.records or _is_document(start, self.encoding)
-        form = _Document(self.records, self.encoding) if document else ndjson(self.encoding)
-        return form, chain((start,), stream)
+    return ByContent(tell)
 
 
-def json_of(records: str, encoding: str) -> Json:
-    """JSON whose list of records lies at this dotted path; empty: the document itself, or lines."""
-    return Json(tuple(records.split(".")) if records else (), encoding)
-
-
-def _is_document(start: bytes, encoding: str) -> bool:
-    """Whether an object that begins so is a list, or an object of several lines.
+def _is_document(scanner: Scanner, encoding: str) -> bool:
+    """Whether an object is no lines: it begins with a list, an object of several lines or on one.
 
     A first line that is no whole record may be a damaged one: what follows then is a record itself.
+    Raises UnreadableError where no line is a record, nor the first one the rest of one.
     """
-    lines = [line.strip() for line in start.removeprefix(BOM).splitlines() if line.strip()]
-    if not lines or not lines[0].startswith((b"{", b"[")):
-        return False
-    if lines[0].startswith(b"["):
+    scanner.fill(_TELLING_BYTES)
+    lines = _lines(scanner)
+    if not lines or lines[0].startswith(b"["):
+        return bool(lines)
+    if len(lines) == 1 and scanner.goes_on():
         return True
-    if isinstance(parsed(lines[0], encoding), dict) or len(lines) == 1:
+    if (
+        len(lines) > 1
+        and lines[0].startswith(b"{")
+        and not is_record_line(lines[0], encoding)
+        and (lines[0].endswith(_OPENS) or not is_record_line(lines[1], encoding))
+    ):
+        return True
+    if _BEGUN.match(lines[0]):
         return False
-    opens = lines[0].endswith((b"{", b"[", b":", b","))
-    return opens or not isinstance(parsed(lines[1], encoding), dict)
+    while not any(is_record_line(line, encoding) for line in _lines(scanner)):
+        if not scanner.more():
+            raise UnreadableError("not-ndjson")
+    return False
+
+
+def _lines(scanner: Scanner) -> list[bytes]:
+    lines = scanner.data.removeprefix(BOM).splitlines()
+    return [stripped for line in lines if (stripped := line.strip())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +105,12 @@ class _Document:
     ) -> None:
         """An element goes with what stands before it, the first of those that stay without it."""
         at = 0
-        stays, between = False, b""
+        stays, between = False, b""  # of one list, or of records that follow each other
         for part in self._parts(plain, wanted):
             raw = part if isinstance(part, bytes) else part.raw
             if isinstance(part, bytes):
                 out.keep(at, raw)
+                stays = False
             elif isinstance(part, _Between):
                 between = raw
             else:
@@ -133,12 +127,15 @@ class _Document:
         needles = None if wanted is None else wanted.json_needles(self.encoding)
         scanner = Scanner(plain)
         scanner.skip_bom()
-        if self.records or scanner.sign() == b"[":
-            yield from self._list(scanner, needles)
-        else:
-            yield from self._sequence(scanner)
-
-    # ---- a list of records
+        while sign := scanner.sign():
+            if self.records or sign == b"[":
+                yield from self._list(scanner, needles)
+            elif sign == b"{":
+                yield scanner.taken()
+                yield from self._elements(scanner, needles, commas=False)
+            else:
+                raise UnreadableError("not-json")
+        yield scanner.taken()
 
     def _list(self, scanner: Scanner, needles: Needles | None) -> Iterator[_Part]:
         for step in self.records:
@@ -148,41 +145,43 @@ class _Document:
         scanner.over(b"[")
         if scanner.sign() != b"]":
             yield scanner.taken()
-            yield from self._elements(scanner, needles)
+            yield from self._elements(scanner, needles, commas=True)
         scanner.over(b"]")
         for _ in self.records:
             yield from scanner.leave()
-        if scanner.sign():
-            raise UnreadableError("more-than-one-document")
         yield scanner.taken()
 
-    def _elements(self, scanner: Scanner, needles: Needles | None) -> Iterator[_Part]:
-        """From the first element to the bracket behind the last."""
-        windows, good, broken = Windows(), False, False
-        sign = b","
-        while sign == b",":
+    def _elements(
+        self, scanner: Scanner, needles: Needles | None, *, commas: bool
+    ) -> Iterator[_Part]:
+        """From the first element to what follows the last: a bracket, or no object any more."""
+        windows, good, broken = Windows(commas=commas), False, False
+        follows = True
+        while follows:
             scanner.fill(_WINDOW_BYTES)
-            bounds = windows.bounds(scanner) or [(scanner.at, scanner.end())]
-            scanner.at = bounds[-1][1]
+            run = windows.run(scanner)
+            scanner.at = scanner.end() if run is None else len(run.data)
             offset = scanner.passed_bytes
-            for part in self._window(scanner.taken(), offset, bounds, needles):
+            for part in self._window(scanner.taken(), offset, run, needles):
                 broken = broken or isinstance(part, Broken)
                 good = good or not isinstance(part, Broken)
                 yield part
-            if (sign := scanner.sign()) == b",":
-                scanner.over(b",")
-                scanner.sign()
+            follows = scanner.sign() == (b"," if commas else b"{")
+            if follows:
+                if commas:
+                    scanner.over(b",")
+                    scanner.sign()
                 windows.learn(scanner.data[: scanner.at], scanner)
                 yield _Between(scanner.taken())
         if broken and not good:
             raise UnreadableError("not-json")
 
     def _window(
-        self, data: bytes, offset: int, bounds: list[_Bound], needles: Needles | None
+        self, data: bytes, offset: int, run: Run | None, needles: Needles | None
     ) -> Iterator[_Part]:
         """Elements that follow each other; those that nobody looks at together."""
         at = 0
-        for first, beyond, looks in _looked_at(data, bounds, needles):
+        for first, beyond, looks in _looked_at(data, run, needles):
             if first > at:
                 yield _Between(data[at:first])
             raw = data[first:beyond]
@@ -190,31 +189,21 @@ class _Document:
             yield _Unseen(piece) if isinstance(piece, bytes) else piece
             at = beyond
 
-    # ---- records one after the other
-
-    def _sequence(self, scanner: Scanner) -> Iterator[_Part]:
-        scanner.sign()
-        yield scanner.taken()
-        while scanner.sign():
-            if between := scanner.taken():
-                yield _Between(between)
-            scanner.at = scanner.end()
-            piece = json_piece(scanner.taken(), 0, self.encoding)
-            if isinstance(piece, bytes | Broken):
-                raise UnreadableError("not-json")
-            yield piece
-        yield scanner.taken()
-
 
 def _looked_at(
-    data: bytes, bounds: list[_Bound], needles: Needles | None
+    data: bytes, run: Run | None, needles: Needles | None
 ) -> Iterator[tuple[int, int, bool]]:
     """Elements to look at one by one, and runs of others: where, and which of the two."""
+    places = [] if needles is None else needles.places(data)
+    if needles is not None and not places:
+        yield 0, len(data), False
+        return
+    bounds = [(0, len(data))] if run is None else run.bounds()
     if needles is None:
         yield from ((first, beyond, True) for first, beyond in bounds)
         return
     done = 0
-    for place in needles.places(data):
+    for place in places:
         number = bisect_right(bounds, (place, len(data))) - 1
         if number < done or place >= bounds[number][1]:
             continue

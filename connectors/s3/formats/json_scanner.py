@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, takewhile
 
 import msgspec
 
@@ -20,7 +22,13 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\[\x00-\xff])*+"')
 _SCALAR = re.compile(rb'[^\s,:\[\]{}"]++')
 _TOKEN = re.compile(rb'[\[\]{}]|"(?:[^"\\]++|\\[\x00-\xff])*+("?)')
 _FIRST_KEY = re.compile(rb'\{[ \t\r\n]*"[^"\\]*"')
+_BETWEEN = re.compile(rb"[ \t\r\n]*+,?+[ \t\r\n]*+")
 _OPENING = frozenset(b"[{")
+_BRACE = ord("{")
+_NO_OBJECT = re.compile(rb"\}[ \t\r\n]*+[^,{}\] \t\r\n]")
+"""What stands behind an object only where another value than an object follows it, or in a text."""
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_SEQUENCE = msgspec.json.Decoder(msgspec.Raw)
 _TRIES = 3
 
 
@@ -56,8 +64,12 @@ class Scanner:
         if len(pieces) > 1:
             self.data = b"".join(pieces)
 
-    def _more(self) -> bool:
-        """Twice as many bytes ahead; False where there are no more."""
+    def all(self) -> Iterator[bytes]:
+        """Every byte again, where none was taken yet."""
+        return chain((self.data,), self._plain)
+
+    def more(self) -> bool:
+        """Twice as many bytes ahead; False where there are no more. Raises UnreadableError."""
         ahead = len(self.data) - self.at
         if ahead > MAX_RECORD_BYTES:
             raise UnreadableError("record-too-long")
@@ -65,7 +77,7 @@ class Scanner:
         return len(self.data) - self.at > ahead
 
     def _need_more(self) -> None:
-        if not self._more():
+        if not self.more():
             raise UnreadableError("cut-json")
 
     def skip_bom(self) -> None:
@@ -78,8 +90,23 @@ class Scanner:
         while True:
             match = _BLANK.match(self.data, self.at)
             self.at = match.end() if match else self.at
-            if self.at < len(self.data) or not self._more():
+            if self.at < len(self.data) or not self.more():
                 return self.data[self.at : self.at + 1]
+
+    def goes_on(self) -> bool:
+        """Whether the first line is none by itself: it has several values, or a part of one."""
+        try:
+            self.skip_bom()
+            self.sign()
+            start, self.at = self.at, self.end()
+            end = self.at
+            return b"\n" in self.data[start:end] or (
+                self.sign() == b"{" and b"\n" not in self.data[end : self.at]
+            )
+        except UnreadableError:
+            return False
+        finally:
+            self.at = 0
 
     def over(self, sign: bytes) -> None:
         """Pass one sign. Raises UnreadableError where another one stands."""
@@ -105,7 +132,7 @@ class Scanner:
             raise UnreadableError("not-json")
         if match is None:
             return None
-        if first != b'"' and match.end() == len(self.data) and self._more():
+        if first != b'"' and match.end() == len(self.data) and self.more():
             return self._end()
         return match.end()
 
@@ -175,45 +202,76 @@ class Scanner:
 
 
 class Windows:
-    """Many elements at once: cut where an element seems to begin, and counted by a parser.
+    """Many values at once: cut where one seems to begin, and counted by a parser.
 
-    What the parser takes for a list of whole values is one, since JSON is read in one way only; so
-    a wrong guess costs time and nothing else.
+    What the parser takes for whole values is some, since JSON is read in one way only; so a wrong
+    guess costs time and nothing else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, commas: bool) -> None:
+        self._commas = commas
         self._seam = b""
-        self._decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
     def learn(self, between: bytes, scanner: Scanner) -> None:
-        """What stands between two elements, and how the second begins."""
+        """What stands between two values, and how the second begins."""
         head = _FIRST_KEY.match(scanner.data, scanner.at)
         if head is not None:
             self._seam = b"}" + between + head[0]
 
-    def bounds(self, scanner: Scanner) -> list[tuple[int, int]]:
-        """Where the elements from here on begin and end, as many as there are; empty: unknown."""
-        stop = len(scanner.data)
-        for _ in range(_TRIES if self._seam else 0):
-            seam = scanner.data.rfind(self._seam, scanner.at, stop)
-            if seam < 0:
-                break
-            try:
-                found = self._decoder.decode(b"[%b]" % scanner.data[scanner.at : seam + 1])
-            except (msgspec.DecodeError, RecursionError):
-                stop = seam
-                continue
-            return _bounds(scanner.data, scanner.at, found)
-        return []
+    def run(self, scanner: Scanner) -> Run | None:
+        """The values from here on, as many as there are; None where that is unknown."""
+        return run_before(scanner.data, scanner.at, self._seam, commas=self._commas)
 
 
-def _bounds(data: bytes, at: int, found: list[msgspec.Raw]) -> list[tuple[int, int]]:
-    bounds = []
-    blank = _BLANK.match
-    for raw in found:
-        end = at + len(memoryview(raw))
-        bounds.append((at, end))
-        comma = blank(data, end)
-        behind = blank(data, comma.end() + 1) if comma else None
-        at = behind.end() if behind else end
-    return bounds
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Whole values that follow each other: from the first byte of the first to the last one."""
+
+    data: bytes
+    found: list[msgspec.Raw]
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """Where each begins and ends."""
+        data, at, bounds = self.data, 0, []
+        between = _BETWEEN.match
+        for raw in self.found:
+            passed = between(data, at)
+            at = passed.end() if passed else at
+            end = at + len(memoryview(raw))
+            bounds.append((at, end))
+            at = end
+        return bounds
+
+
+def run_before(data: bytes, at: int, seam: bytes, *, commas: bool) -> Run | None:
+    """Values up to the last `seam` that is one; None where that is unknown.
+
+    A seam is a bracket that ends a value, and how the next one seems to begin.
+    """
+    stop = len(data)
+    for _ in range(_TRIES if seam else 0):
+        found_at = data.rfind(seam, at, stop)
+        if found_at < 0:
+            break
+        found = run_of(data[at : found_at + 1], commas=commas)
+        if found is not None:
+            return found
+        stop = found_at
+    return None
+
+
+def run_of(data: bytes, *, commas: bool) -> Run | None:
+    """The values that these bytes are, from the first to the last one; None where they are not.
+
+    Without commas they are objects: up to where something else stands.
+    """
+    try:
+        found = _LIST.decode(b"[%b]" % data) if commas else _SEQUENCE.decode_lines(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    run = Run(data, found)
+    if commas or (data.startswith(b"{") and _NO_OBJECT.search(data) is None):
+        return run
+    bounds = run.bounds()
+    objects = list(takewhile(lambda bound: data[bound[0]] == _BRACE, bounds))
+    return Run(data[: objects[-1][1]], found[: len(objects)]) if objects else None

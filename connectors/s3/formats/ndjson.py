@@ -6,13 +6,14 @@ In: plain bytes. Out: pieces as in `text`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
 
 from connectors.s3.formats.entries import Broken, Several, UnreadableError, without
+from connectors.s3.formats.json_scanner import run_before, run_of
 from connectors.s3.formats.text import BOM, Looked, Piece, Text, split, whole_lines
 from connectors.s3.formats.wanted import Wanted
 
@@ -45,16 +46,16 @@ class JsonEntry:
 
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
-        if "[]" in name:
-            return Several(_each(self.document, name.split(".")))
-        found = _at(self.document, name)
-        if isinstance(found, float):  # the quick parser makes floats of whole numbers over 64 bits
-            return _at(json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled), name)
+        found = _value(self.document, name)
+        if _is_rounded(found):  # the quick parser makes floats of whole numbers over 64 bits
+            exact = json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled)
+            return _value(exact, name)
         return found
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
-        """Every text and number with its place."""
-        return _scalars(self.document, "")
+        """Every text and number with its place, also those that a field of the same name hides."""
+        text = _lenient(self.raw, self.encoding)
+        return _scalars(json.loads(text, object_pairs_hook=_Members), "")
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields."""
@@ -73,9 +74,8 @@ class JsonEntry:
         for name, new in changes.items():
             if "[]" in name:
                 raise UnreadableError("mask-within-a-list")
-            parent, leaf = _parent(document, name)
-            if parent is not None:
-                parent[leaf] = new
+            for holder, place in _places(document, name):
+                holder[place] = new
         ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
         try:
             written = orjson.dumps(document)
@@ -98,37 +98,64 @@ def ndjson(encoding: str = "utf-8") -> Text:
 def pieces(
     plain: Iterator[bytes], wanted: Wanted | None, encoding: str = "utf-8"
 ) -> Iterator[Piece]:
-    """The pieces of an NDJSON object.
-
-    Raises `UnreadableError` when no line at all is a JSON object.
-    """
+    """The pieces of an NDJSON object. Raises UnreadableError where a record does not end."""
     needles = None if wanted is None else wanted.json_needles(encoding)
     offset = 0
-    good = broken = 0
-    for lines in whole_lines(plain):
+    for lines in whole_lines(plain, _whole_bytes):
         at = len(BOM) if offset == 0 and lines.data.startswith(BOM) else lines.start
         if at > lines.start:
             yield BOM
             offset = at
         for part, looks in split(lines._replace(start=at), needles):
             piece = json_piece(bytes(part), offset, encoding) if looks else part
-            good += not looks or isinstance(piece, JsonEntry)
-            broken += isinstance(piece, Broken)
-            yield piece
+            if isinstance(piece, Broken):
+                yield from _several(piece.raw, offset, encoding) or (piece,)
+            else:
+                yield piece
             offset += len(part)
-    if broken and not good:
-        raise UnreadableError("not-ndjson")
 
 
 def json_piece(raw: bytes, offset: int, encoding: str) -> Looked:
     """The record that these bytes are, or what else they are; `offset` is where they stand."""
-    document = parsed(raw, encoding)
+    document = _parsed(raw, encoding)
     if isinstance(document, dict):
         return JsonEntry(raw, document, encoding)
     return Broken(raw, offset) if raw.strip() else raw
 
 
-def parsed(raw: bytes, encoding: str) -> Any:
+def is_record_line(raw: bytes, encoding: str) -> bool:
+    """Whether a line is one record, or several."""
+    piece = json_piece(raw, 0, encoding)
+    return isinstance(piece, JsonEntry) or bool(_several(raw, 0, encoding))
+
+
+def _whole_bytes(line: bytes) -> int:
+    """How many of the first bytes of a line are whole records; 0 where they seem to be none."""
+    run = run_before(line, 0, b"}{", commas=False)
+    return len(run.data) if run is not None else 0
+
+
+def _several(raw: bytes, offset: int, encoding: str) -> list[Piece]:
+    """The records that follow each other on a line, with what stands between; empty if none do.
+
+    A byte order mark may stand before them, where objects were put together.
+    """
+    found: list[Piece] = [BOM] if raw.startswith(BOM) else []
+    at = len(BOM) if found else 0
+    run = run_of(raw[at:], commas=False)
+    bounds = [] if run is None else [(at + start, at + end) for start, end in run.bounds()]
+    for start, end in bounds:
+        entry = json_piece(raw[start:end], offset + start, encoding)
+        if not isinstance(entry, JsonEntry):
+            return []
+        if start > at:
+            found.append(raw[at:start])
+        found.append(entry)
+        at = end
+    return [] if not bounds or raw[at:].strip() else [*found, raw[at:]]
+
+
+def _parsed(raw: bytes, encoding: str) -> Any:
     """A value of JSON, leniently; None where it is none."""
     try:
         return orjson.loads(raw if encoding == "utf-8" else _lenient(raw, encoding))
@@ -147,36 +174,54 @@ def _as_written(number: str) -> orjson.Fragment:
     return orjson.Fragment(number)
 
 
-def _parent(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
+def _value(document: dict[str, Any], name: str) -> Any:
+    if "[]" in name:
+        return Several(holder[place] for holder, place in _places(document, name))
     if name in document:
-        return document, name
-    *path, leaf = name.split(".")
+        return document[name]
     at: Any = document
-    for step in path:
+    for step in name.split("."):
         at = at.get(step) if isinstance(at, dict) else None
-    return (at, leaf) if isinstance(at, dict) and leaf in at else (None, leaf)
+    return at
 
 
-def _at(document: dict[str, Any], name: str) -> Any:
-    parent, leaf = _parent(document, name)
-    return None if parent is None else parent[leaf]
+def _is_rounded(value: Any) -> bool:
+    if isinstance(value, Several):
+        return any(isinstance(element, float) for element in value)
+    return isinstance(value, float)
 
 
-def _each(value: Any, path: list[str]) -> Iterator[Any]:
-    if not path:
-        yield value
+def _places(document: dict[str, Any], name: str) -> list[tuple[Any, Any]]:
+    """Where a field stands, in order: the object or list that holds it, and its name or index."""
+    if name in document:
+        return [(document, name)]
+    return list(_places_below(document, name.split(".")))
+
+
+def _places_below(value: Any, path: list[str]) -> Iterator[tuple[Any, Any]]:
+    name, *behind = path
+    leaf = name.removesuffix("[]")
+    if not isinstance(value, dict) or leaf not in value:
         return
-    inner = value.get(path[0].removesuffix("[]")) if isinstance(value, dict) else None
-    if not path[0].endswith("[]"):
-        yield from _each(inner, path[1:])
-        return
-    for element in inner if isinstance(inner, list) else ():
-        yield from _each(element, path[1:])
+    holder: Any = value
+    places: Sequence[Any] = (leaf,)
+    if leaf != name:
+        holder = value[leaf] if isinstance(value[leaf], list) else []
+        places = range(len(holder))
+    for place in places:
+        if behind:
+            yield from _places_below(holder[place], behind)
+        else:
+            yield holder, place
+
+
+class _Members(list[tuple[str, Any]]):
+    """An object as it is written: a name may stand in it twice."""
 
 
 def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
+    if isinstance(value, _Members):
+        for name, inner in value:
             yield from _scalars(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for inner in value:

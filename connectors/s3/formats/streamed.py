@@ -1,19 +1,18 @@
 """Formats that are read from the start to the end, compressed or not.
 
 In: an object's stored bytes, how they are compressed, a format of plain bytes. Out: the same
-`Format` for both: where nothing is compressed, what stays are ranges of the object; otherwise the
-object is compressed anew, alike.
+`Format` for both: what stays are ranges of the object, of a compressed one its whole members.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import Protocol
 
-from connectors.s3.formats.codecs import Codec, Sink
+from connectors.s3.formats.codecs import Codec
 from connectors.s3.formats.entries import Broken, Decide, Edits, Entry, Source, Stored
+from connectors.s3.formats.members import Members
 from connectors.s3.formats.wanted import Wanted
 
 
@@ -44,6 +43,25 @@ class Plain(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ByContent:
+    """A way to write records that the plain bytes tell: `tell` has it, and all the bytes again."""
+
+    tell: Callable[[Iterator[bytes]], tuple[Plain, Iterator[bytes]]]
+
+    def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
+        """As `Format.entries`."""
+        form, stream = self.tell(plain)
+        yield from form.entries(stream, wanted)
+
+    def rewrite(
+        self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
+    ) -> None:
+        """As `Format.rewrite`."""
+        form, stream = self.tell(plain)
+        form.rewrite(stream, wanted, decide, out)
+
+
+@dataclass(frozen=True, slots=True)
 class Streamed:
     """A format of plain bytes, under a codec or under none."""
 
@@ -52,45 +70,15 @@ class Streamed:
 
     def entries(self, source: Source, wanted: Wanted | None) -> Iterator[Entry | Broken]:
         """The records that may be wanted, and what could not be parsed."""
-        yield from self.plain.entries(self._opened(source), wanted)
+        stored = source.stream()
+        plain = stored if self.codec is None else self.codec.plain(stored)
+        yield from self.plain.entries(plain, wanted)
 
     def rewrite(self, source: Source, wanted: Wanted | None, decide: Decide, edits: Edits) -> None:
-        """Keep ranges of a plain object; compress any other anew."""
+        """Keep ranges of a plain object, and members of a compressed one without a change."""
         if self.codec is None:
-            self.plain.rewrite(self._opened(source), wanted, decide, edits)
+            self.plain.rewrite(source.stream(), wanted, decide, edits)
             return
-        sink = self.codec.writer(cast("IO[bytes]", _Written(edits)))
-        self.plain.rewrite(self._opened(source), wanted, decide, _Compressed(sink))
-        sink.close()
-
-    def _opened(self, source: Source) -> Iterator[bytes]:
-        stored = source.stream()
-        return stored if self.codec is None else self.codec.plain(stored)
-
-
-@dataclass(frozen=True, slots=True)
-class _Compressed:
-    """Everything goes through the compressor."""
-
-    sink: Sink
-
-    def keep(self, _start: int, data: Stored) -> None:
-        self.sink.write(data)
-
-    def write(self, data: bytes) -> None:
-        self.sink.write(data)
-
-
-class _Written(io.RawIOBase):
-    """Edits as the file that a compressor writes to."""
-
-    def __init__(self, edits: Edits) -> None:
-        self._edits = edits
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object, /) -> int:
-        written = bytes(data)  # type: ignore[call-overload] # a buffer of the compressor
-        self._edits.write(written)
-        return len(written)
+        members = Members(self.codec, edits)
+        self.plain.rewrite(members.plain(source.stream()), wanted, decide, members)
+        members.close()

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from connectors.s3.formats.codecs import UTF_16
 from connectors.s3.formats.entries import Broken, Decide, Entry, Stored, UnreadableError
 from connectors.s3.formats.needles import Needles
 from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
 
 BOM = b"\xef\xbb\xbf"
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
@@ -75,7 +75,7 @@ def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:
             yield piece
             continue
         first += piece
-        if first.startswith(_WIDE) or b"\0" in first[:2]:
+        if first.startswith(UTF_16) or b"\0" in first[:2]:
             raise UnreadableError("utf-16")
         if len(first) >= len(BOM):
             yield first
@@ -91,10 +91,11 @@ class Lines(NamedTuple):
     end: int
 
 
-def whole_lines(plain: Iterator[bytes]) -> Iterator[Lines]:
+def whole_lines(plain: Iterator[bytes], whole: Callable[[bytes], int]) -> Iterator[Lines]:
     """The same bytes in whole lines: those of a piece where they lie, those between two joined.
 
-    Raises UnreadableError for a line that is too long.
+    A line that is too long is cut where `whole` says that records end. Raises UnreadableError where
+    none does.
     """
     held: list[bytes] = []
     held_bytes = 0
@@ -111,8 +112,13 @@ def whole_lines(plain: Iterator[bytes]) -> Iterator[Lines]:
         if end < len(piece):
             held.append(piece[end:])
             held_bytes += len(piece) - end
-            if held_bytes > MAX_RECORD_BYTES:
+        if held_bytes > MAX_RECORD_BYTES:
+            line = b"".join(held)
+            end = whole(line)
+            if not end:
                 raise UnreadableError("record-too-long")
+            yield Lines(line, 0, end)
+            held, held_bytes = [line[end:]], len(line) - end
     if held:
         joined = b"".join(held)
         yield Lines(joined, 0, len(joined))

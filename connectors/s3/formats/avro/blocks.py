@@ -13,13 +13,14 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import cramjam
 from isal import igzip_lib, isal_zlib
 
 from connectors.s3.formats.avro.leaves import DAMAGED, Type, long_at, long_bytes
 from connectors.s3.formats.avro.schema import type_of
+from connectors.s3.formats.codecs import DAMAGED as WRONG
 from connectors.s3.formats.entries import UnreadableError
 
 if sys.version_info >= (3, 14):
@@ -34,8 +35,6 @@ _SYNC_BYTES = 16
 _LONG_BYTES = 10  # a long takes ten at most
 _RAW_DEFLATE = -15  # a window of 32 KiB, no header (zlib manual, deflateInit2)
 _CRC_BYTES = 4
-_ISAL_ERROR = cast("type[Exception]", isal_zlib.error)  # its stub takes the class for an instance
-_WRONG = (OSError, _ISAL_ERROR, lzma.LZMAError, zstd.ZstdError, cramjam.DecompressionError)
 _DAMAGED_AVRO = "damaged-avro"
 _CUT = "cut-avro"
 _TOO_LONG = "block-too-long"
@@ -76,7 +75,7 @@ class Block:
         """The records. Raises UnreadableError."""
         try:
             return header.codec.plain(self.raw[self.starts : -_SYNC_BYTES])
-        except _WRONG:
+        except WRONG:
             raise UnreadableError(_DAMAGED_AVRO) from None
 
 
