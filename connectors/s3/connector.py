@@ -38,6 +38,8 @@ from connectors.s3.tables.marks import Marks, findings
 from connectors.s3.tables.room import TableRoom, located_in
 from dsr_worker.contract import (
     AffectedPerson,
+    Ask,
+    Call,
     Configuration,
     ConnectorError,
     Context,
@@ -188,6 +190,33 @@ class OneBucket(InParts):
                 if not ctx.dry_run:
                     Verdicts(room.collection, ctx).forget(object_key)
         yield from tally.complete((s.ref for s in subjects), self._rooms)
+
+    # ---- InOnePass: `units` and `in_unit` are in `scanning/units`
+
+    def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """What each of these calls finds. Shared objects are read once for all of them."""
+        for room in self._rooms.values():
+            if isinstance(room, Shared):
+                yield from self._in_one_pass(room, asks)
+                continue
+            bucket = ReadableBucket(self._bucket)
+            for number, ask in enumerate(asks):
+                asked = bucket if ask.call is Call.MENTIONS else self._bucket
+                found = getattr(room, ask.call)(asked, ask.subjects, ask.ctx)
+                yield from ((number, item) for item in found)
+
+    def _in_one_pass(
+        self, room: Shared, asks: Sequence[Ask]
+    ) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """Raises NeedsHuman where a version is left out that an access would have to stop over."""
+        readable = ReadableBucket(self._bucket)
+        yield from room.together(readable, asks)
+        for number, ask in enumerate(asks):
+            if ask.call is Call.FIND and readable.refused:
+                raise NeedsHuman("s3-unreadable-object", {"collection": room.collection.name})
+            if ask.call is Call.LOCATE:
+                unread = unread_keys(room, readable, ask.subjects)
+                yield from ((number, key) for key in unread)
 
     # ---- Rechecks
 

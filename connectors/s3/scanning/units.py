@@ -37,11 +37,13 @@ class InParts:
     def units(
         self, call: Call, subjects: Sequence[Subject], ctx: Context, after: str
     ) -> Iterator[Unit]:
-        """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`."""
-        divided = {
-            name: self._divides(call) and _reads_all(room, call, subjects)
-            for name, room in self._rooms.items()
-        }
+        """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`.
+
+        They are the same for every call that reads objects one by one, whoever it is about.
+        """
+        reads = any(_reads_all(room, call, subjects) for room in self._rooms.values())
+        divides = reads and self._divides(call)
+        divided = {name: divides and _is_apart(room) for name, room in self._rooms.items()}
         cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
         yield from cutter.units(divided, self._loads(divided, ctx), after)
 
@@ -124,9 +126,13 @@ class InParts:
             yield Finding(Severity.OK, "inventory", f"a {manifest.format} report is there")
 
 
+def _is_apart(room: Prefixes | Shared) -> bool:
+    """Whether the room's objects are read one by one; a table's files are not apart."""
+    return isinstance(room, Shared) and not isinstance(room, TableRoom)
+
+
 def _reads_all(room: Prefixes | Shared, call: Call, subjects: Sequence[Subject]) -> bool:
-    """Whether the call reads the room's objects one by one; a table's files are not apart."""
-    if not isinstance(room, Shared) or isinstance(room, TableRoom):
-        return False
+    """Whether the call reads the room's objects one by one."""
     kinds = room.collection.takes
-    return call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
+    named = call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
+    return named and _is_apart(room)
