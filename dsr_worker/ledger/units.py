@@ -173,20 +173,31 @@ def divided(ledger: Ledger, claim: UnitClaim) -> int:
 # ---- claiming and ending
 
 # Units of a scan for which nobody waits any more are left alone. A more urgent step goes first:
-# long work yields at the borders of its units. What was charged before is worked on alone: whatever
-# it did may have been its own doing, or another's.
+# long work yields at the borders of its units. Whoever can take over a division does so at once,
+# and comes along from then on. What was charged before is worked on alone: whatever it did may have
+# been its own doing, or another's.
 _WAITED_FOR = """
 EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
         WHERE t.scan_id = c.id AND s.state = 'waiting' AND (s.urgent OR NOT %(urgent_only)s))
 """
 _CLAIM = f"""
 WITH head AS (
-    SELECT u.scan_id, u.number, u.charged, c.division FROM scans c JOIN units u ON u.scan_id = c.id
-    WHERE c.system = %(system)s AND c.ended_at IS NULL
-      AND u.state = 'ready' AND u.run_at <= now() AND {_WAITED_FOR}
-      AND NOT EXISTS (SELECT FROM steps s WHERE s.system = c.system AND s.state = 'ready'
-                      AND s.run_at <= now() AND s.urgency_at < c.urgency_at)
-    ORDER BY c.urgency_at, c.id, u.number LIMIT 1 FOR UPDATE OF u SKIP LOCKED
+    SELECT c.id AS scan_id, u.number, u.charged, c.division FROM (
+        SELECT c.id, c.division, c.urgency_at,
+               c.map <> '' AND c.division IS NULL AND EXISTS (
+                   SELECT FROM scans o WHERE o.system = c.system AND o.map = c.map
+                   AND o.division IS NOT NULL AND o.ended_at IS NULL) AS joins
+        FROM scans c
+        WHERE c.system = %(system)s AND c.ended_at IS NULL AND {_WAITED_FOR}
+          AND NOT EXISTS (SELECT FROM steps s WHERE s.system = c.system AND s.state = 'ready'
+                          AND s.run_at <= now() AND s.urgency_at < c.urgency_at)
+        ORDER BY joins DESC, c.urgency_at, c.id
+    ) c CROSS JOIN LATERAL (
+        SELECT u.number, u.charged FROM units u
+        WHERE u.scan_id = c.id AND u.state = 'ready' AND u.run_at <= now()
+        ORDER BY u.number LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) u
+    ORDER BY c.joins DESC, c.urgency_at, c.id LIMIT 1
 ), companions AS (
     SELECT u.scan_id, u.number FROM head h
     JOIN scans c ON c.division = h.division AND c.id <> h.scan_id AND c.ended_at IS NULL
