@@ -84,8 +84,17 @@ class InMemory(Shared):
         del bucket, ctx
         at = datetime(2026, 11, 22, tzinfo=UTC)
         for key, body in self._bodies.items():
-            facts = {"latest": True, "marker": False, "last_modified": at, "etag": key}
-            yield [Version(key, "null", size_bytes=len(body), **facts)]
+            yield [
+                Version(
+                    key,
+                    "null",
+                    latest=True,
+                    marker=False,
+                    last_modified=at,
+                    size_bytes=len(body),
+                    etag=key,
+                )
+            ]
 
     def records(
         self, bucket: Bucket, version: Version, wanted: Wanted | None, ctx: Context
