@@ -48,6 +48,8 @@ PAGE = 500
 """So many units are made in one transaction."""
 _LOOK_AGAIN_S = 1.0  # whether somebody has named the units that are ours as well
 
+Known = dict[int, Batch]
+"""Batches by scan. Opening the names of two hundred people takes longer than all else in a unit."""
 _Found = Iterator[tuple[int, Record | Key | Mention]]  # each with the ask that it answers
 
 
@@ -59,8 +61,11 @@ class UnitWork:
         self._worker = worker
         self._assembly = assembly
 
-    def __call__(self, system: str, *, urgent_only: bool) -> bool:
-        """Work on the next unit of a system; whether there was one."""
+    def __call__(self, system: str, known: Known, *, urgent_only: bool) -> bool:
+        """Work on the next unit of a system; whether there was one.
+
+        `known` are the batches that the caller's units before this one were worked on with.
+        """
         ledger = self.dividing.ledger
         claimed = units.claim(ledger, system, self._worker.id, urgent_only=urgent_only)
         if not claimed:
@@ -69,7 +74,7 @@ class UnitWork:
         lease = self._worker.hold(waiting, list(claimed))
         crash_point("after-claim")
         try:
-            ended = self._worked(claimed, lease)
+            ended = self._worked(claimed, lease, known)
             crash_point("before-finish")
             units.end(ledger, ended)
         except LeaseLost:
@@ -83,12 +88,15 @@ class UnitWork:
         crash_point("after-finish")
         return True
 
-    def _worked(self, claimed: Claimed, lease: Lease) -> dict[UnitClaim, UnitEnd]:
+    def _worked(self, claimed: Claimed, lease: Lease, known: Known) -> dict[UnitClaim, UnitEnd]:
         batches: dict[UnitClaim, Batch] = {}
         ended: dict[UnitClaim, UnitEnd] = {}
         for unit, claims in claimed.items():
+            if not claims:  # they were cancelled right now: nobody waits for it
+                ended[unit] = UnitEnd(again_s=0.0, charge=-1)
+                continue
             try:
-                batches[unit] = self._batch(unit, claims, lease)
+                batches[unit] = self._batch(unit, claims, lease, known)
             except (Configuration, LookupError, SealBroken) as error:
                 code = "configuration" if isinstance(error, Configuration) else "not_openable"
                 ended[unit] = UnitEnd(stops={FOR_ALL: _reason("needs_human", code, told(error))})
@@ -97,14 +105,20 @@ class UnitWork:
                 return {unit: self._divide(unit, batch)}
         return ended | self._carried_out(batches)
 
-    def _batch(self, unit: UnitClaim, claims: Sequence[Claim], lease: Lease) -> Batch:
+    def _batch(self, unit: UnitClaim, claims: Sequence[Claim], lease: Lease, known: Known) -> Batch:
         """The steps that wait, as a batch that is charged as the unit is."""
-        alone = [
+        alone = tuple(
             c._replace(attempt=unit.attempt, charged=unit.charged, batch_size=1) for c in claims
-        ]
-        batch = self._assembly.batch(steps.load(self.dividing.ledger, alone), lease)
-        ctx = replace(batch.ctx, unit=unit, second_path=unit.second_path)
-        return replace(batch, ctx=ctx)
+        )
+        batch = known.get(unit.scan_id)
+        if batch is None or [m.claim.id for m in batch.members] != [c.id for c in alone]:
+            batch = self._assembly.batch(steps.load(self.dividing.ledger, alone), lease)
+            known[unit.scan_id] = batch
+        ctx = replace(batch.ctx, claims=alone, lease=lease, unit=unit, second_path=unit.second_path)
+        members = tuple(
+            replace(member, claim=claim) for member, claim in zip(batch.members, alone, strict=True)
+        )
+        return replace(batch, members=members, ctx=ctx)
 
     # ---- dividing
 

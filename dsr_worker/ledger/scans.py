@@ -139,7 +139,9 @@ WITH leaving AS (
 ), made AS (
     INSERT INTO scans (system, call, second_path, urgency_at, map, division, divided_at, segment,
                        pending)
-    SELECT system, call, second_path, urgency_at, map, division, divided_at, segment,
+    SELECT system, call, second_path, urgency_at, map,
+           CASE WHEN EXISTS (SELECT FROM units WHERE scan_id = %(scan)s AND number = 0
+                             AND state = 'done') THEN division END, divided_at, segment,
            (SELECT count(*) FROM units WHERE scan_id = %(scan)s AND state = 'stopped'
             AND stops ?| %(names)s)
     FROM scans WHERE id = %(scan)s AND EXISTS (SELECT FROM leaving)

@@ -19,8 +19,9 @@ from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.rows import Claim
 from dsr_worker.ledger.scans import FOR_ALL, FRESH_S
 
-MOST_TOGETHER = 32
-"""Scans whose units are worked on in one pass: with 200 steps each, a few thousand people."""
+MOST_TOGETHER = 8
+"""Scans whose units are worked on in one pass. What is found waits in memory, up to 64 KiB for each
+of 200 people a scan (see `spool`)."""
 _DIVISIONS = 0x646976  # first key of the two-key advisory locks on who divides
 
 
@@ -144,15 +145,12 @@ def begin(ledger: Ledger, claim: UnitClaim) -> Turn:
     with ledger.transaction() as cursor:
         place = f"{claim.system}:{claim.map}"
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_DIVISIONS, place))
-        cursor.execute("SELECT division FROM scans WHERE id = %s FOR UPDATE", (claim.scan_id,))
-        resumed = cursor.fetchone().division is not None
+        cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (claim.scan_id,))
         hold(cursor, claim)
-        if resumed:
-            return Turn.OURS
         known = {"system": claim.system, "map": claim.map, "fresh_s": FRESH_S}
         cursor.execute(_DIVISION, {"scan": claim.scan_id, **known})
         other = cursor.fetchone()
-        if other is None:
+        if other is None or _made(cursor, claim):
             own = "UPDATE scans SET division = id, divided_at = now() WHERE id = %s"
             cursor.execute(own, (claim.scan_id,))
             return Turn.OURS
@@ -166,8 +164,12 @@ def begin(ledger: Ledger, claim: UnitClaim) -> Turn:
 def divided(ledger: Ledger, claim: UnitClaim) -> int:
     """How many units the division has made so far."""
     with ledger.transaction() as cursor:
-        cursor.execute("SELECT max(number) AS last FROM units WHERE scan_id = %s", (claim.scan_id,))
-        return int(cursor.fetchone().last)
+        return _made(cursor, claim)
+
+
+def _made(cursor: Cursor, claim: UnitClaim) -> int:
+    cursor.execute("SELECT max(number) AS last FROM units WHERE scan_id = %s", (claim.scan_id,))
+    return int(cursor.fetchone().last)
 
 
 # ---- claiming and ending
@@ -182,7 +184,7 @@ EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
 """
 _CLAIM = f"""
 WITH head AS (
-    SELECT c.id AS scan_id, u.number, u.charged, c.division FROM (
+    SELECT c.id AS scan_id, u.number, u.name, u.charged, c.division FROM (
         SELECT c.id, c.division, c.urgency_at,
                c.map <> '' AND c.division IS NULL AND EXISTS (
                    SELECT FROM scans o WHERE o.system = c.system AND o.map = c.map
@@ -193,7 +195,7 @@ WITH head AS (
                           AND s.run_at <= now() AND s.urgency_at < c.urgency_at)
         ORDER BY joins DESC, c.urgency_at, c.id
     ) c CROSS JOIN LATERAL (
-        SELECT u.number, u.charged FROM units u
+        SELECT u.number, u.name, u.charged FROM units u
         WHERE u.scan_id = c.id AND u.state = 'ready' AND u.run_at <= now()
         ORDER BY u.number LIMIT 1 FOR UPDATE SKIP LOCKED
     ) u
@@ -201,7 +203,7 @@ WITH head AS (
 ), companions AS (
     SELECT u.scan_id, u.number FROM head h
     JOIN scans c ON c.division = h.division AND c.id <> h.scan_id AND c.ended_at IS NULL
-    JOIN units u ON u.scan_id = c.id AND u.number = h.number
+    JOIN units u ON u.scan_id = c.id AND u.number = h.number AND u.name = h.name
     WHERE h.number > 0 AND h.charged = 0 AND u.charged = 0
       AND u.state = 'ready' AND u.run_at <= now() AND {_WAITED_FOR}
     ORDER BY c.urgency_at, c.id LIMIT %(companions)s FOR UPDATE OF u SKIP LOCKED

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dsr_worker.contract import Call, InOnePass, NeedsHuman
+from dsr_worker.contract import Call, Context, InOnePass, NeedsHuman, Record, Subject
 from dsr_worker.engine.dividing import UNIT
 from dsr_worker.ledger import Ledger, units
-from dsr_worker.ledger.units import Claimed, UnitEnd
+from dsr_worker.ledger.units import Claimed, Turn, UnitEnd
 from tests.integration.engine_room import EngineRoom
 from tests.integration.test_units import answered, outcome, receipts, room_of
 from tests.integration.unit_systems import InParts, fresh
@@ -210,3 +210,84 @@ def test_nobodys_frames_hold_what_another_asked_for(
         segments.setdefault(row.call, set()).update(row.segments)
     assert segments["find"]
     assert segments["find"].isdisjoint(segments["locate"])
+
+
+def test_who_comes_while_another_divides_waits_for_its_names(
+    tmp_path: Path, ledger: Ledgers, gate: Gate
+) -> None:
+    """A division is made once: the second scan waits while it is made, and then takes it over."""
+    room, _ = sharing(tmp_path / "shared", ledger())
+    gathered(room, gate)
+    gate.shut = False
+    office, again = room.office.ledger, UnitEnd(again_s=0.0, charge=-1)
+    (first,) = units.claim(office, "files", 4711, urgent_only=False)
+    assert units.begin(office, first) is Turn.OURS
+    (second,) = units.claim(office, "files", 4712, urgent_only=False)
+    assert first.divides
+    assert second.divides
+    assert units.begin(office, second) is Turn.LATER
+    units.add_page(office, first, 1, [(b"one", 0), (b"two", 0)])
+    units.end(office, {second: again, first: UnitEnd()})
+    (second,) = units.claim(office, "files", 4712, urgent_only=False)
+    assert second.divides
+    assert units.begin(office, second) is Turn.TAKEN
+    units.end(office, {second: UnitEnd()})
+    held = units.claim(office, "files", 4711, urgent_only=False)
+    assert [(unit.number, unit.name) for unit in held] == [(1, b"one")] * 2
+
+
+def test_units_of_other_names_are_no_companions(
+    tmp_path: Path, ledger: Ledgers, gate: Gate
+) -> None:
+    """What is worked on together is the same part of the system, whatever else scans share."""
+    room, _ = sharing(tmp_path / "shared", ledger())
+    gathered(room, gate)
+    gate.shuts = lambda: not room.rows("SELECT 1 FROM units WHERE number = 0 AND state <> 'done'")
+    gate.shut = False
+    room.settle()
+    room.rows("UPDATE units SET name = convert_to(scan_id::text, 'UTF8') RETURNING 1")
+    gate.shuts, gate.shut = lambda: False, False
+    assert len(units.claim(room.office.ledger, "files", 4711, urgent_only=False)) == 1
+
+
+def test_a_unit_for_which_nobody_waits_any_more_is_given_back(
+    tmp_path: Path, ledger: Ledgers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that are cancelled while their unit is claimed leave it as it was, uncharged."""
+    room, _ = sharing(tmp_path / "shared", ledger())
+    taken, left = units.claim, [True]
+
+    def claim(ledger: Ledger, system: str, worker: int, *, urgent_only: bool) -> Claimed:
+        found = taken(ledger, system, worker, urgent_only=urgent_only)
+        return dict.fromkeys(found, ()) if found and left and left.pop() else found
+
+    monkeypatch.setattr(units, "claim", claim)
+    ref = room.submit("access", email=address(1))
+    answered(room, ref)
+    assert not left
+    assert {row.charged for row in room.rows("SELECT charged FROM units")} == {1}
+
+
+def test_a_case_that_ends_meanwhile_is_not_read_for(
+    tmp_path: Path, ledger: Ledgers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who no longer waits is left out of the units that follow, though a drain knows the names."""
+    room, connector = sharing(tmp_path / "shared", ledger())
+    refs = [room.submit("access", email=address(n)) for n in (1, 2)]
+    asked: list[set[str]] = []
+    find = connector.find
+
+    def noted(self: InParts, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        asked.append({subject.ref for subject in subjects})
+        if len(asked) == 2:
+            room.rows(
+                "UPDATE steps s SET state = 'cancelled' FROM jobs j WHERE j.id = s.job_id"
+                " AND j.ref = %s AND s.action = 'find' RETURNING 1",
+                refs[1],
+            )
+        return find(self, subjects, ctx)
+
+    monkeypatch.setattr(connector, "find", noted)
+    answered(room, refs[0])
+    assert asked[:2] == [set(refs)] * 2
+    assert {frozenset(some) for some in asked[2:]} == {frozenset(refs[:1])}
