@@ -35,6 +35,7 @@ from connectors.s3.scanning.units import InParts
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from dsr_worker.contract import (
     AffectedPerson,
+    Ask,
     Configuration,
     ConnectorError,
     Context,
@@ -153,6 +154,13 @@ class OneBucket(InParts):
         for name, room in self._rooms.items():
             tally.merge(room.erase(self._bucket, located.get(name, {}), subjects, ctx))
         yield from tally.complete((s.ref for s in subjects), self._rooms)
+
+    # ---- InOnePass: `units` and `in_unit` are in `scanning/units`
+
+    def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """What each of these calls finds. Shared objects are read once for all of them."""
+        for room in self._rooms.values():
+            yield from room.together(self._bucket, asks)
 
     # ---- Rechecks
 

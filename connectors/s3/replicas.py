@@ -20,12 +20,14 @@ from connectors.s3.connector import OneBucket
 from connectors.s3.scanning.parts import is_first
 from connectors.s3.server.refusals import NOT_GRANTED
 from dsr_worker.contract import (
+    Ask,
     Call,
     Context,
     DecisionTable,
     Finding,
     Guard,
     Key,
+    Mention,
     NeedsHuman,
     Outcome,
     OutcomeCount,
@@ -122,6 +124,15 @@ class S3(OneBucket):
         yield from super().sweep(orders, ctx)
         for copy in self._copies:
             yield from copy.bucket.sweep(orders, copy.context(ctx))
+
+    def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """What these calls find in the first bucket, then what `locate` finds in each copy."""
+        yield from super().together(asks)
+        for copy in self._visited:
+            for number, ask in enumerate(asks):
+                if ask.call is Call.LOCATE:
+                    found = copy.bucket.locate(ask.subjects, copy.context(ask.ctx))
+                    yield from ((number, key) for key in copy.keys(found, ask.subjects))
 
     # ---- InUnits: they divide the first bucket; the first of them visits each copy whole
 

@@ -7,7 +7,7 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
 `Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `StandingRules`, `Affected`, `Grants`, `Proposes`,
-`InUnits`.
+`InUnits`, `InOnePass`.
 Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
@@ -112,7 +112,7 @@ from dsr_worker.contract.standing import (
     StandingPlan,
     StandingWay,
 )
-from dsr_worker.contract.units import Call, InUnits, Unit
+from dsr_worker.contract.units import Ask, Call, InOnePass, InUnits, Unit
 
 __all__ = [
     "NOTHING",
@@ -122,6 +122,7 @@ __all__ = [
     "Affected",
     "AffectedPerson",
     "Always",
+    "Ask",
     "Attachment",
     "Before",
     "Call",
@@ -149,6 +150,7 @@ __all__ = [
     "HeldRows",
     "HeldSubjects",
     "Identity",
+    "InOnePass",
     "InUnits",
     "Key",
     "LeakScope",

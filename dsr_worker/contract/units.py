@@ -14,6 +14,8 @@ from typing import Protocol, Self, runtime_checkable
 
 from dsr_worker.contract.context import Context
 from dsr_worker.contract.people import Subject
+from dsr_worker.contract.receipts import Key
+from dsr_worker.contract.records import Mention, Record
 
 
 class Call(StrEnum):
@@ -57,5 +59,31 @@ class InUnits(Protocol):
 
         Every call on it is the whole call's share: it passes over keys that lie elsewhere. Sends no
         request.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call among several that are made in one pass: by the first path, about these subjects."""
+
+    call: Call
+    subjects: Sequence[Subject]
+    ctx: Context
+
+
+@runtime_checkable
+class InOnePass(InUnits, Protocol):
+    """What one call reads of a unit, others need as well: it is read once for all of them.
+
+    Whoever declares it divides alike for all: the parts that `units` names for one call by the
+    first path serve every other that falls into several parts, whoever it is about.
+    """
+
+    def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """What each of these calls (`find`, `locate`, `mentions`) finds, each item with its ask.
+
+        An ask is answered as if it were made alone: from its own subjects, by its own context.
+        Whatever is raised ends the pass for all; each is then made by itself. Reads only.
         """
         ...

@@ -17,6 +17,7 @@ from typing import Any
 from dsr_worker.contract import (
     Attachment,
     Call,
+    InOnePass,
     InUnits,
     Key,
     Mention,
@@ -176,9 +177,17 @@ class _Divided:
             call,
             second_path=ctx.second_path,
             name=self._dividing.keys.seal_alone(b"", UNIT),
+            shared_by=self._shared_by(call, ctx),
             segment=segment,
             frames=frames,
         )
+
+    def _shared_by(self, call: Call, ctx: BatchContext) -> str:
+        """The map whose scans may share units; empty for who looks again: they read themselves."""
+        batch = self._batch
+        alone = call is Call.RECHECK or ctx.second_path
+        shares = isinstance(batch.connector, InOnePass) and not alone
+        return batch.frozen.versions["map"] if shares else ""
 
     def _answers(
         self, read: _Read, members: Sequence[Member], made: Mapping[int, Scan]

@@ -21,7 +21,7 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.dividing import Dividing
 from dsr_worker.engine.errors import told
 from dsr_worker.engine.leases import Lease, Worker
-from dsr_worker.engine.units import UnitWork
+from dsr_worker.engine.units import Known, UnitWork
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
 from dsr_worker.ledger.rows import StepResult
 from dsr_worker.ledger.steps import Advance, Claimed
@@ -72,12 +72,13 @@ class Drainer:
 
     def _until_empty(self, system: str, *, urgent_only: bool) -> None:
         ends = time.monotonic() + SLICE_S
+        known: Known = {}
         turn = 0
         while not self._worker.stopping.is_set():
             turn += 1
             sweeps_first = turn % _SWEEP_EVERY == 0
             busy = self._next_batch(system, urgent_only=urgent_only, sweeps_first=sweeps_first)
-            busy = self._next_unit(system, urgent_only=urgent_only) or busy
+            busy = self._next_unit(system, known, urgent_only=urgent_only) or busy
             if not busy:
                 return
             if time.monotonic() > ends:

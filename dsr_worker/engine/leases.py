@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 class Lease:
     """One batch's lease. `until` is on this process's monotonic clock, rather too early.
 
-    With `unit` what is leased is that unit, and the claims are the steps that wait for it.
+    With `units` what is leased are those, and the claims are the steps that wait for them.
     """
 
     claims: Sequence[Claim]
     until: float
-    unit: UnitClaim | None = None
+    units: Sequence[UnitClaim] = ()
     lost: threading.Event = field(default_factory=threading.Event)
 
     def left_s(self) -> float:
@@ -65,9 +65,9 @@ class Worker:
             for lease in self._leases:
                 lease.lost.set()
 
-    def hold(self, claims: Sequence[Claim], unit: UnitClaim | None = None) -> Lease:
-        """Begin to renew the lease of a batch, or a unit, just claimed."""
-        lease = Lease(claims, time.monotonic() + LEASE_S - 2, unit)
+    def hold(self, claims: Sequence[Claim], units: Sequence[UnitClaim] = ()) -> Lease:
+        """Begin to renew the lease of a batch, or of units, just claimed."""
+        lease = Lease(claims, time.monotonic() + LEASE_S - 2, units)
         with self._guard:
             self._leases.add(lease)
         return lease
@@ -98,8 +98,8 @@ class Worker:
         slots.renew(self._ledger, self.id)
 
     def _renewed_in_ledger(self, lease: Lease) -> bool:
-        if lease.unit is not None:
-            return units.renew(self._ledger, lease.unit)
+        if lease.units:
+            return units.renew(self._ledger, lease.units)
         return steps.renew(self._ledger, self.id, lease.claims)
 
     def busy(self) -> bool:

@@ -30,8 +30,9 @@ def first_day_kept(cursor: Cursor, least_age: timedelta) -> date:
     """
     cursor.execute(
         "SELECT (least(now() - %(age)s, business_now() - %(age)s,"
-        " (SELECT min(started_at) FROM steps WHERE state = 'leased')) AT TIME ZONE 'UTC')::date"
-        " AS day",
+        " (SELECT min(started_at) FROM steps WHERE state = 'leased'),"
+        " (SELECT min(c.divided_at) FROM units u JOIN scans c ON c.id = u.scan_id"
+        "  WHERE u.state = 'leased')) AT TIME ZONE 'UTC')::date AS day",
         {"age": least_age},
     )
     day: date = cursor.fetchone().day

@@ -43,10 +43,15 @@ def open_scan(
     *,
     second_path: bool,
     name: bytes,
+    shared_by: str = "",
     segment: str = "",
     frames: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Begin a call in units for steps under lease. Raises LeaseLost."""
+    """Begin a call in units for steps under lease. Raises LeaseLost.
+
+    Scans of a system that are `shared_by` the same map have the same units and are worked on
+    together; empty: by nobody.
+    """
     ids, attempts = [c.id for c in claims], [c.attempt for c in claims]
     with ledger.transaction() as cursor:
         cursor.execute(statements.LOCK_OURS, {"ids": ids, "attempts": attempts})
@@ -54,13 +59,14 @@ def open_scan(
             message = "the lease of these steps is gone"
             raise LeaseLost(message)
         cursor.execute(
-            "INSERT INTO scans (system, call, second_path, urgency_at, segment)"
-            " SELECT %(system)s, %(call)s, %(second)s, min(urgency_at), %(segment)s FROM steps"
-            " WHERE id = ANY(%(ids)s) RETURNING id",
+            "INSERT INTO scans (system, call, second_path, urgency_at, map, segment)"
+            " SELECT %(system)s, %(call)s, %(second)s, min(urgency_at), %(map)s, %(segment)s"
+            " FROM steps WHERE id = ANY(%(ids)s) RETURNING id",
             {
                 "system": claims[0].system,
                 "call": call,
                 "second": second_path,
+                "map": shared_by,
                 "segment": segment,
                 "ids": ids,
             },
@@ -131,8 +137,11 @@ _SET_APART = """
 WITH leaving AS (
     SELECT step_id FROM scan_steps WHERE scan_id = %(scan)s AND step_id = ANY(%(steps)s)
 ), made AS (
-    INSERT INTO scans (system, call, second_path, urgency_at, segment, pending)
-    SELECT system, call, second_path, urgency_at, segment,
+    INSERT INTO scans (system, call, second_path, urgency_at, map, division, divided_at, segment,
+                       pending)
+    SELECT system, call, second_path, urgency_at, map,
+           CASE WHEN EXISTS (SELECT FROM units WHERE scan_id = %(scan)s AND number = 0
+                             AND state = 'done') THEN division END, divided_at, segment,
            (SELECT count(*) FROM units WHERE scan_id = %(scan)s AND state = 'stopped'
             AND stops ?| %(names)s)
     FROM scans WHERE id = %(scan)s AND EXISTS (SELECT FROM leaving)

@@ -123,14 +123,3 @@ def dead_workers(ledger: Ledger) -> Sequence[int]:
                 (gone,),
             )
         return gone
-
-
-def workers_alive(ledger: Ledger, within_s: float) -> int:
-    """How many workers gave a sign of life within so many seconds."""
-    with ledger.transaction() as cursor:
-        cursor.execute(
-            "SELECT count(*) AS alive FROM workers WHERE seen_at > now() -"
-            " make_interval(secs => %s)",
-            (within_s,),
-        )
-        return int(cursor.fetchone().alive)

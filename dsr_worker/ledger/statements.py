@@ -113,7 +113,6 @@ ON CONFLICT (system) DO UPDATE SET rung_at = excluded.rung_at
 WHERE rings.rung_at < now() - make_interval(secs => %(quiet_s)s)
 RETURNING system
 """
-UNRING = f"{_UNHURRIED} DELETE FROM rings WHERE system = %(system)s"  # noqa: S608 - fixed text
 
 UNRING_AND_TAKE_SLOT = f"""{_UNHURRIED}
 DELETE FROM rings WHERE system = %(system)s;

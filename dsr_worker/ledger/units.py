@@ -1,20 +1,28 @@
 """Units of a scan, as workers see them: made page by page, claimed, renewed, ended, taken back.
 
-In: a system's name, how a unit ended. Out: units under lease, with the steps that wait for them.
-The last unit to end, under the lock of the scan's row, lets the steps go on.
+In: a system's name, how units ended. Out: units under lease, with the steps that wait for them; a
+unit comes with its companions, which are the same part of the system for other scans. The last unit
+to end, under the lock of the scan's row, lets the steps go on.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NamedTuple, NoReturn
 
 from dsr_worker.contract import LeaseLost
 from dsr_worker.ledger import scans, statements
 from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.rows import Claim
-from dsr_worker.ledger.scans import FOR_ALL
+from dsr_worker.ledger.scans import FOR_ALL, FRESH_S
+
+MOST_TOGETHER = 8
+"""Scans whose units are worked on in one pass. What is found waits in memory, up to 64 KiB for each
+of 200 people a scan (see `spool`)."""
+_DIVISIONS = 0x646976  # first key of the two-key advisory locks on who divides
 
 
 class UnitClaim(NamedTuple):
@@ -29,6 +37,7 @@ class UnitClaim(NamedTuple):
     system: str
     call: str
     second_path: bool
+    map: str  # empty where its scan keeps to itself
 
     @property
     def divides(self) -> bool:
@@ -46,22 +55,41 @@ class UnitEnd:
     again_s: float | None = None
     charge: int = 0
 
+    @property
+    def state(self) -> str:
+        """The unit's state afterwards."""
+        if self.again_s is not None:
+            return "ready"
+        return "stopped" if self.stops else "done"
+
+
+class Turn(Enum):
+    """Who names the units of a scan."""
+
+    OURS = "ours"
+    TAKEN = "taken"  # they are another scan's, and are here now
+    LATER = "later"  # somebody is naming them for another scan
+
 
 _OURS = """
 scan_id = %(scan)s AND number = %(number)s AND attempt = %(attempt)s AND state = 'leased'
 """
 _HOLD = f"SELECT FROM units WHERE {_OURS} FOR UPDATE"
 _MOVE_ON = f"UPDATE units SET name = %(last)s WHERE {_OURS}"  # noqa: S608 - fixed text
-_RENEW = f"""
-UPDATE units SET lease_until = now() + make_interval(secs => %(lease_s)s) WHERE {_OURS}
-"""  # noqa: S608 - fixed text
-_END = f"""
-UPDATE units
-SET state = %(state)s, segments = %(segments)s, frames = %(frames)s, stops = %(stops)s,
-    charged = greatest(0, charged + %(charge)s), worker = NULL, lease_until = NULL,
-    run_at = now() + make_interval(secs => %(again_s)s)
-WHERE {_OURS}
-"""  # noqa: S608 - fixed text
+_RENEW = """
+UPDATE units u SET lease_until = now() + make_interval(secs => %(lease_s)s)
+FROM unnest(%(scans)s::bigint[], %(numbers)s::int[], %(attempts)s::int[]) v(scan, number, attempt)
+WHERE u.scan_id = v.scan AND u.number = v.number AND u.attempt = v.attempt AND u.state = 'leased'
+"""
+_END = """
+UPDATE units u
+SET state = v.state, segments = v.segments, frames = v.frames, stops = v.stops,
+    charged = greatest(0, u.charged + v.charge), worker = NULL, lease_until = NULL,
+    run_at = now() + make_interval(secs => v.again_s)
+FROM (VALUES %s) v(scan, number, attempt, state, segments, frames, stops, charge, again_s)
+WHERE u.scan_id = v.scan AND u.number = v.number AND u.attempt = v.attempt AND u.state = 'leased'
+RETURNING u.scan_id, u.state
+"""
 
 
 # ---- dividing
@@ -89,49 +117,119 @@ def add_page(
         )
 
 
+# Whoever else is at it, or has done it and is not over.
+_DIVISION = """
+SELECT c.id, c.division, c.divided_at, u.state FROM scans c
+JOIN units u ON u.scan_id = c.id AND u.number = 0
+WHERE c.system = %(system)s AND c.map = %(map)s AND c.id <> %(scan)s AND c.ended_at IS NULL
+  AND c.division IS NOT NULL AND c.divided_at > now() - make_interval(secs => %(fresh_s)s)
+  AND u.state IN ('leased', 'done')
+ORDER BY u.state, c.divided_at DESC LIMIT 1
+"""
+_TAKE_OVER = """
+WITH made AS (
+    INSERT INTO units (scan_id, number, name, size_bytes)
+    SELECT %(scan)s, number, name, size_bytes FROM units
+    WHERE scan_id = %(other)s AND number > 0 RETURNING 1
+)
+UPDATE scans SET division = %(division)s, divided_at = %(divided_at)s,
+                 pending = pending + (SELECT count(*) FROM made)
+WHERE id = %(scan)s
+"""
+
+
+def begin(ledger: Ledger, claim: UnitClaim) -> Turn:
+    """Begin or resume the division of a scan, or take over another's. Raises LeaseLost."""
+    if not claim.map:
+        return Turn.OURS
+    with ledger.transaction() as cursor:
+        place = f"{claim.system}:{claim.map}"
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_DIVISIONS, place))
+        cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (claim.scan_id,))
+        hold(cursor, claim)
+        known = {"system": claim.system, "map": claim.map, "fresh_s": FRESH_S}
+        cursor.execute(_DIVISION, {"scan": claim.scan_id, **known})
+        other = cursor.fetchone()
+        if other is None or _made(cursor, claim):
+            own = "UPDATE scans SET division = id, divided_at = now() WHERE id = %s"
+            cursor.execute(own, (claim.scan_id,))
+            return Turn.OURS
+        if other.state == "leased":
+            return Turn.LATER
+        taken = {"division": other.division, "divided_at": other.divided_at}
+        cursor.execute(_TAKE_OVER, {"scan": claim.scan_id, "other": other.id, **taken})
+        return Turn.TAKEN
+
+
 def divided(ledger: Ledger, claim: UnitClaim) -> int:
     """How many units the division has made so far."""
     with ledger.transaction() as cursor:
-        cursor.execute("SELECT max(number) AS last FROM units WHERE scan_id = %s", (claim.scan_id,))
-        return int(cursor.fetchone().last)
+        return _made(cursor, claim)
+
+
+def _made(cursor: Cursor, claim: UnitClaim) -> int:
+    cursor.execute("SELECT max(number) AS last FROM units WHERE scan_id = %s", (claim.scan_id,))
+    return int(cursor.fetchone().last)
 
 
 # ---- claiming and ending
 
 # Units of a scan for which nobody waits any more are left alone. A more urgent step goes first:
-# long work yields at the borders of its units.
-_CLAIM = """
+# long work yields at the borders of its units. Whoever can take over a division does so at once,
+# and comes along from then on. What was charged before is worked on alone: whatever it did may have
+# been its own doing, or another's.
+_WAITED_FOR = """
+EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
+        WHERE t.scan_id = c.id AND s.state = 'waiting' AND (s.urgent OR NOT %(urgent_only)s))
+"""
+_CLAIM = f"""
 WITH head AS (
-    SELECT u.scan_id, u.number FROM scans c JOIN units u ON u.scan_id = c.id
-    WHERE c.system = %(system)s AND c.ended_at IS NULL
-      AND u.state = 'ready' AND u.run_at <= now()
-      AND EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
-                  WHERE t.scan_id = c.id AND s.state = 'waiting'
-                  AND (s.urgent OR NOT %(urgent_only)s))
-      AND NOT EXISTS (SELECT FROM steps s WHERE s.system = c.system AND s.state = 'ready'
-                      AND s.run_at <= now() AND s.urgency_at < c.urgency_at)
-    ORDER BY c.urgency_at, c.id, u.number LIMIT 1 FOR UPDATE OF u SKIP LOCKED
+    SELECT c.id AS scan_id, u.number, u.name, u.charged, c.division FROM (
+        SELECT c.id, c.division, c.urgency_at,
+               c.map <> '' AND c.division IS NULL AND EXISTS (
+                   SELECT FROM scans o WHERE o.system = c.system AND o.map = c.map
+                   AND o.division IS NOT NULL AND o.ended_at IS NULL) AS joins
+        FROM scans c
+        WHERE c.system = %(system)s AND c.ended_at IS NULL AND {_WAITED_FOR}
+          AND NOT EXISTS (SELECT FROM steps s WHERE s.system = c.system AND s.state = 'ready'
+                          AND s.run_at <= now() AND s.urgency_at < c.urgency_at)
+        ORDER BY joins DESC, c.urgency_at, c.id
+    ) c CROSS JOIN LATERAL (
+        SELECT u.number, u.name, u.charged FROM units u
+        WHERE u.scan_id = c.id AND u.state = 'ready' AND u.run_at <= now()
+        ORDER BY u.number LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) u
+    ORDER BY c.joins DESC, c.urgency_at, c.id LIMIT 1
+), companions AS (
+    SELECT u.scan_id, u.number FROM head h
+    JOIN scans c ON c.division = h.division AND c.id <> h.scan_id AND c.ended_at IS NULL
+    JOIN units u ON u.scan_id = c.id AND u.number = h.number AND u.name = h.name
+    WHERE h.number > 0 AND h.charged = 0 AND u.charged = 0
+      AND u.state = 'ready' AND u.run_at <= now() AND {_WAITED_FOR}
+    ORDER BY c.urgency_at, c.id LIMIT %(companions)s FOR UPDATE OF u SKIP LOCKED
+), taken AS (
+    SELECT scan_id, number FROM head UNION ALL SELECT scan_id, number FROM companions
 )
 UPDATE units u
 SET state = 'leased', attempt = u.attempt + 1, charged = u.charged + 1, worker = %(worker)s,
     lease_until = now() + make_interval(secs => %(lease_s)s)
-FROM head h, scans c
-WHERE u.scan_id = h.scan_id AND u.number = h.number AND c.id = h.scan_id
+FROM taken t, scans c
+WHERE u.scan_id = t.scan_id AND u.number = t.number AND c.id = t.scan_id
 RETURNING u.scan_id, u.number, u.name, u.size_bytes, u.attempt, u.charged, c.system, c.call,
-          c.second_path
-"""
+          c.second_path, c.map
+"""  # noqa: S608 - fixed text
 _STEPS = """
-SELECT s.id, s.job_id, s.action, s.system, s.round, s.frozen, s.effect, s.attempt, s.charged,
-       s.batch_size, s.intent, s.result, s.error
+SELECT t.scan_id, s.id, s.job_id, s.action, s.system, s.round, s.frozen, s.effect, s.attempt,
+       s.charged, s.batch_size, s.intent, s.result, s.error
 FROM scan_steps t JOIN steps s ON s.id = t.step_id
-WHERE t.scan_id = %s AND s.state = 'waiting' ORDER BY s.id
+WHERE t.scan_id = ANY(%s) AND s.state = 'waiting' ORDER BY s.id
 """
+Claimed = Mapping[UnitClaim, Sequence[Claim]]
+"""Units of one part of a system, each with the steps that wait for it."""
 
 
-def claim(
-    ledger: Ledger, system: str, worker: int, *, urgent_only: bool = False
-) -> tuple[UnitClaim, tuple[Claim, ...]] | None:
-    """Lease the next unit of a system, with the steps that wait for it; None without any."""
+def claim(ledger: Ledger, system: str, worker: int, *, urgent_only: bool = False) -> Claimed:
+    """Lease the next unit of a system with its companions; empty without any."""
     with ledger.transaction() as cursor:
         cursor.execute(
             _CLAIM,
@@ -139,15 +237,18 @@ def claim(
                 "system": system,
                 "worker": worker,
                 "urgent_only": urgent_only,
+                "companions": MOST_TOGETHER - 1,
                 "lease_s": statements.LEASE_S,
             },
         )
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        unit = UnitClaim(*row)._replace(name=bytes(row.name))
-        cursor.execute(_STEPS, (unit.scan_id,))
-        return unit, tuple(Claim(**step._asdict()) for step in cursor.fetchall())
+        taken = [UnitClaim(*row)._replace(name=bytes(row.name)) for row in cursor.fetchall()]
+        if not taken:
+            return {}
+        waiting: dict[int, list[Claim]] = {unit.scan_id: [] for unit in taken}
+        cursor.execute(_STEPS, (list(waiting),))
+        for row in cursor.fetchall():
+            waiting[row.scan_id].append(Claim(*row[1:]))
+    return {unit: waiting[unit.scan_id] for unit in taken}
 
 
 def hold(cursor: Cursor, unit: UnitClaim) -> None:
@@ -157,39 +258,45 @@ def hold(cursor: Cursor, unit: UnitClaim) -> None:
         _lost()
 
 
-def renew(ledger: Ledger, unit: UnitClaim) -> bool:
-    """Renew a unit's lease; False when it was taken away."""
+def renew(ledger: Ledger, held: Sequence[UnitClaim]) -> bool:
+    """Renew the lease of units; False when one of them was taken away."""
     with ledger.transaction() as cursor:
         cursor.execute(
             _RENEW,
-            {**_token(unit), "lease_s": statements.LEASE_S},
-        )
-        return bool(cursor.rowcount == 1)
-
-
-def end(ledger: Ledger, unit: UnitClaim, ended: UnitEnd) -> bool:
-    """Record how a unit ended, and let the steps go on after the last; False when fenced off."""
-    again = ended.again_s is not None
-    state = "ready" if again else "stopped" if ended.stops else "done"
-    with ledger.transaction() as cursor:
-        cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (unit.scan_id,))
-        cursor.execute(
-            _END,
             {
-                **_token(unit),
-                "state": state,
-                "segments": list(ended.segments),
-                "frames": Json(dict(ended.frames)),
-                "stops": Json(dict(ended.stops)),
-                "charge": ended.charge,
-                "again_s": ended.again_s or 0.0,
+                "scans": [unit.scan_id for unit in held],
+                "numbers": [unit.number for unit in held],
+                "attempts": [unit.attempt for unit in held],
+                "lease_s": statements.LEASE_S,
             },
         )
-        if cursor.rowcount != 1:
-            return False
-        if not again:
-            _count_down(cursor, {unit.scan_id: 1})
-    return True
+        return bool(cursor.rowcount == len(held))
+
+
+def end(ledger: Ledger, ends: Mapping[UnitClaim, UnitEnd]) -> int:
+    """Record how units ended, and let steps go on after their last; how many were still ours."""
+    rows = [
+        (
+            *_token(unit).values(),
+            ended.state,
+            list(ended.segments),
+            Json(dict(ended.frames)),
+            Json(dict(ended.stops)),
+            ended.charge,
+            ended.again_s or 0.0,
+        )
+        for unit, ended in ends.items()
+    ]
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT FROM scans WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
+            ([unit.scan_id for unit in ends],),
+        )
+        found = values(
+            cursor, _END, rows, "(%s, %s, %s, %s, %s::text[], %s::jsonb, %s::jsonb, %s, %s)"
+        )
+        _count_down(cursor, Counter(row.scan_id for row in found if row.state != "ready"))
+    return len(found)
 
 
 def take_back(ledger: Ledger, dead: Sequence[int]) -> int:
@@ -219,16 +326,14 @@ def take_back(ledger: Ledger, dead: Sequence[int]) -> int:
             },
         )
         taken = cursor.fetchall()
-        stopped: dict[int, int] = {}
-        for row in taken:
-            if row.state == "stopped":
-                stopped[row.scan_id] = stopped.get(row.scan_id, 0) + 1
-        _count_down(cursor, stopped)
+        _count_down(cursor, Counter(row.scan_id for row in taken if row.state == "stopped"))
         return len(taken)
 
 
 def _count_down(cursor: Cursor, by_scan: Mapping[int, int]) -> None:
     """So many units of each scan have ended. The rows of the scans are locked."""
+    if not by_scan:
+        return
     for scan, count in by_scan.items():
         cursor.execute(
             "UPDATE scans SET pending = pending - %(count)s,"

@@ -34,8 +34,10 @@ from dsr_worker.testing.conformance import (
     Adapter,
     AffectedPart,
     MentionsPart,
+    OnePassPart,
     RechecksPart,
     ResolvesPart,
+    StandingPart,
     SweepsPart,
     Where,
     World,
@@ -107,7 +109,11 @@ def _system(system: System) -> System:
         fields,
         takes={"customer_number": Taken("key")},
         clocks={"record_date": "last_modified"},
-        source={"layout": "prefix", "template": "customers/{customer_number}/"},
+        source={
+            "layout": "prefix",
+            "template": "customers/{customer_number}/",
+            "lifecycle": True,
+        },
     )
     return replace(system, collections=made)
 
@@ -185,9 +191,13 @@ class BucketAdapter:
         """A connector to a port at which nobody listens."""
         return self._connector(f"http://127.0.0.1:{free_port()}")
 
-    def _connector(self, endpoint: str) -> S3:
+    def divided(self) -> Connector:
+        """A connector for which each object is a unit."""
+        return self._connector(self.endpoint, unit_objects=1)
+
+    def _connector(self, endpoint: str, **config: Any) -> S3:
         collections = self.world.system.collections.values()
-        made = connected(endpoint, self.bucket, *collections)
+        made = connected(endpoint, self.bucket, *collections, **config)
         self.made.append(made)
         return made
 
@@ -225,7 +235,9 @@ def _id_in(line: bytes, key: str) -> str:
     return str(json.loads(line)["id"])
 
 
-class TestS3(ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart):
+class TestS3(
+    ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart, OnePassPart, StandingPart
+):
     """The S3 connector on a real S3 API, without versions."""
 
     most_moments = 6
@@ -246,3 +258,8 @@ class TestS3(ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart)
     def make(self, world: World) -> Adapter:
         """A bucket of its own."""
         return BucketAdapter(world, *self.new())
+
+    def divided(self, adapter: Adapter) -> Connector:
+        """Each object is a unit."""
+        assert isinstance(adapter, BucketAdapter)
+        return adapter.divided()

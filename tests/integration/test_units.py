@@ -9,6 +9,7 @@ from typing import Any
 
 from dsr_worker.contract import NeedsHuman, Transient
 from dsr_worker.engine.dividing import UNIT
+from dsr_worker.engine.upkeep import LEAST_AGE
 from dsr_worker.ledger import orphans, scans
 from dsr_worker.vault import WRAPPED_BYTES
 from tests.integration.engine_room import EngineRoom
@@ -174,6 +175,20 @@ def test_what_units_found_is_kept_while_it_is_needed(tmp_path: Path, ledger: Led
         assert orphans.unnamed(cursor, named) == []
         scans.forget(cursor)
         assert sorted(orphans.unnamed(cursor, named)) == sorted(named)
+
+
+def test_a_blob_of_a_unit_that_is_worked_on_for_days_stays(tmp_path: Path, ledger: Ledgers) -> None:
+    """What a unit under lease wrote is named when it ends, however long that takes."""
+    room, _ = room_of(tmp_path / "room", ledger(), 3)
+    ref = room.submit("access", email="p.zq0001zq@mail.example")
+    answered(room, ref)
+    began = "now() - interval '3 days'"
+    room.rows(f"UPDATE scans SET divided_at = {began}, ended_at = NULL RETURNING 1")  # noqa: S608 - fixed text
+    with room.office.ledger.transaction() as cursor:
+        idle = orphans.first_day_kept(cursor, LEAST_AGE)
+    room.rows("UPDATE units SET state = 'leased' WHERE number = 2 RETURNING 1")
+    with room.office.ledger.transaction() as cursor:
+        assert orphans.first_day_kept(cursor, LEAST_AGE) < idle
 
 
 def test_a_broken_unit_is_quarantined_after_three_faults(tmp_path: Path, ledger: Ledgers) -> None:

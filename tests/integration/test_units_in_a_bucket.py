@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from tests import services as real
 from tests.integration.engine_room import CRM, EngineRoom
 from tests.integration.test_rotated_keys import _rotate
 from tests.integration.test_units import answered, erased
+from tests.integration.test_units_together import Gate, open_calls
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -125,3 +127,43 @@ def test_the_case_after_an_erasure_leaves_clean_objects_alone(
         ref,
     )
     assert found.result["rows"] == {"events": 1}
+
+
+def test_an_access_an_erasure_and_mentions_read_each_object_once(
+    room: EngineRoom, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for the bucket at the same time opens each of its objects once for all three."""
+    gate = Gate(monkeypatch)
+    first = room.submit("erasure", email="p.zq0003zq@mail.example")
+    room.settle()
+    gate.shuts = lambda: "mentions" in open_calls(room).get("files", ())
+    room.approve(first)
+    room.settle()
+    assert gate.shut
+    gate.shuts = lambda: False
+    access = room.submit("access", email="p.zq0001zq@mail.example")
+    erasure = room.submit("erasure", email="p.zq0002zq@mail.example")
+    for _ in range(5):
+        room.settle()
+    assert open_calls(room)["files"] == {"find", "locate", "mentions"}
+    read.clear()
+    gate.shut = False
+    while room.workshop.drainer._next_unit("files", {}, urgent_only=False):
+        pass
+    assert Counter(read) == Counter(f"events/{n}" for n in range(OBJECTS))
+    answered(room, access, first)
+    room.settle()
+    assert _result(room, access, "find")["rows"] == {"events": OBJECTS}
+    planned = _result(room, erasure, "plan")["outcomes"]
+    assert sum(part["rows"] for part in planned if part["collection"] == "events") == OBJECTS
+
+
+def _result(room: EngineRoom, ref: str, action: str) -> dict[str, Any]:
+    (told,) = room.rows(
+        "SELECT s.result FROM steps s JOIN jobs j ON j.id = s.job_id"
+        " WHERE j.ref = %s AND s.action = %s AND s.system = 'files'",
+        ref,
+        action,
+    )
+    result: dict[str, Any] = told.result
+    return result

@@ -41,6 +41,11 @@ class Deaths:
         with self._lock:
             self.left, self._passed, self.died = set(at), 0, 0
 
+    @property
+    def passes(self) -> int:
+        """How many have come by."""
+        return self._passed
+
     def passed(self) -> None:
         """Somebody comes by."""
         with self._lock:

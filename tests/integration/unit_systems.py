@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any, Self, TypeVar
 from zlib import crc32
 
-from dsr_worker.contract import Call, Context, Key, Mention, Record, Subject, Unit
+from dsr_worker.contract import Ask, Call, Context, Key, Mention, Record, Subject, Unit
 from dsr_worker.testing.memory import Memory
 
 T = TypeVar("T", Record, Key, Mention)
@@ -93,8 +93,20 @@ class InParts(Memory):
         return crc32(repr((collection, key)).encode()) % self.parts == int(self._unit)
 
 
-def fresh(parts: int) -> type[InParts]:
+class InOnePassToo(InParts):
+    """The same, which takes calls together: a pass is noted, then what each call in it finds."""
+
+    def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """One ask after the other; what they read is at hand."""
+        self.journal.note("pass", self._unit or "")
+        for number, ask in enumerate(asks):
+            found = getattr(self, ask.call)(ask.subjects, ask.ctx)
+            yield from ((number, item) for item in found)
+
+
+def fresh(parts: int, *, together: bool = False) -> type[InParts]:
     """A connector class with a journal of its own."""
-    made: Any = type("Parted", (InParts,), {"parts": parts, "journal": Journal()})
+    base = InOnePassToo if together else InParts
+    made: Any = type("Parted", (base,), {"parts": parts, "journal": Journal()})
     connector: type[InParts] = made
     return connector

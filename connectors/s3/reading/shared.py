@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Self, TypeVar
 
 from connectors.s3.config import SharedLayout
@@ -28,20 +26,30 @@ from connectors.s3.formats.entries import (
 from connectors.s3.formats.leftover import Bytes
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import (
-    Mentioned,
-    Owners,
     Strangers,
     clock_of,
     identities_of,
     identity_in,
 )
-from connectors.s3.scanning.verdicts import Asked, Verdicts
+from connectors.s3.reading.readers import (
+    Mentions,
+    Owned,
+    OwnedRows,
+    Reader,
+    keys,
+    read,
+    records,
+    whole,
+)
+from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.ranges import EVERY_KEY, KeyRange
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
     AffectedPerson,
+    Ask,
+    Call,
     Collection,
     Context,
     Identity,
@@ -53,25 +61,12 @@ from dsr_worker.contract import (
     Record,
     Subject,
     Transient,
-    Withheld,
 )
 
 T = TypeVar("T")
 _ATTEMPTS = 5
 _PEOPLE_AT_ONCE = 10_000
 _MANY_OWNERS = 1_000
-RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR
-UNREADABLE = "(unreadable line)"
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """A record with the subjects that own it, and by which kind of identity."""
-
-    version: Version
-    entry: Entry
-    key: tuple[str, ...]
-    owners: dict[str, str]
 
 
 class Shared:
@@ -83,7 +78,6 @@ class Shared:
         self.keys = EVERY_KEY  # the whole prefix, or part of it
         if layout.format == "parquet":
             parquet()
-        self._third_party = tuple(f.name for f in collection.fields.values() if f.third_party)
 
     def within(self, keys: KeyRange) -> Self:
         """The same room, which lists no other objects than these."""
@@ -139,14 +133,6 @@ class Shared:
             yield version, entry
         reading.keep()
 
-    def _worth_reading(
-        self, bucket: Bucket, verdicts: Verdicts, asked: Asked | None, ctx: Context
-    ) -> Iterator[list[Version]]:
-        """The objects, without those that cannot hold anybody who is asked for."""
-        for versions in self.objects(bucket, ctx):
-            if not verdicts.rule_out(versions, asked):
-                yield versions
-
     def key_of(self, version: Version, entry: Entry) -> tuple[str, ...]:
         """The row's key."""
         return (version.key, *(key_text(entry.value(name)) for name in self.collection.key))
@@ -182,59 +168,43 @@ class Shared:
 
     def owned(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Owned]:
         """Every owned record in every version."""
-        owners = Owners(self.collection, subjects, ctx)
-        if not owners:
-            return
-        wanted = None if ctx.second_path else owners.wanted()
-        verdicts = Verdicts(self.collection, ctx)
-        asked = None if ctx.second_path else verdicts.owners(subjects)
-
-        def read(versions: list[Version]) -> Iterator[Owned]:
-            for version, entry in self._entries(bucket, versions, wanted, ctx):
-                found = owners.of(entry)
-                if found:
-                    yield Owned(version, entry, self.key_of(version, entry), found)
-
-        for versions in self._worth_reading(bucket, verdicts, asked, ctx):
-            yield from self.steady(bucket, versions, ctx, read)
+        yield from self._found(bucket, OwnedRows(self, subjects, ctx, whole))
 
     def find(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """Each owned record once per differing text."""
-        seen: set[bytes] = set()
-        at_object = ""
-        for row in self.owned(bucket, subjects, ctx):
-            if row.version.key != at_object:
-                at_object = row.version.key
-                seen.clear()
-            text = row.entry.mark()
-            for ref in row.owners:
-                mark = blake2b(repr((ref, row.key, text)).encode("utf-8", "replace")).digest()
-                if mark not in seen:
-                    seen.add(mark)
-                    yield self._record(ref, row)
+        yield from self._found(bucket, OwnedRows(self, subjects, ctx, records(self)))
 
     def locate(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """Each owned row once."""
-        seen: set[tuple[str, tuple[str, ...]]] = set()
-        at_object = ""
-        for row in self.owned(bucket, subjects, ctx):
-            if row.version.key != at_object:
-                at_object = row.version.key
-                seen.clear()
-            for ref in row.owners:
-                if (ref, row.key) not in seen:
-                    seen.add((ref, row.key))
-                    yield Key(ref, self.collection.name, row.key)
+        yield from self._found(bucket, OwnedRows(self, subjects, ctx, keys(self)))
 
-    def _record(self, ref: str, row: Owned) -> Record:
-        others = [n for n in self._third_party if row.entry.value(n) is not None]
-        return Record(
-            subject_ref=ref,
-            collection=self.collection.name,
-            key=row.key,
-            body=row.entry.body(frozenset(self._third_party)),  # wherever lists may stand
-            withheld=tuple(Withheld(name, RIGHTS_OF_OTHERS) for name in others),
-        )
+    def mentions(
+        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Mention]:
+        """Places in records of others, and unreadable lines, that name a subject."""
+        yield from self._found(bucket, Mentions(self, subjects, ctx))
+
+    def together(
+        self, bucket: Bucket, asks: Sequence[Ask]
+    ) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """What several of these calls find, each item with the number of its call, in one pass."""
+        readers = [self._reader(ask) for ask in asks]
+        yield from read(self, bucket, readers, asks[0].ctx)
+
+    def _found(self, bucket: Bucket, reader: Reader[T]) -> Iterator[T]:
+        return (item for _, item in read(self, bucket, [reader], reader.ctx))
+
+    def _reader(self, ask: Ask) -> Reader[Record | Key | Mention]:
+        match ask.call:
+            case Call.FIND:
+                return OwnedRows(self, ask.subjects, ask.ctx, records(self))
+            case Call.LOCATE:
+                return OwnedRows(self, ask.subjects, ask.ctx, keys(self))
+            case Call.MENTIONS:
+                return Mentions(self, ask.subjects, ask.ctx)
+            case Call.RECHECK:
+                message = "a recheck reads for itself"
+                raise ValueError(message)
 
     # ---- links
 
@@ -321,7 +291,8 @@ class Shared:
                     for ref in strangers.of(entry, whose, identity, refs):
                         yield ref, identity, key
 
-        for versions in self._worth_reading(bucket, verdicts, asked, ctx):
+        objects = self.objects(bucket, ctx)
+        for versions in (v for v in objects if not verdicts.rule_out(v, asked)):
             seen: set[tuple[str, Identity, tuple[str, ...]]] = set()
             for ref, identity, key in self.steady(bucket, versions, ctx, read):
                 known = counts.get((ref, identity), 0)
@@ -330,33 +301,7 @@ class Shared:
                     counts[ref, identity] = known + 1
         return counts
 
-    # ---- mentions and breaches
-
-    def mentions(
-        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
-    ) -> Iterator[Mention]:
-        """Places in records of others, and unreadable lines, that name a subject."""
-        owners = Owners(self.collection, subjects, ctx)
-        mentioned = Mentioned(self.collection, subjects)
-        wanted = None if ctx.second_path else mentioned.wanted()
-
-        def named(version: Version, entry: Entry | Broken) -> Iterator[Mention]:
-            if isinstance(entry, Broken):
-                key: tuple[str, ...] = (version.key, f"byte {entry.at_byte}")
-                places = [(ref, UNREADABLE) for ref in sorted(mentioned.in_bytes(entry.raw))]
-            else:
-                key, own = self.key_of(version, entry), owners.of(entry)
-                places = [place for place in mentioned.in_entry(entry) if place[0] not in own]
-            for ref, name in places:
-                yield Mention(ref, self.collection.name, key, name)
-
-        def read(versions: list[Version]) -> Iterator[Mention]:
-            for version in versions:
-                for entry in self.records(bucket, version, wanted, ctx):
-                    yield from named(version, entry)
-
-        for versions in self.objects(bucket, ctx):
-            yield from dict.fromkeys(self.steady(bucket, versions, ctx, read))
+    # ---- breaches
 
     def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
         """The people whose records lay in the scope; a person may come in several parts."""

@@ -18,7 +18,18 @@ from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
 from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.ranges import KeyRange
 from connectors.s3.tables.marks import Marks, findings
-from dsr_worker.contract import Context, Finding, Key, Link, Outcome, Severity, Subject
+from dsr_worker.contract import (
+    Ask,
+    Context,
+    Finding,
+    Key,
+    Link,
+    Mention,
+    Outcome,
+    Record,
+    Severity,
+    Subject,
+)
 
 
 class ObjectsRoom(Prefixes):
@@ -55,6 +66,14 @@ class ObjectsRoom(Prefixes):
         """None: an object yields no identity."""
         del bucket, subjects, ctx, owner_kinds
         return iter(())
+
+    def together(
+        self, bucket: Bucket, asks: Sequence[Ask]
+    ) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """One call after the other: each lists the objects of its own people."""
+        for number, ask in enumerate(asks):
+            found = getattr(self, ask.call)(bucket, ask.subjects, ask.ctx)
+            yield from ((number, item) for item in found)
 
     def erase(
         self, bucket: Bucket, located: Located, subjects: Sequence[Subject], ctx: Context

@@ -16,6 +16,7 @@ from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.ranges import KeyRange
 from dsr_worker.contract import (
     AffectedPerson,
+    Ask,
     Collection,
     Context,
     Finding,
@@ -88,6 +89,12 @@ class Room(Protocol):
 
     def locate(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The key of every row, and of what may hold rows and cannot be read now."""
+        ...
+
+    def together(
+        self, bucket: Bucket, asks: Sequence[Ask]
+    ) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """What several of these calls find, each item with the number of its call."""
         ...
 
     # ---- changing

@@ -15,7 +15,18 @@ from connectors.s3.config import Config, SharedLayout
 from connectors.s3.reading.shared import Shared
 from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.readable import ReadableBucket
-from dsr_worker.contract import Collection, Context, Key, Link, Mention, Subject
+from dsr_worker.contract import (
+    Ask,
+    Call,
+    Collection,
+    Context,
+    Key,
+    Link,
+    Mention,
+    NeedsHuman,
+    Record,
+    Subject,
+)
 
 
 class RowsRoom(Shared):
@@ -60,6 +71,22 @@ class RowsRoom(Shared):
         readable = ReadableBucket(bucket)
         yield from super().locate(readable, subjects, ctx)
         yield from unread_keys(self, readable, subjects)
+
+    def together(
+        self, bucket: Bucket, asks: Sequence[Ask]
+    ) -> Iterator[tuple[int, Record | Key | Mention]]:
+        """Each object is read once for all calls."""
+        readable = ReadableBucket(bucket)
+        yield from super().together(readable, asks)
+        for number, ask in enumerate(asks):
+            yield from ((number, item) for item in self._unread(readable, ask))
+
+    def _unread(self, bucket: ReadableBucket, ask: Ask) -> Iterator[Record | Key]:
+        """What a call tells of versions that could not be read."""
+        if ask.call is Call.FIND and bucket.refused:
+            raise NeedsHuman("s3-unreadable-object", {"collection": self.collection.name})
+        if ask.call is Call.LOCATE:
+            yield from unread_keys(self, bucket, ask.subjects)
 
     def abort_stale(self, bucket: Bucket, ctx: Context) -> None:
         """Abort the uploads that the config calls stale. In no dry run."""

@@ -58,9 +58,12 @@ class Cutter:
         for name in left:
             begun = start
             for upto, objects, size_bytes in loads(name, start) if collections[name] else ():
-                if begun != start and self._is_full(objects, size_bytes):
-                    yield self._cut(Piece(name, KeyRange(start, begun)))
-                    start = begun
+                if self._is_full(objects, size_bytes):
+                    if begun != start:
+                        yield self._cut(Piece(name, KeyRange(start, begun)))
+                        start = begun
+                    elif self._pieces:
+                        yield self._cut()
                 begun = upto
                 self._objects += objects
                 self._size_bytes += size_bytes

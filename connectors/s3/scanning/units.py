@@ -34,11 +34,13 @@ class InParts:
     def units(
         self, call: Call, subjects: Sequence[Subject], ctx: Context, after: str
     ) -> Iterator[Unit]:
-        """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`."""
-        divided = {
-            name: self._divides(call) and _reads_all(room, call, subjects)
-            for name, room in self._rooms.items()
-        }
+        """Ranges of keys, each of about `unit_objects` objects or `unit_bytes`.
+
+        They are the same for every call that reads objects one by one, whoever it is about.
+        """
+        reads = any(_reads_all(room, call, subjects) for room in self._rooms.values())
+        divides = reads and self._divides(call)
+        divided = {name: divides and room.apart for name, room in self._rooms.items()}
         cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
         yield from cutter.units(divided, self._loads(divided, ctx), after)
 

@@ -21,7 +21,6 @@ from connectors.s3.formats.entries import Entry, UnreadableError, key_text
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from connectors.s3.reading.recheck import is_masked
-from connectors.s3.reading.shared import Owned
 from connectors.s3.reading.whose import Located
 from connectors.s3.rooms.rows import RowsRoom
 from connectors.s3.scanning.verdicts import Verdicts
@@ -137,13 +136,6 @@ class TableRoom(RowsRoom):
         """The row's key: files come and go, so they are no part of it."""
         names = self.collection.key
         return (self._table.prefix, *(key_text(entry.value(name)) for name in names))
-
-    def owned(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Owned]:
-        """Every owned row in every file, as of one object: copies in several files are one row."""
-        whole: Version | None = None
-        for row in super().owned(bucket, subjects, ctx):
-            whole = whole or row.version
-            yield Owned(whole, row.entry, row.key, row.owners)
 
     def left(
         self,

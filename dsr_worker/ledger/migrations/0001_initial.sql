@@ -203,11 +203,14 @@ CREATE TABLE scans (
     second_path  boolean NOT NULL,
     urgency_at   timestamptz NOT NULL,
     segment      text NOT NULL DEFAULT '',      -- the keys the call was given
+    map          text NOT NULL DEFAULT '',      -- by which its units may be others' too; '': they are its own
+    division     bigint,                        -- the scan that named its units: their numbers mean the same
+    divided_at   timestamptz NOT NULL DEFAULT now(),  -- when that began
     pending      integer NOT NULL DEFAULT 1,    -- units that have not ended
-    made_at      timestamptz NOT NULL DEFAULT now(),
     ended_at     timestamptz
 );
 CREATE INDEX scans_open ON scans (system, urgency_at, id) WHERE ended_at IS NULL;
+CREATE INDEX scans_division ON scans (division) WHERE ended_at IS NULL;
 CREATE TABLE scan_steps (
     scan_id  bigint NOT NULL REFERENCES scans ON DELETE CASCADE,
     step_id  bigint NOT NULL REFERENCES steps,

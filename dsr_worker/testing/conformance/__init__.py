@@ -24,12 +24,17 @@ from dsr_worker.testing.conformance.reading import (
 )
 from dsr_worker.testing.conformance.rights import RectifiesPart, RestrictsPart
 from dsr_worker.testing.conformance.rights_world import RightsWorld, rights_world
+from dsr_worker.testing.conformance.standing import StandingPart
 from dsr_worker.testing.conformance.trial import Adapter, Crash, DyingContext, HeldSinceContext
+from dsr_worker.testing.conformance.units import OnePassPart, UnitsPart
 from dsr_worker.testing.conformance.world import Where, World, large_world, standard_world
 
 
 class Conformance(ContactsPart, ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart):
-    """All parts but blocks, for stores that write JSON, and rights, for those that have means."""
+    """The parts for most stores.
+
+    Others join where a store has it: blocks, rights, units and passes, standing rules.
+    """
 
 
 __all__ = [
@@ -44,12 +49,15 @@ __all__ = [
     "ErasesPart",
     "HeldSinceContext",
     "MentionsPart",
+    "OnePassPart",
     "RechecksPart",
     "RectifiesPart",
     "ResolvesPart",
     "RestrictsPart",
     "RightsWorld",
+    "StandingPart",
     "SweepsPart",
+    "UnitsPart",
     "Where",
     "World",
     "large_world",

@@ -22,7 +22,6 @@ LOG_DAYS: Final = range(0, 120, 4)  # ago; some are older than the 90 that the s
 EXPORTS: Final = ("exports/campaign-spring.csv", "exports/warehouse-stock-take.csv")
 EXPORT_COLUMNS: Final = ("row_id", "customer_number", "email", "name", "comment", "exported_at")
 _WAV_RATE_HZ: Final = 8000
-_MOST_LINES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
