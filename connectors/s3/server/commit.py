@@ -29,6 +29,7 @@ from connectors.s3.server.refusals import (
     GoneError,
     backed_off,
     code_of,
+    told,
     translated,
 )
 from dsr_worker.contract import ConnectorError, Context, NeedsHuman
@@ -161,27 +162,26 @@ class _Upload:
             self._ctx.check()
             done = self._copy(number, part[0]) if copied(part) else self._send(number, part)
             sums = {name: done[name] for name in CHECKSUMS if done.get(name)}
-            sent: Any = {"PartNumber": number, "ETag": done["ETag"], **sums}
+            etag = told(done, "ETag", "UploadPart")
+            sent: Any = {"PartNumber": number, "ETag": etag, **sums}
             self._sent.append(sent)
 
     def commit(self) -> None:
         """Complete it; where a conflict voided the upload, all over again."""
         for failures in range(1, TRIES + 1):
-            try:
-                done = self._complete()
-            except ClientError as error:
-                if code_of(error) != CONFLICT or failures == TRIES:
-                    with translated("CompleteMultipartUpload"):
+            with translated("CompleteMultipartUpload"):
+                try:
+                    done = self._complete()
+                except ClientError as error:
+                    if code_of(error) != CONFLICT or failures == TRIES:
                         raise
-                self.abort()
-                backed_off(failures)
-                self.send()
-            else:
-                self._begun.forget(self._place.pop("UploadId"))
-                looked_at(
-                    self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx
-                )
-                return
+                    self.abort()
+                    backed_off(failures)
+                    self.send()
+                    continue
+            self._begun.forget(self._place.pop("UploadId"))
+            looked_at(self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx)
+            return
 
     def abort(self) -> None:
         """Let go of the parts, unless they are the object by now. Never hides another error."""
@@ -314,7 +314,7 @@ def looked_at(
             head: Mapping[str, Any] = bucket.reads.head_object(**place, **_customer_key(kept))
     except GoneError:
         return
-    if "VersionId" not in place and head["ETag"] != done["ETag"]:
+    if "VersionId" not in place and head.get("ETag") != done.get("ETag"):
         return
     sums = [(done[name], head[name]) for name in CHECKSUMS if done.get(name) and head.get(name)]
     if head["ContentLength"] != size_bytes or any(ours != theirs for ours, theirs in sums):

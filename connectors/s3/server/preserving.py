@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from connectors.s3.formats.entries import UnreadableError
 from connectors.s3.server.client import Spend, Version
+from connectors.s3.server.labels import tags_of
 from connectors.s3.server.reading import Reads
 from connectors.s3.server.refusals import NOT_IMPLEMENTED, code_of, translated
 from dsr_worker.contract import NeedsHuman
@@ -79,10 +80,8 @@ def preserved(
 
 
 def _tags(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
-    spend()
-    with translated("GetObjectTagging"):
-        tags = bucket.reads.get_object_tagging(**bucket.at(version))["TagSet"]
-    return {"Tagging": urlencode([(tag["Key"], tag["Value"]) for tag in tags])} if tags else {}
+    tags = tags_of(bucket, version, spend)
+    return {"Tagging": urlencode(tags)} if tags else {}
 
 
 def _lock(head: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -111,13 +110,14 @@ def _access(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
     owner = acl.get("Owner", {}).get("ID")
     grants: dict[str, list[str]] = {}
     only_owners = True
-    for grant in acl["Grants"]:
-        grantee: Mapping[str, Any] = grant["Grantee"]
-        field = _GRANTEES.get(grantee["Type"])
-        name = _GRANTS.get(grant["Permission"])
-        if field is None or name is None:  # no header could give it again
+    for grant in acl.get("Grants", ()):
+        grantee: Mapping[str, Any] = grant.get("Grantee", {})
+        permission = grant.get("Permission", "")
+        field = _GRANTEES.get(grantee.get("Type", ""), "")
+        name = _GRANTS.get(permission)
+        if field not in grantee or name is None:  # no header could give it again
             raise NeedsHuman("s3-refused", {"operation": "GetObjectAcl", "error": "unknown-grant"})
-        own = grant["Permission"] == "FULL_CONTROL" and grantee.get("ID") == owner
+        own = permission == "FULL_CONTROL" and grantee.get("ID") == owner
         only_owners = only_owners and own
         grants.setdefault(name, []).append(f'{_NAMES[field]}="{grantee[field]}"')
     return {} if only_owners else {name: ", ".join(them) for name, them in grants.items()}
