@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -201,7 +202,10 @@ def _part(plain: BinaryIO, at: int, length: int) -> bytes:
 
 
 def _withheld(head: Mapping[str, Any]) -> tuple[Withheld, ...]:
-    return tuple(Withheld(*w) for w in head["w"]) if "w" in head else ()
+    return tuple(
+        Withheld(*told, *map(datetime.fromisoformat, until))
+        for *told, until in ((*part[:3], part[3:]) for part in head.get("w", ()))
+    )
 
 
 class _Extents(io.RawIOBase):
