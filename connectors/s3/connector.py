@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from connectors.s3.changing.completeness import SharedEraser, unread_keys
+from connectors.s3.changing.completeness import SharedEraser
 from connectors.s3.changing.erase_versions import VersionEraser, by_object
 from connectors.s3.changing.judges import EveryRecord, LocatedRecords
 from connectors.s3.changing.tally import Fate, Tally
@@ -27,6 +27,7 @@ from connectors.s3.reading.linked import is_elsewhere
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import lines_left, versions_left
 from connectors.s3.reading.shared import Shared
+from connectors.s3.reading.unread import unread_keys, unread_records
 from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
 from connectors.s3.rooms import rooms_of
 from connectors.s3.scanning.units import InParts
@@ -113,10 +114,18 @@ class OneBucket(InParts):
                 )
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
-        """Every version under the subjects' prefixes, every record of theirs elsewhere."""
+        """Every version under the subjects' prefixes, every record of theirs elsewhere.
+
+        What cannot be read now is a record as well, with all of it withheld.
+        """
         bucket = self._reading(ctx)
         for room in self._rooms.values():
-            yield from room.find(bucket, subjects, ctx)
+            if isinstance(room, Prefixes):
+                yield from room.find(bucket, subjects, ctx)
+            else:
+                readable = ReadableBucket(bucket)
+                yield from room.find(readable, subjects, ctx)
+                yield from unread_records(room, readable, subjects, ctx)
 
     # ---- Resolves, Mentions, Affected
 
@@ -299,7 +308,7 @@ class OneBucket(InParts):
     ) -> SharedEraser:
         readable = bucket or ReadableBucket(self._bucket)
         honoured = Honoured() if dry else self._writable(ctx)
-        return SharedEraser(room, readable, honoured, self._config.restore, ctx)
+        return SharedEraser(room, readable, honoured, ctx)
 
     def _abort_stale(self, room: Shared, ctx: Context) -> None:
         days = self._config.abort_uploads_after_days

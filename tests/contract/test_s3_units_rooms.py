@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connectors.s3 import S3, Config
-from connectors.s3.changing.completeness import unread_keys
 from connectors.s3.config import SharedLayout
 from connectors.s3.reading.shared import Shared
+from connectors.s3.reading.unread import unread_keys
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.ranges import KeyRange
 from connectors.s3.server.readable import ReadableBucket
