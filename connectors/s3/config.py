@@ -76,6 +76,7 @@ class Config(Replica):
     requester_pays: bool = False
     expected_bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     sse_customer_key: SecretStr | None = None  # base64 of the 32 bytes of SSE-C
+    proofs: bool = False  # SHA-256 of shared objects before and after they are written anew
     mark_rewrites: bool = False  # metadata `dsr-rewritten`, for consumers of the bucket's events
 
 

@@ -249,7 +249,8 @@ def _together(one: Receipt, other: Receipt) -> Receipt:
         counts[place] = counts[place].plus(part) if place in counts else part
     told = [part for part in counts.values() if part.outcome is not Outcome.ABSENT]
     outcomes = tuple(told or counts.values())
-    return Receipt(one.subject_ref, one.collection, outcomes, one.kept | other.kept)
+    proofs = one.proofs + other.proofs
+    return Receipt(one.subject_ref, one.collection, outcomes, one.kept | other.kept, proofs)
 
 
 @dataclass(frozen=True)

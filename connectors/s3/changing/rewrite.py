@@ -40,6 +40,7 @@ from dsr_worker.contract import (
     Context,
     DecisionTable,
     Guard,
+    Proof,
     Transient,
 )
 
@@ -70,6 +71,8 @@ class _Plan:
     current: _Copy | None
     old: list[_Copy]
     draft: Draft | None = None
+    source: VersionSource | None = None
+    proof: Proof | None = None
 
     @property
     def rewrites(self) -> bool:
@@ -79,6 +82,13 @@ class _Plan:
     @property
     def doomed(self) -> list[_Copy]:
         return [copy for copy in self.old if copy.fates.changes() and not copy.ground]
+
+    def told(self, empty: Fates) -> Tally:
+        """The counts, with what proves the write where that is asked for."""
+        tally = self.fates(empty).tally()
+        if self.proof is not None:
+            tally.prove(self.proof)
+        return tally
 
     def fates(self, empty: Fates) -> Fates:
         for copy in (*self.old, *([self.current] if self.current else [])):
@@ -113,7 +123,7 @@ class Rewriter:
                         newest = guard.table(self._name)
                         if newest == table:
                             self._commit(plan, write, judge, guard)
-                            return plan.fates(judge.fates()).tally()
+                            return plan.told(judge.fates())
                         table = newest
             except (ChangedError, GoneError):
                 versions = with_bytes(self._bucket.versions_of(key, self._ctx.spend))
@@ -134,6 +144,7 @@ class Rewriter:
         doomed = {copy.version: copy for copy in plan.doomed}
         if write is not None and plan.current is not None:
             write.commit()
+            plan.proof = self._proof(plan, write)
             if not plan.current.ground:
                 doomed[plan.current.version] = plan.current
             if versioning != "Enabled":  # the new bytes took the null version's place
@@ -143,6 +154,13 @@ class Rewriter:
             locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
             doomed[version].ground = OBJECT_LOCK if locked else ACCESS_DENIED
 
+    def _proof(self, plan: _Plan, write: Staged) -> Proof | None:
+        if not self._bucket.config.proofs or plan.source is None or plan.current is None:
+            return None
+        ctx, sha256 = self._ctx, plan.source.sha256
+        place = ctx.digest(self._name, (plan.current.version.key,))
+        return Proof(place, ctx.digest(self._name, (sha256,)) if sha256 else "", write.sha256)
+
     @contextmanager
     def _plan(
         self, versions: list[Version], judge: Judge, table: DecisionTable, *, dry: bool
@@ -150,17 +168,18 @@ class Rewriter:
         old = [self._read(v, judge, table) for v in versions if not v.latest]
         protected = set[RowKey]().union(*(copy.protected for copy in old))
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
-            current, draft = None, None
+            current, draft, source = None, None, None
             for version in versions:
                 if version.latest:
-                    source = VersionSource(self._bucket, version, self._ctx.spend)
+                    proven = self._bucket.config.proofs and not dry
+                    source = VersionSource(self._bucket, version, self._ctx.spend, proven=proven)
                     draft = None if dry else self._draft(version, source, spool)
                     current = self._rewrite(version, source, judge, table, protected, draft)
             stays = current.stays if current else set()
             for copy in (*old, *([current] if current else [])):
                 if copy.fates.changes():
                     copy.ground = copy.ground or self._obstacle(copy, stays)
-            yield _Plan(current, old, draft)
+            yield _Plan(current, old, draft, source)
 
     def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> str:
         if not copy.version.latest and copy.protected - stays:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors.s3.server.locks import Refusal
-from dsr_worker.contract import Outcome, OutcomeCount, Receipt, Remainder
+from dsr_worker.contract import Outcome, OutcomeCount, Proof, Receipt, Remainder
 
 OBJECT_LOCK = Remainder.LOCKED
 ACCESS_DENIED = Remainder.DENIED
@@ -46,6 +46,7 @@ class Fate:
         return Fate(Outcome.RETAINED, 0, ground, self.clock, until_at=until_at)
 
 
+_CHANGED = (Outcome.ERASED, Outcome.MASKED)
 _STRENGTH = {Outcome.RETAINED: 3, Outcome.MASKED: 2, Outcome.ERASED: 1, Outcome.ALREADY_GONE: 0}
 
 
@@ -86,6 +87,7 @@ class Tally:
         default_factory=dict
     )
     _kept: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
+    _proofs: dict[tuple[str | None, str], list[Proof]] = field(default_factory=dict)
 
     def add(self, ref: str | None, collection: str, fate: Fate, kept: str | None = None) -> None:
         """Count one row; `kept` is the digest of its key when it stays."""
@@ -112,6 +114,14 @@ class Tally:
                 sum_.stay(counted.first_until_at, counted.until_at)
         for pair, kept in other._kept.items():
             self._kept.setdefault(pair, set()).update(kept)
+        for pair, proofs in other._proofs.items():
+            self._proofs.setdefault(pair, []).extend(proofs)
+
+    def prove(self, proof: Proof) -> None:
+        """Note a proof for everybody of whose rows any were erased or masked."""
+        for pair, of_pair in self._counts.items():
+            if any(outcome in _CHANGED for outcome, _ in of_pair):
+                self._proofs.setdefault(pair, []).append(proof)
 
     def locked(self, refusal: Refusal) -> None:
         """Tell of what is locked why exactly, and until when."""
@@ -131,7 +141,7 @@ class Tally:
             counted.rows
             for of_pair in self._counts.values()
             for (outcome, _), counted in of_pair.items()
-            if outcome in (Outcome.ERASED, Outcome.MASKED)
+            if outcome in _CHANGED
         )
 
     def receipts(self) -> Iterator[Receipt]:
@@ -163,4 +173,6 @@ class Tally:
             )
             for (outcome, ground), c in sorted(of_pair.items())
         )
-        return Receipt(ref, collection, outcomes, frozenset(self._kept.get((ref, collection), ())))
+        kept = frozenset(self._kept.get((ref, collection), ()))
+        proofs = tuple(self._proofs.get((ref, collection), ()))
+        return Receipt(ref, collection, outcomes, kept, proofs)

@@ -8,6 +8,7 @@ that is not committed is aborted; one whose worker died, by the repeat.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +44,11 @@ T = TypeVar("T")
 class Staged(Protocol):
     """A write that lacks nothing but its commit."""
 
+    @property
+    def sha256(self) -> str:
+        """Of what was committed: hex, or as the server tells it; empty where nobody computed it."""
+        ...
+
     def commit(self) -> None:
         """Put the new bytes in the object's place.
 
@@ -66,6 +72,8 @@ def staged(
     if bucket.config.mark_rewrites:
         mark = ctx.digest(MARK, (ctx.operation_id,))
         kept["Metadata"] = {**kept.get("Metadata", {}), MARK: mark}
+    if bucket.config.proofs:
+        kept["ChecksumAlgorithm"] = "SHA256"
     whole = not any(segment.stays for segment in segments)
     longest = bucket.config.single_put_bytes if honoured.complete else LONGEST_PART_BYTES
     if whole and size_bytes <= longest:
@@ -101,6 +109,7 @@ class _Put:
         self._size_bytes = size_bytes
         self._kept = kept
         self._ctx = ctx
+        self.sha256 = ""
 
     def commit(self) -> None:
         """Write it."""
@@ -118,6 +127,7 @@ class _Put:
         # A repeat of a write that did happen is refused (412): the object is read again, and done.
         with translated("PutObject"):
             done = _repeated(put, TRANSIENT | {CONFLICT}, self._ctx)
+        self.sha256 = base64.b64decode(done.get("ChecksumSHA256", "")).hex()
         looked_at(self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx)
 
 
@@ -146,6 +156,7 @@ class _Upload:
         self._customer = _customer_key(kept)
         self._begun = begun
         self._ctx = ctx
+        self.sha256 = ""
         self._place: dict[str, Any] = {"Bucket": bucket.name, "Key": version.key}
         self._sent: list[CompletedPartTypeDef] = []
 
@@ -180,7 +191,10 @@ class _Upload:
                     self.send()
                     continue
             self._begun.forget(self._place.pop("UploadId"))
-            looked_at(self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx)
+            head = looked_at(
+                self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx
+            )
+            self.sha256 = done.get("ChecksumSHA256") or head.get("ChecksumSHA256", "")
             return
 
     def abort(self) -> None:
@@ -300,8 +314,8 @@ def looked_at(
     size_bytes: int,
     kept: Mapping[str, Any],
     ctx: Context,
-) -> None:
-    """Compare what stands there with what was written, unless somebody wrote since.
+) -> Mapping[str, Any]:
+    """Compare what stands there with what was written, unless somebody wrote since; its headers.
 
     Raises `NeedsHuman` where it is not the whole of it: the old version is still there.
     """
@@ -313,12 +327,13 @@ def looked_at(
         with translated("HeadObject"):
             head: Mapping[str, Any] = bucket.reads.head_object(**place, **_customer_key(kept))
     except GoneError:
-        return
+        return {}
     if "VersionId" not in place and head.get("ETag") != done.get("ETag"):
-        return
+        return {}
     sums = [(done[name], head[name]) for name in CHECKSUMS if done.get(name) and head.get(name)]
     if head["ContentLength"] != size_bytes or any(ours != theirs for ours, theirs in sums):
         raise NeedsHuman("s3-refused", {"operation": "HeadObject", "error": "not-whole"})
+    return head
 
 
 def _customer_key(kept: Mapping[str, Any]) -> dict[str, Any]:

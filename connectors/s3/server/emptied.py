@@ -14,6 +14,8 @@ from connectors.s3.server.refusals import translated
 class Emptied:
     """Takes the object away instead of writing it, as a staged write does."""
 
+    sha256 = ""  # of nothing
+
     def __init__(self, bucket: Bucket, version: Version, spend: Spend) -> None:
         self._bucket = bucket
         self._version = version
