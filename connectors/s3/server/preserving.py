@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from botocore.compat import HAS_CRT
 from botocore.exceptions import ClientError
 
 from connectors.s3.formats.entries import UnreadableError
@@ -38,8 +39,9 @@ _HEADERS: Final = (
 )
 # Amazon S3 Encryption Client, "object metadata": of its first, second and third message format
 _CLIENT_SIDE: Final = frozenset({"x-amz-key", "x-amz-key-v2", "x-amz-3", "x-amz-iv", "x-amz-i"})
-_COMPUTED: Final = ("CRC32", "SHA1", "SHA256")  # by botocore without awscrt
-CHECKSUMS: Final = tuple(f"Checksum{n}" for n in (*_COMPUTED, "CRC32C", "CRC64NVME"))
+_BY_CRT: Final = ("CRC32C", "CRC64NVME")  # computed by awscrt alone (extra `checksums`)
+_ALGORITHMS: Final = ("CRC32", "SHA1", "SHA256", *_BY_CRT)
+CHECKSUMS: Final = tuple(f"Checksum{name}" for name in _ALGORITHMS)
 _GRANTS: Final = {
     "FULL_CONTROL": "GrantFullControl",
     "READ": "GrantRead",
@@ -73,7 +75,9 @@ def preserved(
     kept |= _lock(head, now)
     if head.get("SSECustomerAlgorithm"):
         kept |= bucket.customer_key
-    algorithm = next((name for name in _COMPUTED if head.get(f"Checksum{name}")), None)
+    algorithm = next((name for name in _ALGORITHMS if head.get(f"Checksum{name}")), None)
+    if algorithm in _BY_CRT and not HAS_CRT:
+        algorithm = "CRC32"
     if algorithm:
         kept["ChecksumAlgorithm"] = algorithm
     return kept
