@@ -56,9 +56,7 @@ class SharedEraser:
 
     def sweep(self, versions: list[Version], *, dry: bool) -> Tally:
         """Sweep one object."""
-        tally = self._rewriter.settle(versions, EveryRecord(self._room, self._ctx), dry=dry)
-        self._date_locks(tally, versions)
-        return tally
+        return self._rewriter.settle(versions, EveryRecord(self._room, self._ctx), dry=dry)
 
     def unswept(self) -> Tally:
         """The versions that a sweep could not read, each as a row that stays."""
@@ -76,7 +74,7 @@ class SharedEraser:
             if upload.key in self._room.keys and upload.last_modified < stale_before:
                 with self._ctx.guard() as guard:
                     guard.intend(())
-                    abort(self._bucket, upload, self._ctx.spend)
+                    abort(self._bucket, upload.key, upload.version_id, self._ctx.spend)
 
     # ---- records that were located
 
@@ -101,7 +99,6 @@ class SharedEraser:
                 raise
             tally = Tally()
             self._tell(tally, rows, Fate(Outcome.RETAINED, ground=Remainder.DENIED))
-        self._date_locks(tally, versions)
         return tally
 
     def _tell(self, tally: Tally, rows: Mapping[RowKey, set[str]], fate: Fate) -> None:
@@ -109,17 +106,6 @@ class SharedEraser:
             kept = self._ctx.digest(self._name, key) if fate.stays else None
             for ref in sorted(refs):
                 tally.add(ref, self._name, fate, kept)
-
-    def _date_locks(self, tally: Tally, versions: Sequence[Version]) -> None:
-        """Say of what is locked until when: as long as the object's longest lock."""
-        if not tally.has_locked():
-            return
-        spend, now = self._ctx.spend, self._ctx.now
-        found = [lock for v in versions if (lock := self._bucket.locked(v, spend, now))]
-        endless = [lock for lock in found if lock.until_at is None]
-        dated = sorted(found, key=lambda lock: lock.until_at or now)
-        if found:
-            tally.locked(endless[0] if endless else dated[-1])
 
     # ---- versions that nobody could read
 

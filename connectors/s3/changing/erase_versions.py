@@ -121,7 +121,7 @@ class VersionEraser:
         self, batch: Batch, doomed: set[Version], versioning: str, fates: dict[Version, Fate]
     ) -> None:
         for upload in (v for v in doomed if v.upload):
-            if not abort(self._bucket, upload, self._ctx.spend):
+            if not abort(self._bucket, upload.key, upload.version_id, self._ctx.spend):
                 fates[upload] = fates[upload].retained(Remainder.UPLOAD)
         older = [v for v in doomed if not v.latest and not v.upload]
         stuck = self._deny(older, versioning, fates)

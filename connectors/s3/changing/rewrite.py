@@ -17,7 +17,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from connectors.s3.changing.judges import Fates, Judge, Judgement, RowKey
-from connectors.s3.changing.tally import ACCESS_DENIED, OBJECT_LOCK, OLD_VERSION, Tally
+from connectors.s3.changing.tally import ACCESS_DENIED, OLD_VERSION, Tally
 from connectors.s3.formats.entries import (
     ERASE,
     KEEP,
@@ -32,6 +32,7 @@ from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.commit import Staged, staged
 from connectors.s3.server.draft import Draft, NoDraft
 from connectors.s3.server.emptied import Emptied
+from connectors.s3.server.locks import Refusal
 from connectors.s3.server.probe import Honoured
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
@@ -60,7 +61,7 @@ class _Copy:
     fates: Fates
     protected: set[RowKey] = field(default_factory=set)
     stays: set[RowKey] = field(default_factory=set)
-    ground: str = ""  # why its changes cannot be made
+    refusal: Refusal | None = None  # why its changes cannot be made
     emptied: bool = False  # no record is left, and the map says that the object goes then
 
 
@@ -81,7 +82,7 @@ class _Plan:
 
     @property
     def doomed(self) -> list[_Copy]:
-        return [copy for copy in self.old if copy.fates.changes() and not copy.ground]
+        return [copy for copy in self.old if copy.fates.changes() and copy.refusal is None]
 
     def told(self, empty: Fates) -> Tally:
         """The counts, with what proves the write where that is asked for."""
@@ -92,7 +93,7 @@ class _Plan:
 
     def fates(self, empty: Fates) -> Fates:
         for copy in (*self.old, *([self.current] if self.current else [])):
-            empty.merge(copy.fates, copy.ground)
+            empty.merge(copy.fates, copy.refusal)
         return empty
 
 
@@ -145,14 +146,14 @@ class Rewriter:
         if write is not None and plan.current is not None:
             write.commit()
             plan.proof = self._proof(plan, write)
-            if not plan.current.ground:
+            if plan.current.refusal is None:
                 doomed[plan.current.version] = plan.current
             if versioning != "Enabled":  # the new bytes took the null version's place
                 doomed = {v: copy for v, copy in doomed.items() if v.version_id != "null"}
         denied = self._bucket.erase_versions(tuple(doomed), versioning, self._ctx.spend)
         for version in denied:
             locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
-            doomed[version].ground = OBJECT_LOCK if locked else ACCESS_DENIED
+            doomed[version].refusal = locked or Refusal(ACCESS_DENIED)
 
     def _proof(self, plan: _Plan, write: Staged) -> Proof | None:
         if not self._bucket.config.proofs or plan.source is None or plan.current is None:
@@ -178,14 +179,13 @@ class Rewriter:
             stays = current.stays if current else set()
             for copy in (*old, *([current] if current else [])):
                 if copy.fates.changes():
-                    copy.ground = copy.ground or self._obstacle(copy, stays)
+                    copy.refusal = copy.refusal or self._obstacle(copy, stays)
             yield _Plan(current, old, draft, source)
 
-    def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> str:
+    def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> Refusal | None:
         if not copy.version.latest and copy.protected - stays:
-            return OLD_VERSION
-        locked = self._bucket.locked(copy.version, self._ctx.spend, self._ctx.now)
-        return OBJECT_LOCK if locked else ""
+            return Refusal(OLD_VERSION)
+        return self._bucket.locked(copy.version, self._ctx.spend, self._ctx.now)
 
     def _read(self, version: Version, judge: Judge, table: DecisionTable) -> _Copy:
         copy = _Copy(version, judge.fates())
@@ -200,7 +200,7 @@ class Rewriter:
             copy.fates.add(judgement.refs, key, judgement.fate)
             if judgement.action is not Action.ERASE:
                 if len(copy.protected) >= _PROTECTED_AT_ONCE:
-                    copy.ground = OLD_VERSION
+                    copy.refusal = Refusal(OLD_VERSION)
                 else:
                     copy.protected.add(key)
         return copy

@@ -79,12 +79,7 @@ class Lists(Clients):
 
     def versions_of(self, key: str, spend: Spend) -> list[Version]:
         """All versions of exactly this key; siblings that share it as a prefix are not."""
-        found: list[Version] = []
-        for page in self.pages(key, spend):
-            found += (v for v in page if v.key == key)
-            if page and page[-1].key != key:
-                break
-        return found
+        return [v for page in self.pages(key, spend, KeyRange(upto=key)) for v in page]
 
     def _plain_pages(self, prefix: str, spend: Spend, after: str) -> Iterator[list[Version]]:
         request: dict[str, Any] = {"Bucket": self.name, "Prefix": prefix}

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from connectors.s3.server.bucket import Bucket, Spend
 from connectors.s3.server.refusals import GoneError, code_of, translated
+from connectors.s3.server.uploads import abort
 from dsr_worker.contract import Context, NeedsHuman
 
 _NO_OBJECTS = '"no such object"'  # an ETag that no object has
@@ -68,9 +69,7 @@ def probe(bucket: Bucket, spend: Spend) -> Honoured:
         copy = _copy_refused(bucket, place, spend)
         return Honoured(put=True, complete=_complete_refused(bucket, place, spend), copy=copy)
     finally:
-        spend()
-        with suppress(GoneError), translated("AbortMultipartUpload"):
-            bucket.writes.abort_multipart_upload(**place)
+        abort(bucket, place["Key"], place["UploadId"], spend)
 
 
 def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:

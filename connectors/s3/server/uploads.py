@@ -46,14 +46,12 @@ def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version
             request[name] = told(page, f"Next{name}", "ListMultipartUploads")
 
 
-def abort(bucket: Bucket, upload: Version, spend: Spend) -> bool:
+def abort(bucket: Bucket, key: str, upload_id: str, spend: Spend) -> bool:
     """Abort an upload with all its parts; False where that is denied. Idempotent."""
     spend()
     with translated("AbortMultipartUpload"):
         try:
-            bucket.writes.abort_multipart_upload(
-                Bucket=bucket.name, Key=upload.key, UploadId=upload.version_id
-            )
+            bucket.writes.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
         except ClientError as error:
             if code_of(error) in DENIED:
                 return False
