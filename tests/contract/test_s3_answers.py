@@ -14,7 +14,7 @@ from connectors.s3.server.listing import Lists
 from dsr_worker.contract import NeedsHuman, Remainder, Transient
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import erased, event, outcomes
-from tests.contract.s3_rewrites import PARTS, probed, rows_of, small_parts
+from tests.contract.s3_rewrites import PARTS, others, probed, rows_of, small_parts
 from tests.contract.s3_support import (
     EVENTS,
     FILES,
@@ -25,6 +25,7 @@ from tests.contract.s3_support import (
     number,
     versioned,
 )
+from tests.s3_shim import Shim, error
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -173,3 +174,20 @@ def test_an_upload_whose_end_is_not_answered_waits(
     with pytest.raises(Transient) as told:
         list(made.erase([number("1")], keys, ctx))
     assert "events" not in str(told.value)
+
+
+def test_an_upload_whose_end_is_slowed_down_is_ended_again(
+    s3: S3Client, shim: Shim, bucket_name: str
+) -> None:
+    """A server that asks to slow down is asked again: no part goes up twice."""
+    rows = rows_of(PARTS)
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines(rows))
+    slow = iter([error(503, "SlowDown"), error(500, "InternalError")])
+    shim.before = lambda seen: (
+        next(slow, None) if seen.operation == "CompleteMultipartUpload" else None
+    )
+    made = connector(shim.endpoint, bucket_name, EVENTS)
+    receipts = erased(made, [number("1")], probed(shim.endpoint, bucket_name))
+    assert outcomes(receipts) == {"erased": 2}
+    assert current(s3, bucket_name, "events/a") == others(rows)
+    assert shim.operations().count("CreateMultipartUpload") == 1

@@ -271,6 +271,25 @@ def test_a_record_in_a_locked_object_is_a_remainder_with_its_date(
     assert receipts[0].kept == {TrialContext().digest("events", ("events/a", "e1"))}
 
 
+def test_each_row_waits_for_the_lock_of_its_own_versions(
+    s3: S3Client, s3_endpoint: str, bucket_name: str
+) -> None:
+    """Hard case 26: a row of the current version alone waits for that lock, not the longest."""
+    locked(s3, bucket_name)
+    for rows, days in (([1, 2], 9), ([2, 3], 0)):
+        s3.put_object(
+            Bucket=bucket_name,
+            Key="events/a",
+            Body=lines([event(n, str(n)) for n in rows]),
+            ObjectLockMode="COMPLIANCE",
+            ObjectLockRetainUntilDate=LATER + timedelta(days=days),
+        )
+    made = connector(s3_endpoint, bucket_name, EVENTS)
+    receipts = erased(made, [number(n) for n in "123"], TrialContext())
+    dates = [o.until_at for r in receipts for o in r.outcomes]
+    assert dates == [LATER + timedelta(days=9), LATER + timedelta(days=9), LATER]
+
+
 # ---- archives and keys
 
 

@@ -178,17 +178,22 @@ class _Upload:
             self._sent.append(sent)
 
     def commit(self) -> None:
-        """Complete it; where a conflict voided the upload, all over again."""
+        """Complete it, a few times; where a conflict voided the upload, all over again.
+
+        A repeat of what did happen finds no upload: the object is read again, and done.
+        """
         for failures in range(1, TRIES + 1):
             with translated("CompleteMultipartUpload"):
                 try:
                     done = self._complete()
                 except ClientError as error:
-                    if code_of(error) != CONFLICT or failures == TRIES:
+                    code = code_of(error)
+                    if code not in TRANSIENT | {CONFLICT} or failures == TRIES:
                         raise
-                    self.abort()
                     backed_off(failures)
-                    self.send()
+                    if code == CONFLICT:
+                        self.abort()
+                        self.send()
                     continue
             self._begun.forget(self._place.pop("UploadId"))
             head = looked_at(

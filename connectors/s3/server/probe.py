@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from connectors.s3.server.bucket import Bucket, Spend
+from connectors.s3.server.bucket import ARCHIVES, Bucket, Spend
 from connectors.s3.server.refusals import GoneError, code_of, translated
 from connectors.s3.server.uploads import abort
 from dsr_worker.contract import Context, NeedsHuman
@@ -26,7 +26,6 @@ _NO_OBJECTS = '"no such object"'  # an ETag that no object has
 _HOLDS = timedelta(days=1)
 _STATE = "s3-honoured"
 _LOOKED_AT = 20
-_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 _REFUSALS = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
 
 
@@ -78,7 +77,7 @@ def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
         spend()
         with translated("ListObjectsV2"):
             page = bucket.reads.list_objects_v2(Bucket=bucket.name, MaxKeys=_LOOKED_AT)
-        found = (o for o in page.get("Contents", ()) if o.get("StorageClass") not in _ARCHIVES)
+        found = (o for o in page.get("Contents", ()) if o.get("StorageClass") not in ARCHIVES)
         source: Any = next(({"Bucket": bucket.name, "Key": o["Key"]} for o in found), None)
 
         def copy() -> Mapping[str, Any]:
