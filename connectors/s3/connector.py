@@ -138,9 +138,11 @@ class OneBucket(InParts):
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records, and unreadable lines, that name a subject."""
-        bucket = ReadableBucket(self._reading(ctx))
+        bucket = self._reading(ctx)
+        readable = ReadableBucket(bucket)
         for room in self._rooms.values():
-            yield from room.mentions(bucket, subjects, ctx)
+            told_by_key = isinstance(room, Prefixes)  # also of what is archived
+            yield from room.mentions(bucket if told_by_key else readable, subjects, ctx)
 
     def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
         """The people of each scope. Records that name nobody give nobody."""

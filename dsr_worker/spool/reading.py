@@ -202,10 +202,11 @@ def _part(plain: BinaryIO, at: int, length: int) -> bytes:
 
 
 def _withheld(head: Mapping[str, Any]) -> tuple[Withheld, ...]:
-    return tuple(
-        Withheld(*told, *map(datetime.fromisoformat, until))
-        for *told, until in ((*part[:3], part[3:]) for part in head.get("w", ()))
-    )
+    return tuple(_left_out(*told) for told in head.get("w", ()))
+
+
+def _left_out(field: str, ground: str, values: int, until: str | None = None) -> Withheld:
+    return Withheld(field, ground, values, datetime.fromisoformat(until) if until else None)
 
 
 class _Extents(io.RawIOBase):

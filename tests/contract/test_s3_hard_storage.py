@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from connectors.s3 import S3
-from dsr_worker.contract import Key, OutcomeCount, Receipt, Remainder, Withheld
+from dsr_worker.contract import Key, OutcomeCount, Receipt, Remainder, Taken, Withheld
 from dsr_worker.testing.context import TrialContext
 from tests import services as real
 from tests.contract.s3_erasures import Crash, crash, erased, event, outcomes
@@ -387,6 +387,22 @@ def test_an_access_tells_of_a_copy_that_we_may_not_list(
     assert mine.key == ("customers/1/a",)
     assert unseen.withheld == (Withheld("", Remainder.REPLICA),)
     assert [unseen.key] == [k.key for k in made.locate([number("1")], TrialContext())][1:]
+
+
+def test_a_key_that_names_others_beside_is_mentioned_from_an_archive_too(
+    s3: S3Client, s3_endpoint: str, bucket_name: str
+) -> None:
+    """Hard case 27: what a key says needs no restore: it is told as of any other object."""
+    both = replace(
+        FILES,
+        takes={"customer_number": Taken("key"), "tenant": Taken("key")},
+        source={"layout": "prefix", "template": "{tenant}/users/{customer_number}/**"},
+    )
+    s3.put_object(Bucket=bucket_name, Key="t2/users/1/a", Body=b"x", StorageClass="GLACIER")
+    made = connector(s3_endpoint, bucket_name, both)
+    asked = person("case", ("customer_number", "1"), ("tenant", "t1"))
+    (mention,) = made.mentions([asked], TrialContext())
+    assert mention.key == ("t2/users/1/a",)
 
 
 def test_what_the_map_lets_us_restore_is_restored_read_and_erased(
