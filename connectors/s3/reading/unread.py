@@ -35,7 +35,7 @@ _KMS = "aws:kms"  # and aws:kms:dsse: the headers are told without the key, the 
 
 def unread_keys(room: Shared, bucket: ReadableBucket, subjects: Sequence[Subject]) -> Iterator[Key]:
     """A key for each version that could not be read, for each subject who may have rows in it."""
-    for version, ground in _unread(room, bucket):
+    for version, ground in bucket.refused:
         for ref in _whose(room, subjects):
             yield Key(ref, room.collection.name, _key(room, version, ground))
 
@@ -48,7 +48,7 @@ def unread_records(
     The object is named by its digest: its key is nobody's in particular.
     """
     name, refs = room.collection.name, list(_whose(room, subjects))
-    for version, ground in _unread(room, bucket) if refs else ():
+    for version, ground in bucket.refused if refs else ():
         said = {
             "object": ctx.digest(name, (version.key,)),
             "last_modified": version.last_modified.isoformat(),
@@ -102,11 +102,6 @@ def bytes_refused(
             raise
         return Refusal(ground)
     return None
-
-
-def _unread(room: Shared, bucket: ReadableBucket) -> Iterator[tuple[Version, Remainder]]:
-    """Of the room's own range of keys only: reading an object lists its neighbours as well."""
-    return ((v, ground) for v, ground in bucket.refused if v.key in room.keys)
 
 
 def _whose(room: Shared, subjects: Sequence[Subject]) -> Iterator[str]:
