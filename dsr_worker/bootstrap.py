@@ -267,7 +267,12 @@ class Workshop:
         office = self.office
         own = office.files.organisation
         changing = Changing(office.store)
-        accessing = Accessing(office.store, office.texts, _length(own.packages.expire_after))
+        accessing = Accessing(
+            office.store,
+            office.texts,
+            _length(own.packages.expire_after),
+            _length(own.remainders.look_again_after),
+        )
         assessing = Assessing(office.ledger, office.store, own)
         verifying = Verifying(office.ledger, office.keys, office.mailer, own.verification)
         return {

@@ -76,6 +76,7 @@ class Config(Replica):
     inventory: Inventory | None = None
     requester_pays: bool = False
     sse_customer_key: SecretStr | None = None  # base64 of the 32 bytes of SSE-C
+    proofs: bool = False  # SHA-256 of shared objects before and after they are written anew
     mark_rewrites: bool = False  # metadata `dsr-rewritten`, for consumers of the bucket's events
 
 

@@ -106,7 +106,10 @@ class OneBucket(InParts):
             yield from room.check(self._bucket)
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
-        """Every version under the subjects' prefixes, every record of theirs elsewhere."""
+        """Every version under the subjects' prefixes, every record of theirs elsewhere.
+
+        What cannot be read now is a record as well, with all of it withheld.
+        """
         bucket = self._reading(ctx)
         for room in self._rooms.values():
             yield from room.find(bucket, subjects, ctx)

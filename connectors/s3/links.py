@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from connectors.s3.config import Config
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CONTROLS = re.compile(r"[\x00-\x20]")  # a URL holds none, and a lenient parser drops them
 _PORTS = {"http": ":80", "https": ":443"}  # what a URL may leave out (RFC 9110, section 4.2)
 _AWS = re.compile(r"s3[.-](?:[a-z0-9-]+[.])*amazonaws[.]com(?:[.]cn)?")
 
@@ -45,6 +46,8 @@ class Addresses:
         if link.lower().startswith("s3://"):
             bucket, _, key = link[len("s3://") :].partition("/")
             return key if bucket == self.bucket else None
+        if _CONTROLS.search(link):
+            return None
         try:
             url = urlsplit(link)
             path = unquote(url.path.removeprefix("/"), errors="strict")

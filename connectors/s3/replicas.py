@@ -38,6 +38,7 @@ from dsr_worker.contract import (
     Subject,
     SweepOrder,
     System,
+    Withheld,
 )
 
 _MARK = "replica"
@@ -80,7 +81,7 @@ class S3(OneBucket):
             told.add(self._told(record))
             yield record
         for copy in self._visited:
-            for record in copy.bucket.find(subjects, ctx):
+            for record in copy.find(subjects, ctx):
                 if self._told(record) not in told:
                     yield replace(record, key=copy.outer(record.key))
 
@@ -209,10 +210,25 @@ class _Copy:
         except NeedsHuman as stop:
             if stop.code != NOT_GRANTED:
                 raise
-            for collection in self._system.collections.values():
-                for subject in subjects:
-                    if any(i.kind in collection.identity_kinds for i in subject.identities):
-                        yield Key(subject.ref, collection.name, self.outer(_NOT_LISTED))
+            for key in self._not_listed(subjects):
+                yield replace(key, key=self.outer(key.key))
+
+    def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """The records of this copy; where it may not be read, all of it is one, and withheld."""
+        try:
+            yield from self.bucket.find(subjects, ctx)
+        except NeedsHuman as stop:
+            if stop.code != NOT_GRANTED:
+                raise
+            withheld = (Withheld("", Remainder.REPLICA),)
+            for key in self._not_listed(subjects):
+                yield Record(key.subject_ref, key.collection, key.key, b"{}", withheld=withheld)
+
+    def _not_listed(self, subjects: Sequence[Subject]) -> Iterator[Key]:
+        for collection in self._system.collections.values():
+            for subject in subjects:
+                if any(i.kind in collection.identity_kinds for i in subject.identities):
+                    yield Key(subject.ref, collection.name, _NOT_LISTED)
 
     def erase(
         self, subjects: Sequence[Subject], keys: Sequence[Key], ctx: Context
@@ -238,7 +254,8 @@ def _together(one: Receipt, other: Receipt) -> Receipt:
         counts[place] = counts[place].plus(part) if place in counts else part
     told = [part for part in counts.values() if part.outcome is not Outcome.ABSENT]
     outcomes = tuple(told or counts.values())
-    return Receipt(one.subject_ref, one.collection, outcomes, one.kept | other.kept)
+    proofs = one.proofs + other.proofs
+    return Receipt(one.subject_ref, one.collection, outcomes, one.kept | other.kept, proofs)
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,17 @@ def derived_key(key: str, derived: str) -> str:
     return derived.replace("{key}", key).replace("{stem}", folder + slash + stem)
 
 
+def derived_from(key: str, derived: str) -> str | None:
+    """What of its origin's key stands in the key of something derived; None where it is not that.
+
+    With `{stem}` it is the origin's key without its last extension.
+    """
+    before, place, after = derived.partition("{key}" if "{key}" in derived else "{stem}")
+    if not (place and key.startswith(before) and key.endswith(after)):
+        return None
+    return key[len(before) : len(key) - len(after)]
+
+
 def _names(text: str) -> list[str]:
     return [token[1] for token in _TOKEN.finditer(text) if token[1]]
 

@@ -43,6 +43,7 @@ _WHY: Mapping[str, str] = {
     "s3-prefix-below-person": "a prefix cannot say what stands behind the identity",
     "s3-prefixes-overlap": "another collection's keys begin alike",
     "s3-versions-stay": "the bucket keeps versions: a rule would only hide them",
+    "s3-copies-stay": "the bucket has copies, in which a rule of this one expires nothing",
     "s3-no-lifecycle": "the endpoint has no lifecycle rules",
     "s3-objects-of-none": "objects that are not the collection's lie under its prefix",
     "s3-sweep-first": "rows are due already: sweep them first, under the brake, then look again",

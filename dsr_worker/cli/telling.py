@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from dsr_worker.contract import is_remainder
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.evidence import verify_chain
 from dsr_worker.fulfil.protecting import LIFTED_AT
+from dsr_worker.fulfil.remaining import REMAINING
 from dsr_worker.ledger import reports
 from dsr_worker.ledger.reports import JobRow, OpenJob, Stop
 
@@ -165,6 +167,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     with office.ledger.transaction() as cursor:
         open_now = _in_one_zone(office, reports.open_jobs(cursor, job.ref))
         promises = [row._asdict() for row in reports.promised(cursor, job.ref)]
+        promises += _unshown(job)
         clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
         outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
         answer = reports.answer(cursor, job.id)
@@ -194,6 +197,23 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _unshown(job: JobRow) -> list[dict[str, Any]]:
+    """What an answered access case still owes: as a promise is told."""
+    if job.state != "answered_with_remainders" or REMAINING not in job.facts:
+        return []
+    return [
+        {
+            "ref": job.ref,
+            "system": part["system"],
+            "due_on": date.fromisoformat(part["due_on"]),
+            "last_due_on": date.fromisoformat(part["last_due_on"]),
+            "rows": part["rows"],
+            "grounds": [part["ground"]],
+        }
+        for part in job.facts[REMAINING]["parts"]
+    ]
 
 
 def _stops(job: JobRow, stops: Sequence[Stop]) -> list[dict[str, Any]]:

@@ -99,17 +99,33 @@ class OutcomeCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What an object was that was written anew, and what it is, for whoever has both to compare.
+
+    `place` is the `Context.digest` of its key, `before` that of the SHA-256 (hex) of the bytes that
+    were read: what was erased must not be recognised by its digest. `after` is the SHA-256 of what
+    was written: hex, or as the store tells it of an upload in parts. Empty is what nobody computed.
+    """
+
+    place: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Exactly one per subject and collection (`subject_ref` None in a sweep). No personal data.
 
     The outcomes add up to the rows located. `kept` holds `Context.digest`s of the keys of rows that
-    stay (retained or masked), so that verification can subtract exactly those.
+    stay (retained or masked), so that verification can subtract exactly those. `proofs` are of the
+    objects that were written anew for its rows, where the map asks for them.
     """
 
     subject_ref: str | None
     collection: str
     outcomes: tuple[OutcomeCount, ...]
     kept: frozenset[str] = frozenset()
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def rows(self) -> int:

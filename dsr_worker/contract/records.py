@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from dsr_worker.contract.people import Identity
@@ -27,11 +28,16 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Values left out of a record: which field, how many, and the ground's code."""
+    """Values left out of a record: which field, how many, and the ground's code.
+
+    On the ground of a `Remainder` they are owed: the answer goes out without them, and the engine
+    asks again on the day of `until_at`, or where the store names none, from time to time.
+    """
 
     field: str
     ground: str
     values: int = 1
+    until_at: datetime | None = None
 
 
 def body_of(content: object, *, sort_keys: bool = False) -> bytes:

@@ -68,6 +68,7 @@ class Event(StrEnum):
     ANSWER_MADE = "answer_made"
     DELIVERED = "delivered"
     REMAINED = "remained"
+    LOOK_AGAIN = "look_again"
     CLOSED = "closed"
     STOPPED = "stopped"
     RESUMED = "resumed"
@@ -115,10 +116,12 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
         (State.READY, Event.RESOLVE_AGAIN): State.RESOLVING,
         (State.CERTIFYING, Event.ANSWER_MADE): State.READY,
         (State.READY, Event.DELIVERED): State.DELIVERED,
-        (State.REFUSED, Event.DELIVERED): State.DELIVERED,
+        (State.REFUSED, Event.DELIVERED): State.CLOSED,  # and nothing of it remains
         (State.DELIVERED, Event.CLOSED): State.CLOSED,
         (State.DELIVERED, Event.REMAINED): State.ANSWERED_WITH_REMAINDERS,
         (State.ANSWERED_WITH_REMAINDERS, Event.CLOSED): State.CLOSED,
+        (State.ANSWERED_WITH_REMAINDERS, Event.LOOK_AGAIN): State.WORKING,  # an access: find anew
+        (State.WORKING, Event.REMAINED): State.ANSWERED_WITH_REMAINDERS,  # and in vain
         (State.NEEDS_HUMAN, Event.VERIFICATION_STARTED): State.VERIFYING,
         (State.NEEDS_HUMAN, Event.REFUSED): State.REFUSED,
         (State.NEEDS_HUMAN, Event.WITHDRAWN): State.WITHDRAWN,

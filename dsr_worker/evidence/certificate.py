@@ -110,6 +110,7 @@ class SystemResult:
     law_pack: str  # empty in a sweep: policies alone decide it
     collections: tuple[CollectionResult, ...]
     requery: Requery | None  # None only in a sweep, or where the request was left undone
+    proofs: tuple[Mapping[str, str], ...] = ()  # of objects that were written anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,7 @@ def _system(s: SystemResult) -> dict[str, Any]:
         "law_pack": s.law_pack,
         "collections": [_collection(r) for r in s.collections],
         "requery": _requery(s.requery),
+        **({"proofs": [dict(proof) for proof in s.proofs]} if s.proofs else {}),
     }
 
 

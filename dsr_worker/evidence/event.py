@@ -167,6 +167,7 @@ FIELDS: Mapping[str, Check] = {
     "policy": name,
     "policy_hash": digest,
     "policy_version": version,
+    "proofs_sha256": digest,
     "reason": code,
     "received_at": instant,
     "recipient": code,
@@ -228,7 +229,7 @@ BODIES: Mapping[Kind, frozenset[str]] = {
         "outcomes records rows counts remaining mentions bytes subjects", _STEP
     ),
     Kind.INTENT: _fields("outcomes counts rows recipient subjects", _STEP),
-    Kind.EFFECT: _fields("outcomes counts rows recipient subjects remaining", _STEP),
+    Kind.EFFECT: _fields("outcomes counts rows recipient subjects remaining proofs_sha256", _STEP),
     Kind.WAITING: _fields("until_at retry_at reason", _STEP),
     Kind.NEEDS_HUMAN: _fields("reason fields collections counts", _STEP),
     Kind.FAILED: _fields("reason sqlstate counts", _STEP),

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from dsr_worker.contract import Connector, FindsBlocks, NeedsHuman, Record, RecordBlock
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
+from dsr_worker.fulfil.remaining import STORE_REFUSES, Unshown, look_again_on
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.fulfil.withholding import block_without_strangers, without_strangers
 from dsr_worker.ledger import answers
@@ -43,14 +44,18 @@ PACKAGE = "package"  # the purpose under which packages are sealed
 class Accessing:
     """The performers of an access case's steps."""
 
-    def __init__(self, store: Store, texts: Texts, expire_after: timedelta) -> None:
+    def __init__(
+        self, store: Store, texts: Texts, expire_after: timedelta, look_again_after: timedelta
+    ) -> None:
         self._store = store
         self._texts = texts
         self._expire_after = expire_after
+        self._look_again_after = look_again_after
 
     def find(self, batch: Batch) -> Sequence[StepResult]:
         """Stream every record of every subject into one sealed segment."""
         counts: dict[str, Counter[str]] = {m.subject.ref: Counter() for m in batch.members}
+        unshown = {m.subject.ref: Unshown() for m in batch.members}
         keys = {m.subject.ref: m.key for m in batch.members}
         subjects = {m.subject.ref: m.subject for m in batch.members}
         collections = batch.ctx.system.collections
@@ -61,6 +66,7 @@ class Accessing:
                 subject = subjects[found.subject_ref]
                 if isinstance(found, Record):
                     counts[subject.ref][collection.name] += 1
+                    unshown[subject.ref].note(found, batch.ctx)
                     spool.add(without_strangers(found, collection, subject))
                     continue
                 counts[subject.ref][collection.name] += found.rows
@@ -69,9 +75,14 @@ class Accessing:
             frames = spool.finish()
         crash_point("after-spool")
         found_at = batch.ctx.now.isoformat()
+        again_on = look_again_on(batch.ctx.now, self._look_again_after)
         return [
             member.done(
-                result={"rows": dict(counts[member.subject.ref]), "at": found_at},
+                result={
+                    "rows": dict(counts[member.subject.ref]),
+                    "at": found_at,
+                    **unshown[member.subject.ref].result(again_on),
+                },
                 spools=(Spool("records", frames[member.subject.ref].to_json()),),
             )
             for member in batch.members
@@ -143,16 +154,19 @@ class Accessing:
         frames = {f["system"]: Frame.from_json(f) for f in batch.frames(member, "records")}
         plan = member.job.plan or {}
         spooled = {n: Spooled(self._store, frame, member.key) for n, frame in frames.items()}
-        sources = [
-            Source(
+        sources = []
+        for name, system in sorted(batch.frozen.systems.items()):
+            found = batch.results.get((member.job.id, "find", name), {})
+            partial = STORE_REFUSES if "remainders" in found else ""
+            source = Source(
                 system=self._texts.worded(system),
                 read=spooled[name].all if name in spooled else tuple,
                 read_of=spooled[name].of if name in spooled else None,
-                searched_at=self._found_at(batch, member, name),
-                note="" if name in frames else NOT_ASKED,
+                searched_at=datetime.fromisoformat(found["at"]) if found else None,
+                complete=not partial,
+                note=partial if name in frames else NOT_ASKED,
             )
-            for name, system in sorted(batch.frozen.systems.items())
-        ]
+            sources.append(source)
         job = member.job
         facts = CaseFacts(
             case=job.ref,
@@ -174,11 +188,6 @@ class Accessing:
             sources=sources,
             limits=[f"contested-{kind.replace('_', '-')}" for kind in plan.get("contested", [])],
         )
-
-    def _found_at(self, batch: Batch, member: Member, system: str) -> datetime | None:
-        """When a system was asked; None where nobody asked it."""
-        found = batch.results.get((member.job.id, "find", system))
-        return datetime.fromisoformat(found["at"]) if found else None
 
 
 def _found(batch: Batch) -> Iterator[Record | RecordBlock]:

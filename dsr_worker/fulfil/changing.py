@@ -174,15 +174,18 @@ class Changing:
         ]
         kept = sorted(digest for receipt in receipts for digest in receipt.kept)
         gone = _rows_of(receipts, Outcome.ALREADY_GONE)
+        proofs = accounts.proofs(receipts)
         body = {
             "system": system,
             "action": "apply",
             "attempt": member.claim.attempt,
             "counts": _counts(rows),
+            **({"proofs_sha256": accounts.digest_of(proofs)} if proofs else {}),
         }
+        told = {"proofs": proofs} if proofs else {}
         return member.done(
             receipts=rows,
-            result={"kept": kept, "masked": _masked(rows), "gone": gone},
+            result={"kept": kept, "masked": _masked(rows), "gone": gone, **told},
             events=(Event("effect", body),),
         )
 

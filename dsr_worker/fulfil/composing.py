@@ -170,6 +170,7 @@ def _system(
         law_pack=frozen.versions["law"],
         collections=tuple(_collection(place, some) for place, some in sorted(found.items())),
         requery=_requery(recheck),
+        proofs=tuple(batch.results.get((member.job.id, "apply", name), {}).get("proofs", ())),
     )
 
 

@@ -7,7 +7,7 @@ finished the step, for many cases at once, with a fixed number of statements.
     (a person approves)   access:  find -> package
                           others: confirm -> locate -> apply -> recheck -> certify
                           (a restriction: protect before apply)
-    ready (a person delivers) -> closed
+    ready (a person delivers) -> closed, or answered with remainders -> find, on their day
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.engine.phases import followed
 from dsr_worker.fulfil import planning
 from dsr_worker.fulfil.composing import LEFT
+from dsr_worker.fulfil.remaining import REMAINING, looked_in_vain, remaining
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
 from dsr_worker.ledger import cases
 from dsr_worker.ledger.connection import Cursor
@@ -157,10 +158,12 @@ class CaseCourse:
 
     # ---- access
 
-    def _after_find(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+    def _after_find(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         step = NewStep("package", DESK, effect="idempotent")
+        left = remaining(cursor, [job for job in jobs if REMAINING in job.facts])
         return [
-            Move(job, state=State.PACKAGING, phase="package", steps=(_again(step, job),))
+            looked_in_vain(cursor, job, left.get(job.id))
+            or Move(job, state=State.PACKAGING, phase="package", steps=(_again(step, job),))
             for job in jobs
         ]
 

@@ -25,6 +25,7 @@ from dsr_worker.evidence import render_certificate
 from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
 from dsr_worker.fulfil.decided import DecisionRefused
+from dsr_worker.fulfil.remaining import Remaining, remaining, remains
 from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -213,8 +214,9 @@ class Delivery:
         if job.state in _LEFT_THE_HOUSE:
             move = Move(job, events=(event,))
         else:
+            left = remaining(cursor, [job]).get(job.id)
             owed = answers.still_owed(cursor, job.id)
-            answered = _answered(job, settled, signed.actor, owed)
+            answered = _answered(job, settled, signed.actor, owed, left)
             move = replace(answered, events=(event, *answered.events))
         jobs.change(cursor, [move])
         return Delivered(job.ref, (), tuple((c.name, c.state) for c in settled), before)
@@ -270,8 +272,16 @@ def _require_same(ref: str, leaving: _Leaving, answer: answers.Made) -> None:
         raise DecisionRefused(message)
 
 
-def _answered(job: Job, settled: Sequence[Any], actor: str, owed: answers.StillOwed | None) -> Move:
+def _answered(
+    job: Job,
+    settled: Sequence[Any],
+    actor: str,
+    owed: answers.StillOwed | None,
+    left: Remaining | None,
+) -> Move:
     """The move of a case whose answer left: closed, or open for what a store refuses for now."""
+    if left is not None:
+        return remains(job, left, actor, _settled(settled, actor))
     if owed is None:
         return _closing(job, settled, actor, "answered")
     body = {"response": "answered", "rows": owed.rows, "due_on": owed.due_on}

@@ -12,6 +12,7 @@ from datetime import timedelta
 from dsr_worker.domain.request import State
 from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import Planner
+from dsr_worker.fulfil.remaining import look_again
 from dsr_worker.ledger import Ledger, answers, cases, jobs
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.store import Store
@@ -141,5 +142,6 @@ def duties(
         destroy_spent(ledger, store),
         shred_closed(ledger),
         close_carried_out(ledger),
+        look_again(ledger, planner),
         *others,
     )

@@ -6,14 +6,18 @@ exactly one and that the outcomes add up to what was located.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from dsr_worker.contract import Outcome, Receipt
-from dsr_worker.domain.decision import Decisions
+from dsr_worker.domain.decision import Decisions, canonical_json
 from dsr_worker.engine.batch import Batch
 from dsr_worker.engine.receipts import IN_PLACE, ends
+
+_MOST_PROOFS = 1_000
 
 
 class ReceiptsWrong(Exception):  # noqa: N818 - reads as what it says
@@ -82,3 +86,18 @@ def count_located(keys: Iterable[Any]) -> dict[str, Counter[str]]:
     for key in keys:
         located[key.subject_ref][key.collection] += 1
     return located
+
+
+def proofs(receipts: Iterable[Receipt]) -> list[dict[str, str]]:
+    """The proofs of receipts as plain JSON, a thousand at most."""
+    found = (
+        {"collection": r.collection, "place": p.place, "before": p.before, "after": p.after}
+        for r in receipts
+        for p in r.proofs
+    )
+    return list(islice(found, _MOST_PROOFS))
+
+
+def digest_of(proven: Sequence[Mapping[str, str]]) -> str:
+    """The SHA-256 (hex) of proofs, by which the event of their effect holds them."""
+    return hashlib.sha256(canonical_json(list(proven)).encode()).hexdigest()

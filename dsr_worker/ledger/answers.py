@@ -355,6 +355,39 @@ WHERE (p.carried_out_by IS NULL OR d.closed_at IS NULL)
 """Promises not yet carried out; what a job keeps once more it has promised anew when it closes."""
 
 
+class UnshownPart(NamedTuple):
+    """What an access case could not be shown of one system: by collection and ground."""
+
+    job_id: int
+    system: str
+    parts: list[dict[str, Any]]
+    mark: str
+
+
+def unshown(cursor: Cursor, rounds: Sequence[tuple[int, int]]) -> list[UnshownPart]:
+    """What these rounds of cases found and could not show, in the order of cases and systems."""
+    cursor.execute(
+        "SELECT s.job_id, s.system, s.result->'remainders' AS parts, s.result->>'mark' AS mark"
+        " FROM steps s JOIN unnest(%s::bigint[], %s::int[]) AS j(id, round)"
+        " ON j.id = s.job_id AND j.round = s.round"
+        " WHERE s.action = 'find' AND s.state = 'done' AND s.result ? 'remainders'"
+        " ORDER BY s.job_id, s.system",
+        ([job_id for job_id, _ in rounds], [number for _, number in rounds]),
+    )
+    return [UnshownPart(*row) for row in cursor.fetchall()]
+
+
+def to_look_again(cursor: Cursor, limit: int = 50) -> list[int]:
+    """Answered access cases whose day has come. Locks nothing: ask again under the lock."""
+    cursor.execute(
+        "SELECT id FROM jobs WHERE kind = 'access' AND closed_at IS NULL"
+        " AND state = 'answered_with_remainders' AND (facts->'remaining'->>'due_on')::date"
+        " < (business_now() AT TIME ZONE 'UTC')::date ORDER BY id LIMIT %s",
+        (limit,),
+    )
+    return [row.id for row in cursor.fetchall()]
+
+
 def take_up(cursor: Cursor, promise_id: int, job_id: int) -> None:
     """Tie a promise to a job that asks a human about it; it keeps its names."""
     cursor.execute("UPDATE promises SET carried_out_by = %s WHERE id = %s", (job_id, promise_id))

@@ -14,7 +14,8 @@ _VERIFIED_AND_OPEN = (
     "j.kind = 'access' AND j.verified_at IS NOT NULL AND j.closed_at IS NULL"
     " AND j.state NOT IN ('delivered', 'closed', 'refused', 'withdrawn')"
 )
-"""An access case counts until its package is handed over: an erasure would destroy it."""
+"""An access case counts until its package is handed over, which an erasure would destroy, and until
+all is shown that a store refused: an erasure would take it before the person has seen it."""
 
 
 CHANGING = (

@@ -26,8 +26,10 @@ _HELD_BYTES = 4 * 1024 * 1024  # a smaller answer is read once and kept; a large
 _RIGHTS_OF_OTHERS = "AC_RIGHTS_OF_OTHERS"  # Art. 15(4) GDPR; the code that connectors use
 _RECORD_BYTES = 400  # what a held record costs beside its body
 
-Withheld = Counter[tuple[str, str, str, str, bool]]
-"""(system, collection, field, ground, whether only in part) -> values"""
+Place = tuple[str, str, str, str, bool, str]
+"""System, collection, field, ground, whether only in part, the day on which it may be had, if any.
+"""
+Withheld = Counter[Place]
 
 
 class Records:
@@ -91,8 +93,9 @@ class Records:
 
     def _note(self, found: Found, part: contract.Withheld, *, is_part: bool) -> None:
         """Count what a connector left out."""
-        where = (self._source.system.name, found.collection, part.field, part.ground, is_part)
-        self.withheld[where] += part.values
+        until = "" if part.until_at is None else part.until_at.date().isoformat()
+        place = (part.field, part.ground, is_part, until)
+        self.withheld[self._source.system.name, found.collection, *place] += part.values
 
     def _hold(self, found: Found, size_bytes: int) -> None:
         """Keep it while the whole answer is small."""
@@ -149,7 +152,7 @@ class ThirdParty:
         if count:
             held = (n for n, found in taken.items() if _held_values(found, repeats=repeats))
             for name in held:
-                where = (self._system, self._collection, name, _RIGHTS_OF_OTHERS, False)
+                where = (self._system, self._collection, name, _RIGHTS_OF_OTHERS, False, "")
                 self._withheld[where] += 1
         return body_of(content)
 

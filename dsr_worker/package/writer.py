@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, BinaryIO
 
 import orjson
@@ -19,7 +20,7 @@ from dsr_worker.package.archive import Archive, Names
 from dsr_worker.package.contents import Contents, PackageRefused, Source, missing_texts
 from dsr_worker.package.data import HTML, JSON, Data, Part, iso
 from dsr_worker.package.grounds import explained
-from dsr_worker.package.records import Records, Withheld
+from dsr_worker.package.records import Place, Records, Withheld
 from dsr_worker.package.texts import texts
 
 
@@ -69,7 +70,7 @@ class _Writer:
                 self._data.write(part, records)
             answers.append((source, records, parts))
         for extra in self._contents.withheld:
-            where = (extra.system, extra.collection, extra.field, extra.ground, extra.part)
+            where = (extra.system, extra.collection, extra.field, extra.ground, extra.part, "")
             self._withheld[where] += extra.values
         self._write_information([part for _, _, parts in answers for part in parts])
         self._write_index(answers)
@@ -100,7 +101,7 @@ class _Writer:
             if not found:
                 continue
             if not self._is_handed_out(source, collection):
-                where = (source.system.name, collection.name, "", "not_portable", False)
+                where = (source.system.name, collection.name, "", "not_portable", False, "")
                 self._withheld[where] += found
                 continue
             yield Part(source, collection, found, stems.stem(collection.name), folder, root)
@@ -195,8 +196,9 @@ class _Writer:
         }
         self._archive.put("index.html", HTML, pages.render("index.html", values))
 
-    def _left_out(self, where: tuple[str, str, str, str, bool], values: int) -> dict[str, Any]:
-        system, collection, field, ground, is_part = where
+    def _left_out(self, where: Place, values: int) -> dict[str, Any]:
+        system, collection, field, ground, is_part, until = where
+        day = self._words.day(date.fromisoformat(until)) if until else ""
         return {
             "system": system,
             "collection": collection,
@@ -204,7 +206,9 @@ class _Writer:
             "ground": ground,
             "values": values,
             "extent": "part" if is_part else "whole",
+            "until_on": until or None,
             "explanation": str(explained(ground, self._words, self._contents.case.regime)),
+            "expected": self._texts["expected"].format(day=day) if day else "",
         }
 
     def _answer(self, source: Source, records: Records, parts: list[Part]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -201,7 +202,11 @@ def _part(plain: BinaryIO, at: int, length: int) -> bytes:
 
 
 def _withheld(head: Mapping[str, Any]) -> tuple[Withheld, ...]:
-    return tuple(Withheld(*w) for w in head["w"]) if "w" in head else ()
+    return tuple(_left_out(*told) for told in head.get("w", ()))
+
+
+def _left_out(field: str, ground: str, values: int, until: str | None = None) -> Withheld:
+    return Withheld(field, ground, values, datetime.fromisoformat(until) if until else None)
 
 
 class _Extents(io.RawIOBase):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Self
 
 import orjson
 
-from dsr_worker.contract import Attachment, Key, NeedsHuman, Record, RecordBlock, body_of
+from dsr_worker.contract import Attachment, Key, NeedsHuman, Record, RecordBlock, Withheld, body_of
 from dsr_worker.spool.frames import LENGTHS, Extent, Frame
 from dsr_worker.store import Store
 from dsr_worker.vault import CHUNK_BYTES, CaseKey, StreamSealer
@@ -148,7 +148,7 @@ class RecordSpool(_Spool):
         part = self._parts[record.subject_ref]
         head: dict[str, Any] = {"c": record.collection, "k": record.key}
         if record.withheld:
-            head["w"] = [(w.field, w.ground, w.values) for w in record.withheld]
+            head["w"] = [_left_out(w) for w in record.withheld]
         if isinstance(record, RecordBlock):
             head["n"] = record.rows
             self._put(part, _encoded(head), record.bodies, record.rows)
@@ -192,6 +192,11 @@ class KeySpool(_Spool):
         """Spool a key. Raises KeyError for a subject who is not of this batch."""
         head = {"c": key.collection, "k": key.key}
         self._put(self._parts[key.subject_ref], _encoded(head), b"")
+
+
+def _left_out(part: Withheld) -> tuple[str | int, ...]:
+    until = () if part.until_at is None else (part.until_at.isoformat(),)
+    return (part.field, part.ground, part.values, *until)
 
 
 def _encoded(head: dict[str, Any]) -> bytes:

@@ -415,7 +415,14 @@ def test_tags_and_metadata_name_the_owner(s3: S3Client, s3_endpoint: str, bucket
         (Identity("email", "anna@shop.example"),)
     }
     assert outcomes(erased(made, [anna], TrialContext())) == {"erased": 2}
-    assert sorted(content(s3, bucket_name).values()) == [b"-", b"-", b"-", b"70", b"8s"]
+    assert sorted(content(s3, bucket_name).values()) == [
+        b"(marker)",
+        b"-",
+        b"-",
+        b"-",
+        b"70",
+        b"8s",
+    ]
 
 
 def test_a_label_that_changed_hands_is_believed(

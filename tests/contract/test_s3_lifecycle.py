@@ -316,3 +316,19 @@ def test_verifying_names_what_is_wrong_with_a_rule(aged: AgedBucket) -> None:
     assert check.faults == ("s3-versions-stay", "s3-objects-of-none")
     (unmapped,) = at(aged, EVENTS).verify(ways, NOW)
     assert unmapped.faults == ("s3-collection-unmapped",)
+
+
+def test_a_bucket_with_copies_is_swept(aged: AgedBucket) -> None:
+    """A rule of one bucket expires nothing in its copies: a sweep visits each, a rule is taken out.
+
+    One that stood before the copies were named is told as what does not suffice.
+    """
+    aged.put("customers/1/a", YOUNG)
+    made = at(aged)
+    made.install(made.standing([ORDER], NOW))
+    copied = connector(aged.endpoint, aged.name, DECLARED, replicas=[{"bucket": "shop-copy"}])
+    plan = copied.standing([ORDER], NOW)
+    assert [(way.rule, way.reason) for way in plan.ways] == [("", "s3-copies-stay")]
+    assert [diff.change for diff in plan.diffs] == [Change.TAKE_OUT]
+    (check,) = copied.verify(made.standing([ORDER], NOW).ways, NOW)
+    assert check.faults == ("s3-copies-stay",)

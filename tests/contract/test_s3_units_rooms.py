@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connectors.s3 import S3, Config
-from connectors.s3.changing.completeness import unread_keys
 from connectors.s3.config import SharedLayout
 from connectors.s3.reading.shared import Shared
+from connectors.s3.reading.unread import unread_keys
 from connectors.s3.server.bucket import Bucket, with_no_budget
-from connectors.s3.server.ranges import KeyRange
 from connectors.s3.server.readable import ReadableBucket
 from dsr_worker.contract import Call, Form, Key, Outcome, Taken
 from dsr_worker.testing.context import TrialContext
@@ -185,10 +184,10 @@ def test_copies_are_visited_once(
         assert sum("'tagged/1'" in place for place in found) == 1
 
 
-def test_unreadable_neighbours_of_a_range_are_told_by_their_own_unit(
+def test_an_object_that_is_read_again_asks_nothing_of_its_neighbours(
     s3_endpoint: str, name: str, s3: S3Client
 ) -> None:
-    """Reading an object again lists those whose keys begin alike: they may lie in another unit."""
+    """Those whose keys begin alike may lie in another unit, which tells of them by itself."""
     archive(s3, name)
     key, neighbour = "exports/2", "exports/2-old"
     settings = {
@@ -198,11 +197,12 @@ def test_unreadable_neighbours_of_a_range_are_told_by_their_own_unit(
         "secret_access_key": real.S3_SECRET,
     }
     bucket = ReadableBucket(Bucket(Config.model_validate(settings)))
-    bucket.versions_of(key, with_no_budget)
+    assert {version.key for version in bucket.versions_of(key, with_no_budget)} == {key}
+    assert bucket.refused == []
+    bucket.versions_of(neighbour, with_no_budget)
     assert [version.key for version, _ in bucket.refused] == [neighbour]
     room = Shared(EXPORTS, SharedLayout.model_validate(EXPORTS.source))
-    assert not list(unread_keys(room.within(KeyRange("", key)), bucket, [ONE]))
-    assert len(list(unread_keys(room.within(KeyRange(key)), bucket, [ONE]))) == 1
+    assert len(list(unread_keys(room, bucket, [ONE]))) == 1
 
 
 def test_a_table_is_one_unit(s3_endpoint: str, bucket: Callable[[], str], s3: S3Client) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connectors.s3.server.bucket import Bucket
+from connectors.s3.server import preserving
+from connectors.s3.server.bucket import Bucket, with_no_budget
 from dsr_worker.contract import (
     Action,
     Always,
@@ -204,3 +205,33 @@ def test_the_brake_stops_before_the_first_change(
         list(made.sweep([SweepOrder(collection, table, 2)], ctx))
     assert content(s3, bucket_name) == before
     assert outcomes(list(made.sweep([SweepOrder(collection, table, 3)], ctx))) == {"erased": 3}
+
+
+@pytest.mark.parametrize(
+    ("stored", "crt", "written"),
+    [
+        ("SHA1", False, "SHA1"),
+        ("CRC32C", True, "CRC32C"),
+        ("CRC64NVME", True, "CRC64NVME"),
+        ("CRC32C", False, "CRC32"),
+        ("CRC64NVME", False, "CRC32"),
+    ],
+)
+def test_a_checksum_keeps_its_algorithm_where_it_can_be_computed(
+    s3: S3Client,
+    s3_endpoint: str,
+    bucket_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    stored: str,
+    written: str,
+    *,
+    crt: bool,
+) -> None:
+    """Hard case 30: two algorithms take the extra `checksums`; without it they become CRC32."""
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=b"x")
+    monkeypatch.setattr(preserving, "HAS_CRT", crt)
+    bucket = connector(s3_endpoint, bucket_name, EVENTS)._bucket
+    (version,) = bucket.versions_of("events/a", with_no_budget)
+    head = {f"Checksum{stored}": "invented"}
+    kept = preserving.preserved(bucket, version, head, TrialContext().now, with_no_budget)
+    assert kept == {"ChecksumAlgorithm": written}

@@ -1,43 +1,27 @@
 """Shared objects to the end: what of them cannot be read, written or erased now is told, not lost.
 
 In: located keys of one collection. Out: counts, in which every version that nobody could read is a
-row of each subject, since it may hold records of theirs: `(object key, "", …, ground, version id)`,
-with one empty part per key field, so that it is never taken for a record's key.
+row of each subject, since it may hold records of theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from connectors.s3.changing.judges import EveryRecord, LocatedRecords, RowKey
 from connectors.s3.changing.rewrite import Rewriter
 from connectors.s3.changing.tally import Fate, Tally
-from connectors.s3.config import Restore
 from connectors.s3.reading.shared import Shared, with_bytes
-from connectors.s3.server.archive import bring_back
+from connectors.s3.reading.unread import is_unread, refusal_of
 from connectors.s3.server.bucket import Bucket, Version
-from connectors.s3.server.locks import Refusal
 from connectors.s3.server.probe import Honoured
 from connectors.s3.server.readable import ReadableBucket
 from connectors.s3.server.refusals import NOT_GRANTED
 from connectors.s3.server.uploads import abort, uploads_under
-from dsr_worker.contract import Context, Key, NeedsHuman, Outcome, Remainder, Subject
+from dsr_worker.contract import Context, NeedsHuman, Outcome, Remainder, Subject
 
 _GONE = Fate(Outcome.ALREADY_GONE)
-_GROUNDS = frozenset(Remainder)
-
-
-def unread_keys(room: Shared, bucket: ReadableBucket, subjects: Sequence[Subject]) -> Iterator[Key]:
-    """A key for each version that could not be read, for each subject who may have rows in it.
-
-    Of the room's own range of keys only: reading an object lists its neighbours as well.
-    """
-    name, kinds = room.collection.name, room.collection.identity_kinds
-    refs = [s.ref for s in subjects if any(i.kind in kinds for i in s.identities)]
-    for version, ground in bucket.refused:
-        for ref in refs if version.key in room.keys else ():
-            yield Key(ref, name, _unread(room, version, ground))
 
 
 def abort_stale(room: Shared, bucket: Bucket, after: timedelta, ctx: Context) -> None:
@@ -48,15 +32,7 @@ def abort_stale(room: Shared, bucket: Bucket, after: timedelta, ctx: Context) ->
         if upload.key in room.keys and upload.last_modified < ctx.now - after:
             with ctx.guard() as guard:
                 guard.intend(())
-                abort(bucket, upload, ctx.spend)
-
-
-def _unread(room: Shared, version: Version, ground: Remainder) -> RowKey:
-    return (version.key, *("" for _ in room.collection.key), ground, version.version_id)
-
-
-def _is_unread(room: Shared, key: RowKey) -> bool:
-    return len(key) == len(room.collection.key) + 3 and key[-2] in _GROUNDS
+                abort(bucket, upload.key, upload.version_id, ctx.spend)
 
 
 class SharedEraser:
@@ -67,13 +43,11 @@ class SharedEraser:
         room: Shared,
         bucket: ReadableBucket,
         honoured: Honoured,
-        restore: Restore | None,
         ctx: Context,
     ) -> None:
         self._room = room
         self._name = room.collection.name
         self._bucket = bucket
-        self._restore = restore
         self._ctx = ctx
         self._rewriter = Rewriter(room, bucket, honoured, ctx)
 
@@ -83,19 +57,17 @@ class SharedEraser:
         """Erase the located rows of one object. What is refused for now stays and is told."""
         tally = Tally()
         listed = self._bucket.versions_of(object_key, self._ctx.spend)
-        for key in (key for key in rows if _is_unread(self._room, key)):
+        for key in (key for key in rows if is_unread(self._room, key)):
             fate = self._unread(object_key, key, {v.version_id: v for v in listed})
             self._tell(tally, {key: rows[key]}, fate)
-        records = {key: refs for key, refs in rows.items() if not _is_unread(self._room, key)}
+        records = {key: refs for key, refs in rows.items() if not is_unread(self._room, key)}
         if records:
             tally.merge(self._records(object_key, listed, records, subjects))
         return tally
 
     def sweep(self, versions: list[Version], *, dry: bool) -> Tally:
         """Sweep one object."""
-        tally = self._rewriter.settle(versions, EveryRecord(self._room, self._ctx), dry=dry)
-        self._date_locks(tally, versions)
-        return tally
+        return self._rewriter.settle(versions, EveryRecord(self._room, self._ctx), dry=dry)
 
     def unswept(self) -> Tally:
         """The versions that a sweep could not read, each as a row that stays."""
@@ -127,7 +99,6 @@ class SharedEraser:
                 raise
             tally = Tally()
             self._tell(tally, rows, Fate(Outcome.RETAINED, ground=Remainder.DENIED))
-        self._date_locks(tally, versions)
         return tally
 
     def _tell(self, tally: Tally, rows: Mapping[RowKey, set[str]], fate: Fate) -> None:
@@ -135,17 +106,6 @@ class SharedEraser:
             kept = self._ctx.digest(self._name, key) if fate.stays else None
             for ref in sorted(refs):
                 tally.add(ref, self._name, fate, kept)
-
-    def _date_locks(self, tally: Tally, versions: Sequence[Version]) -> None:
-        """Say of what is locked until when: as long as the object's longest lock."""
-        if not tally.has_locked():
-            return
-        spend, now = self._ctx.spend, self._ctx.now
-        found = [lock for v in versions if (lock := self._bucket.locked(v, spend, now))]
-        endless = [lock for lock in found if lock.until_at is None]
-        dated = sorted(found, key=lambda lock: lock.until_at or now)
-        if found:
-            tally.locked(endless[0] if endless else dated[-1])
 
     # ---- versions that nobody could read
 
@@ -157,20 +117,7 @@ class SharedEraser:
         ground = self._bucket.of_object(object_key).get(version_id)
         if ground is None:
             return _GONE
-        return Fate(Outcome.RETAINED).retained(*self._refusal(object_key, version_id, ground))
-
-    def _refusal(self, object_key: str, version_id: str, ground: Remainder) -> Refusal:
-        if ground is not Remainder.ARCHIVED or self._restore is None or self._ctx.dry_run:
-            return Refusal(ground)
-        version = next(
-            v for v, _ in self._bucket.refused if (v.key, v.version_id) == (object_key, version_id)
-        )
-        try:
-            back_at: datetime = bring_back(
-                self._bucket, version, self._restore, self._ctx.now, self._ctx.spend
-            )
-        except NeedsHuman as stop:
-            if stop.code != NOT_GRANTED:
-                raise
-            return Refusal(ground)
-        return Refusal(ground, back_at)
+        place = (object_key, version_id)
+        (version,) = (v for v, _ in self._bucket.refused if (v.key, v.version_id) == place)
+        refusal = refusal_of(self._bucket, version, ground, self._ctx)
+        return Fate(Outcome.RETAINED).retained(*refusal)

@@ -1,7 +1,8 @@
 """Erasing objects under a prefix per person, version by version.
 
 In: located keys, or a sweep's order. Out: fates in a tally. Versions go by their ids, older ones
-before the one that is current, so that no crash and no refusal brings an old version back to light.
+before the one that is current, and a marker is laid over what stays below that one, whoever's it
+is: no crash and no refusal brings an old version back to light.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from connectors.s3.changing.tally import ACCESS_DENIED, HIDES_VERSION, Fate, Tal
 from connectors.s3.reading.prefix import Prefixes, VersionRow
 from connectors.s3.reading.whose import Owned, key_of
 from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.emptied import Emptied
 from connectors.s3.server.locks import Refusal
-from connectors.s3.server.refusals import NOT_GRANTED
+from connectors.s3.server.refusals import NOT_GRANTED, ChangedError, GoneError
 from connectors.s3.server.uploads import abort
 from dsr_worker.contract import (
     Action,
@@ -112,12 +114,14 @@ class VersionEraser:
             doomed = {v for v, fate in fates.items() if fate.outcome is Outcome.ERASED}
             if doomed:
                 guard.intend(tuple(self._counted(batch, fates).receipts()))
-                self._erase(doomed, versioning, fates)
+                self._erase(batch, doomed, versioning, fates)
         return self._counted(batch, fates)
 
-    def _erase(self, doomed: set[Version], versioning: str, fates: dict[Version, Fate]) -> None:
+    def _erase(
+        self, batch: Batch, doomed: set[Version], versioning: str, fates: dict[Version, Fate]
+    ) -> None:
         for upload in (v for v in doomed if v.upload):
-            if not abort(self._bucket, upload, self._ctx.spend):
+            if not abort(self._bucket, upload.key, upload.version_id, self._ctx.spend):
                 fates[upload] = fates[upload].retained(Remainder.UPLOAD)
         older = [v for v in doomed if not v.latest and not v.upload]
         stuck = self._deny(older, versioning, fates)
@@ -127,7 +131,46 @@ class VersionEraser:
                 fates[version] = fates[version].retained(HIDES_VERSION, stuck[version.key])
             else:
                 newest.append(version)
-        self._deny(newest, versioning, fates)
+        self._deny(self._covered(newest, batch, versioning, fates), versioning, fates)
+
+    def _covered(
+        self, newest: list[Version], batch: Batch, versioning: str, fates: dict[Version, Fate]
+    ) -> list[Version]:
+        """Those that can go by their ids now, without bringing to light what stays below them.
+
+        Over that a delete marker is laid first: it is as little to be seen as before.
+        """
+        below: dict[str, list[Version]] = {}
+        for versions in batch.objects:
+            found = [v for v in versions if not v.marker and not v.latest and not v.upload]
+            left = [v for v in found if v not in fates or fates[v].stays]
+            below.setdefault(versions[0].key, []).extend(left)
+        can_go = []
+        for version in newest:
+            stays = below[version.key]
+            if version.marker or not stays:
+                can_go.append(version)
+                continue
+            null = "" if versioning == "Enabled" else "null"  # a marker takes that version's place
+            if any(v.version_id == null for v in stays):
+                fates[version] = fates[version].retained(HIDES_VERSION, _last(stays, fates))
+            elif not self._lay_marker(version):
+                fates[version] = fates[version].retained(ACCESS_DENIED)
+            elif version.version_id != null:
+                can_go.append(version)
+        return can_go
+
+    def _lay_marker(self, version: Version) -> bool:
+        """Hide an object's current version; False where that is denied."""
+        try:
+            Emptied(self._bucket, version, self._ctx.spend).commit()
+        except (ChangedError, GoneError):
+            return True  # another one hides it by now, or nothing is to be seen
+        except NeedsHuman as stop:
+            if stop.code != NOT_GRANTED:
+                raise
+            return False
+        return True
 
     def _deny(
         self, versions: list[Version], versioning: str, fates: dict[Version, Fate]
@@ -170,10 +213,7 @@ class VersionEraser:
             stays = [v for v in versions if v not in fates or fates[v].stays]
             for marker in (v for v in versions if v.marker and v.latest and v in fates):
                 if any(not v.marker for v in stays) and not fates[marker].stays:
-                    last = max(
-                        filter(None, (fates[v].until_at for v in stays if v in fates)), default=None
-                    )
-                    fates[marker] = fates[marker].retained(HIDES_VERSION, last)
+                    fates[marker] = fates[marker].retained(HIDES_VERSION, _last(stays, fates))
         return fates
 
     def _fate(self, version: Version, batch: Batch, table: DecisionTable) -> Fate:
@@ -202,6 +242,11 @@ class VersionEraser:
                 kept = self._ctx.digest(self._name, key_of(version)) if fate.stays else None
                 tally.add(ref, self._name, fate, kept)
         return tally
+
+
+def _last(stays: Iterable[Version], fates: Mapping[Version, Fate]) -> datetime | None:
+    """When the store lets the last of these go, as far as it knows."""
+    return max(filter(None, (fates[v].until_at for v in stays if v in fates)), default=None)
 
 
 def by_object(keys: Iterable[Key]) -> dict[str, dict[str, dict[tuple[str, ...], set[str]]]]:

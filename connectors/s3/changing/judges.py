@@ -17,6 +17,7 @@ from connectors.s3.formats.entries import Entry
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import EntryRow, Owners
 from connectors.s3.reading.shared import Shared
+from connectors.s3.server.locks import Refusal
 from dsr_worker.contract import (
     Action,
     Context,
@@ -72,8 +73,8 @@ class Fates(Protocol):
         """Whether any record is to be erased or masked."""
         ...
 
-    def merge(self, other: Fates, ground: str = "") -> None:
-        """Take over those of another version; with a ground, its changes as retained."""
+    def merge(self, other: Fates, refusal: Refusal | None = None) -> None:
+        """Take over those of another version; where that is refused, its changes as retained."""
         ...
 
     def tally(self) -> Tally:
@@ -211,11 +212,11 @@ class FatesByKey:
         """Whether anything is to be erased or masked."""
         return any(fate.changes for fate in self._fates.values())
 
-    def merge(self, other: Fates, ground: str = "") -> None:
-        """Take over another version's; with a ground, its changes as retained."""
+    def merge(self, other: Fates, refusal: Refusal | None = None) -> None:
+        """Take over another version's; where that is refused, its changes as retained."""
         assert isinstance(other, FatesByKey)  # noqa: S101 - one judge makes them all
         for (ref, key), fate in other.items():
-            stopped = fate.retained(ground) if ground and fate.changes else fate
+            stopped = fate.retained(*refusal) if refusal and fate.changes else fate
             self.add((ref,), key, stopped)
 
     def items(self) -> Iterator[tuple[tuple[str, RowKey], Fate]]:
@@ -276,9 +277,9 @@ class FatesByCount:
         """Whether anything is to be erased or masked."""
         return self._tally.changes() > 0
 
-    def merge(self, other: Fates, ground: str = "") -> None:
-        """Take over another version's; with a ground, its changes as retained."""
-        self._tally.merge(other.tally(), ground)
+    def merge(self, other: Fates, refusal: Refusal | None = None) -> None:
+        """Take over another version's; where that is refused, its changes as retained."""
+        self._tally.merge(other.tally(), refusal)
 
     def tally(self) -> Tally:
         """The counts."""

@@ -17,7 +17,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from connectors.s3.changing.judges import Fates, Judge, Judgement, RowKey
-from connectors.s3.changing.tally import ACCESS_DENIED, OBJECT_LOCK, OLD_VERSION, Tally
+from connectors.s3.changing.tally import ACCESS_DENIED, OLD_VERSION, Tally
 from connectors.s3.formats.entries import (
     ERASE,
     KEEP,
@@ -32,6 +32,7 @@ from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.commit import Staged, staged
 from connectors.s3.server.draft import Draft, NoDraft
 from connectors.s3.server.emptied import Emptied
+from connectors.s3.server.locks import Refusal
 from connectors.s3.server.probe import Honoured
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
@@ -40,6 +41,7 @@ from dsr_worker.contract import (
     Context,
     DecisionTable,
     Guard,
+    Proof,
     Transient,
 )
 
@@ -59,7 +61,7 @@ class _Copy:
     fates: Fates
     protected: set[RowKey] = field(default_factory=set)
     stays: set[RowKey] = field(default_factory=set)
-    ground: str = ""  # why its changes cannot be made
+    refusal: Refusal | None = None  # why its changes cannot be made
     emptied: bool = False  # no record is left, and the map says that the object goes then
 
 
@@ -70,6 +72,8 @@ class _Plan:
     current: _Copy | None
     old: list[_Copy]
     draft: Draft | None = None
+    source: VersionSource | None = None
+    proof: Proof | None = None
 
     @property
     def rewrites(self) -> bool:
@@ -78,11 +82,18 @@ class _Plan:
 
     @property
     def doomed(self) -> list[_Copy]:
-        return [copy for copy in self.old if copy.fates.changes() and not copy.ground]
+        return [copy for copy in self.old if copy.fates.changes() and copy.refusal is None]
+
+    def told(self, empty: Fates) -> Tally:
+        """The counts, with what proves the write where that is asked for."""
+        tally = self.fates(empty).tally()
+        if self.proof is not None:
+            tally.prove(self.proof)
+        return tally
 
     def fates(self, empty: Fates) -> Fates:
         for copy in (*self.old, *([self.current] if self.current else [])):
-            empty.merge(copy.fates, copy.ground)
+            empty.merge(copy.fates, copy.refusal)
         return empty
 
 
@@ -113,7 +124,7 @@ class Rewriter:
                         newest = guard.table(self._name)
                         if newest == table:
                             self._commit(plan, write, judge, guard)
-                            return plan.fates(judge.fates()).tally()
+                            return plan.told(judge.fates())
                         table = newest
             except (ChangedError, GoneError):
                 versions = with_bytes(self._bucket.versions_of(key, self._ctx.spend))
@@ -134,14 +145,22 @@ class Rewriter:
         doomed = {copy.version: copy for copy in plan.doomed}
         if write is not None and plan.current is not None:
             write.commit()
-            if not plan.current.ground:
+            plan.proof = self._proof(plan, write)
+            if plan.current.refusal is None:
                 doomed[plan.current.version] = plan.current
             if versioning != "Enabled":  # the new bytes took the null version's place
                 doomed = {v: copy for v, copy in doomed.items() if v.version_id != "null"}
         denied = self._bucket.erase_versions(tuple(doomed), versioning, self._ctx.spend)
         for version in denied:
             locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
-            doomed[version].ground = OBJECT_LOCK if locked else ACCESS_DENIED
+            doomed[version].refusal = locked or Refusal(ACCESS_DENIED)
+
+    def _proof(self, plan: _Plan, write: Staged) -> Proof | None:
+        if not self._bucket.config.proofs or plan.source is None or plan.current is None:
+            return None
+        ctx, sha256 = self._ctx, plan.source.sha256
+        place = ctx.digest(self._name, (plan.current.version.key,))
+        return Proof(place, ctx.digest(self._name, (sha256,)) if sha256 else "", write.sha256)
 
     @contextmanager
     def _plan(
@@ -150,23 +169,23 @@ class Rewriter:
         old = [self._read(v, judge, table) for v in versions if not v.latest]
         protected = set[RowKey]().union(*(copy.protected for copy in old))
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
-            current, draft = None, None
+            current, draft, source = None, None, None
             for version in versions:
                 if version.latest:
-                    source = VersionSource(self._bucket, version, self._ctx.spend)
+                    proven = self._bucket.config.proofs and not dry
+                    source = VersionSource(self._bucket, version, self._ctx.spend, proven=proven)
                     draft = None if dry else self._draft(version, source, spool)
                     current = self._rewrite(version, source, judge, table, protected, draft)
             stays = current.stays if current else set()
             for copy in (*old, *([current] if current else [])):
                 if copy.fates.changes():
-                    copy.ground = copy.ground or self._obstacle(copy, stays)
-            yield _Plan(current, old, draft)
+                    copy.refusal = copy.refusal or self._obstacle(copy, stays)
+            yield _Plan(current, old, draft, source)
 
-    def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> str:
+    def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> Refusal | None:
         if not copy.version.latest and copy.protected - stays:
-            return OLD_VERSION
-        locked = self._bucket.locked(copy.version, self._ctx.spend, self._ctx.now)
-        return OBJECT_LOCK if locked else ""
+            return Refusal(OLD_VERSION)
+        return self._bucket.locked(copy.version, self._ctx.spend, self._ctx.now)
 
     def _read(self, version: Version, judge: Judge, table: DecisionTable) -> _Copy:
         copy = _Copy(version, judge.fates())
@@ -181,7 +200,7 @@ class Rewriter:
             copy.fates.add(judgement.refs, key, judgement.fate)
             if judgement.action is not Action.ERASE:
                 if len(copy.protected) >= _PROTECTED_AT_ONCE:
-                    copy.ground = OLD_VERSION
+                    copy.refusal = Refusal(OLD_VERSION)
                 else:
                     copy.protected.add(key)
         return copy

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors.s3.server.locks import Refusal
-from dsr_worker.contract import Outcome, OutcomeCount, Receipt, Remainder
+from dsr_worker.contract import Outcome, OutcomeCount, Proof, Receipt, Remainder, is_remainder
 
-OBJECT_LOCK = Remainder.LOCKED
 ACCESS_DENIED = Remainder.DENIED
 OLD_VERSION = Remainder.BESIDE  # an old version cannot be rewritten, and something in it stays
 HIDES_VERSION = Remainder.BESIDE  # without this marker a version that stays would be current again
@@ -46,16 +45,19 @@ class Fate:
         return Fate(Outcome.RETAINED, 0, ground, self.clock, until_at=until_at)
 
 
+_CHANGED = (Outcome.ERASED, Outcome.MASKED)
 _STRENGTH = {Outcome.RETAINED: 3, Outcome.MASKED: 2, Outcome.ERASED: 1, Outcome.ALREADY_GONE: 0}
 
 
 def stronger(one: Fate | None, other: Fate) -> Fate:
-    """Of two fates of copies of one row, the one in which more of it stays."""
-    if one is None or _STRENGTH[other.outcome] > _STRENGTH[one.outcome]:
-        return other
-    if one.outcome is other.outcome and other.fields > one.fields:
-        return other
-    return one
+    """Of two fates of copies of one row, the one in which more of it stays, or for longer."""
+    return other if one is None or _weight(other) > _weight(one) else one
+
+
+def _weight(fate: Fate) -> tuple[int, int, bool, tuple[bool, float]]:
+    refused = is_remainder(fate.ground)  # what a law keeps stays for longer
+    length = Refusal(fate.ground, fate.until_at).length
+    return _STRENGTH[fate.outcome], fate.fields, not refused, length
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Tally:
         default_factory=dict
     )
     _kept: dict[tuple[str | None, str], set[str]] = field(default_factory=dict)
+    _proofs: dict[tuple[str | None, str], list[Proof]] = field(default_factory=dict)
 
     def add(self, ref: str | None, collection: str, fate: Fate, kept: str | None = None) -> None:
         """Count one row; `kept` is the digest of its key when it stays."""
@@ -98,32 +101,31 @@ class Tally:
         if kept is not None:
             self._kept.setdefault((ref, collection), set()).add(kept)
 
-    def merge(self, other: Tally, ground: str = "") -> None:
-        """Take over the counts of `other`; with a ground, its changes as retained."""
+    def merge(self, other: Tally, refusal: Refusal | None = None) -> None:
+        """Take over the counts of `other`; where they are refused, its changes as retained."""
         for (ref, collection), of_pair in other._counts.items():
             mine = self._counts.setdefault((ref, collection), {})
             for (outcome, old_ground), counted in of_pair.items():
-                stopped = ground and outcome is not Outcome.RETAINED
-                place = (Outcome.RETAINED, ground) if stopped else (outcome, old_ground)
+                stopped = refusal is not None and outcome is not Outcome.RETAINED
+                ground = refusal.ground if refusal is not None and stopped else old_ground
+                place = (Outcome.RETAINED if stopped else outcome, ground)
                 sum_ = mine.setdefault(place, _Counted())
                 sum_.rows += counted.rows
                 sum_.fields += 0 if stopped else counted.fields
                 sum_.reach(counted.earliest_at, counted.latest_at)
                 sum_.stay(counted.first_until_at, counted.until_at)
+                if refusal is not None and stopped:
+                    sum_.stay(refusal.until_at, refusal.until_at)
         for pair, kept in other._kept.items():
             self._kept.setdefault(pair, set()).update(kept)
+        for pair, proofs in other._proofs.items():
+            self._proofs.setdefault(pair, []).extend(proofs)
 
-    def locked(self, refusal: Refusal) -> None:
-        """Tell of what is locked why exactly, and until when."""
-        for of_pair in self._counts.values():
-            counted = of_pair.pop((Outcome.RETAINED, OBJECT_LOCK), None)
-            if counted is not None:
-                counted.stay(refusal.until_at, refusal.until_at)
-                of_pair[Outcome.RETAINED, refusal.ground] = counted
-
-    def has_locked(self) -> bool:
-        """Whether anything stays since it is locked."""
-        return any((Outcome.RETAINED, OBJECT_LOCK) in of_pair for of_pair in self._counts.values())
+    def prove(self, proof: Proof) -> None:
+        """Note a proof for everybody of whose rows any were erased or masked."""
+        for pair, of_pair in self._counts.items():
+            if any(outcome in _CHANGED for outcome, _ in of_pair):
+                self._proofs.setdefault(pair, []).append(proof)
 
     def changes(self) -> int:
         """Rows that were, or would be, erased or masked."""
@@ -131,7 +133,7 @@ class Tally:
             counted.rows
             for of_pair in self._counts.values()
             for (outcome, _), counted in of_pair.items()
-            if outcome in (Outcome.ERASED, Outcome.MASKED)
+            if outcome in _CHANGED
         )
 
     def receipts(self) -> Iterator[Receipt]:
@@ -163,4 +165,6 @@ class Tally:
             )
             for (outcome, ground), c in sorted(of_pair.items())
         )
-        return Receipt(ref, collection, outcomes, frozenset(self._kept.get((ref, collection), ())))
+        kept = frozenset(self._kept.get((ref, collection), ()))
+        proofs = tuple(self._proofs.get((ref, collection), ()))
+        return Receipt(ref, collection, outcomes, kept, proofs)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.s3.lifecycle.compiling import (
+    COPIES,
     NO_LIFECYCLE,
     STRANGERS,
     SWEEP_FIRST,
@@ -121,6 +122,8 @@ class BucketRules:
             return made
         if not stands.known:
             return NO_LIFECYCLE
+        if self._bucket.config.replicas:  # what a rule lets go here stays in each of them
+            return COPIES
         if self._bucket.versioning(self._spend) != "Never":
             return VERSIONED
         return self._met(made, None if _stands(made, stands) else now) or made

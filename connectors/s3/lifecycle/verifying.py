@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.s3.lifecycle.compiling import STRANGERS, VERSIONED, Compiled
+from connectors.s3.lifecycle.compiling import COPIES, STRANGERS, VERSIONED, Compiled
 from connectors.s3.lifecycle.rules import BucketRules
 from connectors.s3.reading.keyed import Keyed
 from connectors.s3.server import lifecycle
 from connectors.s3.server.bucket import Bucket
+from connectors.s3.server.uploads import uploads_under
 from dsr_worker.contract import StandingCheck, StandingWay
 
 _RUNS_LATE = timedelta(days=2)
@@ -49,6 +50,8 @@ def checks(
             faults.append(NOT_THERE)
         elif not rule.stands_in(stands[rule.id]):
             faults.append(OTHERWISE)
+        if bucket.config.replicas:
+            faults.append(COPIES)
         if versioned:
             faults.append(VERSIONED)
         yield _listed(rule, room, bucket, now, faults, spend)
@@ -68,8 +71,8 @@ def _listed(
         strangers += not room.names_somebody(versions[0].key)
         for version in versions:
             seen.add(version.last_modified)
-    for began_at in lifecycle.uploads(bucket, rule.prefix, spend):
-        seen.add(began_at)
+    for upload in uploads_under(bucket, rule.prefix, spend):
+        seen.add(upload.last_modified)
     if strangers:
         faults = [*faults, STRANGERS]
     told = (seen.rows, seen.due, seen.overdue, seen.oldest_at)

@@ -3,7 +3,8 @@
 In: a collection whose `takes` name tags (`tag:customer`) or metadata (`meta:customer-id`), a
 prefix. Out: objects with their owners. Labels are found by asking for those of every version under
 the prefix: a request each, from the rate budget. A delete marker has none and is the owners' of
-what it hides. What is derived from an object goes with it, unless it has labels of its own.
+what it hides, if all of that is theirs. What is derived from an object goes with it, unless it has
+labels of its own.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Labelled:
                 continue
             for sibling in self._derived(bucket, versions[0].key, ctx):
                 yield Owned.wholly(sibling, everyone)
-            yield Owned(versions, {v: refs.get(v, everyone) for v in versions})
+            hides = everyone if all(refs.values()) else frozenset()
+            yield Owned(versions, {v: refs.get(v, hides) for v in versions})
 
     def still_owned(
         self, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context

@@ -9,12 +9,14 @@ row does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection as Collected
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 
 from connectors.s3.config import LinkedLayout
 from connectors.s3.formats.entries import Broken, Entry, text_of
+from connectors.s3.formats.wanted import Wanted
 from connectors.s3.links import Addresses
 from connectors.s3.reading.owners import Owners, identity_in
 from connectors.s3.reading.shared import Shared
@@ -27,7 +29,8 @@ from connectors.s3.reading.whose import (
     lay_there,
 )
 from connectors.s3.server.bucket import Bucket, Version
-from connectors.s3.templates import derived_key
+from connectors.s3.server.readable import ReadableBucket
+from connectors.s3.templates import derived_from, derived_key
 from dsr_worker.contract import (
     AffectedPerson,
     Collection,
@@ -61,7 +64,7 @@ class Linked:
         """Each object that a row of a subject links, and each link that leads elsewhere."""
         refs: dict[str, set[str]] = {}
         elsewhere: dict[str, set[str]] = {}
-        for row in self._rows.owned(bucket, subjects, ctx):
+        for row in self._rows.owned(ReadableBucket(bucket), subjects, ctx):
             for link in self._links(row.entry):
                 keys = self._keys(link)
                 for key in keys:
@@ -79,14 +82,17 @@ class Linked:
     def still_owned(
         self, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
     ) -> Iterator[Owned]:
-        """The located objects; what others' rows link as well stays."""
-        others = self._linked_by_others(bucket, subjects, located, ctx)
+        """The located objects; what others' rows link as well stays, or may link unread."""
+        readable = ReadableBucket(bucket)
+        others = self._linked_by_others(readable, subjects, located, ctx)
+        unread = next((ground for _, ground in readable.refused), None)
         for key, rows in located.items():
             ctx.check()
             versions = bucket.versions_of(key, ctx.spend)
             refs = frozenset[str]().union(*rows.values())
             if versions:
-                stays = dict.fromkeys(versions, LINKED_BY_OTHERS) if key in others else {}
+                ground = LINKED_BY_OTHERS if key in others else unread
+                stays = dict.fromkeys(versions, ground) if ground else {}
                 yield Owned(versions, dict.fromkeys(versions, refs), stays)
 
     def every(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
@@ -104,14 +110,14 @@ class Linked:
         people = [Subject("", identities)]
         return frozenset(
             key
-            for row in self._rows.owned(bucket, people, ctx)
+            for row in self._rows.owned(ReadableBucket(bucket), people, ctx)
             for link in self._links(row.entry)
             for key in self._keys(link)
         )
 
     def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
         """The owners of the rows that link an object of the window."""
-        for entry in self._every_row(bucket, ctx):
+        for entry in self._every_row(bucket, None, ctx):
             person = tuple(sorted(self._named(entry, ctx)))
             keys = {key for link in self._links(entry) for key in self._keys(link)}
             if person and keys:
@@ -136,7 +142,7 @@ class Linked:
         meant = {key: frozenset[str]().union(*rows.values()) for key, rows in located.items()}
         owners = Owners(self._rows.collection, subjects, ctx)
         others: set[str] = set()
-        for entry in self._every_row(bucket, ctx):
+        for entry in self._every_row(bucket, self._linking(meant), ctx):
             for link in self._links(entry):
                 for key in self._keys(link):
                     if key not in meant or key in others:
@@ -145,12 +151,31 @@ class Linked:
                         others.add(key)
         return others
 
-    def _every_row(self, bucket: Bucket, ctx: Context) -> Iterator[Entry]:
+    def _linking(self, keys: Collected[str]) -> Wanted | None:
+        """The rows that could link one of these keys; None: all may.
+
+        A link that is not written as a key is a URL in which something is percent-encoded.
+        """
+        origins = (
+            derived_from(key, text) for key in keys for text in ("{key}", *self._layout.derived)
+        )
+        values = frozenset(origin for origin in origins if origin is not None)
+        if "" in values:
+            return None
+        meant = frozenset(keys)
+
+        def may_be(field: str, value: object) -> bool:
+            text = text_of(value) if field == self._layout.field else None
+            return text is not None and not meant.isdisjoint(self._keys(text))
+
+        return Wanted(values | {"%"}, (), may_be, exact=False, sound=True)
+
+    def _every_row(self, bucket: Bucket, wanted: Wanted | None, ctx: Context) -> Iterator[Entry]:
         """The rows of every version; a repeat where an object changed meanwhile does no harm."""
 
         def read(versions: list[Version]) -> Iterator[Entry]:
             for version in versions:
-                for entry in self._rows.records(bucket, version, None, ctx):
+                for entry in self._rows.records(bucket, version, wanted, ctx):
                     if not isinstance(entry, Broken):
                         yield entry
 

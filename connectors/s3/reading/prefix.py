@@ -14,10 +14,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from connectors.s3.reading.unread import bytes_refused
 from connectors.s3.reading.whose import LINK_ELSEWHERE, Elsewhere, Facts, Whose, key_of
-from connectors.s3.server.archive import is_away, readable
+from connectors.s3.server.archive import readable
 from connectors.s3.server.bucket import Bucket, Version
-from connectors.s3.server.refusals import ChangedError, GoneError
+from connectors.s3.server.locks import Refusal
+from connectors.s3.server.refusals import NOT_GRANTED, ChangedError, GoneError
 from connectors.s3.server.uploads import size_of
 from dsr_worker.contract import (
     AffectedPerson,
@@ -28,13 +30,14 @@ from dsr_worker.contract import (
     Key,
     LeakScope,
     Mention,
+    NeedsHuman,
     Record,
+    Remainder,
     Subject,
     Transient,
     Withheld,
 )
 
-ARCHIVED = "s3-archived-object"
 UNFINISHED = "s3-unfinished-upload"  # S3 hands out no part before an upload is complete
 
 
@@ -98,16 +101,21 @@ class Prefixes:
         if not version.marker:
             try:
                 head = bucket.head(version, ctx.spend)
+                refusal = bytes_refused(bucket, version, head, ctx)
             except GoneError:
                 return None
+            except NeedsHuman as stop:
+                if stop.code != NOT_GRANTED:
+                    raise
+                head, refusal = {}, Refusal(Remainder.DENIED)
             media_type = head.get("ContentType", "application/octet-stream")
             body |= {
                 "size": version.size_bytes,
                 "content_type": media_type,
                 "metadata": head.get("Metadata", {}),
             }
-            if is_away(version, head):
-                withheld = (Withheld("body", ARCHIVED),)
+            if refusal is not None:
+                withheld = (Withheld("body", refusal.ground, until_at=refusal.until_at),)
             else:
                 name = version.key.rpartition("/")[2] or "object"
                 opener = partial(_content, bucket, readable(version), ctx)

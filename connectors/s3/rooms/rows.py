@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
-from connectors.s3.changing.completeness import abort_stale, unread_keys
+from connectors.s3.changing.completeness import abort_stale
 from connectors.s3.config import Config, SharedLayout
 from connectors.s3.reading.shared import Shared
+from connectors.s3.reading.unread import unread_keys, unread_records
 from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.readable import ReadableBucket
 from dsr_worker.contract import (
@@ -23,7 +24,6 @@ from dsr_worker.contract import (
     Key,
     Link,
     Mention,
-    NeedsHuman,
     Record,
     Subject,
 )
@@ -49,6 +49,12 @@ class RowsRoom(Shared):
         """The object and the key fields; of an unread version its ground and id as well."""
         fields = len(self.collection.key)
         return frozenset({fields + 1, fields + 3})
+
+    def find(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
+        """Each owned record, and one with all of it withheld for each version that is unread."""
+        readable = ReadableBucket(bucket)
+        yield from super().find(readable, subjects, ctx)
+        yield from unread_records(self, readable, subjects, ctx)
 
     def resolve(
         self,
@@ -83,8 +89,8 @@ class RowsRoom(Shared):
 
     def _unread(self, bucket: ReadableBucket, ask: Ask) -> Iterator[Record | Key]:
         """What a call tells of versions that could not be read."""
-        if ask.call is Call.FIND and bucket.refused:
-            raise NeedsHuman("s3-unreadable-object", {"collection": self.collection.name})
+        if ask.call is Call.FIND:
+            yield from unread_records(self, bucket, ask.subjects, ask.ctx)
         if ask.call is Call.LOCATE:
             yield from unread_keys(self, bucket, ask.subjects)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from connectors.s3.changing.completeness import SharedEraser, unread_keys
+from connectors.s3.changing.completeness import SharedEraser
 from connectors.s3.changing.tally import Tally
 from connectors.s3.config import Config, SharedLayout
 from connectors.s3.reading.recheck import lines_left
+from connectors.s3.reading.unread import unread_keys
 from connectors.s3.reading.whose import Located
 from connectors.s3.rooms.rows import RowsRoom
 from connectors.s3.scanning.verdicts import Verdicts
@@ -77,4 +78,4 @@ class SharedRoom(RowsRoom):
 
     def _eraser(self, bucket: ReadableBucket, ctx: Context, *, dry: bool) -> SharedEraser:
         honoured = Honoured() if dry else self._endpoint.honoured(bucket, ctx)
-        return SharedEraser(self, bucket, honoured, self.config.restore, ctx)
+        return SharedEraser(self, bucket, honoured, ctx)

@@ -133,7 +133,10 @@ def newest(bucket: Bucket, wanted: Inventory, spend: Spend, now: datetime | None
             continue  # it is being delivered: the checksum comes last
         if hashlib.md5(text, usedforsecurity=False).hexdigest() != md5.lower():
             raise ReportUnusableError("the manifest is not what its checksum says")
-        return _manifest(bucket, wanted, json.loads(text), now or datetime.now(UTC))
+        try:
+            return _manifest(bucket, wanted, json.loads(text), now or datetime.now(UTC))
+        except (KeyError, TypeError, ValueError):
+            raise ReportUnusableError("the manifest does not say what one has to") from None
     raise ReportUnusableError("no report was delivered yet")
 
 
@@ -147,6 +150,8 @@ def _manifest(bucket: Bucket, wanted: Inventory, said: dict[str, Any], now: date
     if kind not in ("CSV", "Parquet"):
         raise ReportUnusableError(f"a report in {kind} is not read: choose CSV or Parquet")
     columns = tuple(name.strip() for name in said["fileSchema"].split(","))
+    if kind == "CSV":
+        columns.index("Key")
     files = tuple((f["key"], f["MD5checksum"]) for f in said["files"])
     return Manifest(bucket, wanted.bucket, kind, columns, files)
 

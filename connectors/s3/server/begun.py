@@ -8,11 +8,10 @@ two batches may write the same object at once, and neither ends the other's uplo
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from connectors.s3.server.bucket import Bucket
-from connectors.s3.server.refusals import GoneError, translated
+from connectors.s3.server.uploads import abort
 from dsr_worker.contract import Context
 
 _LIVES = timedelta(days=1)
@@ -43,13 +42,9 @@ class Begun:
                 self.abort(upload_id)
 
     def abort(self, upload_id: str) -> None:
-        """Abort one; one that is gone is no error."""
-        self._ctx.spend()
-        with suppress(GoneError), translated("AbortMultipartUpload"):
-            self._bucket.writes.abort_multipart_upload(
-                Bucket=self._bucket.name, Key=self._key, UploadId=upload_id
-            )
-        self.forget(upload_id)
+        """Abort one; one that is gone is no error, and one whose abort is denied stays noted."""
+        if abort(self._bucket, self._key, upload_id, self._ctx.spend):
+            self.forget(upload_id)
 
     def _read(self) -> dict[str, tuple[str, str]]:
         return dict(json.loads(self._ctx.state.get(self._name) or b"{}"))

@@ -8,6 +8,7 @@ that is not committed is aborted; one whose worker died, by the repeat.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from connectors.s3.server.refusals import (
     GoneError,
     backed_off,
     code_of,
+    told,
     translated,
 )
 from dsr_worker.contract import ConnectorError, Context, NeedsHuman
@@ -41,6 +43,11 @@ T = TypeVar("T")
 
 class Staged(Protocol):
     """A write that lacks nothing but its commit."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what was committed: hex, or as the server tells it; empty where nobody computed it."""
+        ...
 
     def commit(self) -> None:
         """Put the new bytes in the object's place.
@@ -65,6 +72,8 @@ def staged(
     if bucket.config.mark_rewrites:
         mark = ctx.digest(MARK, (ctx.operation_id,))
         kept["Metadata"] = {**kept.get("Metadata", {}), MARK: mark}
+    if bucket.config.proofs:
+        kept["ChecksumAlgorithm"] = "SHA256"
     whole = not any(segment.stays for segment in segments)
     longest = bucket.config.single_put_bytes if honoured.complete else LONGEST_PART_BYTES
     if whole and size_bytes <= longest:
@@ -100,6 +109,7 @@ class _Put:
         self._size_bytes = size_bytes
         self._kept = kept
         self._ctx = ctx
+        self.sha256 = ""
 
     def commit(self) -> None:
         """Write it."""
@@ -117,6 +127,7 @@ class _Put:
         # A repeat of a write that did happen is refused (412): the object is read again, and done.
         with translated("PutObject"):
             done = _repeated(put, TRANSIENT | {CONFLICT}, self._ctx)
+        self.sha256 = base64.b64decode(done.get("ChecksumSHA256", "")).hex()
         looked_at(self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx)
 
 
@@ -145,6 +156,7 @@ class _Upload:
         self._customer = _customer_key(kept)
         self._begun = begun
         self._ctx = ctx
+        self.sha256 = ""
         self._place: dict[str, Any] = {"Bucket": bucket.name, "Key": version.key}
         self._sent: list[CompletedPartTypeDef] = []
 
@@ -161,27 +173,34 @@ class _Upload:
             self._ctx.check()
             done = self._copy(number, part[0]) if copied(part) else self._send(number, part)
             sums = {name: done[name] for name in CHECKSUMS if done.get(name)}
-            sent: Any = {"PartNumber": number, "ETag": done["ETag"], **sums}
+            etag = told(done, "ETag", "UploadPart")
+            sent: Any = {"PartNumber": number, "ETag": etag, **sums}
             self._sent.append(sent)
 
     def commit(self) -> None:
-        """Complete it; where a conflict voided the upload, all over again."""
+        """Complete it, a few times; where a conflict voided the upload, all over again.
+
+        A repeat of what did happen finds no upload: the object is read again, and done.
+        """
         for failures in range(1, TRIES + 1):
-            try:
-                done = self._complete()
-            except ClientError as error:
-                if code_of(error) != CONFLICT or failures == TRIES:
-                    with translated("CompleteMultipartUpload"):
+            with translated("CompleteMultipartUpload"):
+                try:
+                    done = self._complete()
+                except ClientError as error:
+                    code = code_of(error)
+                    if code not in TRANSIENT | {CONFLICT} or failures == TRIES:
                         raise
-                self.abort()
-                backed_off(failures)
-                self.send()
-            else:
-                self._begun.forget(self._place.pop("UploadId"))
-                looked_at(
-                    self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx
-                )
-                return
+                    backed_off(failures)
+                    if code == CONFLICT:
+                        self.abort()
+                        self.send()
+                    continue
+            self._begun.forget(self._place.pop("UploadId"))
+            head = looked_at(
+                self._bucket, self._version, done, self._size_bytes, self._kept, self._ctx
+            )
+            self.sha256 = done.get("ChecksumSHA256") or head.get("ChecksumSHA256", "")
+            return
 
     def abort(self) -> None:
         """Let go of the parts, unless they are the object by now. Never hides another error."""
@@ -300,8 +319,8 @@ def looked_at(
     size_bytes: int,
     kept: Mapping[str, Any],
     ctx: Context,
-) -> None:
-    """Compare what stands there with what was written, unless somebody wrote since.
+) -> Mapping[str, Any]:
+    """Compare what stands there with what was written, unless somebody wrote since; its headers.
 
     Raises `NeedsHuman` where it is not the whole of it: the old version is still there.
     """
@@ -313,12 +332,13 @@ def looked_at(
         with translated("HeadObject"):
             head: Mapping[str, Any] = bucket.reads.head_object(**place, **_customer_key(kept))
     except GoneError:
-        return
-    if "VersionId" not in place and head["ETag"] != done["ETag"]:
-        return
+        return {}
+    if "VersionId" not in place and head.get("ETag") != done.get("ETag"):
+        return {}
     sums = [(done[name], head[name]) for name in CHECKSUMS if done.get(name) and head.get(name)]
     if head["ContentLength"] != size_bytes or any(ours != theirs for ours, theirs in sums):
         raise NeedsHuman("s3-refused", {"operation": "HeadObject", "error": "not-whole"})
+    return head
 
 
 def _customer_key(kept: Mapping[str, Any]) -> dict[str, Any]:

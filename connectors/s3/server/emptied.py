@@ -1,7 +1,8 @@
-"""Taking an object away of which no record is left.
+"""Taking an object away of which no record is left, or below which something stays hidden.
 
-In: the version that was read. Out: it is no longer the current one: a bucket without versions has
-it no more, one with versions has a delete marker, and the version goes by its id like every other.
+In: the version that was current. Out: it is no longer that: a bucket without versions has it no
+more, one with versions has a delete marker, and the version goes by its id like every other. Where
+versioning is suspended, the marker takes the place of the null version.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from connectors.s3.server.refusals import translated
 
 class Emptied:
     """Takes the object away instead of writing it, as a staged write does."""
+
+    sha256 = ""  # of nothing
 
     def __init__(self, bucket: Bucket, version: Version, spend: Spend) -> None:
         self._bucket = bucket

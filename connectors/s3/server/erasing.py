@@ -5,7 +5,7 @@ In: versions. Out: those that are denied, with the error's code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.s3.server.client import TRIES, Spend, Version
@@ -58,10 +58,26 @@ class Erases(Reads):
             answer = self.writes.delete_objects(**request)
         again: dict[tuple[str, str], Version] = {}
         for failure in answer.get("Errors", []):
-            place = (failure.get("Key", ""), failure.get("VersionId") or "null")
+            meant = _meant(failure, todo)
             code = failure.get("Code", "")
             if code in TRANSIENT:
-                again[place] = todo[place]
+                again |= meant
+            elif len(meant) > 1:  # each asked for alone says whose error it is
+                for place, version in meant.items():
+                    again |= self._delete({place: version}, versioning, spend, denied)
             elif code not in GONE:
-                denied[todo[place]] = code
+                denied |= dict.fromkeys(meant.values(), code)
         return again
+
+
+def _meant(
+    failure: Mapping[str, Any], todo: dict[tuple[str, str], Version]
+) -> dict[tuple[str, str], Version]:
+    """Of which versions an error speaks: key and id are optional in it (S3 API reference, Error).
+
+    One that leaves them out, or spells a key as XML does, may be any that fits.
+    """
+    place = (failure.get("Key", ""), failure.get("VersionId", ""))
+    if place in todo:
+        return {place: todo[place]}
+    return {at: version for at, version in todo.items() if at[0] == place[0]} or todo

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from connectors.s3.server.bucket import Bucket, Spend, Version
+from connectors.s3.server.listing import current
 from connectors.s3.server.refusals import translated
 
 
@@ -28,18 +29,6 @@ def folder(bucket: Bucket, prefix: str, spend: Spend, most: int = 1000) -> Folde
         page = bucket.reads.list_objects_v2(
             Bucket=bucket.name, Prefix=prefix, Delimiter="/", MaxKeys=most
         )
-    objects = tuple(
-        Version(
-            key=listed["Key"],
-            version_id="null",
-            latest=True,
-            marker=False,
-            last_modified=listed["LastModified"],
-            size_bytes=listed["Size"],
-            etag=listed["ETag"],
-            storage_class=listed.get("StorageClass", "STANDARD"),
-        )
-        for listed in page.get("Contents", [])
-    )
+    objects = tuple(map(current, page.get("Contents", [])))
     folders = tuple(common["Prefix"] for common in page.get("CommonPrefixes", []))
     return Folder(prefix, objects, folders, bool(page.get("IsTruncated")))

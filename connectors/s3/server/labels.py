@@ -9,19 +9,20 @@ from __future__ import annotations
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 
-from connectors.s3.server.bucket import Bucket, Spend, Version
+from connectors.s3.server.client import Spend, Version
+from connectors.s3.server.reading import Reads
 from connectors.s3.server.refusals import translated
 
 
-def tags_of(bucket: Bucket, version: Version, spend: Spend) -> dict[str, str]:
+def tags_of(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
     """The tags of a version. Raises `GoneError`."""
     spend()
     with translated("GetObjectTagging"):
         answer = bucket.reads.get_object_tagging(**bucket.at(version))
-    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+    return {tag["Key"]: tag["Value"] for tag in answer.get("TagSet", ())}
 
 
-def metadata_of(bucket: Bucket, version: Version, spend: Spend) -> dict[str, str]:
+def metadata_of(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
     """The user metadata of a version, by names in lower case. Raises `GoneError`.
 
     A value with other letters than ASCII's comes as an encoded word (RFC 2047), and is decoded.

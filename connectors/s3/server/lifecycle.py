@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -90,16 +89,6 @@ def read(bucket: Bucket, spend: Callable[[], None]) -> Configuration:
 def _with_body(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
     """Hand the answer's bytes over beside what the client reads in them."""
     parsed[_BODY] = http_response.content
-
-
-def uploads(bucket: Bucket, prefix: str, spend: Callable[[], None]) -> Iterator[datetime]:
-    """When each upload under a prefix began that nobody completed or aborted."""
-    spend()
-    with translated("ListMultipartUploads"):
-        pages = bucket.reads.get_paginator("list_multipart_uploads")
-        for page in pages.paginate(Bucket=bucket.name, Prefix=prefix):
-            for upload in page.get("Uploads", []):
-                yield upload["Initiated"].astimezone(UTC)
 
 
 def _told_apart(body: bytes, answer: Mapping[str, Any]) -> Configuration:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from connectors.s3.server.client import Clients, Spend, Version
 from connectors.s3.server.ranges import EVERY_KEY, KeyRange
-from connectors.s3.server.refusals import NOT_IMPLEMENTED, code_of, translated
+from connectors.s3.server.refusals import NOT_IMPLEMENTED, code_of, told, translated
 
 
 class Lists(Clients):
@@ -57,8 +57,10 @@ class Lists(Clients):
             yield _sorted_versions(page)
             if not page.get("IsTruncated"):
                 return
-            request["KeyMarker"] = page["NextKeyMarker"]
-            request["VersionIdMarker"] = page.get("NextVersionIdMarker", "")
+            request["KeyMarker"] = told(page, "NextKeyMarker", "ListObjectVersions")
+            request.pop("VersionIdMarker", None)  # an empty one is refused
+            if page.get("NextVersionIdMarker"):
+                request["VersionIdMarker"] = page["NextVersionIdMarker"]
         yield from self._plain_pages(prefix, spend, after)
 
     def objects(
@@ -77,12 +79,7 @@ class Lists(Clients):
 
     def versions_of(self, key: str, spend: Spend) -> list[Version]:
         """All versions of exactly this key; siblings that share it as a prefix are not."""
-        found: list[Version] = []
-        for page in self.pages(key, spend):
-            found += (v for v in page if v.key == key)
-            if page and page[-1].key != key:
-                break
-        return found
+        return [v for page in self.pages(key, spend, KeyRange(upto=key)) for v in page]
 
     def _plain_pages(self, prefix: str, spend: Spend, after: str) -> Iterator[list[Version]]:
         request: dict[str, Any] = {"Bucket": self.name, "Prefix": prefix}
@@ -92,10 +89,16 @@ class Lists(Clients):
             spend()
             with translated("ListObjectsV2"):
                 page = self.reads.list_objects_v2(**request)
-            yield [_version(o, "null", latest=True) for o in page.get("Contents", [])]
+            yield [current(listed) for listed in page.get("Contents", [])]
             if not page.get("IsTruncated"):
                 return
-            request["ContinuationToken"] = page["NextContinuationToken"]
+            token = told(page, "NextContinuationToken", "ListObjectsV2")
+            request["ContinuationToken"] = token
+
+
+def current(listed: Any) -> Version:
+    """An object as a listing without versions tells it."""
+    return _version(listed, "null", latest=True)
 
 
 def _sorted_versions(page: Any) -> list[Version]:
@@ -123,6 +126,6 @@ def _version(listed: Any, version_id: str, *, latest: bool) -> Version:
         marker=False,
         last_modified=_utc(listed),
         size_bytes=listed["Size"],
-        etag=listed["ETag"],
+        etag=listed.get("ETag", ""),
         storage_class=listed.get("StorageClass", "STANDARD"),
     )

@@ -19,8 +19,14 @@ _COPIED_WITHIN = timedelta(days=1)  # S3 copies most objects within 15 minutes, 
 class Refusal(NamedTuple):
     """Why something cannot go for now, and until when, where that is known."""
 
-    ground: Remainder
+    ground: str
     until_at: datetime | None = None
+
+    @property
+    def length(self) -> tuple[bool, float]:
+        """How long it lasts, to be compared: a hold ends last, without a date of its own."""
+        until_at = self.until_at
+        return self.ground == Remainder.HELD, until_at.timestamp() if until_at else 0.0
 
 
 def lock_of(head: Mapping[str, Any], now: datetime, *, bypass_governance: bool) -> Refusal | None:

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from botocore.compat import HAS_CRT
 from botocore.exceptions import ClientError
 
 from connectors.s3.formats.entries import UnreadableError
 from connectors.s3.server.client import Spend, Version
+from connectors.s3.server.labels import tags_of
 from connectors.s3.server.reading import Reads
 from connectors.s3.server.refusals import NOT_IMPLEMENTED, code_of, translated
 from dsr_worker.contract import NeedsHuman
@@ -37,8 +39,9 @@ _HEADERS: Final = (
 )
 # Amazon S3 Encryption Client, "object metadata": of its first, second and third message format
 _CLIENT_SIDE: Final = frozenset({"x-amz-key", "x-amz-key-v2", "x-amz-3", "x-amz-iv", "x-amz-i"})
-_COMPUTED: Final = ("CRC32", "SHA1", "SHA256")  # by botocore without awscrt
-CHECKSUMS: Final = tuple(f"Checksum{n}" for n in (*_COMPUTED, "CRC32C", "CRC64NVME"))
+_BY_CRT: Final = ("CRC32C", "CRC64NVME")  # computed by awscrt alone (extra `checksums`)
+_ALGORITHMS: Final = ("CRC32", "SHA1", "SHA256", *_BY_CRT)
+CHECKSUMS: Final = tuple(f"Checksum{name}" for name in _ALGORITHMS)
 _GRANTS: Final = {
     "FULL_CONTROL": "GrantFullControl",
     "READ": "GrantRead",
@@ -72,17 +75,17 @@ def preserved(
     kept |= _lock(head, now)
     if head.get("SSECustomerAlgorithm"):
         kept |= bucket.customer_key
-    algorithm = next((name for name in _COMPUTED if head.get(f"Checksum{name}")), None)
+    algorithm = next((name for name in _ALGORITHMS if head.get(f"Checksum{name}")), None)
+    if algorithm in _BY_CRT and not HAS_CRT:
+        algorithm = "CRC32"
     if algorithm:
         kept["ChecksumAlgorithm"] = algorithm
     return kept
 
 
 def _tags(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
-    spend()
-    with translated("GetObjectTagging"):
-        tags = bucket.reads.get_object_tagging(**bucket.at(version))["TagSet"]
-    return {"Tagging": urlencode([(tag["Key"], tag["Value"]) for tag in tags])} if tags else {}
+    tags = tags_of(bucket, version, spend)
+    return {"Tagging": urlencode(tags)} if tags else {}
 
 
 def _lock(head: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -111,13 +114,14 @@ def _access(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
     owner = acl.get("Owner", {}).get("ID")
     grants: dict[str, list[str]] = {}
     only_owners = True
-    for grant in acl["Grants"]:
-        grantee: Mapping[str, Any] = grant["Grantee"]
-        field = _GRANTEES.get(grantee["Type"])
-        name = _GRANTS.get(grant["Permission"])
-        if field is None or name is None:  # no header could give it again
+    for grant in acl.get("Grants", ()):
+        grantee: Mapping[str, Any] = grant.get("Grantee", {})
+        permission = grant.get("Permission", "")
+        field = _GRANTEES.get(grantee.get("Type", ""), "")
+        name = _GRANTS.get(permission)
+        if field not in grantee or name is None:  # no header could give it again
             raise NeedsHuman("s3-refused", {"operation": "GetObjectAcl", "error": "unknown-grant"})
-        own = grant["Permission"] == "FULL_CONTROL" and grantee.get("ID") == owner
+        own = permission == "FULL_CONTROL" and grantee.get("ID") == owner
         only_owners = only_owners and own
         grants.setdefault(name, []).append(f'{_NAMES[field]}="{grantee[field]}"')
     return {} if only_owners else {name: ", ".join(them) for name, them in grants.items()}

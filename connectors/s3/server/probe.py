@@ -18,15 +18,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from connectors.s3.server.bucket import Bucket, Spend
+from connectors.s3.server.bucket import ARCHIVES, Bucket, Spend
 from connectors.s3.server.refusals import GoneError, code_of, translated
+from connectors.s3.server.uploads import abort
 from dsr_worker.contract import Configuration, Context, NeedsHuman
 
 _NO_OBJECTS = '"no such object"'  # an ETag that no object has
 _HOLDS = timedelta(days=1)
 _STATE = "s3-honoured"
 _LOOKED_AT = 20
-_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 _REFUSALS = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
 
 
@@ -85,9 +85,7 @@ def probe(bucket: Bucket, spend: Spend) -> Honoured:
         copy = _copy_refused(bucket, place, spend)
         return Honoured(put=True, complete=_complete_refused(bucket, place, spend), copy=copy)
     finally:
-        spend()
-        with suppress(GoneError), translated("AbortMultipartUpload"):
-            bucket.writes.abort_multipart_upload(**place)
+        abort(bucket, place["Key"], place["UploadId"], spend)
 
 
 def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
@@ -96,7 +94,7 @@ def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
         spend()
         with translated("ListObjectsV2"):
             page = bucket.reads.list_objects_v2(Bucket=bucket.name, MaxKeys=_LOOKED_AT)
-        found = (o for o in page.get("Contents", ()) if o.get("StorageClass") not in _ARCHIVES)
+        found = (o for o in page.get("Contents", ()) if o.get("StorageClass") not in ARCHIVES)
         source: Any = next(({"Bucket": bucket.name, "Key": o["Key"]} for o in found), None)
 
         def copy() -> Mapping[str, Any]:

@@ -100,7 +100,7 @@ class ReadableBucket(Bucket):
 
     def _left_out(self, version: Version, stop: NeedsHuman, spend: Spend) -> Exception:
         """What to raise for a version that cannot be read; its siblings are tried as well."""
-        ground = _ground(stop)
+        ground = ground_of(stop)
         if ground is None:
             return stop
         self._refuse(version, ground)
@@ -109,13 +109,14 @@ class ReadableBucket(Bucket):
                 try:
                     super().read(other, 0, 1, spend)
                 except NeedsHuman as also:
-                    self._refuse(other, _ground(also) or ground)
+                    self._refuse(other, ground_of(also) or ground)
                 except (ChangedError, GoneError):
                     continue
         return ChangedError("a version is no longer readable")
 
 
-def _ground(stop: NeedsHuman) -> Remainder | None:
+def ground_of(stop: NeedsHuman) -> Remainder | None:
+    """On which ground a store refused bytes for now; None where it is no such refusal."""
     fields: dict[str, Any] = stop.fields
     code = str(fields.get("error", ""))
     if stop.code == NOT_GRANTED or code.startswith(_KEY_CODES):

@@ -52,7 +52,8 @@ class Reads(Lists):
                 if code_of(error) in TRANSIENT | MISCONFIGURED:
                     raise
                 return code_of(error) in DENIED  # not told: look at each version
-        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled") == "Enabled"
+        found = answer.get("ObjectLockConfiguration", {})
+        return found.get("ObjectLockEnabled") == "Enabled"
 
     @cached_property
     def acls(self) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -66,6 +67,14 @@ class GoneError(Exception):
 def code_of(error: ClientError) -> str:
     """The S3 code of an error."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def told(answer: Mapping[str, Any], name: str, operation: str) -> Any:
+    """What S3 always says in this answer; a server that does not say it is refused by name."""
+    value = answer.get(name)
+    if value in (None, ""):
+        raise NeedsHuman("s3-refused", {"operation": operation, "error": f"no {name}"})
+    return value
 
 
 def backed_off(failures: int) -> None:

@@ -12,7 +12,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from connectors.s3.server.bucket import Bucket, Spend
-from connectors.s3.server.refusals import translated
+from connectors.s3.server.refusals import told, translated
 
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 256 * 1024
@@ -30,7 +30,7 @@ def folders(bucket: Bucket, name: str, prefix: str, spend: Spend) -> list[str]:
         found += [folder[len(prefix) :].rstrip("/") for folder in folders_here]
         if not page.get("IsTruncated"):
             return found
-        request["ContinuationToken"] = page["NextContinuationToken"]
+        request["ContinuationToken"] = told(page, "NextContinuationToken", "ListObjectsV2")
 
 
 def small(bucket: Bucket, name: str, key: str, spend: Spend) -> bytes:

@@ -6,6 +6,7 @@ and the stream that follows them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from itertools import chain
 
@@ -19,7 +20,11 @@ _TELLING_BYTES = 8
 class VersionSource:
     """One version. Each of its methods raises ChangedError or GoneError when it is no more."""
 
-    def __init__(self, bucket: Bucket, version: Version, spend: Spend) -> None:
+    def __init__(
+        self, bucket: Bucket, version: Version, spend: Spend, *, proven: bool = False
+    ) -> None:
+        self.sha256 = ""  # hex, where `proven` and all bytes came by one stream
+        self._proven = proven
         self._bucket = bucket
         self._version = version
         self._spend = spend
@@ -44,10 +49,15 @@ class VersionSource:
     def stream(self) -> Iterator[bytes]:
         """All of them. One stream at a time."""
         opened, self._opened = self._opened, None
-        if opened is None:
-            yield from self._open()
-        else:
-            yield from chain((self._first,), opened)
+        pieces = self._open() if opened is None else chain((self._first,), opened)
+        if not self._proven:
+            yield from pieces
+            return
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+        self.sha256 = digest.hexdigest()
 
     def _open(self) -> Iterator[bytes]:
         """A stream, of what can be read in the clear. Raises UnreadableError."""

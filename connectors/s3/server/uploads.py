@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from connectors.s3.server.bucket import Bucket, Spend, Version
-from connectors.s3.server.refusals import DENIED, GONE, GoneError, code_of, translated
+from connectors.s3.server.refusals import DENIED, GONE, GoneError, code_of, told, translated
 
 _NO_UPLOAD = "NoSuchUpload"
 _NONE = ("NotImplemented", "501", "MethodNotAllowed", _NO_UPLOAD)  # the last by rclone
@@ -42,18 +42,16 @@ def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version
             )
         if not page.get("IsTruncated"):
             return
-        request["KeyMarker"] = page["NextKeyMarker"]
-        request["UploadIdMarker"] = page["NextUploadIdMarker"]
+        for name in ("KeyMarker", "UploadIdMarker"):
+            request[name] = told(page, f"Next{name}", "ListMultipartUploads")
 
 
-def abort(bucket: Bucket, upload: Version, spend: Spend) -> bool:
+def abort(bucket: Bucket, key: str, upload_id: str, spend: Spend) -> bool:
     """Abort an upload with all its parts; False where that is denied. Idempotent."""
     spend()
     with translated("AbortMultipartUpload"):
         try:
-            bucket.writes.abort_multipart_upload(
-                Bucket=bucket.name, Key=upload.key, UploadId=upload.version_id
-            )
+            bucket.writes.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload_id)
         except ClientError as error:
             if code_of(error) in DENIED:
                 return False
@@ -79,7 +77,7 @@ def size_of(bucket: Bucket, upload: Version, spend: Spend) -> int:
                 if code_of(error) == _NO_UPLOAD:
                     raise GoneError("S3 ListParts: the upload is gone") from None
                 raise
-        total += sum(part["Size"] for part in page.get("Parts", []))
+        total += sum(part.get("Size", 0) for part in page.get("Parts", []))
         if not page.get("IsTruncated"):
             return total
-        request["PartNumberMarker"] = page["NextPartNumberMarker"]
+        request["PartNumberMarker"] = told(page, "NextPartNumberMarker", "ListParts")

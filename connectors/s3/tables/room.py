@@ -15,7 +15,7 @@ from itertools import chain
 from typing import ClassVar
 
 from connectors.s3.changing.judges import EveryRecord, Fates, Judge, LocatedRecords, RowKey
-from connectors.s3.changing.tally import ACCESS_DENIED, OBJECT_LOCK, Tally
+from connectors.s3.changing.tally import ACCESS_DENIED, Tally
 from connectors.s3.config import Config, SharedLayout, TableLayout
 from connectors.s3.formats.entries import Entry, UnreadableError, key_text
 from connectors.s3.formats.wanted import Wanted
@@ -25,6 +25,7 @@ from connectors.s3.reading.whose import Located
 from connectors.s3.rooms.rows import RowsRoom
 from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.locks import Refusal
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from connectors.s3.tables.delta import DeltaTable
@@ -62,15 +63,15 @@ class _Plan:
     protected: set[RowKey] = field(default_factory=set)
     stays: set[RowKey] = field(default_factory=set)
     orphans: set[str] = field(default_factory=set)  # files of no commit, present or past
-    ground: str = ""  # why nothing can be changed
+    refusal: Refusal | None = None  # why nothing can be changed
 
     @property
     def changes(self) -> bool:
-        return not self.ground and (self.now.changes() or self.past.changes())
+        return self.refusal is None and (self.now.changes() or self.past.changes())
 
     def fates(self, empty: Fates) -> Fates:
-        empty.merge(self.past, self.ground)
-        empty.merge(self.now, self.ground)
+        empty.merge(self.past, self.refusal)
+        empty.merge(self.now, self.refusal)
         return empty
 
 
@@ -205,7 +206,7 @@ class TableRoom(RowsRoom):
         opened = self.opened(bucket, ctx)
         plan = _Plan(opened, judge.fates(), judge.fates())
         current, past = opened.current(), opened.past()
-        locked = False
+        locks: list[Refusal] = []
         for versions in self._files(bucket, ctx):
             for version in versions:
                 is_now = version.latest and version.key in current
@@ -214,12 +215,12 @@ class TableRoom(RowsRoom):
                 if told and version.latest and version.key not in current | past:
                     self._abandoned(version, plan, ctx)
                 touched = len(plan.altered) > before or (told and not is_now)
-                if touched and bucket.locked(version, ctx.spend, ctx.now):
-                    locked = True
+                if touched and (lock := bucket.locked(version, ctx.spend, ctx.now)):
+                    locks.append(lock)
         if plan.protected - plan.stays:
-            plan.ground = HISTORY
-        elif locked:
-            plan.ground = OBJECT_LOCK
+            plan.refusal = Refusal(HISTORY)
+        elif locks:
+            plan.refusal = max(locks, key=lambda lock: lock.length)
         return plan
 
     def _abandoned(self, version: Version, plan: _Plan, ctx: Context) -> None:
@@ -307,7 +308,7 @@ class TableRoom(RowsRoom):
     ) -> None:
         ctx.check()
         if versions and bucket.erase_versions(versions, versioning, ctx.spend):
-            plan.ground = ACCESS_DENIED
+            plan.refusal = Refusal(ACCESS_DENIED)
 
 
 def _hidden(versions: list[Version], current: frozenset[str]) -> list[Version]:

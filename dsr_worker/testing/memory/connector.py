@@ -35,6 +35,7 @@ from dsr_worker.contract import (
     Permanent,
     Receipt,
     Record,
+    Remainder,
     Severity,
     Subject,
     SweepOrder,
@@ -55,6 +56,7 @@ from dsr_worker.testing.memory.owners import (
 from dsr_worker.testing.memory.rights import RightsJudge
 from dsr_worker.testing.memory.rows import RowKey, Store, Tables
 
+_UNREADABLE: Final = frozenset({Remainder.ARCHIVED, Remainder.DENIED})
 _SHORTEST_MENTION: Final = 5  # a shorter number stands in too many texts by chance
 _Judged = Callable[[RightsJudge, Sequence[Subject], Iterable[Key]], tuple[Receipt, ...]]
 _stores: dict[str, Store] = {}
@@ -121,10 +123,19 @@ class Memory:
                 yield Finding(Severity.OK, f"{self._system.name}.{name}", message)
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
-        """Every record of every subject; other people's fields are withheld."""
+        """Every record of every subject; other people's fields are withheld, and what is refused.
+
+        Where the store lets nobody read a row for now, the record says so and from when on.
+        """
         self._called("find", subjects)
         for collection, subject, key, row in self._belongings(subjects, ctx):
-            yield _record(collection, subject, key, row)
+            with self.store.reading() as tables:
+                ground, until_at = tables.refusal(collection.name, key, ctx.now) or ("", None)
+            if ground in _UNREADABLE:
+                withheld = (Withheld("", ground, 1, until_at),)
+                yield Record(subject.ref, collection.name, key, b"{}", withheld=withheld)
+            else:
+                yield _record(collection, subject, key, row)
 
     def contacts(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[ContactPoint]:
         """The stored contact points of the claimed identities."""

@@ -39,7 +39,7 @@ from dsr_worker.contract import (
     System,
 )
 from dsr_worker.testing.memory import owners
-from dsr_worker.testing.memory.rows import Change, Refusal, Row, RowKey, Tables
+from dsr_worker.testing.memory.rows import Change, Row, RowKey, Tables
 
 _OUTCOMES = {
     Action.ERASE: Outcome.ERASED,
@@ -196,7 +196,7 @@ class Judge:
                 tally.add(Outcome.ALREADY_GONE)
             return
         rule = self.rule(collection, table, key, row, frozenset(refs))
-        refusal = self._refusal(collection, key)
+        refusal = self.tables.refusal(collection.name, key, self.ctx.now)
         if refusal is not None and rule.action is not Action.KEEP:
             ground, until_at = refusal
             for tally in tallies:
@@ -206,13 +206,6 @@ class Judge:
         changed = self._change(collection, key, row, rule, refs[0])
         for tally in tallies:
             self.note(tally, collection, key, row, rule, changed)
-
-    def _refusal(self, collection: Collection, key: RowKey) -> Refusal | None:
-        """Why the store does not let a row go at this time, and until when."""
-        found = self.tables.refusals.get((collection.name, key))
-        if found is None or (found[1] is not None and found[1] <= self.ctx.now):
-            return None
-        return found
 
     def _sweep_row(
         self, collection: Collection, key: RowKey, row: Row, rule: Rule, tallies: dict[str, Tally]

@@ -35,7 +35,8 @@ _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS rows (c TEXT, k TEXT, body TEXT, PR
 class Tables:
     """Rows by collection and key, with indexes over the fields that were asked for.
 
-    What stands in `refusals` is not erased or masked until its time has come.
+    What stands in `refusals` is not erased or masked until its time has come; what is archived or
+    denied is not read either.
     """
 
     rows: dict[str, dict[RowKey, Row]] = field(default_factory=lambda: defaultdict(dict))
@@ -55,6 +56,11 @@ class Tables:
             for key, row in self.rows[collection].items():
                 _enter(index, spell, key, row.get(name))
         return list(self._indexes[place][1].get(value, ()))
+
+    def refusal(self, collection: str, key: RowKey, now: datetime) -> Refusal | None:
+        """Why the store does not let a row go at this time, and until when."""
+        found = self.refusals.get((collection, key))
+        return None if found is None or (found[1] is not None and found[1] <= now) else found
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Put or take away rows; indexes follow."""
