@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -191,11 +192,19 @@ def _excludes(statistics: Any, wanted: Wanted) -> bool:
     except ValueError:  # shortened within a letter
         return False
     if type(least) is int and type(most) is int:
-        return not any(least <= number <= most for number in whole(wanted))
+        numbers = wanted.made(("parquet", "by number"), lambda: sorted(whole(wanted)))
+        return not _any_within(numbers, least, most)
     if isinstance(least, str) and isinstance(most, str):
-        low, high = least.encode(), most.encode()
-        return not any(low <= value.encode() <= high for value in encodable(wanted))
+        texts = wanted.made(
+            ("parquet", "by bytes"), lambda: sorted(text.encode() for text in encodable(wanted))
+        )
+        return not _any_within(texts, least.encode(), most.encode())
     return False
+
+
+def _any_within(ascending: Sequence[Any], least: Any, most: Any) -> bool:
+    at = bisect_left(ascending, least)
+    return at < len(ascending) and bool(ascending[at] <= most)
 
 
 # ---- values
