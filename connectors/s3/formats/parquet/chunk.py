@@ -95,7 +95,7 @@ class _Kept:
     plain: bytes = b""  # of a changed page that is not of the dictionary
     gone: Any = None  # its values that went, as an array
     seen: Seen | None = None  # of a changed page of the dictionary: the places it names
-    gone_places: Numbers | None = None  # and those that it named
+    left: Seen | None = None  # and those that its changed values named
 
 
 class _Chunk:
@@ -107,7 +107,7 @@ class _Chunk:
         self._packing = Packing(meta.need(4, I32))
         self._order: Order | None = order_of(leaf)
         self._dictionary: Dictionary | None = None
-        self._gone_places: list[Numbers] = []
+        self._left: Seen = np.zeros(0, bool)  # places in it that changed values named
         self._gone: list[Any] = []  # of pages without the dictionary
         self._more_nulls = 0
 
@@ -153,6 +153,7 @@ class _Chunk:
         if self._dictionary is not None:
             raise UnreadableError(DAMAGED)
         self._dictionary = Dictionary(page, self._leaf, self._packing)
+        self._left = self._dictionary.seen(np.zeros(0, np.int64))
 
     def _named(self) -> Dictionary:
         """The dictionary that a page speaks of."""
@@ -187,8 +188,8 @@ class _Chunk:
     ) -> bytes:
         dictionary = self._named()
         places = dictionary.named(encoded, count)
-        kept.gone_places = np.unique(places[edits.which])
-        self._gone_places.append(kept.gone_places)
+        kept.left = dictionary.seen(places[edits.which])[: dictionary.page.slots]
+        self._left |= kept.left
         for number, new in edits.new.items():
             places[number] = dictionary.add(new)
         left = np.delete(places, edits.out)
@@ -199,7 +200,7 @@ class _Chunk:
 
     def _lost_places(self, kept: list[_Kept]) -> Numbers:
         """The places to which nothing refers any more; pages are opened only while that is open."""
-        left = np.unique(np.concatenate((*self._gone_places, np.zeros(0, np.int64))))
+        left = np.flatnonzero(self._left)
         for one in kept:
             if one.seen is not None:
                 left = left[~one.seen[left]]
@@ -275,9 +276,10 @@ class _Chunk:
         return self._order.of(bound for bounds in found for bound in bounds)
 
     def _gone_of(self, one: _Kept) -> list[Any]:
-        if one.gone_places is None or one.seen is None:
+        if one.left is None or one.seen is None:
             return [one.gone]
-        return [self._named().values(one.gone_places[~one.seen[one.gone_places]])]
+        gone = one.left & ~one.seen[: len(one.left)]
+        return [self._named().values(np.flatnonzero(gone))]
 
     def _bounds_of(self, one: _Kept) -> Bounds | None:
         order = self._order

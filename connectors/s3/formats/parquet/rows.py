@@ -59,6 +59,7 @@ class Rows:
         self._group = group
         self._candidates: Numbers | None = None  # None: all
         self._shown: dict[str, list[Any]] = {}
+        self._fields: dict[str, tuple[list[Any], Sequence[str] | None]] = {}
         self.count: int = file.footer.groups[group].get(3, 0)
 
     def candidates(self, wanted: Wanted | None) -> Iterator[Row]:
@@ -84,6 +85,17 @@ class Rows:
             return name
         first = steps_of(name)[0]
         return first if first in self.names else None
+
+    def field(self, name: str) -> tuple[list[Any], Sequence[str] | None]:
+        """The column that a field lies in (without values where there is none), and the way on.
+
+        No way: it is the column.
+        """
+        if name not in self._fields:
+            column = self.top(name)
+            values = [] if column is None else self.values(column)
+            self._fields[name] = values, None if column in (name, None) else steps_of(name)[1:]
+        return self._fields[name]
 
     def values(self, column: str) -> list[Any]:
         """The candidates' values of a top-level column."""
@@ -148,13 +160,9 @@ class Row:
 
         Behind a list of structures lie several values, each of which counts.
         """
-        column = self._rows.top(name)
-        if column is None:
-            return None
-        value = self._rows.values(column)[self._number]
-        if column == name:
-            return value
-        return _one(_walked(value, steps_of(name)[1:]))
+        values, steps = self._rows.field(name)
+        value = values[self._number] if values else None
+        return value if steps is None else _one(_walked(value, steps))
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with the path of its place."""

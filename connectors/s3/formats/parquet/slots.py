@@ -64,46 +64,56 @@ class _Slots:
     ) -> None:
         self._opened = opened
         self._edit = edit
-        self._rows = np.arange(first, first + slots)
+        self._first, self._last = first, first + slots - 1
+        self._rows: Numbers | None = None  # of each place; None: one after the other
         if opened.repeated is not None:
             self._rows = first - 1 + np.cumsum(opened.repeated == 0)
+            self._first, self._last = int(self._rows[0]), int(self._rows[-1])
         self._is_value = np.ones(slots, bool)
         if opened.defined is not None:
             self._is_value = opened.defined == leaf.max_defined
+        self._count = int(np.count_nonzero(self._is_value))
         self._defined = opened.defined
         self._stays = np.ones(slots, bool)
         self._changes = np.zeros(slots, bool)  # of values: whether it goes or becomes another one
         self._new: dict[int, bytes] = {}  # by place
 
     def changed(self) -> Slots:
-        edit, rows = self._edit, self._rows
         self._remove()
-        masked = edit.masked[slice(*np.searchsorted(edit.masked, [rows[0], rows[-1] + 1]))]
-        if len(masked) and self._defined is not None:
-            self._defined = self._defined.copy()
-        for row in masked.tolist():
-            start, end = np.searchsorted(rows, [row, row + 1]).tolist()
-            if row in edit.cut:
-                self._cut(start, end, edit.cut[row])
-            if row in edit.replaced:
-                self._replace(start, end, edit.replaced[row])
+        self._mask(self._here(self._edit.masked))
         repeated, defined = self._opened.repeated, self._defined
         return Slots(
             self._stays,
             None if repeated is None else repeated[self._stays],
             None if defined is None else defined[self._stays],
-            int(np.count_nonzero(self._is_value)),
+            self._count,
             self._edits(),
         )
 
+    def _here(self, rows: Numbers) -> Numbers:
+        """Those of ascending rows that the page holds."""
+        start, end = np.searchsorted(rows, [self._first, self._last + 1]).tolist()
+        return rows[start:end]
+
     def _remove(self) -> None:
-        removed, rows = self._edit.removed, self._rows
-        if self._opened.repeated is None:
-            gone = removed[slice(*np.searchsorted(removed, [rows[0], rows[-1] + 1]))] - rows[0]
-            self._stays[gone] = False
+        removed = self._here(self._edit.removed)
+        if self._rows is None:
+            self._stays[removed - self._first] = False
         else:
-            self._stays = ~np.isin(rows, removed)
+            self._stays = ~np.isin(self._rows, removed)
         self._changes = self._is_value & ~self._stays
+
+    def _mask(self, rows: Numbers) -> None:
+        if len(rows) and self._defined is not None:
+            self._defined = self._defined.copy()
+        for row in rows.tolist():
+            start, end = row - self._first, row - self._first + 1
+            if self._rows is not None:
+                start, end = np.searchsorted(self._rows, [row, row + 1]).tolist()
+            if row in self._edit.cut:
+                self._cut(start, end, self._edit.cut[row])
+            if row in self._edit.replaced:
+                self._replace(start, end, self._edit.replaced[row])
 
     def _cut(self, start: int, end: int, level: int) -> None:
         """A row keeps its first place, which says how far it is defined now."""
@@ -126,7 +136,9 @@ class _Slots:
 
     def _edits(self) -> Edits:
         """The same by the numbers of values, which nulls are not among."""
-        changes = self._changes[self._is_value]
+        changes = self._changes
+        if self._count < len(changes):
+            changes = changes[self._is_value]
         if not self._new:
             return Edits(np.flatnonzero(changes), {})
         number_of = np.cumsum(self._is_value) - 1

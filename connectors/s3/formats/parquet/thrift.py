@@ -183,9 +183,9 @@ class _Reader:
         return found
 
     def _varint(self) -> int:
-        value = shift = 0
+        data, value, shift = self._data, 0, 0
         for _ in range(_VARINT_BYTES):
-            byte = self._data[self.at]
+            byte = data[self.at]
             self.at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:  # noqa: PLR2004 - the sign that more bytes follow

@@ -155,9 +155,10 @@ def _cut_long(leaf: Leaf, plain: bytes, stored: Any, edits: Edits) -> bytes:
         return b"".join(between)
     parts: list[bytes | memoryview] = [b""] * (2 * len(between) - 1)
     parts[::2] = between
+    written = {value: _prefixed(leaf, value) for value in set(edits.new.values())}
     for place, number in enumerate(edits.which.tolist()):
         if number in edits.new:
-            parts[2 * place + 1] = _prefixed(leaf, edits.new[number])
+            parts[2 * place + 1] = written[edits.new[number]]
     return b"".join(parts)
 
 
