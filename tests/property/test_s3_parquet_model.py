@@ -214,6 +214,8 @@ def assert_sound(data: bytes) -> None:
                 continue
             column = file.read_row_group(number, columns=[leaf.node.name]).column(0)
             assert told.null_count in (None, column.null_count)
+            if pa.types.is_temporal(column.type) or not told.has_min_max:
+                continue  # Python has too few digits for instants
             values = [value for value in column.to_pylist() if value is not None]
-            if told.has_min_max and values and isinstance(values[0], int | str | bytes | float):
+            if values and isinstance(values[0], int | str | bytes | float):
                 assert (told.min, told.max) == (min(values), max(values))

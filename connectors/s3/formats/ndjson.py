@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import orjson
 
+from connectors.s3.formats.content import parent_of, scalars_in, value_at, without
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
 from connectors.s3.formats.text import BOM, Piece, Text, line_blocks, split
 from connectors.s3.formats.wanted import Wanted
@@ -47,22 +48,20 @@ class JsonEntry:
         """The field; None where it is null or missing."""
         if "[]" in name:
             return Several(_each(self.document, name.split(".")))
-        found = _at(self.document, name)
+        found = value_at(self.document, name)
         if isinstance(found, float):  # the quick parser makes floats of whole numbers over 64 bits
-            return _at(json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled), name)
+            return value_at(
+                json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled), name
+            )
         return found
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
-        return _scalars(self.document, "")
+        return scalars_in(self.document)
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields."""
-        document = json.loads(self.raw.decode(self.encoding, "replace"))
-        for name in leave_out:
-            parent, leaf = _parent(document, name)
-            if parent is not None:
-                parent.pop(leaf, None)
+        document = without(json.loads(self.raw.decode(self.encoding, "replace")), leave_out)
         return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
@@ -77,7 +76,7 @@ class JsonEntry:
         for name, new in changes.items():
             if "[]" in name:
                 raise UnreadableError("mask-within-a-list")
-            parent, leaf = _parent(document, name)
+            parent, leaf = parent_of(document, name)
             if parent is not None:
                 parent[leaf] = new
         ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
@@ -151,21 +150,6 @@ def _as_written(number: str) -> orjson.Fragment:
     return orjson.Fragment(number)
 
 
-def _parent(document: dict[str, Any], name: str) -> tuple[dict[str, Any] | None, str]:
-    if name in document:
-        return document, name
-    *path, leaf = name.split(".")
-    at: Any = document
-    for step in path:
-        at = at.get(step) if isinstance(at, dict) else None
-    return (at, leaf) if isinstance(at, dict) and leaf in at else (None, leaf)
-
-
-def _at(document: dict[str, Any], name: str) -> Any:
-    parent, leaf = _parent(document, name)
-    return None if parent is None else parent[leaf]
-
-
 def _each(value: Any, path: list[str]) -> Iterator[Any]:
     if not path:
         yield value
@@ -176,14 +160,3 @@ def _each(value: Any, path: list[str]) -> Iterator[Any]:
         return
     for element in inner if isinstance(inner, list) else ():
         yield from _each(element, path[1:])
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _scalars(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value

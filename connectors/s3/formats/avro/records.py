@@ -23,6 +23,7 @@ from typing import Any
 
 from connectors.s3.formats.avro.blocks import Block, Container, Header, block_of
 from connectors.s3.formats.avro.leaves import DAMAGED, Place, Type
+from connectors.s3.formats.content import scalars_in, without
 from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError
 from connectors.s3.formats.needles import Literals, Needles, are_literal
 from connectors.s3.formats.streamed import Rewritten
@@ -47,20 +48,15 @@ class AvroEntry:
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
-        return _scalars(self._content(), "")
+        return scalars_in(self._content())
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields; bytes in base64, decimals as texts."""
         content = self._content()
         document = content if isinstance(content, dict) else {"value": content}
-        for name in leave_out:
-            *path, leaf = name.split(".")
-            at: Any = document
-            for step in path:
-                at = at.get(step) if isinstance(at, dict) else None
-            if isinstance(at, dict):
-                at.pop(leaf, None)
-        return json.dumps(_shown(document), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(_shown(without(document, leave_out)), ensure_ascii=False).encode(
+            "utf-8", "replace"
+        )
 
     def mark(self) -> bytes:
         """The record's bytes, beside their schema."""
@@ -188,17 +184,6 @@ def _needles(kind: Type, wanted: Wanted) -> Needles | None:
 def _literals(wanted: Wanted) -> Literals:
     spelled = (value.encode("utf-8", "surrogateescape") for value in wanted.values)
     return Literals(spelled, folded=not wanted.exact)
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _scalars(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value
 
 
 def _shown(value: Any) -> Any:

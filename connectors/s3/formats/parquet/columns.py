@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from connectors.s3.formats.parquet.footer import EACH
+from connectors.s3.formats.content import EACH
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.wanted import Wanted

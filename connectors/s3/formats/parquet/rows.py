@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from connectors.s3.formats.content import EACH, scalars_in, without
 from connectors.s3.formats.entries import Several, Source, UnreadableError
 from connectors.s3.formats.parquet.columns import encodable, leaves, may_be, whole
-from connectors.s3.formats.parquet.footer import EACH, Footer, steps_of
+from connectors.s3.formats.parquet.footer import Footer, steps_of
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.parquet.thrift import DAMAGED
@@ -167,17 +168,12 @@ class Row:
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with the path of its place."""
         for name in self._rows.names:
-            yield from _scalars(self._rows.values(name)[self._number], name)
+            yield from scalars_in(self._rows.values(name)[self._number], name)
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The row as JSON, without these fields."""
-        document = {}
-        for name in self._rows.names:
-            if name not in leave_out:
-                value = self._rows.values(name)[self._number]
-                below = [steps_of(n)[1:] for n in leave_out if steps_of(n)[0] == name]
-                document[name] = _without(value, below) if below else value
-        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        row = {name: self._rows.values(name)[self._number] for name in self._rows.names}
+        return json.dumps(without(row, leave_out), ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
         """The whole row as JSON."""
@@ -197,7 +193,7 @@ def prunes(file: File, group: int, wanted: Wanted | None) -> bool:
 def _excludes(statistics: Any, wanted: Wanted) -> bool:
     try:
         least, most = statistics.min, statistics.max
-    except ValueError:  # shortened within a letter
+    except (ValueError, OverflowError):  # shortened within a letter; an instant beyond Python's
         return False
     if type(least) is int and type(most) is int:
         numbers = wanted.made(("parquet", "by number"), lambda: sorted(whole(wanted)))
@@ -235,30 +231,6 @@ def _one(found: list[Any]) -> Any:
     if not told or all(value == told[0] for value in told):
         return told[0] if told else None
     return Several(told)
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _scalars(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value
-
-
-def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
-    if isinstance(value, list):
-        return [_without(inner, paths) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {}
-    for name, inner in value.items():
-        below = [path[1:] for path in paths if path and path[0] == name]
-        if [] not in below:
-            kept[name] = _without(inner, below) if below else inner
-    return kept
 
 
 class _Ranges(io.RawIOBase):
