@@ -208,7 +208,8 @@ class Shared:
                 seen.clear()
             text = row.entry.mark()
             for ref in row.owners:
-                mark = blake2b(repr((ref, row.key, text)).encode("utf-8", "replace")).digest()
+                told = repr((ref, row.key, text)).encode("utf-8", "replace")
+                mark = blake2b(told, digest_size=16).digest()  # one is held for each record
                 if mark not in seen:
                     seen.add(mark)
                     yield self._record(ref, row)
