@@ -34,6 +34,8 @@ _DECIMAL, _UINTS, _INTERVAL = 5, range(11, 15), 21  # ConvertedType
 _LOGICAL_DECIMAL, _LOGICAL_INTEGER = 5, 10  # LogicalType, as are the following without an order
 _UNORDERED = (15, 16, 17, 18)  # FLOAT16 (its own order), VARIANT, GEOMETRY, GEOGRAPHY
 _MAX_BOUND_BYTES = 1024
+_SHORTENED_BYTES = 16  # writers keep 64 bytes of a bound if nobody sets it, Iceberg's 16
+_LETTER_BYTES = 4  # of UTF-8, at most
 _FLAGS = ((2, 6, 8), (1, 5, 7))  # fields of Statistics: old bound, new bound, whether it is exact
 
 
@@ -114,13 +116,23 @@ def may_show(bounds: Iterable[bytes | None], gone: Iterable[Any], leaf: Leaf) ->
 
 def _shows(bound: bytes, stored: Any, leaf: Leaf) -> bool:
     if leaf.physical in (BYTE_ARRAY, FIXED):
-        stem = bound[:-1]  # shortened ones may have their last byte raised
-        shown = pc.starts_with(stored.cast(pa.binary()), stem)
-    elif len(bound) != stored.type.byte_width:
+        shown = pc.starts_with(stored.cast(pa.binary()), _stem(bound))
+        return bool(pc.any(shown).as_py())
+    if len(bound) != stored.type.byte_width:
         return False
-    else:
-        shown = pc.equal(stored, pa.scalar(bound, stored.type))
-    return bool(pc.any(shown).as_py())
+    if leaf.physical in (FLOAT, DOUBLE) and not np.frombuffer(bound, f"<f{leaf.width}")[0]:
+        return bool((values.numbers(stored, f"<f{leaf.width}") == 0).any())  # of either sign
+    return bool(pc.any(pc.equal(stored, pa.scalar(bound, stored.type))).as_py())
+
+
+def _stem(bound: bytes) -> bytes:
+    """What a bound has in common with the value that it was shortened from.
+
+    A raised last letter may differ in each of its bytes; raised bytes that were full are 0.
+    """
+    if len(bound) < _SHORTENED_BYTES:
+        return bound[:-1]
+    return bound.rstrip(b"\0")[:-_LETTER_BYTES]
 
 
 def statistics_without(
