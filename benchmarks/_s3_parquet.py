@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks import _report
+from benchmarks._s3_text import FileSource
 from connectors.s3.formats.entries import ERASE, KEEP, Change, Entry, text_of
 from connectors.s3.formats.parquet.format import PARQUET
 from connectors.s3.formats.wanted import Wanted
@@ -30,6 +31,7 @@ _FEW_TARGET, _ALL_TARGET = 0.35, 1.15
 _OWNER = "customer_id"
 _MIB = 1024 * 1024
 _MANY = 10_000
+_SMALL_GROUP = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class _Case:
     codec: str
     ids: int
     groups: int
-    target: float
+    target: float | None
     sorted: bool = False
+    group_rows: int = 50_000
 
 
 _CASES = (
@@ -51,6 +54,7 @@ _CASES = (
     _Case("all groups", "zstd", 100, _GROUPS, _ALL_TARGET),
     _Case("all groups, 2 % of rows", "snappy", _MANY, _GROUPS, _ALL_TARGET),
     _Case("all groups, 2 % of rows", "zstd", _MANY, _GROUPS, _ALL_TARGET),
+    _Case("small row groups, all", "snappy", 100, _GROUPS, None, group_rows=_SMALL_GROUP),
 )
 
 
@@ -60,8 +64,9 @@ def rows(
     quick: bool,  # noqa: FBT001 - as every part of this benchmark is called
 ) -> None:
     """Add a row for each case. Leaves nothing in `folder`."""
-    group_rows, rounds = (2_000, 1) if quick else (50_000, 5)
+    rounds = 1 if quick else 5
     for case in _CASES:
+        group_rows = _SMALL_GROUP if quick else case.group_rows
         source = folder / "source.parquet"
         wanted = _write(source, case, group_rows)
         ours, theirs = folder / "ours.parquet", folder / "pyarrow.parquet"
@@ -163,35 +168,16 @@ def _erase(source: Path, target: Path, wanted: frozenset[str]) -> None:
         return text_of(value) in wanted
 
     people = Wanted(wanted, (_OWNER,), may_be, exact=True, sound=True)
-    with source.open("rb") as read, target.open("wb") as written:
-        stored = _File(read, source.stat().st_size)
+    stored = FileSource(source)
+    with target.open("wb") as written:
         PARQUET.rewrite(stored, people, decide, _Edited(stored, written))
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file as an object's stored bytes."""
-
-    file: IO[bytes]
-    size_bytes: int
-
-    def first(self) -> bytes:
-        return self.read(0, 8)
-
-    def stream(self) -> Iterator[bytes]:
-        for start in range(0, self.size_bytes, _MIB):
-            yield self.read(start, min(_MIB, self.size_bytes - start))
-
-    def read(self, start: int, length: int) -> bytes:
-        self.file.seek(start)
-        return self.file.read(length)
 
 
 @dataclass(frozen=True, slots=True)
 class _Edited:
     """Edits that go to a file."""
 
-    source: _File
+    source: FileSource
     file: IO[bytes]
 
     def keep(self, _start: int, data: bytes | memoryview) -> None:

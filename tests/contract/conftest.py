@@ -6,6 +6,8 @@ A file that needs other tables or roles overrides the fixture it needs otherwise
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +17,12 @@ from tests.contract import zendesk_world
 from tests.contract.postgres_roles import CASCADING, OWNER, Shop, drop_roles
 from tests.contract.postgres_shop import NOTHING, SCHEMA, add_customer, connector, emptied, execute
 from tests.s3_shim import Shim, shimmed
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from connectors.s3 import S3
+    from tests.contract.s3_iceberg import World
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,22 @@ def shop(module_database: str) -> str:
 def bucket_name(bucket: Callable[[], str]) -> str:
     """An S3 bucket for this test alone."""
     return bucket()
+
+
+@pytest.fixture
+def delta_orders(s3: S3Client, s3_endpoint: str, bucket_name: str) -> S3:
+    """A connector on a versioned bucket with a Delta table of two commits."""
+    from tests.contract.s3_delta import filled  # noqa: PLC0415 - the library is slow to load
+
+    return filled(s3, s3_endpoint, bucket_name)
+
+
+@pytest.fixture
+def iceberg(s3: S3Client, s3_endpoint: str, bucket_name: str, tmp_path: Path) -> World:
+    """A versioned bucket with an Iceberg table of two snapshots, and a connector."""
+    from tests.contract import s3_iceberg  # noqa: PLC0415 - the library is slow to load
+
+    return s3_iceberg.World(s3, s3_endpoint, bucket_name, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,19 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
 from connectors.s3 import S3
-from dsr_worker.contract import Collection, Field, Form, Mask, MaskKind, Taken
+from dsr_worker.contract import (
+    Action,
+    Always,
+    Collection,
+    DecisionTable,
+    Field,
+    Form,
+    Mask,
+    MaskKind,
+    Rule,
+    Taken,
+)
+from dsr_worker.testing.context import TrialContext
 from tests import services as real
 from tests.contract.s3_support import connector, content, versioned
 
@@ -33,6 +45,8 @@ ORDERS = Collection(
     clocks={"record_date": "ordered_at"},
     source={"layout": "table", "format": "delta", "prefix": PREFIX},
 )
+MASKS = {name: f.mask for name, f in ORDERS.fields.items() if f.mask is not None}
+MASKED = Rule("minimum", Always(), Action.MASK, ground="tax", masks=MASKS)
 HOSTILE = "x'; DROP TABLE t; -- \" $1 \\ %s"
 
 
@@ -58,6 +72,11 @@ SCHEMA = pa.schema(
         ("note", pa.string()),
     ]
 )
+
+
+def deciding(*rules: Rule) -> TrialContext:
+    """A call under these rules for the orders."""
+    return TrialContext(tables={"orders": DecisionTable("orders", rules)})
 
 
 def options(endpoint: str) -> dict[str, str]:

@@ -118,10 +118,10 @@ def table_of(data: bytes) -> Any:
 
 
 def rows_of(data: bytes) -> list[dict[str, Any]]:
-    """Its rows; instants as whole numbers, since Python's have too few digits."""
+    """Its rows; instants and spans as whole numbers, since Python's have too few digits."""
     table = table_of(data)
     for number, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
+        if pa.types.is_temporal(field.type) and field.type.bit_width == 64:
             table = table.set_column(number, field.name, table.column(number).cast(pa.int64()))
     found: list[dict[str, Any]] = table.to_pylist()
     return found

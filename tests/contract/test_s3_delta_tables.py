@@ -17,7 +17,6 @@ from tests.contract.s3_delta import (
     ORDERS,
     PREFIX,
     everything,
-    filled,
     ids,
     order,
     table,
@@ -30,34 +29,28 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-@pytest.fixture
-def orders(s3: S3Client, s3_endpoint: str, bucket_name: str) -> S3:
-    """A connector on a versioned bucket with a table of two commits."""
-    return filled(s3, s3_endpoint, bucket_name)
-
-
 def test_a_person_goes_from_the_table_and_from_its_history(
-    orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
+    delta_orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """Hard case 21: no byte of the person is left in any version of any object under the table."""
-    keys = list(orders.locate([number("3")], TrialContext()))
+    keys = list(delta_orders.locate([number("3")], TrialContext()))
     assert len(keys) == 4
     assert b"c3@shop.example" in everything(s3, bucket_name)
-    receipts = erased(orders, [number("3")], TrialContext())
+    receipts = erased(delta_orders, [number("3")], TrialContext())
     assert outcomes(receipts) == {"erased": 4}
     assert ids(s3_endpoint, bucket_name) == KEPT
     assert b"c3@shop.example" not in everything(s3, bucket_name)
-    looked = orders.recheck([number("3")], keys, TrialContext(second_path=True))
+    looked = delta_orders.recheck([number("3")], keys, TrialContext(second_path=True))
     assert list(looked) == []
 
 
 def test_the_table_goes_on_after_its_history_ended(
-    orders: S3, s3_endpoint: str, bucket_name: str
+    delta_orders: S3, s3_endpoint: str, bucket_name: str
 ) -> None:
     """Others append to the table afterwards, and a second erasure finds what came."""
-    erased(orders, [number("3")], TrialContext())
+    erased(delta_orders, [number("3")], TrialContext())
     write(s3_endpoint, bucket_name, [order(40, 3), order(41, 1)])
-    assert outcomes(erased(orders, [number("3")], TrialContext())) == {"erased": 1}
+    assert outcomes(erased(delta_orders, [number("3")], TrialContext())) == {"erased": 1}
     assert ids(s3_endpoint, bucket_name) == sorted([*KEPT, "o41"])
 
 
@@ -73,35 +66,37 @@ def test_values_are_compared_and_never_read_as_a_statement(
     assert b"DROP TABLE" not in everything(s3, bucket_name)
 
 
-def test_a_dry_run_changes_nothing(orders: S3, s3: S3Client, bucket_name: str) -> None:
+def test_a_dry_run_changes_nothing(delta_orders: S3, s3: S3Client, bucket_name: str) -> None:
     """It counts what would go."""
     before = content(s3, bucket_name)
-    assert outcomes(erased(orders, [number("3")], TrialContext(dry_run=True))) == {"erased": 4}
+    assert outcomes(erased(delta_orders, [number("3")], TrialContext(dry_run=True))) == {
+        "erased": 4
+    }
     assert content(s3, bucket_name) == before
 
 
 def test_rows_that_only_the_past_has_are_found_and_go(
-    orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
+    delta_orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """A DELETE by somebody else leaves the bytes: they are located, shown and erased."""
     table(s3_endpoint, bucket_name).delete("customer = 3")
-    assert len(list(orders.find([number("3")], TrialContext()))) == 4
-    assert outcomes(erased(orders, [number("3")], TrialContext())) == {"erased": 4}
+    assert len(list(delta_orders.find([number("3")], TrialContext()))) == 4
+    assert outcomes(erased(delta_orders, [number("3")], TrialContext())) == {"erased": 4}
     assert b"c3@shop.example" not in everything(s3, bucket_name)
 
 
 @pytest.mark.parametrize("stop_at", [0, 1])
 def test_a_death_on_the_way_is_made_good(
     stop_at: int,
-    orders: S3,
+    delta_orders: S3,
     s3: S3Client,
     s3_endpoint: str,
     bucket_name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever was done before, a repeat from the same keys leaves nothing of the person."""
-    keys = list(orders.locate([number("3")], TrialContext()))
-    bucket = orders._bucket
+    keys = list(delta_orders.locate([number("3")], TrialContext()))
+    bucket = delta_orders._bucket
     erase_versions, calls = type(bucket).erase_versions, iter(range(1000))
 
     def dying(*args: Any) -> Any:
@@ -112,23 +107,25 @@ def test_a_death_on_the_way_is_made_good(
     with monkeypatch.context() as patch:
         patch.setattr(type(bucket), "erase_versions", dying)
         with pytest.raises(Crash):
-            list(orders.erase([number("3")], keys, TrialContext()))
+            list(delta_orders.erase([number("3")], keys, TrialContext()))
     assert ids(s3_endpoint, bucket_name) == KEPT
-    (receipt,) = orders.erase([number("3")], keys, TrialContext())
+    (receipt,) = delta_orders.erase([number("3")], keys, TrialContext())
     assert receipt.rows == 4
     assert b"c3@shop.example" not in everything(s3, bucket_name)
     assert ids(s3_endpoint, bucket_name) == KEPT
 
 
-def test_a_file_that_no_commit_names_waits(orders: S3, s3: S3Client, bucket_name: str) -> None:
+def test_a_file_that_no_commit_names_waits(
+    delta_orders: S3, s3: S3Client, bucket_name: str
+) -> None:
     """It may be of a commit under way: nothing is changed until it is old."""
     body = next(b for (key, _), b in content(s3, bucket_name).items() if key.endswith(".parquet"))
     s3.put_object(Bucket=bucket_name, Key=f"{PREFIX}under-way.parquet", Body=body)
     now = datetime.now(UTC)
     with pytest.raises(Transient):
-        erased(orders, [number("3")], TrialContext(now=now))
+        erased(delta_orders, [number("3")], TrialContext(now=now))
     later = now.replace(year=now.year + 1)
-    assert outcomes(erased(orders, [number("3")], TrialContext(now=later))) == {"erased": 4}
+    assert outcomes(erased(delta_orders, [number("3")], TrialContext(now=later))) == {"erased": 4}
     assert b"c3@shop.example" not in everything(s3, bucket_name)
 
 
@@ -161,7 +158,7 @@ def test_a_table_with_features_that_hide_rows_is_refused_by_name(
 
 @pytest.mark.parametrize("meanwhile", ["append", "delete"])
 def test_whoever_commits_meanwhile_is_not_overwritten(
-    meanwhile: str, orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
+    meanwhile: str, delta_orders: S3, s3: S3Client, s3_endpoint: str, bucket_name: str
 ) -> None:
     """A commit between reading and changing stays; where the two do not agree, the step waits."""
 
@@ -172,8 +169,8 @@ def test_whoever_commits_meanwhile_is_not_overwritten(
             table(s3_endpoint, bucket_name).delete("order_id = 'o1'")
 
     with suppress(Transient):
-        erased(orders, [number("3")], TrialContext(on_intent=commit))
-    erased(orders, [number("3")], TrialContext())
+        erased(delta_orders, [number("3")], TrialContext(on_intent=commit))
+    erased(delta_orders, [number("3")], TrialContext())
     kept = [*KEPT, "o60"] if meanwhile == "append" else [n for n in KEPT if n != "o1"]
     assert ids(s3_endpoint, bucket_name) == sorted(kept)
     assert b"c3@shop.example" not in everything(s3, bucket_name)

@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
-from connectors.s3.tables.rows import RowEntry
+from connectors.s3.tables.rows import Rows
 from dsr_worker.contract import Field, Taken
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_support import EVENTS, connector, lines, number
@@ -68,5 +69,6 @@ def test_a_list_that_the_map_does_not_know_of_hides_nobody(
 
 def test_a_column_of_a_table_with_a_dot_in_its_name_is_withheld() -> None:
     """A name that is a column's own is that column, whatever dots it has."""
-    row = RowEntry({"agent.name": STRANGER, "note": "mine"})
+    columns = pa.record_batch({"agent.name": [STRANGER], "note": ["mine"]})
+    (row,) = Rows(columns, {})
     assert json.loads(row.body(frozenset({"agent.name"}))) == {"note": "mine"}

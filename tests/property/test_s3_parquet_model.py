@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.s3.formats.entries import Change
-from connectors.s3.formats.parquet.footer import chunk_range, read_footer
+from connectors.s3.formats.parquet.footer import Footer, chunk_range, read_footer
 from connectors.s3.formats.parquet.pages import DICTIONARY, pages_of
 from connectors.s3.formats.parquet.statistics import order_of
 from connectors.s3.formats.parquet.thrift import read_struct
@@ -206,7 +206,11 @@ def assert_sound(data: bytes) -> None:
                 if statistics is not None and statistics.get(6) is not None and nonempty:
                     assert order.key(statistics.get(6)) <= min(order.key(p[0]) for p in nonempty)
                     assert order.key(statistics.get(5)) >= max(order.key(p[1]) for p in nonempty)
-    file = pq.ParquetFile(io.BytesIO(data))
+    assert_told(pq.ParquetFile(io.BytesIO(data)), footer)
+
+
+def assert_told(file: pq.ParquetFile, footer: Footer) -> None:
+    """Statistics of flat columns are exact."""
     for number in range(file.num_row_groups):
         for at, leaf in enumerate(footer.leaves):
             told = file.metadata.row_group(number).column(at).statistics
@@ -214,6 +218,8 @@ def assert_sound(data: bytes) -> None:
                 continue
             column = file.read_row_group(number, columns=[leaf.node.name]).column(0)
             assert told.null_count in (None, column.null_count)
+            if pa.types.is_temporal(column.type) or not told.has_min_max:
+                continue  # Python has too few digits for instants
             values = [value for value in column.to_pylist() if value is not None]
-            if told.has_min_max and values and isinstance(values[0], int | str | bytes | float):
+            if values and isinstance(values[0], int | str | bytes | float):
                 assert (told.min, told.max) == (min(values), max(values))

@@ -93,6 +93,16 @@ def test_the_search_by_column_agrees_with_reading_every_row(
     assert found
 
 
+def test_bounds_that_python_cannot_hold_leave_no_row_out() -> None:
+    """Days and instants after the year 9999 in an owner column are read, whatever bounds say."""
+    far = pa.table(
+        {"id": pa.array([2**30], pa.date32()), "at": pa.array([2**61], pa.timestamp("ms"))}
+    )
+    day = f"{2**30} days after 1970-01-01"
+    assert len(entries(file_of(far), exactly([day], "id"))) == 1
+    assert entries(file_of(far), exactly([day], "at")) == []
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     """Nobody can say which of them the map means; names that differ in case are two names."""
     table = pa.table([pa.array([1]), pa.array([2])], names=["id", "id"])

@@ -6,7 +6,7 @@ Enters: nothing. Leaves: the words in which a format speaks with the rooms that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -136,26 +136,6 @@ def text_of(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None
-
-
-def without(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """A record less these fields: each by its name, or a dotted path, `[]` for each of a list."""
-    paths = [[name] if name in record else name.split(".") for name in names]
-    left: dict[str, Any] = _without(record, paths)
-    return left
-
-
-def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
-    if isinstance(value, list):
-        return [_without(inner, paths) for inner in value]
-    if not isinstance(value, Mapping):
-        return value
-    kept = {}
-    for name, inner in value.items():
-        below = [path[1:] for path in paths if path[0] in (name, f"{name}[]")]
-        if [] not in below:
-            kept[name] = _without(inner, below) if below else inner
-    return kept
 
 
 class Several(list[Any]):

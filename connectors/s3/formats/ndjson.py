@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import orjson
 
-from connectors.s3.formats.entries import Broken, Several, UnreadableError, without
+from connectors.s3.formats.content import Members, scalars_in, value_at, without
+from connectors.s3.formats.entries import Broken, Several, UnreadableError
 from connectors.s3.formats.json_scanner import run_before, run_of
 from connectors.s3.formats.text import BOM, Looked, Piece, Text, split, whole_lines
 from connectors.s3.formats.wanted import Wanted
@@ -55,7 +56,7 @@ class JsonEntry:
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place, also those that a field of the same name hides."""
         text = _lenient(self.raw, self.encoding)
-        return _scalars(json.loads(text, object_pairs_hook=_Members), "")
+        return scalars_in(json.loads(text, object_pairs_hook=Members))
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields."""
@@ -177,12 +178,7 @@ def _as_written(number: str) -> orjson.Fragment:
 def _value(document: dict[str, Any], name: str) -> Any:
     if "[]" in name:
         return Several(holder[place] for holder, place in _places(document, name))
-    if name in document:
-        return document[name]
-    at: Any = document
-    for step in name.split("."):
-        at = at.get(step) if isinstance(at, dict) else None
-    return at
+    return value_at(document, name)
 
 
 def _is_rounded(value: Any) -> bool:
@@ -213,18 +209,3 @@ def _places_below(value: Any, path: list[str]) -> Iterator[tuple[Any, Any]]:
             yield from _places_below(holder[place], behind)
         else:
             yield holder, place
-
-
-class _Members(list[tuple[str, Any]]):
-    """An object as it is written: a name may stand in it twice."""
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, _Members):
-        for name, inner in value:
-            yield from _scalars(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value

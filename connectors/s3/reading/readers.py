@@ -161,7 +161,8 @@ def records(room: Shared) -> Callable[[Owned], Iterator[Record]]:
     def told(row: Owned) -> Iterator[Record]:
         text = row.entry.mark()
         for ref in row.owners:
-            mark = blake2b(repr((ref, row.key, text)).encode("utf-8", "replace")).digest()
+            said = repr((ref, row.key, text)).encode("utf-8", "replace")
+            mark = blake2b(said, digest_size=16).digest()  # one is held for each record
             if once.is_new(row.key, mark):
                 others = [n for n in third_party if row.entry.value(n) is not None]
                 yield Record(

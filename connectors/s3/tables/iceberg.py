@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from connectors.s3.tables.opened import Altered, asked
-from connectors.s3.tables.rows import RowEntry, library
+from connectors.s3.tables.rows import Rows, library
 from connectors.s3.tables.wire import Lake
 from dsr_worker.contract import Configuration, NeedsHuman
 
@@ -142,8 +142,8 @@ class IcebergTable:
         found = self._table.scan(row_filter=self._any_of(rows)).to_arrow()
         masks = {repr(list(row.match.values())): dict(row.masks or {}) for row in rows}
         names = list(rows[0].match)
-        stored = [RowEntry(row) for row in found.to_pylist()]
-        of_row = [masks[repr([entry.stored(name) for name in names])] for entry in stored]
+        stored = (row for batch in found.to_batches() for row in Rows(batch, {}))
+        of_row = [masks[repr([row.stored(name) for name in names])] for row in stored]
         for name in dict.fromkeys(name for new in of_row for name in new):
             found = self._with_masks(found, name, of_row)
         return found

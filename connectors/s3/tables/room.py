@@ -293,9 +293,11 @@ class TableRoom(RowsRoom):
             plan.table.change(list(plan.altered.values()))
         versioning = bucket.versioning(ctx.spend)
         for keys in chain([sorted(plan.orphans)], plan.table.retire()):
-            wanted = frozenset(keys)
-            gone = [v for versions in self._under(bucket, ctx) for v in versions if v.key in wanted]
-            self._erase(bucket, gone, versioning, plan, ctx)
+            if keys:
+                wanted = frozenset(keys)
+                listed = (v for versions in self._under(bucket, ctx) for v in versions)
+                gone = [version for version in listed if version.key in wanted]
+                self._erase(bucket, gone, versioning, plan, ctx)
         current = plan.table.current()
         hidden = [v for versions in self._under(bucket, ctx) for v in _hidden(versions, current)]
         self._erase(bucket, hidden, versioning, plan, ctx)

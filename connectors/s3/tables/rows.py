@@ -7,21 +7,18 @@ holds the object meanwhile.
 
 from __future__ import annotations
 
-import base64
 import importlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
 from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote
 
-from connectors.s3.formats.entries import Source, UnreadableError, without
+from connectors.s3.formats.content import scalars_in, value_at, without
+from connectors.s3.formats.entries import Source, UnreadableError
 from connectors.s3.formats.wanted import Wanted
-from dsr_worker.contract import Configuration
+from dsr_worker.contract import Configuration, NeedsHuman
 
 _ROWS_AT_ONCE = 8192
 _PARSED_AT_ONCE = 32
@@ -29,37 +26,71 @@ _BUFFER_BYTES = 256 * 1024  # else each column of a row group is read whole
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive writes into a path for null
 
 
+class Rows:
+    """Some rows of a data file; `from_path` are columns that only its path knows."""
+
+    def __init__(self, batch: Any, from_path: Mapping[str, str | None]) -> None:
+        self._batch = batch
+        self._from_path = from_path
+        self._shown: dict[str, list[Any]] = {}
+        self.names: list[str] = [*batch.schema.names, *from_path]
+
+    def __iter__(self) -> Iterator[RowEntry]:
+        return (RowEntry(self, number) for number in range(len(self._batch)))
+
+    def shown(self, name: str, number: int) -> Any:
+        """A top-level column of one row, as records have it."""
+        if name in self._from_path:
+            return self._from_path[name]
+        if name not in self._shown:
+            self._shown[name] = _shown(self._batch.column(name))
+        return self._shown[name][number]
+
+    def stored(self, name: str, number: int) -> Any:
+        """A field of one row as its column holds it. Raises NeedsHuman where Python cannot."""
+        if name in self._from_path:
+            return self._from_path[name]
+        column = _column(self._batch, name)
+        try:
+            return None if column is None else column[number].as_py()
+        except (ValueError, OverflowError):
+            feature = f"{name} holds an instant that is out of range, or finer than a microsecond"
+            raise NeedsHuman("s3-table-unsupported", {"feature": feature}) from None
+
+
 @dataclass(frozen=True, slots=True)
 class RowEntry:
     """One row. A field is a column, or a dotted path into structs."""
 
-    row: Mapping[str, Any]
+    rows: Rows
+    number: int
 
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
-        return plain(self.stored(name))
+        first = name if name in self.rows.names else name.partition(".")[0]
+        if first not in self.rows.names:
+            return None
+        return value_at({first: self.rows.shown(first, self.number)}, name)
 
     def stored(self, name: str) -> Any:
         """The field as its column holds it."""
-        if name in self.row:
-            return self.row[name]
-        at: Any = self.row
-        for step in name.split("."):
-            at = at.get(step) if isinstance(at, dict) else None
-        return at
+        return self.rows.stored(name, self.number)
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
-        return _scalars(plain(self.row), "")
+        return scalars_in(self._row())
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The row as JSON, without these fields."""
-        document = without(plain(self.row), leave_out)
-        return json.dumps(document, ensure_ascii=False, default=_shown).encode("utf-8", "replace")
+        row = without(self._row(), leave_out)
+        return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
         """The row as JSON."""
         return self.body(frozenset())
+
+    def _row(self) -> dict[str, Any]:
+        return {name: self.rows.shown(name, self.number) for name in self.rows.names}
 
 
 def library(name: str) -> Any:
@@ -82,21 +113,27 @@ def rows_of(source: Source, key: str, wanted: Wanted | None) -> Iterator[RowEntr
             file.write(chunk)
         file.flush()
         try:
-            opened = parquet.ParquetFile(file.name, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            opened = parquet.ParquetFile(
+                file.name,
+                buffer_size=_BUFFER_BYTES,
+                pre_buffer=False,
+                coerce_int96_timestamp_unit="us",  # as the tables' libraries do; else years wrap
+            )
             yield from _rows(opened, _partition(key), wanted)
         except (arrow.ArrowException, OSError):
             raise UnreadableError("damaged-parquet") from None
 
 
-def _rows(file: Any, partition: Mapping[str, str | None], wanted: Wanted | None) -> Any:
+def _rows(
+    file: Any, partition: Mapping[str, str | None], wanted: Wanted | None
+) -> Iterator[RowEntry]:
     for stored in file.iter_batches(batch_size=_ROWS_AT_ONCE):
         batch = stored.cast(_without_views(stored.schema))
         known = set(batch.schema.names)
         from_path = {name: value for name, value in partition.items() if name not in known}
         found = _candidates(batch, from_path, wanted)
         for start in range(0, len(found), _PARSED_AT_ONCE):
-            for row in found.slice(start, _PARSED_AT_ONCE).to_pylist():
-                yield RowEntry({**row, **from_path})
+            yield from Rows(found.slice(start, _PARSED_AT_ONCE), from_path)
 
 
 def _without_views(schema: Any) -> Any:
@@ -135,7 +172,7 @@ def _candidates(batch: Any, from_path: Mapping[str, str | None], wanted: Wanted 
             continue
         try:
             distinct = column.unique()
-            meant = [wanted.may_be(name, plain(value)) for value in distinct.to_pylist()]
+            meant = [wanted.may_be(name, value) for value in _shown(distinct)]
             hit = compute.is_in(column, value_set=distinct.filter(arrow.array(meant)))
         except (arrow.ArrowNotImplementedError, arrow.ArrowInvalid):
             return batch
@@ -162,38 +199,7 @@ def _partition(key: str) -> dict[str, str | None]:
     return {name: None if value == _NO_VALUE else value for name, value in values}
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each kind
-    """A value as records have them: moments and dates as ISO 8601, bytes as the text they spell."""
-    match value:
-        case dict():
-            return {name: plain(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [plain(inner) for inner in value]
-        case datetime() | date() | time():
-            return value.isoformat()
-        case Decimal() if value == value.to_integral_value() and value.as_tuple().exponent == 0:
-            return int(value)
-        case float() if not math.isfinite(value):
-            return str(value)
-        case bytes():
-            try:
-                return value.decode()
-            except UnicodeDecodeError:
-                return value
-        case _:
-            return value
-
-
-def _shown(value: Any) -> str:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _scalars(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value
+def _shown(array: Any) -> list[Any]:
+    """Values as records have them, those of Parquet objects alike."""
+    found: list[Any] = library("connectors.s3.formats.parquet.shown").shown(array)
+    return found

@@ -23,7 +23,8 @@ from typing import Any
 
 from connectors.s3.formats.avro.blocks import Block, Container, Header, block_of
 from connectors.s3.formats.avro.leaves import DAMAGED, Place, Type
-from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError, without
+from connectors.s3.formats.content import scalars_in, without
+from connectors.s3.formats.entries import Broken, Change, Decide, Entry, UnreadableError
 from connectors.s3.formats.needles import Literals, Needles, are_literal
 from connectors.s3.formats.streamed import Rewritten
 from connectors.s3.formats.wanted import Wanted
@@ -47,7 +48,7 @@ class AvroEntry:
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place."""
-        return _scalars(self._content(), "")
+        return scalars_in(self._content())
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields; bytes in base64, decimals as texts."""
@@ -182,17 +183,6 @@ def _needles(kind: Type, wanted: Wanted) -> Needles | None:
 def _literals(wanted: Wanted) -> Literals:
     spelled = (value.encode("utf-8", "surrogateescape") for value in wanted.values)
     return Literals(spelled, folded=not wanted.exact)
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _scalars(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value
 
 
 def _shown(value: Any) -> Any:

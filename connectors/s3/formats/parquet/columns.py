@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from connectors.s3.formats.parquet.footer import EACH
+from connectors.s3.formats.content import EACH
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.wanted import Wanted
@@ -117,13 +117,11 @@ def _coded(array: Any) -> Any:
 def _equal(leaf: Any, wanted: Wanted) -> Any:
     """Values that are one of the wanted ones as they are written; None where that takes more."""
     kind = leaf.type
-    if types.is_integer(kind):
-        numbers = pa.array([n for n in whole(wanted) if -(1 << 63) <= n < 1 << 63], pa.int64())
-        if types.is_uint64(kind):
-            return None
+    if types.is_integer(kind) and not types.is_uint64(kind):
+        numbers = wanted.made(("parquet", "numbers"), lambda: _numbers(wanted))
         return _told(pc.is_in(leaf.cast(pa.int64()), value_set=numbers))
     if types.is_string(kind) or types.is_large_string(kind):
-        return _told(pc.is_in(leaf, value_set=pa.array(encodable(wanted), kind)))
+        return _told(pc.is_in(leaf, value_set=_texts(wanted, kind, folded=False)))
     return None
 
 
@@ -132,10 +130,21 @@ def _near(leaf: Any, wanted: Wanted) -> Any:
     kind = leaf.type
     if not (types.is_string(kind) or types.is_large_string(kind)):
         return None
-    folded = pc.ascii_lower(pc.ascii_trim(leaf, _BLANKS))
-    values = pa.array([value.lower() for value in encodable(wanted)], kind)
-    near = pc.or_(pc.is_in(folded, value_set=values), pc.invert(pc.string_is_ascii(leaf)))
-    return _told(near)
+    trimmed = pc.ascii_lower(pc.ascii_trim(leaf, _BLANKS))
+    alike = pc.is_in(trimmed, value_set=_texts(wanted, kind, folded=True))
+    return _told(pc.or_(alike, pc.invert(pc.string_is_ascii(leaf))))
+
+
+def _numbers(wanted: Wanted) -> Any:
+    return pa.array([n for n in whole(wanted) if -(1 << 63) <= n < 1 << 63], pa.int64())
+
+
+def _texts(wanted: Wanted, kind: Any, *, folded: bool) -> Any:
+    def made() -> Any:
+        found = encodable(wanted)
+        return pa.array([text.lower() for text in found] if folded else found, kind)
+
+    return wanted.made(("parquet", str(kind), folded), made)
 
 
 def _told(mask: Any) -> Any:

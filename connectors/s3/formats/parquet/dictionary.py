@@ -7,17 +7,18 @@ need no change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from connectors.s3.formats.entries import UnreadableError
 from connectors.s3.formats.parquet import hybrid, values
 from connectors.s3.formats.parquet.footer import BYTE_ARRAY, Leaf
 from connectors.s3.formats.parquet.hybrid import Numbers
-from connectors.s3.formats.parquet.pages import PLAIN, Packing, Page, closed
+from connectors.s3.formats.parquet.pages import Packing, Page, Part, closed
 from connectors.s3.formats.parquet.statistics import Bounds, Order
 from connectors.s3.formats.parquet.thrift import BOOL, DAMAGED, I32, STRUCT, Struct
 
@@ -36,7 +37,6 @@ class Dictionary:
         self._packing = packing
         self._plain = packing.undone(page.body, page.header.need(2, I32))
         self._count = page.slots
-        self._places: values.Places | None = None
         self._added: dict[bytes, int] = {}
 
     def named(self, encoded: bytes, count: int) -> Numbers:
@@ -63,10 +63,9 @@ class Dictionary:
         found[places] = True
         return found
 
-    def values(self, places: Iterable[int]) -> list[bytes]:
-        """The stored values of places that were there before."""
-        which = np.fromiter(places, np.int64)
-        return [self._plain[start:end] for start, end in self._place_of_bytes().of(which)]
+    def values(self, places: Numbers) -> Any:
+        """The stored values of places that were there before, as an Arrow array."""
+        return self._stored.take(pa.array(places))
 
     def add(self, value: bytes) -> int:
         """A place for a value, at the end."""
@@ -74,18 +73,17 @@ class Dictionary:
 
     def bounds(self, seen: Seen, order: Order) -> Bounds | None:
         """The least and greatest value of the places seen."""
-        old = seen[: self._count]
-        found = order.of_plain(self._plain, self._count, np.flatnonzero(old))
+        found = order.of_stored(self.values(np.flatnonzero(seen[: self._count])))
         new = [v for v, place in self._added.items() if place < len(seen) and seen[place]]
         return order.of((*(found or ()), *new))
 
-    def without(self, lost: Iterable[int]) -> bytes | None:
+    def without(self, lost: Numbers) -> Part | None:
         """The page with these places blanked and what was added; None where it stays as it is."""
-        blanked: dict[int, bytes | None] = dict.fromkeys(lost, self._blank())
-        if not blanked and not self._added:
+        if not len(lost) and not self._added:
             return None
-        plain = values.change(self._leaf, PLAIN, self._plain, self._count, blanked).plain
-        plain += values.joined(self._leaf, tuple(self._added))
+        blanked = values.Edits(lost, dict.fromkeys(lost.tolist(), self._blank()))
+        plain = values.cut(self._leaf, self._plain, self._stored, blanked)
+        plain += values.joined(self._leaf, self._added)
         header, data = self.page.header.copy(), self.page.data.copy()
         data.put(1, I32, self._count + len(self._added))
         if data.get(3) is not None:
@@ -93,10 +91,9 @@ class Dictionary:
         header.put(7, STRUCT, data)
         return closed(header, self._packing.done(plain), len(plain))
 
-    def _place_of_bytes(self) -> Any:
-        if self._places is None:
-            self._places = values.Places(self._leaf, self._plain, self._count)
-        return self._places
+    @cached_property
+    def _stored(self) -> Any:
+        return values.array_of(self._leaf, self._plain, self._count)
 
     def _blank(self) -> bytes:
         if self._leaf.physical != BYTE_ARRAY:

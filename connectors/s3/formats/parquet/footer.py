@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.s3.formats.content import EACH
 from connectors.s3.formats.entries import Source, UnreadableError
 from connectors.s3.formats.parquet.thrift import (
     BINARY,
@@ -30,7 +31,6 @@ ENCRYPTED: Final = "parquet-encrypted"
 SIDECAR: Final = "parquet-sidecar"
 CUT: Final = "cut-parquet"
 TAIL_BYTES: Final = 8
-EACH: Final = "[]"  # each element of a list
 _MIN_BYTES = 12
 _MAX_FOOTER_BYTES = 256 * 1024 * 1024
 _FIRST_GUESS_BYTES = 64 * 1024

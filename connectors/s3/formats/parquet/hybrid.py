@@ -18,6 +18,8 @@ from connectors.s3.formats.parquet.thrift import DAMAGED
 Numbers = npt.NDArray[np.int64]
 
 _GROUP = 8
+_WORD_BITS = 64
+_VARINT_BYTES = 10  # of 64 bits
 _WORTH_A_RUN = 24  # a run and the packed groups around it cost a few bytes of their own
 
 
@@ -64,13 +66,17 @@ def encode(numbers: Numbers, width: int) -> bytes:
     """The same numbers as runs where many are alike, packed elsewhere."""
     if not len(numbers):
         return b""
-    out = bytearray()
-    at, count = 0, len(numbers)
-    if int(numbers.min()) == int(numbers.max()):
+    count = len(numbers)
+    goes_on = numbers[1:] == numbers[:-1]
+    alike = int(np.count_nonzero(goes_on))
+    if alike == count - 1:
         return _head(count << 1) + int(numbers[0]).to_bytes((width + 7) // 8, "little")
-    borders = np.flatnonzero(np.diff(numbers)) + 1
-    starts = np.concatenate(([0], borders))
-    lengths = np.diff(np.concatenate((starts, [count])))
+    out, at = bytearray(), 0
+    if alike < _WORTH_A_RUN - 1:
+        _pack(out, numbers, width)
+        return bytes(out)
+    starts = np.concatenate(([0], np.flatnonzero(~goes_on) + 1))
+    lengths = np.diff(starts, append=count)
     for number in np.flatnonzero(lengths >= _WORTH_A_RUN):
         start, end = int(starts[number]), int(starts[number] + lengths[number])
         start = at + (start - at + _GROUP - 1) // _GROUP * _GROUP  # what is packed: whole groups
@@ -107,12 +113,17 @@ def _pack(out: bytearray, numbers: Numbers, width: int) -> None:
     if not len(numbers):
         return
     groups = (len(numbers) + _GROUP - 1) // _GROUP
-    padded = np.zeros(groups * _GROUP, np.int64)
+    padded = np.zeros(groups * _GROUP, np.uint64)
     padded[: len(numbers)] = numbers
-    words = padded.astype("<u4").view(np.uint8).reshape(-1, 4)
-    bits = np.unpackbits(words, axis=1, count=width, bitorder="little")
+    words = np.zeros((groups, (_GROUP * width + _WORD_BITS - 1) // _WORD_BITS), np.uint64)
+    for place in range(_GROUP):
+        word, shift = divmod(place * width, _WORD_BITS)
+        these = padded[place::_GROUP]
+        words[:, word] |= these << np.uint64(shift)
+        if shift + width > _WORD_BITS:
+            words[:, word + 1] |= these >> np.uint64(_WORD_BITS - shift)
     out += _head(groups << 1 | 1)
-    out += np.packbits(bits.ravel(), bitorder="little").tobytes()
+    out += words.astype("<u8").view(np.uint8)[:, :width].tobytes()
 
 
 def _head(value: int) -> bytes:
@@ -126,11 +137,10 @@ def _head(value: int) -> bytes:
 
 def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
-    while at < len(data) and shift < 64:  # noqa: PLR2004 - bits
-        byte = data[at]
-        at += 1
+    for place in range(at, min(at + _VARINT_BYTES, len(data))):
+        byte = data[place]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:  # noqa: PLR2004 - the sign that more bytes follow
-            return value, at
+            return value, place + 1
         shift += 7
     raise UnreadableError(DAMAGED)

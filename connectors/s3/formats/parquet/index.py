@@ -118,7 +118,7 @@ def _bounds(
         return was
     if not page.values:
         return b"", b""
-    if not chunk.replaced and not any(may_show(bound, chunk.gone(page), leaf) for bound in was):
+    if not chunk.replaced and not may_show(was, chunk.gone(page), leaf):
         return was
     found = chunk.bounds(page)
     return None if found is None or max(map(len, found)) > _MAX_BOUND_BYTES else found

@@ -17,7 +17,6 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 from connectors.s3.formats.entries import Change, UnreadableError
-from connectors.s3.formats.parquet.chunk import ColumnEdit
 from connectors.s3.formats.parquet.footer import (
     BOOLEAN,
     BYTE_ARRAY,
@@ -31,6 +30,7 @@ from connectors.s3.formats.parquet.footer import (
     Node,
 )
 from connectors.s3.formats.parquet.hybrid import Numbers
+from connectors.s3.formats.parquet.slots import ColumnEdit
 from connectors.s3.formats.parquet.thrift import Struct
 
 UNFIT = "mask-does-not-fit"

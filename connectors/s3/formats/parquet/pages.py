@@ -28,6 +28,7 @@ from connectors.s3.formats.parquet.thrift import (
 
 DATA, _INDEX, DICTIONARY, DATA_V2 = range(4)
 PLAIN, PLAIN_DICTIONARY, RLE, BIT_PACKED, RLE_DICTIONARY = 0, 2, 3, 4, 8
+_HEADERS = {DATA: 5, DATA_V2: 8, DICTIONARY: 7}  # the field that holds the header of a kind
 DICTIONARIES = (PLAIN_DICTIONARY, RLE_DICTIONARY)
 _NONE, _SNAPPY, _GZIP, _LZO, _BROTLI, _LZ4, _ZSTD, _LZ4_RAW = range(8)
 _CODECS = {_SNAPPY: "snappy", _GZIP: "gzip", _BROTLI: "brotli", _ZSTD: "zstd", _LZ4_RAW: "lz4_raw"}
@@ -35,38 +36,33 @@ _MAX_PAGE_BYTES = 1 << 30
 _INT_BYTES = 4
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Page:
-    """A page as stored: where it lies in its chunk, its header, its body."""
+    """A page: where it lies in its chunk, its header, its body."""
 
     start: int
     end: int
     header: Struct
     body: memoryview
+    kind: int  # data, data of version 2, or a dictionary
+    data: Struct  # the header of its kind
+    slots: int  # how many values and nulls it holds
+    encoding: int  # of its values
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The bytes of a page: stored ones that stay from `start` on, or new ones."""
+
+    page: Page
+    data: bytes
+    start: int | None = None
 
     @property
-    def kind(self) -> int:
-        """Data, data of version 2, or a dictionary."""
-        found: int = self.header.need(1, I32)
-        return found
-
-    @property
-    def data(self) -> Struct:
-        """The header of its kind."""
-        found: Struct = self.header.need({DATA: 5, DATA_V2: 8, DICTIONARY: 7}[self.kind], STRUCT)
-        return found
-
-    @property
-    def slots(self) -> int:
-        """How many values and nulls it holds."""
-        found: int = self.data.need(1, I32)
-        return found
-
-    @property
-    def encoding(self) -> int:
-        """How its values are encoded."""
-        found: int = self.data.need(4 if self.kind == DATA_V2 else 2, I32)
-        return found
+    def plain_bytes(self) -> int:
+        """How many it has without compression, its header included."""
+        size: int = self.page.header.need(2, I32)
+        return len(self.data) - len(self.page.body) + size
 
 
 @dataclass(slots=True)
@@ -86,10 +82,21 @@ def pages_of(chunk: bytes) -> Iterator[Page]:
         end = body_at + header.need(3, I32)
         if end > len(chunk) or end < body_at or not 0 <= header.need(2, I32) <= _MAX_PAGE_BYTES:
             raise UnreadableError(DAMAGED)
-        page = Page(at, end, header, view[body_at:end])
-        if page.kind != _INDEX:
-            yield page
+        if header.need(1, I32) != _INDEX:
+            yield _page(at, end, header, view[body_at:end])
         at = end
+
+
+def stored(page: Page, chunk: bytes) -> Part:
+    """A page of a chunk as it is."""
+    return Part(page, chunk[page.start : page.end], page.start)
+
+
+def _page(start: int, end: int, header: Struct, body: memoryview) -> Page:
+    kind = header.need(1, I32)
+    data: Struct = header.need(_HEADERS[kind], STRUCT)
+    slots, encoding = data.need(1, I32), data.need(4 if kind == DATA_V2 else 2, I32)
+    return Page(start, end, header, body, kind, data, slots, encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ def open_page(page: Page, leaf: Leaf, packing: Packing) -> Opened:
     return Opened(repeated, defined, plain[at:])
 
 
-def close_page(page: Page, opened: Opened, leaf: Leaf, packing: Packing, slots: int) -> bytes:
+def close_page(page: Page, opened: Opened, leaf: Leaf, packing: Packing, slots: int) -> Part:
     """The page with these levels and values in place of its own; without page statistics."""
     header, data = page.header.copy(), page.data.copy()
     widths = hybrid.width_of(leaf.max_repeated), hybrid.width_of(leaf.max_defined)
@@ -190,14 +197,15 @@ def close_page(page: Page, opened: Opened, leaf: Leaf, packing: Packing, slots: 
     return closed(header, body, size)
 
 
-def closed(header: Struct, body: bytes, size: int) -> bytes:
-    """A header for this body of `size` plain bytes, and the body."""
+def closed(header: Struct, body: bytes, size: int) -> Part:
+    """A new page: a header for this body of `size` plain bytes, and the body."""
     header.put(2, I32, size)
     header.put(3, I32, len(body))
     if header.get(4) is not None:
         checksum = zlib.crc32(body)
         header.put(4, I32, checksum - (1 << 32) if checksum >= 1 << 31 else checksum)
-    return write_struct(header) + body
+    data = write_struct(header) + body
+    return Part(_page(0, len(data), header, memoryview(body)), data)
 
 
 def _levels(

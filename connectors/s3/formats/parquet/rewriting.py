@@ -14,7 +14,6 @@ from itertools import pairwise
 from connectors.s3.formats.entries import Change, Decide, Edits, Source, UnreadableError
 from connectors.s3.formats.parquet import chunk as chunks
 from connectors.s3.formats.parquet import index
-from connectors.s3.formats.parquet.chunk import ColumnEdit
 from connectors.s3.formats.parquet.footer import (
     MAGIC,
     Leaf,
@@ -24,6 +23,7 @@ from connectors.s3.formats.parquet.footer import (
 )
 from connectors.s3.formats.parquet.masking import edits_of
 from connectors.s3.formats.parquet.rows import File, Rows, prunes
+from connectors.s3.formats.parquet.slots import ColumnEdit
 from connectors.s3.formats.parquet.thrift import (
     DAMAGED,
     I32,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from connectors.s3.formats.content import EACH, scalars_in, without
 from connectors.s3.formats.entries import Several, Source, UnreadableError
 from connectors.s3.formats.parquet.columns import encodable, leaves, may_be, whole
-from connectors.s3.formats.parquet.footer import EACH, Footer, steps_of
+from connectors.s3.formats.parquet.footer import Footer, steps_of
 from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.shown import shown
 from connectors.s3.formats.parquet.thrift import DAMAGED
@@ -58,6 +60,7 @@ class Rows:
         self._group = group
         self._candidates: Numbers | None = None  # None: all
         self._shown: dict[str, list[Any]] = {}
+        self._fields: dict[str, tuple[list[Any], Sequence[str] | None]] = {}
         self.count: int = file.footer.groups[group].get(3, 0)
 
     def candidates(self, wanted: Wanted | None) -> Iterator[Row]:
@@ -83,6 +86,17 @@ class Rows:
             return name
         first = steps_of(name)[0]
         return first if first in self.names else None
+
+    def field(self, name: str) -> tuple[list[Any], Sequence[str] | None]:
+        """The column that a field lies in (without values where there is none), and the way on.
+
+        No way: it is the column.
+        """
+        if name not in self._fields:
+            column = self.top(name)
+            values = [] if column is None else self.values(column)
+            self._fields[name] = values, None if column in (name, None) else steps_of(name)[1:]
+        return self._fields[name]
 
     def values(self, column: str) -> list[Any]:
         """The candidates' values of a top-level column."""
@@ -147,28 +161,19 @@ class Row:
 
         Behind a list of structures lie several values, each of which counts.
         """
-        column = self._rows.top(name)
-        if column is None:
-            return None
-        value = self._rows.values(column)[self._number]
-        if column == name:
-            return value
-        return _one(_walked(value, steps_of(name)[1:]))
+        values, steps = self._rows.field(name)
+        value = values[self._number] if values else None
+        return value if steps is None else _one(_walked(value, steps))
 
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with the path of its place."""
         for name in self._rows.names:
-            yield from _scalars(self._rows.values(name)[self._number], name)
+            yield from scalars_in(self._rows.values(name)[self._number], name)
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The row as JSON, without these fields."""
-        document = {}
-        for name in self._rows.names:
-            if name not in leave_out:
-                value = self._rows.values(name)[self._number]
-                below = [steps_of(n)[1:] for n in leave_out if steps_of(n)[0] == name]
-                document[name] = _without(value, below) if below else value
-        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        row = {name: self._rows.values(name)[self._number] for name in self._rows.names}
+        return json.dumps(without(row, leave_out), ensure_ascii=False).encode("utf-8", "replace")
 
     def mark(self) -> bytes:
         """The whole row as JSON."""
@@ -188,14 +193,22 @@ def prunes(file: File, group: int, wanted: Wanted | None) -> bool:
 def _excludes(statistics: Any, wanted: Wanted) -> bool:
     try:
         least, most = statistics.min, statistics.max
-    except ValueError:  # shortened within a letter
+    except (ValueError, OverflowError):  # shortened within a letter; an instant beyond Python's
         return False
     if type(least) is int and type(most) is int:
-        return not any(least <= number <= most for number in whole(wanted))
+        numbers = wanted.made(("parquet", "by number"), lambda: sorted(whole(wanted)))
+        return not _any_within(numbers, least, most)
     if isinstance(least, str) and isinstance(most, str):
-        low, high = least.encode(), most.encode()
-        return not any(low <= value.encode() <= high for value in encodable(wanted))
+        texts = wanted.made(
+            ("parquet", "by bytes"), lambda: sorted(text.encode() for text in encodable(wanted))
+        )
+        return not _any_within(texts, least.encode(), most.encode())
     return False
+
+
+def _any_within(ascending: Sequence[Any], least: Any, most: Any) -> bool:
+    at = bisect_left(ascending, least)
+    return at < len(ascending) and bool(ascending[at] <= most)
 
 
 # ---- values
@@ -218,30 +231,6 @@ def _one(found: list[Any]) -> Any:
     if not told or all(value == told[0] for value in told):
         return told[0] if told else None
     return Several(told)
-
-
-def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _scalars(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner, path)
-    elif value is not None:
-        yield path, value
-
-
-def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
-    if isinstance(value, list):
-        return [_without(inner, paths) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {}
-    for name, inner in value.items():
-        below = [path[1:] for path in paths if path and path[0] == name]
-        if [] not in below:
-            kept[name] = _without(inner, below) if below else inner
-    return kept
 
 
 class _Ranges(io.RawIOBase):

@@ -26,7 +26,6 @@ from connectors.s3.formats.parquet.footer import (
     INT64,
     Leaf,
 )
-from connectors.s3.formats.parquet.hybrid import Numbers
 from connectors.s3.formats.parquet.thrift import BINARY, BOOL, I64, Struct
 
 Bounds = tuple[bytes, bytes]
@@ -35,6 +34,8 @@ _DECIMAL, _UINTS, _INTERVAL = 5, range(11, 15), 21  # ConvertedType
 _LOGICAL_DECIMAL, _LOGICAL_INTEGER = 5, 10  # LogicalType, as are the following without an order
 _UNORDERED = (15, 16, 17, 18)  # FLOAT16 (its own order), VARIANT, GEOMETRY, GEOGRAPHY
 _MAX_BOUND_BYTES = 1024
+_SHORTENED_BYTES = 16  # writers keep 64 bytes of a bound if nobody sets it, Iceberg's 16
+_LETTER_BYTES = 4  # of UTF-8, at most
 _FLAGS = ((2, 6, 8), (1, 5, 7))  # fields of Statistics: old bound, new bound, whether it is exact
 
 
@@ -46,19 +47,11 @@ class Order:
     numpy: str  # of fixed widths
     key: Callable[[bytes], Any]
 
-    def of_plain(self, plain: bytes, count: int, among: Numbers | None = None) -> Bounds | None:
-        """The bounds of plainly encoded values, or of these among them; None without any."""
-        leaf = self.leaf
-        if leaf.physical in (BYTE_ARRAY, FIXED):
-            found = values.array_of(leaf, plain, count)
-            found = found if among is None else found.take(pa.array(among))
-            return self._of_bytes(found)
-        if leaf.physical == BOOLEAN:
-            bits = values.bits_of(plain, count)
-            return (bytes([bits.min()]), bytes([bits.max()])) if count else None
-        array = values.numbers(leaf, plain, self.numpy)[:count]
-        array = array if among is None else array[among]
-        return self._of_numbers(array)
+    def of_stored(self, stored: Any) -> Bounds | None:
+        """The bounds of an Arrow array of stored values; None where there are none."""
+        if self.numpy:
+            return self._of_numbers(values.numbers(stored, self.numpy))
+        return self._of_bytes(stored)
 
     def _of_bytes(self, array: Any) -> Bounds | None:
         if not len(array):
@@ -112,17 +105,39 @@ def order_of(leaf: Leaf) -> Order | None:
             return None
 
 
-def may_show(bound: bytes, gone: Iterable[bytes], leaf: Leaf) -> bool:
-    """Whether a bound could be one of these values, or a shortened one."""
-    if leaf.physical not in (BYTE_ARRAY, FIXED):
-        return any(value == bound for value in gone)
-    stem = bound[:-1]  # shortened ones may have their last byte raised
-    return any(value.startswith(stem) for value in gone)
+def may_show(bounds: Iterable[bytes | None], gone: Iterable[Any], leaf: Leaf) -> bool:
+    """Whether a bound could be one of these values, or a shortened one.
+
+    `gone` are Arrow arrays of stored values.
+    """
+    told = {bound for bound in bounds if bound is not None}
+    return any(_shows(bound, stored, leaf) for stored in gone for bound in told)
+
+
+def _shows(bound: bytes, stored: Any, leaf: Leaf) -> bool:
+    if leaf.physical in (BYTE_ARRAY, FIXED):
+        shown = pc.starts_with(stored.cast(pa.binary()), _stem(bound))
+        return bool(pc.any(shown).as_py())
+    if len(bound) != stored.type.byte_width:
+        return False
+    if leaf.physical in (FLOAT, DOUBLE) and not np.frombuffer(bound, f"<f{leaf.width}")[0]:
+        return bool((values.numbers(stored, f"<f{leaf.width}") == 0).any())  # of either sign
+    return bool(pc.any(pc.equal(stored, pa.scalar(bound, stored.type))).as_py())
+
+
+def _stem(bound: bytes) -> bytes:
+    """What a bound has in common with the value that it was shortened from.
+
+    A raised last letter may differ in each of its bytes; raised bytes that were full are 0.
+    """
+    if len(bound) < _SHORTENED_BYTES:
+        return bound[:-1]
+    return bound.rstrip(b"\0")[:-_LETTER_BYTES]
 
 
 def statistics_without(
     old: Struct,
-    gone: Iterable[bytes],
+    gone: Iterable[Any],
     leaf: Leaf,
     more_nulls: int,
     anew: Callable[[], Bounds | None],
@@ -134,11 +149,8 @@ def statistics_without(
     new.drop(4, *(number for number in old.fields if number > 8))  # noqa: PLR2004 - unknown ones
     if old.get(3) is not None:
         new.put(3, I64, max(0, old.get(3) + more_nulls))
-    lost = tuple(gone)
     bounds = [old.get(field) for fields in _FLAGS for field in fields[:2]]
-    if not replaced and not any(
-        bound is not None and may_show(bound, lost, leaf) for bound in bounds
-    ):
+    if not replaced and not may_show(bounds, gone, leaf):
         return new
     found = anew() if any(bound is not None for bound in bounds) else None
     new.drop(1, 2, 5, 6, 7, 8)

@@ -20,6 +20,7 @@ _TRUE, _FALSE, _BYTE, _I16, I32, I64, _DOUBLE, BINARY, LIST, _SET, _MAP, STRUCT,
     1, 14
 )
 BOOL = _TRUE
+_WHOLE = frozenset({_I16, I32, I64})
 _MAX_DEPTH = 24  # Parquet's own structures nest some eight deep
 _LONG_LIST = 15
 _MAX_DELTA = 15
@@ -130,7 +131,7 @@ class _Reader:
                 found.fields[number] = (kind, self._value(kind, depth))
 
     def _value(self, kind: int, depth: int) -> Any:
-        if kind in (I32, I64, _I16):
+        if kind in _WHOLE:
             return _unzigzag(self._varint())
         if kind == BINARY:
             return self._bytes(self._varint())
@@ -183,12 +184,13 @@ class _Reader:
         return found
 
     def _varint(self) -> int:
+        data, at = self._data, self.at
         value = shift = 0
-        for _ in range(_VARINT_BYTES):
-            byte = self._data[self.at]
-            self.at += 1
+        for place in range(at, at + _VARINT_BYTES):
+            byte = data[place]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:  # noqa: PLR2004 - the sign that more bytes follow
+                self.at = place + 1
                 return value
             shift += 7
         raise UnreadableError(DAMAGED)
@@ -211,7 +213,7 @@ def _write_struct(out: bytearray, struct: Struct) -> None:
 
 
 def _write_value(out: bytearray, kind: int, value: Any) -> None:
-    if kind in (I32, I64, _I16):
+    if kind in _WHOLE:
         _write_varint(out, _zigzag(value))
     elif kind == BINARY:
         _write_varint(out, len(value))

@@ -9,7 +9,7 @@ else in it.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,21 @@ from connectors.s3.formats.parquet.thrift import (
     write_struct,
 )
 
-Edits = Mapping[int, bytes | None]
-"""Which values of a page change: by their number, to other bytes, or out (None)."""
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Which values of a page change, ascending: to the bytes in `new`, or out."""
+
+    which: Numbers
+    new: Mapping[int, bytes]
+
+    @property
+    def out(self) -> Numbers:
+        """Those that go."""
+        if not self.new:
+            return self.which
+        return np.setdiff1d(self.which, np.fromiter(self.new, np.int64, len(self.new)))
+
 
 _THROUGH_ARROW = {
     5: "DELTA_BINARY_PACKED",
@@ -50,6 +63,7 @@ _THROUGH_ARROW = {
     7: "DELTA_BYTE_ARRAY",
     9: "BYTE_STREAM_SPLIT",
 }
+_ITEMS = {1: "<u1", 4: "<u4", 8: "<u8"}  # what numpy copies faster than bytes of any length
 _LENGTH_BYTES = 4
 _WHOLE_PAGE_BYTES = 1 << 30
 
@@ -60,14 +74,16 @@ class Changed:
 
     encoded: bytes
     plain: bytes
-    gone: list[bytes]
+    gone: Any
 
 
 def change(leaf: Leaf, encoding: int, encoded: bytes, count: int, edits: Edits) -> Changed:
     """The `count` values of a page without those that go. Raises UnreadableError."""
     plain = plain_of(leaf, encoding, encoded, count)
-    kept, gone = _cut(leaf, plain, count, edits)
-    left = count - sum(new is None for new in edits.values())
+    stored = array_of(leaf, plain, count)
+    kept = cut(leaf, plain, stored, edits)
+    gone = stored.take(pa.array(edits.which))
+    left = count - len(edits.out)
     if encoding == PLAIN:
         return Changed(kept, kept, gone)
     if encoding == RLE:
@@ -89,102 +105,65 @@ def plain_of(leaf: Leaf, encoding: int, encoded: bytes, count: int) -> bytes:
     return _written(_read(leaf, encoding, encoded, count), "PLAIN")
 
 
-def each(leaf: Leaf, plain: bytes, count: int) -> list[bytes]:
-    """The stored bytes of each value of plain ones; of a boolean, one byte."""
-    if leaf.physical == BOOLEAN:
-        return [bytes([bit]) for bit in _bits(plain, count)]
-    spans = Places(leaf, plain, count).of(np.arange(count))
-    return [plain[start:end] for start, end in spans]
-
-
 def array_of(leaf: Leaf, plain: bytes, count: int) -> Any:
-    """Plain values of a column of bytes as an Arrow array."""
-    return _read(leaf, PLAIN, plain, count)
+    """The stored bytes of each of plain values as an Arrow array; of a boolean, one byte."""
+    if leaf.physical == BYTE_ARRAY:
+        return _read(leaf, PLAIN, plain, count)
+    if leaf.physical == BOOLEAN:
+        return _fixed(_bits(plain, count).astype(np.uint8).tobytes(), 1, count)
+    if not leaf.width or count * leaf.width > len(plain):
+        raise UnreadableError(DAMAGED)
+    return _fixed(plain, leaf.width, count)
 
 
-def bits_of(plain: bytes, count: int) -> Numbers:
-    """Plain values of a column of booleans."""
-    return _bits(plain, count)
+def numbers(array: Any, kind: str) -> Any:
+    """Stored values of a fixed width as numbers of this numpy type."""
+    width = array.type.byte_width
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * width)
 
 
-def joined(leaf: Leaf, values: Sequence[bytes]) -> bytes:
+def joined(leaf: Leaf, values: Iterable[bytes]) -> bytes:
     """Values plainly encoded."""
     return b"".join(_prefixed(leaf, value) for value in values)
 
 
-def numbers(leaf: Leaf, plain: bytes, kind: str) -> Any:
-    """Values of a fixed width as an array of this numpy type."""
-    return np.frombuffer(plain, kind, len(plain) // leaf.width)
-
-
-class Places:
-    """Where each of plain values lies."""
-
-    def __init__(self, leaf: Leaf, plain: bytes, count: int) -> None:
-        self._width = leaf.width
-        self._ends: Any = None
-        if leaf.physical == BYTE_ARRAY:
-            self._ends = _ends(leaf, plain, count)
-        elif count * leaf.width > len(plain) or not leaf.width:
-            raise UnreadableError(DAMAGED)
-
-    def of(self, which: Numbers) -> list[tuple[int, int]]:
-        """Of each of these, without the length that may stand before it."""
-        if self._ends is None:
-            starts, ends = which * self._width, (which + 1) * self._width
-        else:
-            starts, ends = self._ends[which] + _LENGTH_BYTES, self._ends[which + 1]
-        return list(zip(starts.tolist(), ends.tolist(), strict=True))
-
-
-def _ends(leaf: Leaf, plain: bytes, count: int) -> Any:
-    """Where each value's length begins, and where the last value ends."""
-    array = _read(leaf, PLAIN, plain, count)
-    offsets = np.frombuffer(array.buffers()[1], np.int32, count + 1, array.offset * 4)
-    return offsets.astype(np.int64) - int(offsets[0]) + _LENGTH_BYTES * np.arange(count + 1)
-
-
-def _cut(leaf: Leaf, plain: bytes, count: int, edits: Edits) -> tuple[bytes, list[bytes]]:
+def cut(leaf: Leaf, plain: bytes, stored: Any, edits: Edits) -> bytes:
+    """Plain values after the change. `stored`: the same values, as `array_of` gives them."""
+    if leaf.physical == BYTE_ARRAY:
+        return _cut_long(leaf, plain, stored, edits)
+    kept = numbers(stored, _ITEMS.get(stored.type.byte_width, f"V{stored.type.byte_width}"))
+    if edits.new:
+        kept = kept.copy()
+        replaced = np.frombuffer(b"".join(edits.new.values()), kept.dtype)
+        kept[np.fromiter(edits.new, np.int64, len(edits.new))] = replaced
+    kept = np.delete(kept, edits.out)
     if leaf.physical == BOOLEAN:
-        return _cut_bits(_bits(plain, count), edits)
-    which = sorted(edits)
-    if leaf.width and all(new is None for new in edits.values()):
-        return _cut_even(leaf, plain, count, which)
-    spans = Places(leaf, plain, count).of(np.array(which, np.int64))
-    gone = [plain[start:end] for start, end in spans]
-    prefix = _LENGTH_BYTES if leaf.physical == BYTE_ARRAY else 0
-    parts: list[bytes | memoryview] = []
-    view, at = memoryview(plain), 0
-    for number, (start, end) in zip(which, spans, strict=True):
-        if start - prefix > at:
-            parts.append(view[at : start - prefix])
-        new = edits[number]
-        if new is not None:
-            parts.append(_prefixed(leaf, new))
-        at = end
-    parts.append(view[at:])
-    return b"".join(parts), gone
+        return np.packbits(kept, bitorder="little").tobytes()
+    return kept.tobytes()
 
 
-def _cut_even(
-    leaf: Leaf, plain: bytes, count: int, which: Sequence[int]
-) -> tuple[bytes, list[bytes]]:
-    if count * leaf.width > len(plain):
-        raise UnreadableError(DAMAGED)
-    values = np.frombuffer(plain, f"V{leaf.width}", count)
-    gone: list[bytes] = values[which].tolist() if which else []
-    return np.delete(values, which).tobytes(), gone
+def _cut_long(leaf: Leaf, plain: bytes, stored: Any, edits: Edits) -> bytes:
+    """Values that each have their length before them: the bytes between those that change."""
+    offsets = np.frombuffer(stored.buffers()[1], np.int32, len(stored) + 1, stored.offset * 4)
+    ends = offsets.astype(np.int64) - int(offsets[0])
+    ends += _LENGTH_BYTES * np.arange(len(stored) + 1)
+    view = memoryview(plain)
+    starts = (0, *ends[edits.which + 1].tolist())
+    stops = (*ends[edits.which].tolist(), len(plain))
+    between = [view[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    if not edits.new:
+        return b"".join(between)
+    parts: list[bytes | memoryview] = [b""] * (2 * len(between) - 1)
+    parts[::2] = between
+    written = {value: _prefixed(leaf, value) for value in set(edits.new.values())}
+    for place, number in enumerate(edits.which.tolist()):
+        if number in edits.new:
+            parts[2 * place + 1] = written[edits.new[number]]
+    return b"".join(parts)
 
 
-def _cut_bits(bits: Numbers, edits: Edits) -> tuple[bytes, list[bytes]]:
-    changed = bits.copy()
-    for number, new in edits.items():
-        if new is not None:
-            changed[number] = new[0]
-    out = [number for number, new in edits.items() if new is None]
-    left = np.delete(changed, out).astype(np.uint8)
-    gone = [bytes([bits[number]]) for number in edits]
-    return np.packbits(left, bitorder="little").tobytes(), gone
+def _fixed(data: bytes, width: int, count: int) -> Any:
+    return pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(data)])
 
 
 def _bits(plain: bytes, count: int) -> Numbers:
