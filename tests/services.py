@@ -41,6 +41,7 @@ S3_KEY = S3_SECRET = "testing"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - Linux: memory as a file system
 _PLENTY_BYTES: Final = 4 * 1024**3
 S3_REGION: Final = "eu-central-1"
+_ROOT: Final = Path(__file__).parents[1]
 
 
 def free_port() -> int:
@@ -81,14 +82,16 @@ def s3_server() -> Iterator[str]:
     argv = [
         sys.executable,
         "-m",
-        "moto.server",
+        "tests.s3_server",
         "-H",
         "127.0.0.1",
         "-p",
         endpoint.rpartition(":")[2],
     ]
     with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(argv, stdout=words, stderr=words, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            argv, cwd=_ROOT, stdout=words, stderr=words, stdin=subprocess.DEVNULL
+        )
         try:
             _wait_for_http(endpoint + "/moto-api/data.json", process)
             yield endpoint
@@ -105,7 +108,7 @@ def _wait_for_http(address: str, process: subprocess.Popen[bytes]) -> None:
                 return
         except (urllib.error.URLError, ConnectionError):
             if process.poll() is not None or time.monotonic() > until:
-                message = "the S3 server does not start: python -m moto.server shows why"
+                message = "the S3 server does not start: python -m tests.s3_server shows why"
                 raise RuntimeError(message) from None
             time.sleep(0.05)
 

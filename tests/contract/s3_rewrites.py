@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.s3 import models
-from moto.server import ThreadedMotoServer
 
 from connectors.s3 import S3
 from connectors.s3.server import draft, parts
@@ -22,6 +21,7 @@ from connectors.s3.server.probe import Honoured
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import Crash, event
 from tests.contract.s3_support import lines
+from tests.s3_server import threaded
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,7 +36,7 @@ _PAD = "x" * 2000
 @contextmanager
 def small_parts() -> Iterator[str]:
     """The address of an S3 API whose parts are small; the connector believes the same."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = threaded()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "S3_UPLOAD_PART_MIN_SIZE", SHORTEST_BYTES)
         for room in (draft, parts):
