@@ -15,4 +15,4 @@ _FEWEST: Final = 10
 
 def examples(count: int) -> int:
     """`count` of them, or this run's share; below ten there is nothing to save."""
-    return max(min(count, _FEWEST), count * settings.default.max_examples // 100)
+    return max(min(count, _FEWEST), count * settings().max_examples // 100)
