@@ -1,14 +1,15 @@
-"""Moto's S3 server without its one great waste, for tests: `python -m tests.s3_server -p PORT`.
+"""Moto's S3 server without its great wastes, for tests: `python -m tests.s3_server -p PORT`.
 
 In: moto's own arguments. Out: its server. To list versions, moto copies every stored version of the
 bucket with all its bytes; what is listed are names, sizes, dates and ETags, and copying those is
-enough.
+enough. For each request it looks twice through its own folders for what it can play.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from moto import backends
 from moto.s3.models import FakeKey
 from moto.server import ThreadedMotoServer, main
 
@@ -23,6 +24,8 @@ def _without_bytes(stored: FakeKey, _memo: Any) -> FakeKey:
 
 
 FakeKey.__deepcopy__ = _without_bytes  # type: ignore[attr-defined]  # moto copies for listings alone
+_names = frozenset(backends.list_of_moto_modules())
+backends.list_of_moto_modules = lambda: _names
 
 
 def threaded(port: int = 0) -> ThreadedMotoServer:
