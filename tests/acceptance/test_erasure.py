@@ -109,7 +109,7 @@ def test_what_a_minimum_kept_goes_when_its_day_has_come(room: EngineRoom, world:
             assert after[where].raw == stored.raw, where[:2]
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_of_two_people_with_one_address_only_the_chosen_is_erased(
     room: EngineRoom, world: World, which: int
 ) -> None:

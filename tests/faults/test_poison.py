@@ -14,7 +14,7 @@ from tests.integration.engine_room import CRM
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("cases", "deaths"),
-    [(60, 6), pytest.param(500, 7, marks=pytest.mark.nightly)],
+    [(20, 5), pytest.param(500, 7, marks=pytest.mark.nightly)],
 )
 def test_one_poison_subject_leaves_all_others_finished(
     tmp_path: Path, database: Callable[[], str], redis_url: str, cases: int, deaths: int
