@@ -75,6 +75,10 @@ def embedded_services() -> Iterator[Services]:
             services.remove()
 
 
+s3_endpoints: Final = set[str]()
+"""The addresses of the servers below: moto by itself, with nothing before it."""
+
+
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
     """The address of an S3 API that keeps everything in memory."""
@@ -94,6 +98,7 @@ def s3_server() -> Iterator[str]:
         )
         try:
             _wait_for_http(endpoint + "/moto-api/data.json", process)
+            s3_endpoints.add(endpoint)
             yield endpoint
         finally:
             process.terminate()

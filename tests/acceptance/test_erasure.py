@@ -144,7 +144,8 @@ def test_mentions_are_listed_and_left_to_a_human(
         for m in said["certificate"]["mentions_left_for_a_human"]
     }
     assert listed == mentions_by_collection(truth)
-    left = {p for mark in truth.markers for p in places_of(world.dump(), mark)}
+    after = world.dump()
+    left = {p for mark in truth.markers for p in places_of(after, mark)}
     assert left <= set(truth.mentions)
 
 

@@ -6,10 +6,9 @@ a matter of seconds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,7 @@ from connectors.s3 import S3
 from connectors.s3.server import draft, parts
 from connectors.s3.server.probe import Honoured
 from dsr_worker.testing.context import TrialContext
-from tests.contract.s3_erasures import Crash, event
+from tests.contract.s3_erasures import Crash, event, sound
 from tests.contract.s3_support import lines
 from tests.s3_server import threaded
 
@@ -64,11 +63,7 @@ def others(rows: list[dict[str, Any]]) -> bytes:
 
 def probed(endpoint: str, bucket: str) -> TrialContext:
     """A context in which the endpoint was found sound today."""
-    ctx = TrialContext()
-    honoured = asdict(Honoured(put=True, complete=True, copy=True))
-    value = {"endpoint": f"{endpoint} {bucket}", "at": ctx.now.isoformat(), "honoured": honoured}
-    ctx.state.put("s3-honoured", json.dumps(value).encode())
-    return ctx
+    return sound(TrialContext(), endpoint, bucket, Honoured(put=True, complete=True, copy=True))
 
 
 def parts_left(s3: S3Client, bucket: str) -> Iterator[str]:
