@@ -43,6 +43,7 @@ def pytest_configure() -> None:
     real.isolate_from_the_user()
     real.keep_files_in_memory()
     real.read_service_models_once()
+    real.compose_texts_once()
     sys.addaudithook(real.keep_to_this_machine)
 
 

@@ -21,7 +21,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import boto3
@@ -31,6 +32,7 @@ import psycopg2
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from dsr_worker import documents
 from dsr_worker.embedded import Services
 
 if TYPE_CHECKING:
@@ -240,6 +242,17 @@ def keep_files_in_memory() -> None:
 def read_service_models_once() -> None:
     """Have botocore read what it knows of S3 once a process: most of what a client costs."""
     vars(botocore.session)["create_loader"] = functools.cache(botocore.loaders.create_loader)
+
+
+def compose_texts_once() -> None:
+    """Have each YAML text composed once a process: every room and command reads the same few."""
+    fresh = documents._yaml
+
+    @functools.lru_cache(256)
+    def compose(text: str) -> Any:
+        return fresh().compose(text)
+
+    vars(documents)["_yaml"] = lambda: SimpleNamespace(compose=compose)
 
 
 def isolate_from_the_user() -> None:
