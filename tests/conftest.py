@@ -27,9 +27,9 @@ from tests import services as real
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.register_profile("search", deadline=None)
-settings.load_profile("repeatable")  # --hypothesis-profile=search: other examples in each run
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile("search", deadline=None, max_examples=100, print_blob=True)
+settings.load_profile("repeatable")  # --hypothesis-profile=search: all examples, new ones each run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +43,7 @@ def pytest_configure() -> None:
     real.isolate_from_the_user()
     real.keep_files_in_memory()
     real.read_service_models_once()
+    real.compose_texts_once()
     sys.addaudithook(real.keep_to_this_machine)
 
 

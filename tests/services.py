@@ -21,7 +21,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import boto3
@@ -31,6 +32,7 @@ import psycopg2
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from dsr_worker import documents
 from dsr_worker.embedded import Services
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ S3_KEY = S3_SECRET = "testing"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - Linux: memory as a file system
 _PLENTY_BYTES: Final = 4 * 1024**3
 S3_REGION: Final = "eu-central-1"
+_ROOT: Final = Path(__file__).parents[1]
 
 
 def free_port() -> int:
@@ -74,6 +77,10 @@ def embedded_services() -> Iterator[Services]:
             services.remove()
 
 
+s3_endpoints: Final = set[str]()
+"""The addresses of the servers below: moto by itself, with nothing before it."""
+
+
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
     """The address of an S3 API that keeps everything in memory."""
@@ -81,16 +88,19 @@ def s3_server() -> Iterator[str]:
     argv = [
         sys.executable,
         "-m",
-        "moto.server",
+        "tests.s3_server",
         "-H",
         "127.0.0.1",
         "-p",
         endpoint.rpartition(":")[2],
     ]
     with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(argv, stdout=words, stderr=words, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            argv, cwd=_ROOT, stdout=words, stderr=words, stdin=subprocess.DEVNULL
+        )
         try:
             _wait_for_http(endpoint + "/moto-api/data.json", process)
+            s3_endpoints.add(endpoint)
             yield endpoint
         finally:
             process.terminate()
@@ -105,7 +115,7 @@ def _wait_for_http(address: str, process: subprocess.Popen[bytes]) -> None:
                 return
         except (urllib.error.URLError, ConnectionError):
             if process.poll() is not None or time.monotonic() > until:
-                message = "the S3 server does not start: python -m moto.server shows why"
+                message = "the S3 server does not start: python -m tests.s3_server shows why"
                 raise RuntimeError(message) from None
             time.sleep(0.05)
 
@@ -232,6 +242,17 @@ def keep_files_in_memory() -> None:
 def read_service_models_once() -> None:
     """Have botocore read what it knows of S3 once a process: most of what a client costs."""
     vars(botocore.session)["create_loader"] = functools.cache(botocore.loaders.create_loader)
+
+
+def compose_texts_once() -> None:
+    """Have each YAML text composed once a process: every room and command reads the same few."""
+    fresh = documents._yaml
+
+    @functools.lru_cache(256)
+    def compose(text: str) -> Any:
+        return fresh().compose(text)
+
+    vars(documents)["_yaml"] = lambda: SimpleNamespace(compose=compose)
 
 
 def isolate_from_the_user() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Self
 import psycopg2
 import pytest
 import redis
+from ahocorasick_rs import BytesAhoCorasick
 from prometheus_client import generate_latest
 from psycopg2.sql import SQL, Identifier
 
@@ -163,16 +164,10 @@ def test_no_personal_value_leaves_the_vault(
     }
     servers = b"".join(file.read_bytes()[start:] for file, start in logs.items())
     _assert_loud_enough(said, servers)
-    secret = {number: _values(world, number) for number in world.shop.numbers}
-    found = [
-        f"{where} names customer {number}"
-        for number, values in secret.items()
-        for where, content in said.items()
-        if any(value in content for value in values)
-    ]
-    assert found == []
-    quoted = {n: values for n, values in secret.items() if n != UNLUCKY}  # the trigger's own text
-    assert [n for n, values in quoted.items() if any(v in servers for v in values)] == []
+    owners = {v: n for n in world.shop.numbers for v in _values(world, n)}
+    named = {where: names for where, text in said.items() if (names := _named(owners, text))}
+    assert named == {}
+    assert _named(owners, servers) <= {UNLUCKY}, "but for the trigger's own text"
 
 
 def run_everything(room: ProcessRoom, world: World, sink: real.SmtpSink, folder: Path) -> None:
@@ -261,6 +256,14 @@ def _values(world: World, number: int) -> list[bytes]:
     texts = {*truth.markers, truth.identities["email"], f"customers/{number}/"}
     texts |= {v for kind, v in truth.identities.items() if kind == "zendesk_user"}
     return [spelled.encode() for text in texts for spelled in {text, text.lower()}]
+
+
+def _named(owners: Mapping[bytes, int], content: bytes) -> set[int]:
+    """Whose values stand in a content: all are looked for in one pass."""
+    values = list(owners)
+    finder = BytesAhoCorasick(values)
+    found = finder.find_matches_as_indexes(content, overlapping=True)
+    return {owners[value] for value in {values[which] for which, _, _ in found}}
 
 
 def _files(folder: Path) -> list[Path]:

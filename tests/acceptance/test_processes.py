@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-@pytest.fixture(params=["embedded", "grown up"])
+@pytest.fixture(params=[pytest.param("embedded", marks=pytest.mark.nightly), "grown up"])
 def staffed(
     request: pytest.FixtureRequest,
     world: World,
@@ -46,7 +46,10 @@ def staffed(
     s3_endpoint: str,
     smtp_sink: real.SmtpSink,
 ) -> Iterator[ProcessRoom]:
-    """An installation with workers at work: on its own services, or on servers reached by TCP."""
+    """An installation with workers at work: on its own services, or on servers reached by TCP.
+
+    Its own services are what every run of `./scripts/demo` goes through.
+    """
     secrets = secrets_of(world, real.S3_KEY, real.S3_SECRET)
     files = configuration(folder, world, s3_endpoint, smtp_sink.port)
     embedded = request.param == "embedded"

@@ -16,6 +16,8 @@ from dsr_worker.testing.zendesk import Fake
 from tests.contract import zendesk_world
 from tests.contract.postgres_roles import CASCADING, OWNER, Shop, drop_roles
 from tests.contract.postgres_shop import NOTHING, SCHEMA, add_customer, connector, emptied, execute
+from tests.contract.s3_refusals import answering
+from tests.contract.s3_texts import Texts
 from tests.s3_shim import Shim, shimmed
 
 if TYPE_CHECKING:
@@ -71,6 +73,18 @@ def shim(s3_endpoint: str) -> Iterator[Shim]:
     """The S3 API behind a proxy that mends it and plays what goes wrong."""
     with shimmed(s3_endpoint) as running:
         yield running
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call it to have requests for a key refused with a code, or answered in another way."""
+    return answering(monkeypatch)
+
+
+@pytest.fixture
+def texts(s3: S3Client, s3_endpoint: str, bucket_name: str) -> Texts:
+    """An empty bucket for text objects."""
+    return Texts(s3, s3_endpoint, bucket_name)
 
 
 # ---- a helpdesk

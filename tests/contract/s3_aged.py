@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
 
 from tests import services as real
+from tests.s3_server import threaded
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,7 +32,7 @@ _NAMES = itertools.count(1)
 def server() -> Iterator[str]:
     """The address of an S3 API whose objects this process can reach behind it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running = threaded()
     running.start()
     try:
         host, port = running.get_host_and_port()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from connectors.s3.server.probe import Honoured
 from dsr_worker.contract import Action, Always, Receipt, Rule, Subject
 from dsr_worker.testing.context import TrialContext
+from tests.services import s3_endpoints
 
 if TYPE_CHECKING:
     from connectors.s3 import S3
@@ -24,8 +28,21 @@ def crash() -> None:
     raise Crash
 
 
+def sound(ctx: TrialContext, endpoint: str, bucket: str, honoured: Honoured) -> TrialContext:
+    """The context, in which the endpoint was probed today and honoured these conditions."""
+    value = {"at": ctx.now.isoformat(), "honoured": asdict(honoured)}
+    ctx.state.put(f"s3-honoured {endpoint} {bucket}", json.dumps(value).encode())
+    return ctx
+
+
 def erased(s3_connector: S3, subjects: Sequence[Subject], ctx: TrialContext) -> list[Receipt]:
-    """Locate, then erase what was located; the receipts must add up to it."""
+    """Locate, then erase what was located; the receipts must add up to it.
+
+    Moto by itself is not probed again each time: most of an erasure's requests would be that.
+    """
+    config = s3_connector._bucket.config
+    if config.endpoint_url in s3_endpoints and not ctx.state.get("s3-honoured"):
+        sound(ctx, config.endpoint_url, config.bucket, Honoured(put=True))
     keys = list(s3_connector.locate(subjects, ctx))
     receipts = list(s3_connector.erase(subjects, keys, ctx))
     assert sum(r.rows for r in receipts) == len(keys)

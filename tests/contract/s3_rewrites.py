@@ -6,22 +6,21 @@ a matter of seconds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.s3 import models
-from moto.server import ThreadedMotoServer
 
 from connectors.s3 import S3
 from connectors.s3.server import draft, parts
 from connectors.s3.server.probe import Honoured
 from dsr_worker.testing.context import TrialContext
-from tests.contract.s3_erasures import Crash, event
+from tests.contract.s3_erasures import Crash, event, sound
 from tests.contract.s3_support import lines
+from tests.s3_server import threaded
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,7 +35,7 @@ _PAD = "x" * 2000
 @contextmanager
 def small_parts() -> Iterator[str]:
     """The address of an S3 API whose parts are small; the connector believes the same."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server = threaded()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "S3_UPLOAD_PART_MIN_SIZE", SHORTEST_BYTES)
         for room in (draft, parts):
@@ -64,11 +63,7 @@ def others(rows: list[dict[str, Any]]) -> bytes:
 
 def probed(endpoint: str, bucket: str) -> TrialContext:
     """A context in which the endpoint was found sound today."""
-    ctx = TrialContext()
-    honoured = asdict(Honoured(put=True, complete=True, copy=True))
-    value = {"at": ctx.now.isoformat(), "honoured": honoured}
-    ctx.state.put(f"s3-honoured {endpoint} {bucket}", json.dumps(value).encode())
-    return ctx
+    return sound(TrialContext(), endpoint, bucket, Honoured(put=True, complete=True, copy=True))
 
 
 def parts_left(s3: S3Client, bucket: str) -> Iterator[str]:

@@ -253,7 +253,7 @@ class TestS3(
 
     def large(self) -> World:
         """One of them with much in one object."""
-        return in_a_bucket(large_world(2000, 4000))
+        return in_a_bucket(large_world(3000, 4000))
 
     def make(self, world: World) -> Adapter:
         """A bucket of its own."""

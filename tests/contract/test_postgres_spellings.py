@@ -12,6 +12,7 @@ from dsr_worker.domain.identity import canonical_stored, claimed
 from dsr_worker.domain.resolution import absorb, start
 from dsr_worker.testing.context import TrialContext
 from tests.contract.postgres_shop import add_customer, connector, erase, execute, subject, system
+from tests.examples import examples
 
 NFC, NFD = "m\u00fcller@mail.example", "mu\u0308ller@mail.example"
 READ, SENT = "anna@m\u00fcnchen.example", "anna@xn--mnchen-3ya.example"
@@ -61,9 +62,7 @@ _address = st.builds(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_address, min_size=2, max_size=12))
 def test_found_is_exactly_what_is_equal(shop: str, stored: list[str]) -> None:
     """For whatever is on file, the rows found are those whose canonical address is the person's."""

@@ -98,15 +98,16 @@ def _only(operation: str, play: Callable[[Seen], Answer | None]) -> Callable[[Se
 
 
 def test_25_more_versions_than_a_page_holds(
-    s3: S3Client, s3_endpoint: str, bucket_name: str
+    s3: S3Client, s3_endpoint: str, bucket_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hard case 25: behind a thousand versions of one key all are found, nobody else's are."""
+    """Hard case 25: behind pages of versions of one key all are found, nobody else's are."""
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "50")  # S3 has 1000 on a page
     versioned(s3, bucket_name)
-    for key, count in (("1/a", 1103), ("1/a-sibling", 12), ("10/a", 12)):
+    for key, count in (("1/a", 103), ("1/a-sibling", 12), ("10/a", 12)):
         _seed(bucket_name, f"customers/{key}", count)
     made, ctx = connector(s3_endpoint, bucket_name, FILES), TrialContext()
     keys = list(made.locate([number("1")], ctx))
-    assert len({key.key for key in keys}) == len(keys) == 1103 + 12
+    assert len({key.key for key in keys}) == len(keys) == 103 + 12
     of_one = [key for key in keys if key.key[0] == "customers/1/a"]
     siblings = [key for key in keys if key.key[0] != "customers/1/a"]
     last = [*of_one[-3:], *siblings]
@@ -124,7 +125,7 @@ def _seed(bucket: str, key: str, count: int) -> None:
     made = [memory.put_object(bucket, f"{key}/{n}", b"%d" % n) for n in range(count)]
     keys = memory.get_bucket(bucket).keys
     for version in made:
-        keys.pop(version.name)
+        dict.pop(keys, version.name)  # moto's own closes what it takes out
         version.name = key
     keys.setlist(key, made)
 

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import json
 import lzma
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from dsr_worker.contract import (
     Since,
 )
 from dsr_worker.testing.context import TrialContext
+from tests import zstd
 from tests.contract.s3_support import (
     EVENTS,
     EXPORTS,
@@ -38,11 +38,6 @@ from tests.contract.s3_support import (
     person,
     versioned,
 )
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

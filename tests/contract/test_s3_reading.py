@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 from tests.contract.s3_erasures import erased, event, outcomes
+from tests.examples import examples
 
 # ---- mentions, links, breaches
 
@@ -128,7 +129,7 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(records, max_size=12), st.booleans(), st.sampled_from([7, 64, 4096]))
 def test_the_prefilter_agrees_with_full_parsing(
     found: list[dict[str, object]],
@@ -162,7 +163,7 @@ def test_the_prefilter_agrees_with_full_parsing(
 cells = st.text(alphabet='ab",\n\r é', max_size=6)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(cells, min_size=3, max_size=3), max_size=6), st.integers(1, 9))
 def test_csv_agrees_with_the_standard_reader(rows: list[list[str]], block: int) -> None:
     """Whatever the standard writer writes is split as the standard reader reads it."""

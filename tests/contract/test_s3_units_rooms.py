@@ -19,8 +19,8 @@ from dsr_worker.contract import Call, Form, Key, Outcome, Taken
 from dsr_worker.testing.context import TrialContext
 from tests import services as real
 from tests.contract import s3_delta
+from tests.contract.s3_layouts import objects
 from tests.contract.s3_support import EVENTS, EXPORTS, FILES, connector, content, lines, person
-from tests.contract.test_s3_hard_layouts import objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dsr_worker.bootstrap import Workshop
 from dsr_worker.engine import crash
 from dsr_worker.engine import units as work
+from tests.examples import examples
 from tests.integration.engine_room import EngineRoom
 from tests.integration.test_units import answered, outcome, room_of
 from tests.integration.unit_systems import Journal
@@ -152,7 +153,7 @@ def test_deaths_at_any_border_change_nothing(
     struck: list[int] = []
 
     @settings(
-        max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(at=st.sets(st.integers(1, POINTS), min_size=1, max_size=2))
     def holds(at: set[int]) -> None:

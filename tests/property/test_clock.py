@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr_worker.domain.calendar import Calendar, end_of_day
@@ -26,7 +26,6 @@ from dsr_worker.domain.clock import (
 )
 from dsr_worker.statutes import load_pack, packs, request_clocks
 
-unhurried = settings(deadline=None)
 """The cores are shared; how long one example takes says nothing here."""
 
 PLACES = (
@@ -69,7 +68,6 @@ def questions(draw: st.DrawFn, after: datetime) -> tuple[Pause, ...]:
     return tuple(found)
 
 
-@unhurried
 @given(st.data(), rules(), places, instants)
 def test_conservative_is_never_later_and_extension_never_earlier(
     data: st.DataObject, rule: ClockRule, place: tuple[str, Calendar], at: datetime
@@ -91,7 +89,6 @@ def test_conservative_is_never_later_and_extension_never_earlier(
     assert first.due_on <= later.due_on
 
 
-@unhurried
 @given(rules(), places, instants, st.integers(0, 24 * 400))
 def test_later_receipt_is_never_due_earlier(
     rule: ClockRule, place: tuple[str, Calendar], at: datetime, hours: int
@@ -106,7 +103,6 @@ def test_later_receipt_is_never_due_earlier(
     assert early.conservative_due_on <= late.conservative_due_on
 
 
-@unhurried
 @given(rules(), places, instants)
 def test_rolled_date_is_a_working_day(
     rule: ClockRule, place: tuple[str, Calendar], at: datetime
@@ -127,7 +123,6 @@ def test_rolled_date_is_a_working_day(
         assert due.due_on == due.unrolled_on
 
 
-@unhurried
 @given(places, instants, st.integers(1, 60))
 def test_business_days_against_a_plain_count(
     place: tuple[str, Calendar], at: datetime, amount: int
@@ -144,7 +139,6 @@ def test_business_days_against_a_plain_count(
     assert calendar.is_working_day(due.due_on)
 
 
-@unhurried
 @given(instants, st.sampled_from([zone for zone, _ in PLACES]), st.integers(1, 200))
 def test_hours_are_elapsed_time(at: datetime, zone: str, hours: int) -> None:
     """Hours measure elapsed time in every zone."""
@@ -152,7 +146,6 @@ def test_hours_are_elapsed_time(at: datetime, zone: str, hours: int) -> None:
     assert due.due_at == at + timedelta(hours=hours)
 
 
-@unhurried
 @given(st.data(), places, st.dates(date(2016, 1, 1), date(2040, 1, 1)), st.integers(1, 24))
 def test_offset_of_the_receipt_does_not_matter(
     data: st.DataObject, place: tuple[str, Calendar], on: date, months: int
@@ -172,7 +165,6 @@ def _sign(offset: timedelta) -> str:
     return f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
 
 
-@unhurried
 @given(instants.filter(lambda at: at.year >= 2024), st.integers(0, 24 * 200))
 def test_packs_are_monotone_in_receipt(at: datetime, hours: int) -> None:
     """A later request is never due earlier under any shipped law and right."""

@@ -32,6 +32,7 @@ from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld, Scop
 from dsr_worker.domain.plan import Plan, PlannedOutcome, approval_voided, upper_bound
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod
 from dsr_worker.domain.rights import NO_MEANS, RESTRICTED, Verb, tables
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ZONES = ("Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati")
@@ -169,7 +170,7 @@ def _check_erasure(
     return False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(_rows(2), _bounds, _holds)
 def test_erasure_agrees_with_the_plain_order(
     row: Row, bound: dict[str, Bound], holds: list[Hold]
@@ -179,7 +180,7 @@ def test_erasure_agrees_with_the_plain_order(
     _check_erasure(row, 0, tables, bound, holds)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(
     row=_rows(0),
     minimums=st.lists(_terms, max_size=2),
@@ -288,7 +289,7 @@ def test_only_rows_of_whom_another_case_restricts_stay() -> None:
     assert named_once.action is Action.LIFT
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(
     st.sampled_from("abcdef"),
     st.sampled_from(PEOPLE),

@@ -17,6 +17,7 @@ from connectors.s3.formats.avro.blocks import Container
 from connectors.s3.formats.avro.records import AVRO, AvroEntry
 from connectors.s3.formats.entries import ERASE, KEEP, Change, Entry, UnreadableError
 from connectors.s3.formats.wanted import Wanted
+from tests.examples import examples
 
 CODECS = ("null", "deflate", "snappy", "bzip2", "xz", "zstandard")
 NAMES = ("anna", "bert", "cleo", "7", "70", "ärger", "a7", "")
@@ -195,7 +196,7 @@ def entries(data: bytes, wanted: Wanted | None = None) -> list[AvroEntry]:
 
 
 @given(objects())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_every_value_is_the_one_that_an_independent_reader_finds(
     made: tuple[list[dict[str, Any]], bytes],
 ) -> None:
@@ -209,7 +210,7 @@ def test_every_value_is_the_one_that_an_independent_reader_finds(
 
 
 @given(objects(), st.sets(st.integers(0, 11)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_what_is_erased_is_gone_and_every_other_record_keeps_its_bytes(
     made: tuple[list[dict[str, Any]], bytes],
     doomed: set[int],
@@ -240,7 +241,7 @@ def test_what_is_erased_is_gone_and_every_other_record_keeps_its_bytes(
 
 
 @given(objects(), st.sets(st.sampled_from(NAMES[:-1]), min_size=1), st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 def test_whoever_is_wanted_is_among_the_records_handed_over(
     made: tuple[list[dict[str, Any]], bytes],
     names: set[str],
@@ -258,7 +259,7 @@ def test_whoever_is_wanted_is_among_the_records_handed_over(
 
 
 @given(objects(), st.binary(max_size=3), st.integers(0, 10_000), st.integers(0, 2**32))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 def test_a_damaged_object_is_refused_or_read_and_nothing_else(
     made: tuple[list[dict[str, Any]], bytes], other: bytes, at: int, cut: int
 ) -> None:

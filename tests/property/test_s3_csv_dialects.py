@@ -16,6 +16,7 @@ from connectors.s3.formats.entries import ERASE, KEEP, Change, Entry, Unreadable
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
+from tests.examples import examples
 
 COLLECTION = Collection(
     "rows",
@@ -81,7 +82,7 @@ def _erased(body: bytes, dialect: Dialect, size: int, *, filtered: bool) -> byte
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(tables, st.sampled_from(["\r\n", "\n"]), st.sampled_from([1, 7, 10**6]))
 def test_only_the_records_of_a_person_go(
     name: str, rows: list[tuple[str, str, str]], ending: str, size: int
@@ -98,7 +99,7 @@ def test_only_the_records_of_a_person_go(
     assert _erased(body, dialect, size, filtered=False) == head + b"".join(stays)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(
     st.lists(
         st.one_of(

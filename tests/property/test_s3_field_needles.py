@@ -15,6 +15,7 @@ from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
+from tests.examples import examples
 
 LONG = "cus_0012345@shop"
 PEOPLE = ["7", "0", "-7", "12345", "+4912345", "a:7", "1e3", "id", "7.0", str(2**64 + 1), LONG]
@@ -63,7 +64,7 @@ class _Phones(TrialContext):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250))
 @given(
     st.lists(lines, max_size=8),
     st.lists(st.sampled_from(PEOPLE), min_size=1, unique=True),

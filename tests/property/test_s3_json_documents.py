@@ -14,6 +14,7 @@ from connectors.s3.formats.json_document import json_of
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
+from tests.examples import examples
 
 COLLECTION = Collection(
     "events",
@@ -97,7 +98,7 @@ def _erased(body: bytes, path: str, size: int, *, filtered: bool) -> bytes:
     return out.written
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(elements, layouts, st.sampled_from([3, 50, 10**6]), st.booleans(), st.booleans())
 def test_a_list_loses_exactly_its_elements(
     found: list[Any],
@@ -125,7 +126,7 @@ def test_a_list_loses_exactly_its_elements(
         assert written == body
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.lists(
         st.fixed_dictionaries({"id": st.integers(0, 9), "number": scalars}),
@@ -144,7 +145,7 @@ def test_many_elements_are_found_as_one_by_one(
     assert mine == [element for element in found if _is_mine(element)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.lists(st.dictionaries(texts, nested, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_pretty_documents_may_follow_each_other(found: list[dict[str, Any]]) -> None:
     """Objects of several lines, one or more, are records; lines of one object each are lines."""

@@ -18,6 +18,7 @@ from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod, ends
 from dsr_worker.domain.standing import standing_orders
 from tests.contract.s3_aged import Aged, AgedBucket, gone, server
 from tests.contract.s3_support import FILES, connector
+from tests.examples import examples
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DECLARED = replace(FILES, source={**FILES.source, "lifecycle": True})
@@ -67,8 +68,7 @@ def _over(term: Term, at: datetime, now: datetime) -> bool:
 
 
 @settings(
-    max_examples=25,
-    deadline=None,
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

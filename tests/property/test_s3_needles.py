@@ -17,6 +17,7 @@ from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
+from tests.examples import examples
 
 EXACT = ["7", "77", "0", "-7", "7.0", "a/b", "a", "true", "7, 8"]
 MAILS = ["anna@shop.example", "k@shop.example", "ann@shop.example"]
@@ -120,7 +121,7 @@ def test_an_exact_value_is_found_however_it_is_written(text: str) -> None:
     assert _looked_at(wanted, other + line + other) == [line]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(
     st.lists(records, max_size=10),
     people,
@@ -157,7 +158,7 @@ cells = st.one_of(
 ).filter(lambda text: not set(text) & set("\r\n"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.tuples(cells, cells, cells), max_size=10), people, st.sampled_from([7, 4096]))
 def test_csv_names_whom_full_parsing_names(
     rows: list[tuple[str, str, str]], identities: list[Identity], size: int

@@ -28,6 +28,7 @@ from connectors.s3.formats.parquet.thrift import (
     write_struct,
 )
 from tests.contract.s3_parquet import Stored, file_of, rows_of, without
+from tests.examples import examples
 
 _WHOLE = st.integers(-(2**63), 2**63 - 1)
 _scalars = (
@@ -106,7 +107,7 @@ def test_levels_of_old_files(width: int) -> None:
     assert hybrid.decode_packed(data, width, 21).tolist() == made
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(st.data())
 def test_a_damaged_file_is_refused_or_read(data: st.DataObject) -> None:
     """Changed or missing bytes end in a reason or in an answer, never in another error."""

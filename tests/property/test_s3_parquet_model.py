@@ -19,6 +19,7 @@ from connectors.s3.formats.parquet.pages import DICTIONARY, pages_of
 from connectors.s3.formats.parquet.statistics import order_of
 from connectors.s3.formats.parquet.thrift import read_struct
 from tests.contract.s3_parquet import Stored, file_of, rewritten, rows_of, table_of
+from tests.examples import examples
 
 _CODECS = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
 _DELTAS = {
@@ -106,7 +107,7 @@ def how_written(table: Any, encoding: str, chosen: dict[str, Any]) -> dict[str, 
     return {**chosen, "use_dictionary": False, "column_encoding": columns}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.integers(0, 120), options, encodings, st.data())
 def test_the_rest_is_as_it_was(
     seed: int, count: int, chosen: dict[str, Any], encoding: str, data: st.DataObject
@@ -133,7 +134,7 @@ def test_the_rest_is_as_it_was(
     assert_sound(after)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), options, encodings, st.sets(st.integers(0, 59)), st.data())
 def test_masks_change_the_masked_values_only(
     seed: int, chosen: dict[str, Any], encoding: str, rows: set[int], data: st.DataObject

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.s3.server.draft import LARGE_BYTES, MIB, SHORTEST_PART_BYTES, Draft, Segment
 from connectors.s3.server.parts import LONGEST_PART_BYTES, MOST_PARTS, copied, parts_of
+from tests.examples import examples
 
 TIB = 1024 * 1024 * MIB
 
@@ -117,7 +118,7 @@ def _segments(draw: st.DrawFn) -> list[Segment]:
     return segments
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(segments=_segments())
 def test_parts_fit_what_a_multipart_upload_takes(segments: list[Segment]) -> None:
     """Hard case 32: parts of 5 MiB to 5 GiB, at most 10,000, the same bytes in the same order."""

@@ -33,6 +33,7 @@ from dsr_worker.contract import (
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_aged import Aged, AgedBucket, server
 from tests.contract.s3_support import EVENTS, FILES, connector
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LIMIT_AT = NOW - timedelta(days=90)
@@ -48,9 +49,8 @@ def endpoint() -> Iterator[str]:
 
 
 _SETTINGS = settings(
-    max_examples=15,
+    max_examples=examples(15),
     phases=(Phase.explicit, Phase.generate),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -20,6 +20,7 @@ from connectors.s3.server.bucket import Version
 from dsr_worker.contract import Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import DictState, TrialContext
 from tests.contract.s3_support import EVENTS
+from tests.examples import examples
 
 COLLECTION = replace(
     EVENTS,
@@ -116,7 +117,7 @@ def everybody(entries: list[Entry], ctx: TrialContext) -> list[Subject]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(RECORDS)
 def test_who_owns_a_record_is_never_ruled_out(records: list[Any]) -> None:
     """For any records and anybody, an owner as a full reading tells him is let through."""
@@ -136,7 +137,7 @@ PEOPLE = st.lists(st.fixed_dictionaries({}, optional={"id": LEAVES, "mail": LEAV
 NAMES = ("1", "1.0", "2", "2.5", "none", "anna@mail.example", "Anna@Mail.example", "1" + "0" * 20)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.lists(st.fixed_dictionaries({"customer": LEAVES, "people": PEOPLE}), max_size=3),
     st.fixed_dictionaries(

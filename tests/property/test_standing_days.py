@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dsr_worker.domain.decision import Term
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod, YearEnd
 from dsr_worker.domain.standing import longest_days
+from tests.examples import examples
 
 ZONES = (
     "UTC",
@@ -37,7 +38,7 @@ def _term(period: CalendarPeriod, anchor: Anchor, zone: str) -> Term:
     return Term("trial/rule", "trial", period, anchor, zone, "record_date")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(_PERIODS, _ANCHORS, st.sampled_from(ZONES), st.lists(_INSTANTS, min_size=1, max_size=20))
 def test_no_row_goes_before_its_period_is_over(
     period: CalendarPeriod, anchor: Anchor, zone: str, written: list[datetime]
@@ -49,7 +50,7 @@ def test_no_row_goes_before_its_period_is_over(
         assert at < term.cutoff(at + days)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 800), st.sampled_from(ZONES), _INSTANTS)
 def test_days_are_late_by_little(days: int, zone: str, at: datetime) -> None:
     """A period in days is over at most two days before its rule runs."""

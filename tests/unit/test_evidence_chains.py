@@ -34,6 +34,7 @@ from dsr_worker.evidence import (
 )
 from dsr_worker.evidence.checkpoints import flaw, flaw_of_copy, flaw_of_more, flaw_of_silence
 from dsr_worker.evidence.event import FIELDS
+from tests.examples import examples
 from tests.unit.evidence_made import AT, DIGEST, JOB, Keys, chained, event
 
 # ---- events
@@ -150,7 +151,7 @@ def _damaged(old: ChainedEvent, what: str) -> ChainedEvent:
     st.integers(0, 11),
     st.sampled_from(["change", "drop", "swap", "double", "insert", "leaf", "chain", "job"]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 def test_the_first_bad_event_is_named(index: int, what: str) -> None:
     """Whatever is done to one event, the verifier names the first number that does not hold."""
     events = chained(12)
@@ -228,7 +229,7 @@ def test_the_root_is_the_published_one() -> None:
 
 
 @given(st.integers(1, 40), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 def test_inclusion_proofs_prove_their_leaf_only(size: int, data: st.DataObject) -> None:
     """A proof holds for its leaf, index, size and root, and for nothing else."""
     leaves = [hashlib.sha256(bytes([n])).digest() for n in range(size)]

@@ -14,6 +14,7 @@ from dsr_worker.contract import Attachment, Record, RecordBlock, Withheld
 from dsr_worker.package import PackageRefused, plain, tables
 from dsr_worker.package import records as held
 from dsr_worker.store import LocalStore
+from tests.examples import examples
 from tests.unit.block_rows import (
     HOSTILE,
     OTHERS,
@@ -27,7 +28,7 @@ from tests.unit.block_rows import (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(rows=rows(), most=st.integers(1, 9), lacking=st.booleans(), small=st.booleans())
 def test_a_package_is_the_same_by_records_and_by_blocks(
     tmp_path_factory: pytest.TempPathFactory,

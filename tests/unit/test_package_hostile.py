@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dsr_worker.package import verify_package
 from dsr_worker.package.archive import Names
+from tests.examples import examples
 from tests.unit.package_contents import (
     ORDINARY,
     Item,
@@ -45,7 +46,7 @@ MARKUP = [
         max_size=4,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_values_never_become_elements(row: dict[str, object]) -> None:
     """Whatever a row's names and values are, the page has only our elements and attributes."""
     item = Item("orders", ("1",), json.dumps(row).encode(), (), Piece(MARKUP[1], "x", b""))
@@ -95,7 +96,7 @@ def test_pages_forbid_everything() -> None:
 @given(
     st.lists(st.text(max_size=30) | st.sampled_from(["CON", "nul", "..", "/", "a" * 300, "C:\\x"]))
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_member_names_are_safe(names: list[str]) -> None:
     """Any system or collection name gives a relative, portable stem that nobody else has."""
     allocator = Names()
@@ -111,7 +112,7 @@ def test_member_names_are_safe(names: list[str]) -> None:
     st.text(max_size=40),
     st.sampled_from(["x.exe", "a.svg", "b.html", "c.pdf.js"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 def test_hostile_names_never_leave_the_package(shop: str, table: str, file: str) -> None:
     """Hostile system, collection and file names end in members that verify as safe."""
     item = Item(table, ("1",), b"{}", (), Piece(file, "text/html", b"<script>"))

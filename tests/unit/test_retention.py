@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr_worker.domain.calendar import end_of_day
@@ -119,7 +119,6 @@ def test_financial_year_must_have_a_last_day() -> None:
         YearEnd(6, 31)
 
 
-unhurried = settings(deadline=None)
 """The cores are shared; how long one example takes says nothing here."""
 
 anchors = st.one_of(
@@ -133,7 +132,6 @@ zones = st.sampled_from(["UTC", BERLIN, "America/Los_Angeles", "Pacific/Auckland
 instants = st.datetimes(datetime(1995, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
 
 
-@unhurried
 @given(periods, anchors, instants, instants, zones)
 def test_cutoff_and_end_are_one_rule(
     period: CalendarPeriod, anchor: Anchor, value: datetime, now: datetime, zone: str
@@ -143,7 +141,6 @@ def test_cutoff_and_end_are_one_rule(
     assert (value >= cutoff(period, anchor, now, zone)) is kept
 
 
-@unhurried
 @given(periods, anchors, instants, zones)
 def test_cutoff_is_sharp(period: CalendarPeriod, anchor: Anchor, now: datetime, zone: str) -> None:
     """The value at the cut-off is kept and the one a microsecond before is not."""
@@ -153,7 +150,6 @@ def test_cutoff_is_sharp(period: CalendarPeriod, anchor: Anchor, now: datetime, 
     assert now >= end_of_day(ends_on(period, anchor, last, zone), zone)
 
 
-@unhurried
 @given(periods, anchors, st.dates(date(1990, 1, 1), date(2090, 1, 1)), st.integers(0, 800))
 def test_later_records_are_kept_no_shorter(
     period: CalendarPeriod, anchor: Anchor, on: date, more_days: int

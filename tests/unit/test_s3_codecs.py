@@ -6,7 +6,6 @@ import bz2
 import gzip
 import lzma
 import random
-import sys
 from collections.abc import Callable, Iterator
 from itertools import chain
 
@@ -15,11 +14,7 @@ import pytest
 
 from connectors.s3.formats.codecs import Codec, codec_of
 from connectors.s3.formats.entries import UnreadableError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from tests import zstd
 
 TELLING_BYTES = 8
 PLAIN = bytes(random.Random(7).choices(b"abcdef{}:,\n", k=300_000))

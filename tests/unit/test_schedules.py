@@ -14,6 +14,7 @@ from dsr_worker.domain.decision import NOT_DUE
 from dsr_worker.sweep.counts import Counts, first_rows, intended
 from dsr_worker.sweep.proposal import Standing, hash_of, reasons_void, stops
 from dsr_worker.sweep.times import last_fire, next_fire
+from tests.examples import examples
 
 NIGHTLY = "15 3 * * *"
 BERLIN = "Europe/Berlin"
@@ -49,7 +50,7 @@ def test_the_next_fire_goes_by_the_policys_zone(
     assert next_fire(cron, zone, after) == at
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     cron=st.sampled_from(["30 2 * * *", NIGHTLY, "*/20 * * * *", "0 1 * * 0", "45 2 25 10 *"]),
     zone=st.sampled_from([BERLIN, "America/Los_Angeles", "Australia/Lord_Howe", "UTC"]),

@@ -39,6 +39,7 @@ from dsr_worker.store import (
     open_store,
 )
 from dsr_worker.vault import CaseKey, SealBroken
+from tests.examples import examples
 
 KEYS = {"a": CaseKey(b"a" * 32), "b": CaseKey(b"b" * 32), "c": CaseKey(b"c" * 32)}
 ON = date(2026, 3, 1)
@@ -239,7 +240,7 @@ def back(store: Store, frame: Frame, ref: str) -> list[SpooledRecord]:
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 70_000)), max_size=25),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 def test_interleaved_subjects_come_back_apart(
     tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, int]]
 ) -> None:

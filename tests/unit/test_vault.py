@@ -22,6 +22,7 @@ from dsr_worker.vault import (
     SealingWriter,
     opening,
 )
+from tests.examples import examples
 
 KEY = CaseKey(b"k" * 32)
 HEADER = 27
@@ -152,7 +153,7 @@ def test_nothing_shows_keys(ring: KeyRing) -> None:
     st.lists(st.text(max_size=4), min_size=1, max_size=4),
     st.lists(st.text(max_size=4), min_size=1, max_size=4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 def test_row_digests_are_equal_only_for_equal_keys(one: list[str], two: list[str]) -> None:
     """Two keys share a digest only if they are the same: no joining of parts can collide."""
     ring = _ring_in_memory()
@@ -205,7 +206,7 @@ def test_streams_come_back_whole(size: int) -> None:
 
 
 @given(st.lists(st.integers(0, CHUNK_BYTES * 2), max_size=5), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_pieces_and_seeks_do_not_matter(sizes: list[int], data: st.DataObject) -> None:
     """However it is cut when written, and wherever it is read, a stream equals its plain bytes."""
     pieces = [bytes([i % 256]) * size for i, size in enumerate(sizes)]
