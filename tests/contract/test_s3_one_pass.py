@@ -10,7 +10,7 @@ import pytest
 
 from connectors.s3 import S3
 from connectors.s3.server.bucket import Bucket
-from dsr_worker.contract import Ask, Call, InOnePass, NeedsHuman, Subject
+from dsr_worker.contract import Ask, Call, InOnePass, Subject
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_support import EVENTS, EXPORTS, FILES, lines, person
 from tests.contract.test_s3_units_rooms import LINKED, TAGGED, archive, copied, fill, made
@@ -133,23 +133,14 @@ def test_divisions_of_all_calls_are_alike(s3_endpoint: str, name: str) -> None:
     assert len(divisions) == 1
 
 
-def test_what_an_access_stops_over_ends_the_pass(s3_endpoint: str, name: str, s3: S3Client) -> None:
-    """A version that cannot be read stops an access; the others are told of it, as alone."""
+def test_what_cannot_be_read_is_told_by_each_call(
+    s3_endpoint: str, name: str, s3: S3Client
+) -> None:
+    """A version out of reach is withheld from an access and located, in a pass as alone."""
     archive(s3, name)
-    whole = made(s3_endpoint, name)
-    stopped = 0
-    for part in units(whole):
-        erasing = asks((Call.LOCATE, [OTHER]), (Call.MENTIONS, [OTHER]))
-        assert together(part, erasing) == apart(part, erasing)
-        try:
-            alone = apart(part, asks((Call.FIND, [ONE])))
-        except NeedsHuman:
-            stopped += 1
-            with pytest.raises(NeedsHuman):
-                together(part, asks((Call.FIND, [ONE]), *THREE[1:]))
-        else:
-            assert together(part, asks((Call.FIND, [ONE]), *THREE[1:]))[:1] == alone
-    assert stopped == 2
+    for part in units(made(s3_endpoint, name)):
+        given = asks((Call.FIND, [ONE]), (Call.LOCATE, [OTHER]), (Call.MENTIONS, [OTHER]))
+        assert together(part, given) == apart(part, given)
 
 
 def test_copies_are_located_in_the_pass_as_by_themselves(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from connectors.s3.server.draft import MIB
@@ -47,6 +46,4 @@ def test_many_changes_go_up_mixed(s3: S3Client, shim: Shim, bucket_name: str) ->
     assert len(s3.list_object_versions(Bucket=bucket_name)["Versions"]) == 1
     assert s3.head_object(Bucket=bucket_name, Key="events/a")["Metadata"] == {"by": "one"}
     assert shim.of("UploadPart")
-    assert {json.loads(v)["endpoint"] for v in ctx.state.values.values()} == {
-        f"{shim.endpoint} {bucket_name}"
-    }
+    assert list(ctx.state.values) == [f"s3-honoured {shim.endpoint} {bucket_name}"]

@@ -143,7 +143,7 @@ NESTED = replace(EVENTS, source={**EVENTS.source, "prefix": "customers/exports/"
         ("s3-whole-bucket", template("{customer_number}/"), "last_modified", ()),
         ("s3-prefix-below-person", template("c/{customer_number}/in/"), "last_modified", ()),
         ("s3-prefixes-overlap", DECLARED, "last_modified", (NESTED,)),
-        ("s3-prefixes-overlap", DECLARED, "last_modified", (template("{email}/"),)),
+        ("s3-prefixes-overlap", DECLARED, "last_modified", (template("{customer_number}/"),)),
     ],
 )
 def test_reasons_of_the_bucket(
