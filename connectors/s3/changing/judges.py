@@ -127,7 +127,8 @@ class LocatedRecords:
     ) -> None:
         self._shared = shared
         self._absent = absent or partial(Fate, Outcome.ALREADY_GONE)  # what no version has any more
-        self._owners = Owners(shared.collection, subjects, ctx)
+        meant = set[str]().union(*located.values())
+        self._owners = Owners(shared.collection, [s for s in subjects if s.ref in meant], ctx)
         self._located = located
         self._ctx = ctx
 
