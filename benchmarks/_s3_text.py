@@ -171,7 +171,7 @@ class Erasing:
             gone += 1
             return ERASE
 
-        with target.open("wb", buffering=PIECE_BYTES) as file:
+        with target.open("wb", buffering=2 * PIECE_BYTES) as file:
             codec = codec_of(source.first())
             edits = FileEdits(source, file)
             Streamed(self.plain, codec).rewrite(source, self.owners.wanted(), decided, edits)
