@@ -249,4 +249,7 @@ def closed_lines(done: Delivered) -> Iterator[str]:
     for file in done.files:
         yield f"wrote {file}"
     ended = ", ".join(f"{name} {state}" for name, state in done.clocks)
-    yield f"{done.ref} is closed{f'; clocks: {ended}' if ended else ''}."
+    state = "is closed" if done.state == "closed" else "is answered, and goes on with what is owed"
+    yield f"{done.ref} {state}{f'; clocks: {ended}' if ended else ''}."
+    if done.state != "closed":
+        yield f"next: dsr status {done.ref}"

@@ -214,7 +214,9 @@ class Decisions:
                 return self._change(cursor, move)
             systems = cases.retry(cursor, job.id)
             if not systems:
-                message = "nothing of this case has stopped"
+                message = (
+                    f"nothing of this case has stopped: `dsr status {ref}` tells what it waits for"
+                )
                 raise DecisionRefused(message)
             self._change(cursor, Move(job, events=(event,)))
             return Decided(ref, job.state, tuple(systems))

@@ -28,7 +28,7 @@ from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.fulfil.remaining import Remaining, remaining, remains
 from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.rows import Event, Job, Move
+from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
 from dsr_worker.package import Method, PackageRefused, hand_over
 from dsr_worker.package.handover import Mark, publish, taken, withdraw
 from dsr_worker.people import SignedAction, accept
@@ -60,6 +60,7 @@ class Delivered:
     files: tuple[Path, ...]
     clocks: tuple[tuple[str, str], ...]
     before: tuple[HandedBefore, ...] = ()
+    state: str = State.CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,8 @@ class Delivery:
             answered = _answered(job, settled, signed.actor, owed, left)
             move = replace(answered, events=(event, *answered.events))
         jobs.change(cursor, [move])
-        return Delivered(job.ref, (), tuple((c.name, c.state) for c in settled), before)
+        state = job.state if move.state is UNCHANGED else move.state
+        return Delivered(job.ref, (), tuple((c.name, c.state) for c in settled), before, state)
 
 
 @contextmanager

@@ -66,6 +66,7 @@ def is_through(room: EngineRoom, ref: str) -> bool:
     return bool(job["state"] == "ready" or (job["kind"] == "erasure" and job["plan_hash"]))
 
 
+@pytest.mark.nightly  # random deaths take their time; the rule by day: test_units_together
 def test_cases_that_share_passes_are_answered_as_if_apart(
     tmp_path: Path,
     ledger: Callable[[], str],

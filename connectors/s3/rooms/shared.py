@@ -11,6 +11,7 @@ from typing import ClassVar
 from connectors.s3.changing.completeness import SharedEraser
 from connectors.s3.changing.tally import Tally
 from connectors.s3.config import Config, SharedLayout
+from connectors.s3.formats.content import EACH
 from connectors.s3.reading.recheck import lines_left
 from connectors.s3.reading.unread import unread_keys
 from connectors.s3.reading.whose import Located
@@ -20,7 +21,7 @@ from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.probe import Endpoint, Honoured
 from connectors.s3.server.readable import ReadableBucket
 from connectors.s3.tables.marks import Marks, findings
-from dsr_worker.contract import Collection, Context, Finding, Key, Subject
+from dsr_worker.contract import Collection, Context, Finding, Key, Severity, Subject
 
 
 class SharedRoom(RowsRoom):
@@ -35,8 +36,18 @@ class SharedRoom(RowsRoom):
         self._endpoint = endpoint
 
     def check(self, bucket: Bucket) -> Iterator[Finding]:
-        """Tables whose files these are."""
-        yield from findings(self.collection.name, self.prefix, bucket)
+        """Tables whose files these are, and records that may be several people's."""
+        name = self.collection.name
+        yield from findings(name, self.prefix, bucket)
+        several = sorted(t.field for t in self.collection.takes.values() if EACH in t.field)
+        if several:
+            yield Finding(
+                Severity.WARNING,
+                name,
+                f"a record may be several people's ({', '.join(several)}): erasing one of them "
+                "erases all of it, and an access shows all of it",
+                "where each element is a record of one person, name the list: `records: PATH`",
+            )
 
     def erase(
         self, bucket: Bucket, located: Located, subjects: Sequence[Subject], ctx: Context
