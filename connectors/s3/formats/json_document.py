@@ -147,8 +147,8 @@ class _Document:
             yield scanner.taken()
             yield from self._elements(scanner, needles, commas=True)
         scanner.over(b"]")
-        for _ in self.records:
-            yield from scanner.leave()
+        for step in reversed(self.records):
+            yield from scanner.leave(step)
         yield scanner.taken()
 
     def _elements(
