@@ -39,7 +39,7 @@ def _nested(levels: int, opens: bytes, closes: bytes) -> bytes:
 
 
 def test_what_is_no_number_stays_beside_a_mask() -> None:
-    """Hard case 15: numbers that only some parsers know are the same after a mask."""
+    """Numbers that only some parsers know are the same after a mask."""
     body = b'{"mail":"anna@shop.example","a":NaN,"b":[Infinity,-Infinity],"c":"NaN"}\n'
     assert _masked(body) == b'{"mail":"-","a":NaN,"b":[Infinity,-Infinity],"c":"NaN"}\n'
 
