@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 
 from connectors.s3.formats.entries import Broken, Change, UnreadableError
@@ -42,6 +43,16 @@ def test_what_is_no_number_stays_beside_a_mask() -> None:
     """Numbers that only some parsers know are the same after a mask."""
     body = b'{"mail":"anna@shop.example","a":NaN,"b":[Infinity,-Infinity],"c":"NaN"}\n'
     assert _masked(body) == b'{"mail":"-","a":NaN,"b":[Infinity,-Infinity],"c":"NaN"}\n'
+
+
+def test_what_is_no_number_is_shown_as_a_text() -> None:
+    """An access is JSON for every reader, also where a record holds what only some take for it."""
+    body = b'{"a":NaN,"b":[Infinity,-Infinity,1e400],"c":1.5,"d":18446744073709551617,"mail":"a"}\n'
+    (entry,) = json_of("", "utf-8").entries(iter((body,)), None)
+    assert isinstance(entry, JsonEntry)
+    shown = orjson.loads(entry.body(frozenset({"mail", "d"})))
+    assert shown == {"a": "NaN", "b": ["Infinity", "-Infinity", "1e400"], "c": 1.5}
+    assert b"18446744073709551617" in entry.body(frozenset())
 
 
 @pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"k":', b"}")])

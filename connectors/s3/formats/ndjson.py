@@ -6,6 +6,7 @@ In: plain bytes. Out: pieces as in `text`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -62,9 +63,14 @@ class JsonEntry:
         return scalars_in(json.loads(text, object_pairs_hook=Members))
 
     def body(self, leave_out: frozenset[str]) -> bytes:
-        """The record as JSON, without these fields."""
-        document = without(json.loads(self.raw.decode(self.encoding, "replace")), leave_out)
-        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        """The record as JSON, without these fields; what JSON has no number for as a text."""
+        text = self.raw.decode(self.encoding, "replace")
+        try:
+            shown = _json(without(json.loads(text), leave_out))
+        except ValueError:
+            numbers = json.loads(text, parse_float=_finite, parse_constant=str)
+            shown = _json(without(numbers, leave_out))
+        return shown.encode("utf-8", "replace")
 
     def mark(self) -> bytes:
         """The line."""
@@ -181,6 +187,15 @@ def _may_be_deep(raw: bytes) -> bool:
 
 def _lenient(raw: bytes, encoding: str) -> str:
     return raw.decode(encoding, "surrogateescape")
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(spelled: str) -> float | str:
+    number = float(spelled)
+    return number if math.isfinite(number) else spelled
 
 
 def _as_written(number: str) -> orjson.Fragment:
