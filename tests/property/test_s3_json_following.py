@@ -148,6 +148,17 @@ def test_lists_and_records_follow_each_other(
     assert _decoded(written) == left
 
 
+@pytest.mark.parametrize("first", ["{}", '{"id":0,"number":8}', '{"id":0,"number":8}\n{}'])
+@pytest.mark.parametrize("size", [3, 10**6])
+def test_records_of_several_lines_follow_those_of_one(first: str, size: int) -> None:
+    """Hard case 7: printers leave a short object on its line; nobody hides in those behind it."""
+    found = [{"id": 1, "number": 7}, {"id": 2, "number": 8}, {"id": 3, "number": 7}]
+    body = "\n".join([first, *(json.dumps(each, indent=1) for each in found)]).encode()
+    for filtered in (True, False):
+        written = _rewritten(body, size, filtered=filtered)
+        assert _decoded(written) == [*_decoded(first.encode()), found[1]]
+
+
 @pytest.mark.parametrize("other", [b"7", b'"a"', b"null", b"x", b"]", b","])
 @pytest.mark.parametrize("before", [2, 400])
 def test_what_is_no_record_between_records_is_refused(other: bytes, before: int) -> None:

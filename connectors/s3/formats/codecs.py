@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import cramjam
-from isal import igzip_lib, isal_zlib
+from isal import isal_zlib
 
 from connectors.s3.formats.entries import Stored, UnreadableError
+from connectors.s3.formats.gzip import GzipMember
 from connectors.s3.formats.snappy import OPENING, SnappyChunk, SnappyCompressor
 
 if sys.version_info >= (3, 14):
@@ -127,10 +128,6 @@ def codec_of(first: bytes) -> Codec | None:
     return next((codec for codec in _CODECS if first.startswith(codec.magics)), None)
 
 
-def _gunzip() -> igzip_lib.IgzipDecompressor:
-    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-
-
 def _gzip() -> Compressor:
     """One member, without a name and a time."""
     return cast("Compressor", isal_zlib.compressobj(wbits=_GZIP_WINDOW))
@@ -147,7 +144,7 @@ _ZSTD_MAGICS = (
     *(bytes((kind,)) + b"\x2a\x4d\x18" for kind in range(0x50, 0x60)),
 )
 _CODECS = (
-    Codec("gzip", (b"\x1f\x8b",), _gunzip, _gzip, padding=b"\0"),
+    Codec("gzip", (b"\x1f\x8b",), GzipMember, _gzip, padding=b"\0"),
     Codec("zstd", _ZSTD_MAGICS, zstd.ZstdDecompressor, _zstd),
     Codec("bzip2", (b"BZh",), bz2.BZ2Decompressor, bz2.BZ2Compressor),
     Codec("xz", (b"\xfd7zXZ\x00",), lzma.LZMADecompressor, lzma.LZMACompressor, padding=b"\0"),

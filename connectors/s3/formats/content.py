@@ -29,6 +29,21 @@ def scalars_in(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def is_deep(value: Any, levels: int) -> bool:
+    """Whether objects and lists lie in each other in more levels than these."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return any(isinstance(inner, dict | list) for inner in level)
+
+
 def value_at(document: dict[str, Any], name: str) -> Any:
     """A field; None where it is null or missing."""
     if name in document:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -110,9 +110,11 @@ def pieces(
         data, gathered = b"".join((held, *gathered)), []
         held = data
         if reader is None:
-            if not (final or b"\n" in data or len(data) >= _TELLING_BYTES):
+            surely = final or len(data) >= _TELLING_BYTES
+            ended = dialect.as_ended(data.removeprefix(BOM), surely=surely)
+            if ended is None:
                 continue
-            reader = _Reader(_as_ended(dialect, data), owners, wanted)
+            reader = _Reader(ended, owners, wanted)
             if data.startswith(BOM):
                 yield BOM
                 data, at = data[len(BOM) :], len(BOM)
@@ -123,12 +125,6 @@ def pieces(
         held, at = data[used:], at + used
         if len(held) > MAX_RECORD_BYTES:
             raise UnreadableError("record-too-long")
-
-
-def _as_ended(dialect: Dialect, data: bytes) -> Dialect:
-    """The dialect with the newline of these first bytes: a carriage return where it is alone."""
-    alone = b"\n" not in data and b"\r" in data
-    return replace(dialect, newline=b"\r" if alone else b"\n")
 
 
 class _Reader:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 from connectors.s3.formats.entries import UnreadableError
 
@@ -35,6 +36,27 @@ class Dialect:
     columns: tuple[str, ...] = ()
     encoding: str = "utf-8"
     newline: bytes = b"\n"
+
+    def as_ended(self, data: bytes, *, surely: bool) -> Self | None:
+        """With the newline of an object's first bytes: a carriage return where it is alone.
+
+        What stands in quotes ends no line. None where more bytes would tell, unless `surely`.
+        """
+        bare = self._quoted.sub(b"", data) if b"\n" in data else data
+        if b"\n" in bare:
+            return replace(self, newline=b"\n")
+        return replace(self, newline=b"\r" if b"\r" in bare else b"\n") if surely else None
+
+    @cached_property
+    def _quoted(self) -> re.Pattern[bytes]:
+        """An escaped sign, or what stands in quotes, perhaps cut."""
+        quote, escape = re.escape(self.quote), re.escape(self.escape)
+        escaped = (rb"%b(?:[\x00-\xff]|\Z)" % escape) if escape else rb"(?!)"
+        if not quote:
+            return re.compile(escaped)
+        opens = rb"(?<![^%b\r\n])%b" % (re.escape(self.delimiter), quote)
+        inside = rb"(?:%b|%b%b|[^%b%b])*+" % (escaped, quote, quote, quote, escape)
+        return re.compile(rb"%b|%b%b(?:%b|\Z)" % (escaped, opens, inside, quote))
 
     # ---- fields of one record
 

@@ -14,6 +14,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from connectors.s3.formats.entries import Broken, Decide, Entry, UnreadableError
 from connectors.s3.formats.json_scanner import Run, Scanner, Windows
@@ -25,6 +26,8 @@ from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024
 _BEGUN = re.compile(rb'\{[ \t]*+"')
+_OBJECT_ALONE = (b"{", b"}{", b"} {")
+"""Lines of objects over several lines, of which the first ones may have stood on one each."""
 _OPENS = (b"{", b"[", b":", b",")
 _WINDOW_BYTES = 128 * 1024
 
@@ -61,6 +64,8 @@ def json_of(records: str, encoding: str) -> ByContent:
 def _is_document(scanner: Scanner, encoding: str) -> bool:
     """Whether an object is no lines: it begins with a list, an object of several lines or on one.
 
+    Objects of several lines may also follow short ones: printers leave an empty one on its line.
+
     A first line that is no whole record may be a damaged one: what follows then is a record itself.
     Raises UnreadableError where no line is a record, nor the first one the rest of one.
     """
@@ -76,6 +81,8 @@ def _is_document(scanner: Scanner, encoding: str) -> bool:
         and not is_record_line(lines[0], encoding)
         and (lines[0].endswith(_OPENS) or not is_record_line(lines[1], encoding))
     ):
+        return True
+    if any(first in _OBJECT_ALONE and behind.startswith(b'"') for first, behind in pairwise(lines)):
         return True
     if _BEGUN.match(lines[0]):
         return False
@@ -147,8 +154,8 @@ class _Document:
             yield scanner.taken()
             yield from self._elements(scanner, needles, commas=True)
         scanner.over(b"]")
-        for _ in self.records:
-            yield from scanner.leave()
+        for step in reversed(self.records):
+            yield from scanner.leave(step)
         yield scanner.taken()
 
     def _elements(

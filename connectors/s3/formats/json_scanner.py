@@ -178,7 +178,7 @@ class Scanner:
         self.over(b"{")
         while self.sign() == b'"':
             end = self.end()
-            found = json.loads(self.data[self.at : end].decode("utf-8", "surrogateescape"))
+            found = self._name(end)
             self.at = end
             self.over(b":")
             if found == name:
@@ -190,15 +190,28 @@ class Scanner:
             self.over(b",")
         raise UnreadableError("no-records")
 
-    def leave(self) -> Iterator[bytes]:
-        """Pass what is left of the object behind one of its members."""
+    def leave(self, name: str) -> Iterator[bytes]:
+        """Pass what is left of the object behind this member. Raises UnreadableError.
+
+        The same name may not come again: parsers take the last value, and nobody reads two.
+        """
         while self.sign() == b",":
             self.over(b",")
             self.sign()
-            self.at = self.end()
+            end = self.end()
+            if self._name(end) == name:
+                raise UnreadableError("repeated-records")
+            self.at = end
             self.over(b":")
             yield from self.skip()
         self.over(b"}")
+
+    def _name(self, end: int) -> object:
+        """The name of a member that ends there."""
+        try:
+            return json.loads(self.data[self.at : end].decode("utf-8", "surrogateescape"))
+        except ValueError:
+            raise UnreadableError("not-json") from None
 
 
 class Windows:

@@ -33,6 +33,7 @@ class _Member:
     length: int
     held: bytearray | None  # its bytes, unless they were too many to be held
     beyond: int | None = None
+    padding: int = 0  # bytes that stood between it and the one before
 
 
 class _Remade:
@@ -133,6 +134,8 @@ class Members:
         self._ahead.append(following)
 
     def _hold(self, member: _Member, stored: bytes) -> None:
+        if member.padding == member.length and self._codec.padding:
+            member.padding += len(stored) - len(stored.lstrip(self._codec.padding))
         member.length += len(stored)
         if member.held is not None and self._held_bytes + len(stored) <= _HELD_BYTES:
             member.held += stored
@@ -196,11 +199,16 @@ class Members:
         self._changes = self._changes or remade.changed
         self._begun = remade.end() or self._begun
         if not remade.changed and member.length:
-            if not self._begun and member.start:
-                self._edits.write(self._codec.opening)
-            self._begun = True
-            if member.held is None:
-                self._edits.copy(member.start, member.length)
-            else:
-                self._edits.keep(member.start, bytes(member.held))
+            self._keep(member)
         self._release(member)
+
+    def _keep(self, member: _Member) -> None:
+        """Its stored bytes; of those before it, what an object may begin with."""
+        padding = 0 if self._begun else member.padding
+        if not self._begun and member.start:
+            self._edits.write(self._codec.opening)
+        self._begun = True
+        if member.held is None:
+            self._edits.copy(member.start + padding, member.length - padding)
+        else:
+            self._edits.keep(member.start + padding, bytes(memoryview(member.held)[padding:]))

@@ -6,17 +6,21 @@ In: plain bytes. Out: pieces as in `text`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
 
-from connectors.s3.formats.content import Members, scalars_in, value_at, without
+from connectors.s3.formats.content import Members, is_deep, scalars_in, value_at, without
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
 from connectors.s3.formats.json_scanner import run_before, run_of
 from connectors.s3.formats.text import BOM, Looked, Piece, Text, split, whole_lines
 from connectors.s3.formats.wanted import Wanted
+
+_LEVELS = 400  # of objects and lists in each other: whoever walks through more runs out of stack
+_WRITTEN_LEVELS = 253  # what the writer takes
 
 
 class Spelled(float):
@@ -59,9 +63,14 @@ class JsonEntry:
         return scalars_in(json.loads(text, object_pairs_hook=Members))
 
     def body(self, leave_out: frozenset[str]) -> bytes:
-        """The record as JSON, without these fields."""
-        document = without(json.loads(self.raw.decode(self.encoding, "replace")), leave_out)
-        return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        """The record as JSON, without these fields; what JSON has no number for as a text."""
+        text = self.raw.decode(self.encoding, "replace")
+        try:
+            shown = _json(without(json.loads(text), leave_out))
+        except ValueError:
+            numbers = json.loads(text, parse_float=_finite, parse_constant=str)
+            shown = _json(without(numbers, leave_out))
+        return shown.encode("utf-8", "replace")
 
     def mark(self) -> bytes:
         """The line."""
@@ -70,13 +79,18 @@ class JsonEntry:
     def masked(self, changes: Mapping[str, str | None]) -> bytes:
         """The record with these fields replaced; the rest keeps its bytes' meaning."""
         document = json.loads(
-            _lenient(self.raw, self.encoding), parse_float=_as_written, parse_int=_as_written
+            _lenient(self.raw, self.encoding),
+            parse_float=_as_written,
+            parse_int=_as_written,
+            parse_constant=_as_written,
         )
         for name, new in changes.items():
             if "[]" in name:
                 raise UnreadableError("mask-within-a-list")
             for holder, place in _places(document, name):
                 holder[place] = new
+        if _may_be_deep(self.raw) and is_deep(document, _WRITTEN_LEVELS):
+            raise UnreadableError("nested-too-deep")
         ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
         try:
             written = orjson.dumps(document)
@@ -119,7 +133,7 @@ def pieces(
 def json_piece(raw: bytes, offset: int, encoding: str) -> Looked:
     """The record that these bytes are, or what else they are; `offset` is where they stand."""
     document = _parsed(raw, encoding)
-    if isinstance(document, dict):
+    if isinstance(document, dict) and not (_may_be_deep(raw) and is_deep(document, _LEVELS)):
         return JsonEntry(raw, document, encoding)
     return Broken(raw, offset) if raw.strip() else raw
 
@@ -167,8 +181,21 @@ def _parsed(raw: bytes, encoding: str) -> Any:
             return None
 
 
+def _may_be_deep(raw: bytes) -> bool:
+    return raw.count(b"[") + raw.count(b"{") > _WRITTEN_LEVELS
+
+
 def _lenient(raw: bytes, encoding: str) -> str:
     return raw.decode(encoding, "surrogateescape")
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(spelled: str) -> float | str:
+    number = float(spelled)
+    return number if math.isfinite(number) else spelled
 
 
 def _as_written(number: str) -> orjson.Fragment:
