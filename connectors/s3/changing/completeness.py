@@ -6,7 +6,7 @@ row of each subject, since it may hold records of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from connectors.s3.changing.judges import EveryRecord, LocatedRecords, RowKey
@@ -62,7 +62,8 @@ class SharedEraser:
             self._tell(tally, {key: rows[key]}, fate)
         records = {key: refs for key, refs in rows.items() if not is_unread(self._room, key)}
         if records:
-            tally.merge(self._records(object_key, listed, records, subjects))
+            told = {key[-1] for key in rows.keys() - records.keys()}
+            tally.merge(self._records(object_key, listed, records, subjects, told))
         return tally
 
     def sweep(self, versions: list[Version], *, dry: bool) -> Tally:
@@ -84,14 +85,22 @@ class SharedEraser:
         listed: list[Version],
         rows: Mapping[RowKey, set[str]],
         subjects: Sequence[Subject],
+        told: Collection[str],
     ) -> Tally:
+        """`told` are the versions that are rows of their own since nobody could read them."""
         versions = with_bytes(listed)
 
-        def absent() -> Fate:
-            left_out = self._bucket.of_object(object_key)
-            return _GONE.retained(next(iter(left_out.values()))) if left_out else _GONE
+        def as_far_as_read(fate: Fate) -> Fate:
+            """Of a row that may also stand in a version that nobody can read, something stays."""
+            if fate.outcome is Outcome.RETAINED:
+                return fate
+            gone = fate.outcome is Outcome.ALREADY_GONE
+            left_out = self._bucket.of_object(object_key).items()
+            grounds = (ground for version, ground in left_out if gone or version not in told)
+            ground = next(grounds, None)
+            return fate if ground is None else fate.retained(ground)
 
-        judge = LocatedRecords(self._room, subjects, rows, self._ctx, absent)
+        judge = LocatedRecords(self._room, subjects, rows, self._ctx, as_far_as_read)
         try:
             tally = self._rewriter.settle(versions, judge, dry=self._ctx.dry_run)
         except NeedsHuman as stop:

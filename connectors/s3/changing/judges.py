@@ -115,7 +115,10 @@ def judged(
 
 
 class LocatedRecords:
-    """Judges the records of one object that were located for subjects and are still theirs."""
+    """Judges the records of one object that were located for subjects and are still theirs.
+
+    `as_far_as_read` tells what a row's fate is in view of versions that nobody could read.
+    """
 
     def __init__(
         self,
@@ -123,10 +126,10 @@ class LocatedRecords:
         subjects: Sequence[Subject],
         located: Mapping[RowKey, set[str]],
         ctx: Context,
-        absent: Callable[[], Fate] | None = None,
+        as_far_as_read: Callable[[Fate], Fate] = lambda fate: fate,
     ) -> None:
         self._shared = shared
-        self._absent = absent or partial(Fate, Outcome.ALREADY_GONE)  # what no version has any more
+        self._as_far_as_read = as_far_as_read
         meant = set[str]().union(*located.values())
         self._owners = Owners(shared.collection, [s for s in subjects if s.ref in meant], ctx)
         self._located = located
@@ -142,7 +145,9 @@ class LocatedRecords:
 
     def fates(self) -> FatesByKey:
         """An empty count."""
-        return FatesByKey(self._shared.collection.name, self._located, self._ctx, self._absent)
+        return FatesByKey(
+            self._shared.collection.name, self._located, self._ctx, self._as_far_as_read
+        )
 
     def judge(
         self, entry: Entry, key: RowKey, table: DecisionTable, *, old: bool
@@ -196,12 +201,12 @@ class FatesByKey:
         collection: str,
         located: Mapping[RowKey, set[str]],
         ctx: Context,
-        absent: Callable[[], Fate],
+        as_far_as_read: Callable[[Fate], Fate],
     ) -> None:
         self._collection = collection
         self._located = located
         self._ctx = ctx
-        self._absent = absent
+        self._as_far_as_read = as_far_as_read
         self._fates: dict[tuple[str, RowKey], Fate] = {}
 
     def add(self, refs: tuple[str | None, ...], key: RowKey, fate: Fate) -> None:
@@ -227,10 +232,10 @@ class FatesByKey:
     def tally(self) -> Tally:
         """The counts."""
         tally = Tally()
-        gone = self._absent()
+        gone = Fate(Outcome.ALREADY_GONE)  # what no version has any more
         for key, refs in self._located.items():
             for ref in sorted(refs):
-                fate = self._fates.get((ref, key), gone)
+                fate = self._as_far_as_read(self._fates.get((ref, key), gone))
                 kept = self._ctx.digest(self._collection, key) if fate.stays else None
                 tally.add(ref, self._collection, fate, kept)
         return tally

@@ -5,7 +5,8 @@ writes the object without the erased records to a bounded spool; the commit is c
 ETag that was read, so that a concurrent writer's bytes are never overwritten: the object is read
 again instead. Old versions cannot be rewritten. One that holds such a record is erased whole,
 because the current version carries what stays; unless something that must stay is in it and not in
-the current one.
+the current one. While versioning is suspended, new bytes take the null version's place: where that
+one has to stay, nothing is written.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from connectors.s3.formats.entries import (
 )
 from connectors.s3.formats.leftover import Leftover
 from connectors.s3.reading.shared import Shared, with_bytes
-from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.bucket import Version
 from connectors.s3.server.commit import Staged, staged
 from connectors.s3.server.draft import Draft, NoDraft
 from connectors.s3.server.emptied import Emptied
 from connectors.s3.server.locks import Refusal
 from connectors.s3.server.probe import Honoured
+from connectors.s3.server.readable import ReadableBucket
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
 from dsr_worker.contract import (
@@ -74,11 +76,12 @@ class _Plan:
     draft: Draft | None = None
     source: VersionSource | None = None
     proof: Proof | None = None
+    in_place: bool = True  # new bytes take no version's place that has to stay
 
     @property
     def rewrites(self) -> bool:
         """Also where the version that is current has to stay: it will not be current then."""
-        return self.current is not None and self.current.fates.changes()
+        return self.in_place and self.current is not None and self.current.fates.changes()
 
     @property
     def doomed(self) -> list[_Copy]:
@@ -100,7 +103,9 @@ class _Plan:
 class Rewriter:
     """Changes shared objects of one collection."""
 
-    def __init__(self, shared: Shared, bucket: Bucket, honoured: Honoured, ctx: Context) -> None:
+    def __init__(
+        self, shared: Shared, bucket: ReadableBucket, honoured: Honoured, ctx: Context
+    ) -> None:
         self._shared = shared
         self._name = shared.collection.name
         self._bucket = bucket
@@ -180,7 +185,22 @@ class Rewriter:
             for copy in (*old, *([current] if current else [])):
                 if copy.fates.changes():
                     copy.refusal = copy.refusal or self._obstacle(copy, stays)
-            yield _Plan(current, old, draft, source)
+            in_place = True
+            if current is not None and current.fates.changes() and self._displaces(current, old):
+                current.refusal, in_place = Refusal(OLD_VERSION), False
+            yield _Plan(current, old, draft, source, in_place=in_place)
+
+    def _displaces(self, current: _Copy, old: list[_Copy]) -> bool:
+        """Whether what is written would take the place of another version, which has to stay.
+
+        Without versioning switched on it is the null version, whichever the current one is.
+        """
+        version = current.version
+        if version.version_id == "null":
+            return False
+        stays = [c for c in old if not c.fates.changes() or c.refusal is not None]
+        nulls = {c.version.version_id for c in stays} | self._bucket.of_object(version.key).keys()
+        return "null" in nulls and self._bucket.versioning(self._ctx.spend) != "Enabled"
 
     def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> Refusal | None:
         if not copy.version.latest and copy.protected - stays:

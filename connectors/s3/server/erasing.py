@@ -5,14 +5,25 @@ In: versions. Out: those that are denied, with the error's code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from connectors.s3.server.client import TRIES, Spend, Version
 from connectors.s3.server.reading import Reads
-from connectors.s3.server.refusals import GONE, TRANSIENT, backed_off, translated
+from connectors.s3.server.refusals import (
+    DENIED,
+    GONE,
+    TRANSIENT,
+    backed_off,
+    code_of,
+    translated,
+)
 from dsr_worker.contract import Transient
 
+_NOT_IN_XML = re.compile(r"[^\t\n\r -\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")  # XML 1.0, Char
 _BATCH = 1000  # DeleteObjects: at most 1,000 keys (S3 API reference, DeleteObjects)
 
 
@@ -28,15 +39,37 @@ class Erases(Reads):
         """
         denied: dict[Version, str] = {}
         for start in range(0, len(versions), _BATCH):
-            todo = {(v.key, v.version_id): v for v in versions[start : start + _BATCH]}
+            batch = versions[start : start + _BATCH]
+            for version in (v for v in batch if _NOT_IN_XML.search(v.key)):
+                self._delete_alone(version, versioning, spend, denied)
+            todo = {(v.key, v.version_id): v for v in batch if not _NOT_IN_XML.search(v.key)}
             for failures in range(1, TRIES + 1):
-                todo = self._delete(todo, versioning, spend, denied)
+                todo = self._delete(todo, versioning, spend, denied) if todo else {}
                 if not todo:
                     break
                 backed_off(failures)
             if todo:
                 raise Transient(f"DeleteObjects left {len(todo)} versions for later")
         return denied
+
+    def _delete_alone(
+        self, version: Version, versioning: str, spend: Spend, denied: dict[Version, str]
+    ) -> None:
+        """Delete a version whose key one cannot write into the list of a DeleteObjects."""
+        place: dict[str, Any] = {"Bucket": self.name, "Key": version.key}
+        if versioning != "Never":
+            place["VersionId"] = version.version_id
+        if self.config.bypass_governance:
+            place["BypassGovernanceRetention"] = True
+        spend()
+        with translated("DeleteObject"):
+            try:
+                self.writes.delete_object(**place)
+            except ClientError as error:
+                if code_of(error) in DENIED:
+                    denied[version] = code_of(error)
+                elif code_of(error) not in GONE:
+                    raise
 
     def _delete(
         self,

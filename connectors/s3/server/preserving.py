@@ -67,7 +67,7 @@ def preserved(
     """
     if head.get("MissingMeta"):  # some metadata have no form as headers: they would be lost
         raise NeedsHuman("s3-refused", {"operation": "HeadObject", "error": "hidden-metadata"})
-    kept = {name: head[name] for name in _HEADERS if head.get(name) is not None}
+    kept = {name: _as_sent(head[name]) for name in _HEADERS if head.get(name) is not None}
     if "Expires" not in kept and head.get("ExpiresString"):
         kept["Expires"] = datetime.fromtimestamp(0, UTC)  # no date means expired (RFC 9111, 5.3)
     kept |= _tags(bucket, version, spend)
@@ -81,6 +81,20 @@ def preserved(
     if algorithm:
         kept["ChecksumAlgorithm"] = algorithm
     return kept
+
+
+def _as_sent(value: Any) -> Any:
+    """A header as a request has to say it: the client reads its bytes as Latin-1 and sends UTF-8.
+
+    Metadata are no text; they may hold ASCII only, and the client refuses all else by itself.
+    """
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        error = "header-not-UTF-8"
+        raise NeedsHuman("s3-refused", {"operation": "HeadObject", "error": error}) from None
 
 
 def _tags(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:

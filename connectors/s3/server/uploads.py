@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
+from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
 
@@ -19,8 +20,12 @@ _NONE = ("NotImplemented", "501", "MethodNotAllowed", _NO_UPLOAD)  # the last by
 
 
 def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version]:
-    """The incomplete uploads of keys with a prefix, in key order; none where there are no such."""
-    request: dict[str, Any] = {"Bucket": bucket.name, "Prefix": prefix}
+    """The incomplete uploads of keys with a prefix, in key order; none where there are no such.
+
+    Keys are asked for in the form of URLs: XML has no way to write every one (as of listings of
+    objects, where the client asks for it by itself).
+    """
+    request: dict[str, Any] = {"Bucket": bucket.name, "Prefix": prefix, "EncodingType": "url"}
     while True:
         spend()
         with translated("ListMultipartUploads"):
@@ -30,9 +35,10 @@ def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version
                 if code_of(error) in _NONE:
                     return
                 raise
+        plain = unquote_plus if page.get("EncodingType") == "url" else str
         for upload in page.get("Uploads", []):
             yield Version(
-                key=upload["Key"],
+                key=plain(upload["Key"]),
                 version_id=upload["UploadId"],
                 latest=False,
                 marker=False,
@@ -42,8 +48,8 @@ def uploads_under(bucket: Bucket, prefix: str, spend: Spend) -> Iterator[Version
             )
         if not page.get("IsTruncated"):
             return
-        for name in ("KeyMarker", "UploadIdMarker"):
-            request[name] = told(page, f"Next{name}", "ListMultipartUploads")
+        request["KeyMarker"] = plain(told(page, "NextKeyMarker", "ListMultipartUploads"))
+        request["UploadIdMarker"] = told(page, "NextUploadIdMarker", "ListMultipartUploads")
 
 
 def abort(bucket: Bucket, key: str, upload_id: str, spend: Spend) -> bool:
