@@ -29,7 +29,7 @@ from connectors.s3.formats.needles import BECOME_ASCII, in_bytes
 _SAFE_NAME = re.compile(r"[^\W\d][^\"\\/\x00-\x1f]*")
 _WHOLE = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _VALUES_A_PATTERN = 10_000
-_MOST_BYTES = 96 * 1024 * 1024  # of one automaton, if every state of it is ever visited
+_MOST_BYTES = 64 * 1024 * 1024  # of one automaton, if every state of it is ever visited
 
 # What may stand between a name and a value; anything else is odd. `,`, `}` and `]` end a text that
 # only says what the field is called.
