@@ -55,7 +55,7 @@ class Dialect:
         if not quote:
             return re.compile(escaped)
         opens = rb"(?<![^%b\r\n])%b" % (re.escape(self.delimiter), quote)
-        inside = rb"(?:%b|%b%b|[^%b%b])*+" % (escaped, quote, quote, quote, escape)
+        inside = rb"(?:%b|%b%b|[^%b%b]+)*" % (escaped, quote, quote, quote, escape)
         return re.compile(rb"%b|%b%b(?:%b|\Z)" % (escaped, opens, inside, quote))
 
     # ---- fields of one record
@@ -201,8 +201,9 @@ class Dialect:
         inside = b"[^%b]*+" % quote
         opens = rb"(?:\A|(?<=[%b%b]))%b" % (sign, newline, quote)
         closes = rb"%b(?=[%b\r\n])" % (quote, sign)
-        doubled = b"(?:%b%b%b)*+" % (quote, quote, inside)
-        return re.compile(b"(?:" + inside + opens + inside + doubled + closes + b")*+")
+        # groups are not repeated possessively: Python before 3.11.5 loses matches then
+        doubled = b"(?:%b%b%b)*" % (quote, quote, inside)
+        return re.compile(b"(?:" + inside + opens + inside + doubled + closes + b")*")
 
     def needs_signs(self, data: bytes) -> bool:
         """Whether records of these bytes are to be read sign by sign."""
