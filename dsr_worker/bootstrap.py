@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dsr_worker.breach import Assessing, BreachCourse, BreachDesk, Declaring, Sending
+from dsr_worker.contract import Call
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.embedded import Endpoints
 from dsr_worker.engine import crash
 from dsr_worker.engine.assembly import Assembly
 from dsr_worker.engine.batch import Performer
-from dsr_worker.engine.dividing import Dividing
+from dsr_worker.engine.dividing import Change, Dividing
 from dsr_worker.engine.drain import Drainer
 from dsr_worker.engine.leases import Worker
 from dsr_worker.engine.materials import Materials
@@ -29,10 +30,12 @@ from dsr_worker.fulfil import housekeeping
 from dsr_worker.fulfil.access import Accessing
 from dsr_worker.fulfil.certifying import Certifying
 from dsr_worker.fulfil.changing import Changing
+from dsr_worker.fulfil.clocks import Clocks
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decisions import Decisions
 from dsr_worker.fulfil.delivery import Delivery
 from dsr_worker.fulfil.holding import Holding
+from dsr_worker.fulfil.inspecting import erased_in_unit
 from dsr_worker.fulfil.intake import Intake
 from dsr_worker.fulfil.leaving import Leavings
 from dsr_worker.fulfil.lifting import Liftings
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from dsr_worker.doorbell import Doorbell
 
 _DESK_SLOTS = 2
+_IN_UNITS: Mapping[Call, Change] = {Call.ERASE: erased_in_unit, Call.SWEEP: sweeping.swept_in_unit}
 
 
 class Office:
@@ -145,6 +149,11 @@ class Office:
         )
 
     @cached_property
+    def clocks(self) -> Clocks:
+        """People's decisions on the time to answer."""
+        return Clocks(self.ledger)
+
+    @cached_property
     def delivery(self) -> Delivery:
         """What hands answers over."""
         return Delivery(self.ledger, self.keys, self.store)
@@ -214,15 +223,21 @@ class Office:
             self._doorbell = Doorbell(self.endpoints.redis_url, self.systems, _not_here)
         self._doorbell.ring(slots.to_ring(self.ledger, systems))
 
+    @property
+    def lead_time(self) -> timedelta:
+        """How long before its due instant a case becomes urgent: the first warning's time."""
+        return max(map(_length, self.files.organisation.warnings.lead_times))
+
     def housekeeping(self) -> Sequence[Duty]:
         """The duties that need no broker: commands tick them too, so deadlines wait for nobody."""
         own = self.files.organisation
-        lead_time = max(map(_length, own.warnings.lead_times))
         promises = Promises(self.ledger, self.keys, self.materials)
         firing = Firing(self.ledger, self.sweeps, self.files.policies.by_name.values())
         return (
             rescue(self.ledger),
-            *housekeeping.duties(self.ledger, self.store, self.planner, lead_time, promises.duty()),
+            *housekeeping.duties(
+                self.ledger, self.store, self.planner, self.lead_time, promises.duty()
+            ),
             firing.fire_schedules,
             self.standing_guard.duty,
             Warner(self.ledger, own.warnings, self.mailer, own.languages[0]).duty,
@@ -247,7 +262,7 @@ class Workshop:
             self.assembly,
             self._performers(),
             self._advance,
-            Dividing(office.ledger, office.keys, office.store),
+            Dividing(office.ledger, office.keys, office.store, _IN_UNITS),
         )
         self.ticker = Ticker(self.worker, self.duties(), office.settings.tick_s)
 

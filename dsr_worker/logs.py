@@ -13,8 +13,6 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
-
 ALLOWED = frozenset(
     {
         "event", "level", "logger", "timestamp", "action", "at", "attempt", "code", "duty", "error",
@@ -28,6 +26,8 @@ LONGEST_TEXT = 300
 
 def configure(level: str = "INFO") -> None:
     """Send every log record of this process through the allow-list. Idempotent."""
+    import structlog  # noqa: PLC0415 - loads slowly, and commands have no log
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -2,7 +2,8 @@
 
 In: moto's own arguments. Out: its server. To list versions, moto copies every stored version of the
 bucket with all its bytes; what is listed are names, sizes, dates and ETags, and copying those is
-enough. For each request it looks twice through its own folders for what it can play.
+enough. For each request it looks twice through its own folders for what it can play. And it has no
+GetObjectRetention: it answers with the object.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from moto import backends
+from moto.core.common_types import TYPE_RESPONSE
 from moto.s3.models import FakeKey
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer, main
 
 
@@ -24,6 +27,21 @@ def _without_bytes(stored: FakeKey, _memo: Any) -> FakeKey:
 
 
 FakeKey.__deepcopy__ = _without_bytes  # type: ignore[attr-defined]  # moto copies for listings alone
+_key_response_get = S3Response._key_response_get
+
+
+def _with_retention(self: S3Response, query: dict[str, Any], key_name: str) -> TYPE_RESPONSE:
+    """What a version's retention is, where that is asked for."""
+    if "retention" not in query:
+        return _key_response_get(self, query, key_name)
+    stored, _ = self._get_key()
+    if not stored.lock_mode:
+        return 404, {}, "<Error><Code>NoSuchObjectLockConfiguration</Code></Error>"
+    told = f"<Mode>{stored.lock_mode}</Mode><RetainUntilDate>{stored.lock_until}</RetainUntilDate>"
+    return 200, {}, f"<Retention>{told}</Retention>"
+
+
+S3Response._key_response_get = _with_retention  # type: ignore[method-assign]  # as above
 _names = frozenset(backends.list_of_moto_modules())
 backends.list_of_moto_modules = lambda: _names
 

@@ -27,6 +27,7 @@ from connectors.s3.config import Config as BucketConfig
 from connectors.s3.lifecycle.rules import BucketRules
 from connectors.s3.lifecycle.verifying import checks
 from connectors.s3.proposing import propose
+from connectors.s3.proposing.trying import tried
 from connectors.s3.reading.keyed import Keyed
 from connectors.s3.reading.whose import Located
 from connectors.s3.rooms.making import rooms_of
@@ -56,6 +57,7 @@ from dsr_worker.contract import (
     Subject,
     SweepOrder,
     System,
+    Unseen,
 )
 
 
@@ -104,6 +106,7 @@ class OneBucket(InParts):
             yield Finding(Severity.ERROR, "bucket", str(error), "check endpoint, keys and grants")
         for room in self._rooms.values():
             yield from room.check(self._bucket)
+        yield from tried(self._bucket, self._system)
 
     def find(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Record]:
         """Every version under the subjects' prefixes, every record of theirs elsewhere.
@@ -128,8 +131,10 @@ class OneBucket(InParts):
         for room in self._rooms.values():
             yield from room.mentions(bucket, subjects, ctx)
 
-    def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
-        """The people of each scope. Records that name nobody give nobody."""
+    def affected(
+        self, scopes: Sequence[LeakScope], ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
+        """The people of each scope, and what cannot be read. Who names nobody gives nobody."""
         bucket = self._reading(ctx)
         for scope in scopes:
             yield from self._room(scope.collection).affected(bucket, scope, ctx)
@@ -151,14 +156,18 @@ class OneBucket(InParts):
         """Erase the located rows, each object's commit under a guard of its own.
 
         Idempotent: what is not there any more, or not the subject's any more, is `already_gone`.
+        What stops over an object concerns those who have rows in it, never all.
         """
         located = self._located(keys)
         tally = Tally()
         for name, room in self._rooms.items():
-            tally.merge(room.erase(self._bucket, located.get(name, {}), subjects, ctx))
+            try:
+                tally.merge(room.erase(self._bucket, located.get(name, {}), subjects, ctx))
+            except NeedsHuman as stop:
+                raise NeedsHuman(stop.code, stop.fields) from None
         yield from tally.complete((s.ref for s in subjects), self._rooms)
 
-    # ---- InOnePass: `units` and `in_unit` are in `scanning/units`
+    # ---- InOnePass, ChangesInUnits: their `units` are in `scanning/units`
 
     def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
         """What each of these calls finds. Shared objects are read once for all of them."""
@@ -180,7 +189,7 @@ class OneBucket(InParts):
 
     def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
         """Count first: the brake stops before the first change. Then apply by object."""
-        for order in orders:
+        for order in self._ordered(orders):
             room = self._room(order.collection)
             counted = Tally()
             for part in room.sweep(self._bucket, ctx, dry=True):
@@ -199,6 +208,13 @@ class OneBucket(InParts):
                 continue
             for part in room.sweep(self._bucket, ctx, dry=False):
                 yield from part.receipts()
+
+    def _ordered(self, orders: Sequence[SweepOrder]) -> Iterator[SweepOrder]:
+        """Those of these orders that concern this unit, whole objects before the rows of many."""
+        places = {name: at for at, name in enumerate(self._rooms)}
+        if self._pieces is not None:
+            orders = [order for order in orders if order.collection in places]
+        yield from sorted(orders, key=lambda order: places.get(order.collection, -1))
 
     # ---- StandingRules
 

@@ -8,7 +8,7 @@ User Guide, "What does Amazon S3 replicate?"). A row of a copy has the bucket's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -123,7 +123,7 @@ class S3(OneBucket):
     def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
         """Sweep the first bucket, then each copy; the brake counts in each by itself."""
         yield from super().sweep(orders, ctx)
-        for copy in self._copies:
+        for copy in self._visited:
             yield from copy.bucket.sweep(orders, copy.context(ctx))
 
     def together(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Record | Key | Mention]]:
@@ -143,6 +143,23 @@ class S3(OneBucket):
         if not is_first(name, self._rooms):
             vars(part).update(_visited=[])
         return part
+
+    def unit_of(self, names: Sequence[str]) -> Callable[[Key], int | None]:
+        """Which of these units holds a key; those of copies are in the first of all."""
+        of_bucket = super().unit_of(names)
+        first = 0 if names and is_first(names[0], self._rooms) else None
+
+        def unit_of(key: Key) -> int | None:
+            return first if self._of_copy(key) else of_bucket(key)
+
+        return unit_of
+
+    def _own(self, keys: Iterable[Key]) -> Iterator[Key]:
+        """Those of these keys that are of the first bucket."""
+        return (key for key in keys if not self._of_copy(key))
+
+    def _of_copy(self, key: Key) -> bool:
+        return any(copy.has(key) for copy in self._copies)
 
     def _divides(self, call: Call) -> bool:
         """What only a copy still has is told by comparing with all of the first bucket."""
@@ -228,7 +245,7 @@ class _Copy:
         for collection in self._system.collections.values():
             for subject in subjects:
                 if any(i.kind in collection.identity_kinds for i in subject.identities):
-                    yield Key(subject.ref, collection.name, _NOT_LISTED)
+                    yield Key(subject.ref, collection.name, _NOT_LISTED, Remainder.REPLICA)
 
     def erase(
         self, subjects: Sequence[Subject], keys: Sequence[Key], ctx: Context

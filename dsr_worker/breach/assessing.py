@@ -2,12 +2,13 @@
 
 In: batches at systems (`affected`), then at the desk (`assess`). Out: sealed spools of people, the
 frozen list of whom to tell, counts per residence, duties judged anew. A system that cannot say, or
-did not, leaves the count incomplete, and an incomplete count turns no duty off.
+did not, or could not look into all of it, leaves the count incomplete, and an incomplete count
+turns no duty off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,7 +17,15 @@ from dsr_worker.breach import duties
 from dsr_worker.breach.drafts import Writer
 from dsr_worker.breach.leak import scopes_of
 from dsr_worker.breach.people import Digest, People, Person, by_residence, joining_kinds
-from dsr_worker.contract import Affected, AffectedPerson, Identity, Record, body_of, content_of
+from dsr_worker.contract import (
+    Affected,
+    AffectedPerson,
+    Identity,
+    Record,
+    Unseen,
+    body_of,
+    content_of,
+)
 from dsr_worker.engine.batch import Batch, Member
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.ledger import Ledger, jobs, notices
@@ -32,6 +41,7 @@ CONTACT = "notice contact"
 _PEOPLE = "people"
 _CHECK_EVERY = 1_000
 _LIST_ROWS = 1_000
+_MOST_NAMED = 20
 
 
 class Assessing:
@@ -54,18 +64,22 @@ class Assessing:
         ctx = batch.ctx.for_members([member])
         ref = member.subject.ref
         entries = 0
+        unseen: dict[tuple[str, str], set[str]] = {}
         name = new_name(_PEOPLE, ctx.now.date())
         with RecordSpool(self._store, name, {ref: member.key}) as spool:
-            for person in connector.affected(scopes_of(member.job.facts, ctx.system.name), ctx):
+            for found in connector.affected(scopes_of(member.job.facts, ctx.system.name), ctx):
+                if isinstance(found, Unseen):
+                    unseen.setdefault((found.collection, found.ground), set()).add(found.digest)
+                    continue
                 if entries % _CHECK_EVERY == 0:
                     ctx.check()
                 entries += 1
-                spool.add(Record(ref, person.collection, (), _body(person)))
+                spool.add(Record(ref, found.collection, (), _body(found)))
             frame = spool.finish()[ref]
         crash_point("after-spool")
-        return member.done(
-            result={"answered": True, "entries": entries}, spools=(Spool(_PEOPLE, frame.to_json()),)
-        )
+        result = {"answered": True, "entries": entries}
+        told = {"unseen": _unseen(ctx.system.name, unseen)} if unseen else {}
+        return member.done(result=result | told, spools=(Spool(_PEOPLE, frame.to_json()),))
 
     def assess(self, batch: Batch) -> Sequence[StepResult]:
         """Join the systems' answers into people and judge the duties by their numbers."""
@@ -75,17 +89,19 @@ class Assessing:
         job = member.job
         people = self._people(batch, member)
         known, unknown = by_residence(people)
-        complete = all(
-            batch.results.get((job.id, "affected", system), {}).get("answered")
-            for system in job.facts["scopes"]
-        )
+        answers = {s: batch.results.get((job.id, "affected", s), {}) for s in job.facts["scopes"]}
+        silent = sorted(system for system, told in answers.items() if not told.get("answered"))
+        unseen = [part for told in answers.values() for part in told.get("unseen", ())]
+        complete = not silent and not unseen
         found = {
             "people": sum(known.values()) + unknown,
             "residences": known,
             "unknown": unknown,
-            "complete": bool(complete),
+            "complete": complete,
             "rows": people.rows,
             "erased_rows": people.erased_rows,
+            **({"silent": silent} if silent else {}),
+            **({"unseen": unseen} if unseen else {}),
         }
         self._enlist(batch, member, people)
         event = Event(
@@ -95,7 +111,7 @@ class Assessing:
                 "people": found["people"],
                 "residences": {k.lower(): n for k, n in known.items()} | {"unknown": unknown},
                 "systems": sorted(job.facts["scopes"]),
-                "complete": bool(complete),
+                "complete": complete,
                 "duties": self._standing(member, found),
             },
         )
@@ -162,6 +178,20 @@ def _digest_under(key: CaseKey) -> Digest:
         return bytes.fromhex("".join(halves))
 
     return digest
+
+
+def _unseen(system: str, found: Mapping[tuple[str, str], Collection[str]]) -> list[dict[str, Any]]:
+    """What of a system could not be looked into: how much, on what ground, and some of it named."""
+    return [
+        {
+            "system": system,
+            "collection": collection,
+            "ground": ground,
+            "parts": len(digests),
+            "named": sorted(digests)[:_MOST_NAMED],
+        }
+        for (collection, ground), digests in sorted(found.items())
+    ]
 
 
 def _body(person: AffectedPerson) -> bytes:

@@ -8,7 +8,7 @@ In: breaches whose last awaited step has finished. Out: their moves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -102,7 +102,7 @@ def told_people(
     sent = [t.first_at for t in tally if t.state == _SETTLED and t.first_at is not None]
     facts = dict(job.facts)
     if sent:
-        facts["notices_sent"] = _with_notice(facts, Recipient.INDIVIDUALS, min(sent))
+        facts["notices_sent"] = with_notice(facts["notices_sent"], Recipient.INDIVIDUALS, min(sent))
         duties.set_clocks(cursor, job.id, facts, organisation)
     events = []
     for clock in notices.open_clocks(cursor, job.id):
@@ -125,13 +125,12 @@ def met_event(settled: Any, at: datetime, actor: str = "") -> Event:
     return Event("clock_met", body, actor)
 
 
-def _with_notice(facts: dict[str, Any], recipient: Recipient, at: datetime) -> dict[str, str]:
-    """The notices sent, with this one where none came earlier."""
-    known: dict[str, str] = dict(facts["notices_sent"])
-    earlier = known.get(recipient)
-    if earlier is None or at < datetime.fromisoformat(earlier):
-        known[recipient] = at.isoformat()
-    return known
+def with_notice(sent: Mapping[str, str], told: str, at: datetime) -> dict[str, str]:
+    """The notices sent by recipient or rule, with this one where none came earlier."""
+    earlier = sent.get(told)
+    if earlier is not None and datetime.fromisoformat(earlier) <= at:
+        return dict(sent)
+    return {**sent, told: at.isoformat()}
 
 
 def _all_told_at(tally: Sequence[Tally], duty: dict[str, Any]) -> datetime | None:

@@ -178,7 +178,7 @@ def _first_move(
 
 def _started(duty: Duty, leak: Leak) -> Event:
     body = {
-        "clock": duties.clock_name(duty).lower(),
+        "clock": duty.name.lower(),
         "since_at": leak.aware_at,
         "due_at": duty.due_at,
         "ground": duty.rule_id,

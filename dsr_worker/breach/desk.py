@@ -13,12 +13,19 @@ from datetime import datetime
 from typing import Any
 
 from dsr_worker.breach import drafts, duties, prose
-from dsr_worker.breach.course import KIND, BreachState, assessing, met_event, told_people
+from dsr_worker.breach.course import (
+    KIND,
+    BreachState,
+    assessing,
+    met_event,
+    told_people,
+    with_notice,
+)
 from dsr_worker.breach.declaring import BreachRefused, NotHappenedYet
 from dsr_worker.breach.drafts import Drafts, Told, Writer
 from dsr_worker.breach.prose import Prose
 from dsr_worker.breach.sending import PART_PEOPLE
-from dsr_worker.domain.breach import Duty, Harm, Recipient
+from dsr_worker.domain.breach import Duty, Harm
 from dsr_worker.domain.calendar import to_utc
 from dsr_worker.domain.decision import canonical_json
 from dsr_worker.ledger import Ledger, jobs, notices
@@ -118,7 +125,7 @@ class BreachDesk:
             accept(cursor, signed, GO_ON, ref)
             left_out = notices.cancel_stuck(cursor, job, "affected")
             if not left_out:
-                raise BreachRefused("no system is stuck; see `dsr show` for what is awaited")
+                raise BreachRefused(f"no system is stuck; `dsr status {ref}` says what is awaited")
             event = Event("needs_human", {"code": "assessed_without"}, signed.actor)
             rest = job.pending - len(left_out)
             move = Move(job) if rest > 0 else assessing(job)
@@ -146,7 +153,10 @@ class BreachDesk:
         with self._ledger.transaction() as cursor:
             job = self._locked(cursor, ref)
             if job.state != BreachState.AWAITING_APPROVAL:
-                raise BreachRefused(f"{ref} is {job.state}; there is nothing to approve now")
+                raise BreachRefused(
+                    f"{ref} is {job.state}; there is nothing to approve now: `dsr status {ref}`"
+                    " says what is next"
+                )
             proposal = self._proposal(cursor, job)
             if signed.action.plan_hash != proposal.hash:
                 raise BreachRefused("texts or list have changed since: look at them and sign anew")
@@ -217,9 +227,13 @@ class BreachDesk:
             accept(cursor, signed, CLOSE, ref)
             open_now = [clock.name for clock in notices.open_clocks(cursor, job.id)]
             if open_now:
-                raise BreachRefused(f"clocks are open: {', '.join(open_now)}")
+                raise BreachRefused(
+                    f"clocks are open: {', '.join(open_now)}. Tell each recipient, then record it:"
+                    f" `dsr breach told {ref} CLOCK --at INSTANT`; a duty that does not apply ends"
+                    f" by what is known: `dsr breach judge {ref}`"
+                )
             if job.pending:
-                raise BreachRefused("work is under way; wait until it is through")
+                raise BreachRefused(f"work is under way; `dsr status {ref}` shows it: wait for it")
             counts: dict[str, int] = {}
             for row in notices.tally(cursor, job.id):
                 counts[row.state] = counts.get(row.state, 0) + row.people
@@ -266,7 +280,10 @@ class BreachDesk:
 
     def _proposal(self, cursor: Cursor, job: Job) -> Proposal:
         if job.facts.get("affected") is None:
-            raise BreachRefused("the people affected are not counted yet")
+            raise BreachRefused(
+                f"the people affected are not counted yet; `dsr status {job.ref}` says what is"
+                " awaited"
+            )
         written = self._written(cursor, job)
         listed, reachable = notices.list_digest(cursor, job.id)
         spoken = notices.languages(cursor, job.id)
@@ -314,11 +331,12 @@ class BreachDesk:
         self, cursor: Cursor, job: Job, duty: Mapping[str, Any], at: datetime
     ) -> dict[str, Any]:
         """What runs from this notice is set anew."""
-        sent = dict(job.facts["notices_sent"])
-        recipient = Recipient(duty["recipient"])
-        if recipient in sent and datetime.fromisoformat(sent[recipient]) <= at:
+        known: dict[str, str] = job.facts["notices_sent"]
+        sent = known
+        for told in (duty["recipient"], duty["rule"]):
+            sent = with_notice(sent, told, at)
+        if sent == known:
             return {}
-        sent[recipient] = at.isoformat()
         changed = {"notices_sent": sent}
         duties.set_clocks(cursor, job.id, {**job.facts, **changed}, self._organisation)
         return changed

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from dsr_worker.breach.leak import breach_facts
 from dsr_worker.domain.breach import Duty, DutyState, Recipient
 from dsr_worker.domain.calendar import local_date
-from dsr_worker.ledger import notices
+from dsr_worker.ledger import frozen, notices
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock
 from dsr_worker.organisation import Organisation
@@ -48,7 +47,7 @@ def keep_laws(cursor: Cursor, markets: Sequence[str]) -> list[dict[str, str]]:
         text, digest = pack_text_and_hash(where.pack.name)
         texts[digest] = text
         found.append({"country": str(where.country), "law": where.pack.name, "hash": digest})
-    notices.keep_texts(cursor, texts)
+    frozen.keep_texts(cursor, texts)
     return found
 
 
@@ -72,11 +71,6 @@ def counts(duties: Sequence[Duty]) -> dict[str, int]:
     return dict(Counter(str(duty.state) for duty in duties))
 
 
-def clock_name(duty: Duty) -> str:
-    """What a duty's clock is called: recipient and jurisdiction."""
-    return f"{duty.recipient}:{duty.jurisdiction}"
-
-
 def zone_of_duty(duty: Duty) -> str:
     """The zone in whose civil time a duty's due instant is told."""
     try:
@@ -91,7 +85,7 @@ def _clock(duty: Duty, aware_at: datetime, organisation: Organisation) -> tuple[
     zone = zone_of_duty(duty)
     due_at, house_at = duty.due_at, duty.house_due_at
     clock = NewClock(
-        name=clock_name(duty),
+        name=duty.name,
         recipient=_body(duty, organisation),
         citation=duty.citation,
         verified=duty.verified,
@@ -106,6 +100,7 @@ def _clock(duty: Duty, aware_at: datetime, organisation: Organisation) -> tuple[
         facts={
             "rule": duty.rule_id,
             "recipient": duty.recipient,
+            "stage": duty.stage,
             "jurisdiction": duty.jurisdiction,
             "duty": duty.state,
             "reason": duty.reason,
@@ -124,11 +119,8 @@ def _body(duty: Duty, organisation: Organisation) -> str:
     return duty.body
 
 
-_parsed = lru_cache(maxsize=64)(read_pack)
-
-
 def _pack(cursor: Cursor, digest: str, law: str) -> LawPack:
     """The pack as it was at the declaration."""
     if pack_text_and_hash(law)[1] == digest:
         return load_pack(law)
-    return _parsed(notices.text(cursor, digest))
+    return read_pack(frozen.text(cursor, digest))

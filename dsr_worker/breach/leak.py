@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsr_worker.contract import LeakScope, System
-from dsr_worker.domain.breach import Affected, BreachFacts, Harm, Recipient, Role
+from dsr_worker.domain.breach import Affected, BreachFacts, Harm, Role
 from dsr_worker.domain.calendar import to_utc
 from dsr_worker.domain.clock import StartKind
 from dsr_worker.domain.decision import canonical_json
@@ -87,7 +87,7 @@ def breach_facts(facts: Mapping[str, Any]) -> BreachFacts:
         lead_country=facts["lead_country"],
         events={StartKind(k): datetime.fromisoformat(at) for k, at in facts["events"].items()},
         notices_sent={
-            Recipient(r): datetime.fromisoformat(at) for r, at in facts["notices_sent"].items()
+            told: datetime.fromisoformat(at) for told, at in facts["notices_sent"].items()
         },
         affected=None
         if found is None

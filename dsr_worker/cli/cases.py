@@ -1,4 +1,4 @@
-"""What people decide about a case: verify, choose, retry, withdraw, refuse, extend."""
+"""What people decide about a case: verify, choose, retry, withdraw, refuse."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, show
-from dsr_worker.cli.values import CODE, Word, canonical, pair, stdin_text
+from dsr_worker.cli.values import CODE, canonical, pair, stdin_text
 from dsr_worker.fulfil.decided import Decided
-from dsr_worker.fulfil.decisions import EXTENSION_REASONS
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.people import digest_of
 
@@ -27,7 +26,7 @@ _GROUND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 Decision = Callable[[Office, Caller, str], Decided]
 
 
-def _decide(
+def decide(
     opening: Opening,
     ref: str,
     actor: str | None,
@@ -84,7 +83,7 @@ def verify_command(
     said = (
         "a code is on its way if the person is on file" if send_code else "the person is verified"
     )
-    _decide(opening, case, actor, key_file, decision, said, as_json=as_json)
+    decide(opening, case, actor, key_file, decision, said, as_json=as_json)
 
 
 # ---- what stopped, and how a case may end
@@ -129,7 +128,7 @@ def choose_command(
         signed = caller.sign("choose", ref, stated)
         return office.decisions.choose(ref, named.kind, named.value, signed)
 
-    _decide(opening, case, actor, key_file, decision, "who is meant is settled", as_json=as_json)
+    decide(opening, case, actor, key_file, decision, "who is meant is settled", as_json=as_json)
 
 
 @click.command("retry")
@@ -165,7 +164,7 @@ def withdraw_command(
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
         return office.decisions.withdraw(ref, caller.sign("withdraw", ref))
 
-    _decide(opening, case, actor, key_file, decision, "withdrawn", as_json=as_json)
+    decide(opening, case, actor, key_file, decision, "withdrawn", as_json=as_json)
 
 
 @click.command("refuse")
@@ -207,31 +206,7 @@ def refuse_command(
         return office.decisions.refuse(ref, stated, signed)
 
     said = "refused; write to the person, then say so with --delivered"
-    _decide(opening, case, actor, key_file, decision, said, as_json=as_json)
-
-
-@click.command("extend")
-@click.argument("case")
-@click.option("--reason", type=Word(*EXTENSION_REASONS), required=True)
-@acting
-@json_option
-@pass_opening
-def extend_command(
-    opening: Opening,
-    *,
-    case: str,
-    reason: str,
-    actor: str | None,
-    key_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Extend the time to answer, the person having been told; refused outside the legal window."""
-
-    def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        signed = caller.sign("extend", ref, digest_of("extend", ref, reason=reason))
-        return office.decisions.extend(ref, reason, signed)
-
-    _decide(opening, case, actor, key_file, decision, "extended", as_json=as_json)
+    decide(opening, case, actor, key_file, decision, said, as_json=as_json)
 
 
 def closed_data(done: Delivered, caller: Caller) -> dict[str, Any]:

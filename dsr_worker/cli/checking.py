@@ -157,12 +157,22 @@ def _policies(files: Files) -> Iterator[Line]:
     for message in lint(files.policies, systems):
         yield Line("policies", "error", "", message)
     bound = {name for policy in files.policies.by_name.values() for name in policy.bound}
+    unswept: dict[str, list[str]] = {}
     for system in systems:
         for collection in system.collections.values():
             if collection.record_class is None or collection.record_class not in bound:
-                named = collection.record_class or "none"
-                message = f"no policy in force binds its class ({named}): it is never swept"
-                yield Line("policies", "warning", f"{system.name}.{collection.name}", message)
+                places = unswept.setdefault(collection.record_class or "none", [])
+                places.append(f"{system.name}.{collection.name}")
+    if unswept:
+        count = sum(map(len, unswept.values()))
+        each = "; ".join(f"{name}: {', '.join(places)}" for name, places in unswept.items())
+        yield Line(
+            "policies",
+            "warning",
+            f"{count} collection(s)",
+            f"no policy in force binds their class, so that they are never swept ({each})",
+            "give them a `class` that a policy binds, or bind the class in a policy",
+        )
 
 
 _UNTIL_THEN = "until then no access package can be made"

@@ -56,7 +56,11 @@ def _propose(
         raise usage("--to writes a map, --check compares one: choose one of them")
     target = None if to is None else reachable(to)
     if target is not None and target.exists():
-        raise Fault("file", f"{target} exists and is never overwritten")
+        raise Fault(
+            "file",
+            f"{target} exists and is never overwritten: give another name, or leave --to out to see"
+            f" the proposal; `dsr connectors propose {system} --check` compares the map in force",
+        )
     folder = opening.read_settings().config_dir
     mapped = load_draft(folder / "systems", system)
     if mapped is None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--right", metavar="RIGHT", help="access, erasure, … (with --law or --country).")
 @click.option("--country", metavar="CODE", help="Where the person lives: DE, GB-ENG, US-CA.")
 @click.option("--received", type=INSTANT, help="When the request came, with offset.")
+@click.option("--appealed", type=INSTANT, help="When a refusal was appealed, with offset.")
 @click.option("--zone", metavar="ZONE", help="Zone of the civil date; default: the country's.")
 @click.option("--breach", is_flag=True, help="Duties of a breach instead of a request's clocks.")
 @click.option("--aware", type=INSTANT, help="When the breach became known, with offset.")
@@ -114,7 +115,12 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
 
 
 def _request(options: dict[str, Any], *, as_json: bool) -> None:
-    from dsr_worker.statutes import ClockKind, applicable, request_clocks  # noqa: PLC0415 - read when asked
+    from dsr_worker.statutes import (  # noqa: PLC0415 - read when asked
+        ClockKind,
+        appeal_clock,
+        applicable,
+        request_clocks,
+    )
 
     right, received = options["right"], options["received"]
     if right is None or received is None:
@@ -122,7 +128,11 @@ def _request(options: dict[str, Any], *, as_json: bool) -> None:
     pack = applicable(options["country"], options["law"])
     right = {"deletion": "erasure"}.get(right, right)
     specs = request_clocks(pack, right, options["country"], received, options["zone"])
-    answer = specs[0]
+    answer, appeal = specs[0], None
+    if options["appealed"] is not None:
+        appeal = appeal_clock(
+            pack, right, options["country"], received, options["appealed"], options["zone"]
+        )
     acknowledge = next((s for s in specs if s.kind is ClockKind.ACKNOWLEDGE), None)
     due, extended = answer.due, answer.extended_due
     data = {
@@ -139,9 +149,12 @@ def _request(options: dict[str, Any], *, as_json: bool) -> None:
         "extension_notice_by": answer.extension_notice_by,
         "acknowledge_by": acknowledge and acknowledge.due.due_on,
         "conservative_acknowledge_by": acknowledge and acknowledge.due.conservative_due_on,
+        "appeal_due_on": appeal and appeal.due.due_on,
+        "extended_appeal_due_on": appeal and appeal.extended_due and appeal.extended_due.due_on,
         "citation": answer.citation,
         "standing": answer.standing,
-        "verified": all(spec.verified for spec in specs),
+        "verified": all(spec.verified for spec in (*specs, *filter(None, [appeal]))),
+        "estimated": due.estimated,
         "checked_on": answer.checked_on,
         "zone": due.zone,
         "calendar": due.calendar,
@@ -159,9 +172,13 @@ def _request_lines(data: dict[str, Any]) -> Iterator[str]:
         yield f"extended         {data['extended_due_on']} (the person told by {told})"
     if data["acknowledge_by"]:
         yield f"acknowledge by   {data['acknowledge_by']}"
+    if data["appeal_due_on"]:
+        yield f"appeal answered  {data['appeal_due_on']}"
     yield f"source           {data['citation']} ({data['standing']}, {data['checked_on']})"
     if not data["verified"]:
         yield "NOT VERIFIED: nobody has read a source for a row of this answer"
+    if data["estimated"]:
+        yield "ESTIMATED: a holiday on the way is announced later and may move the date"
 
 
 def _breach(options: dict[str, Any], *, as_json: bool) -> None:

@@ -1,8 +1,9 @@
-"""Legal holds: `dsr hold place|list|release`."""
+"""Legal holds: `dsr hold place|list|review|release`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dsr_worker.contract import System
 from dsr_worker.domain.hold import DatasetHeld, PeopleHeld, RowsHeld, Scope
 from dsr_worker.fulfil.holding import Placed, hold_digest
 from dsr_worker.ledger import holds
+from dsr_worker.people import digest_of
 
 _ROW_PARTS = 3
 
@@ -87,8 +89,15 @@ def _rules_left(system: str) -> str:
 
 def _placed(office: Office, scope: Scope, options: dict[str, Any], signed: Any) -> Placed:
     review_on: date = options["review_on"]
-    try:
+    with _plain_refusals():
         return office.holding.place(scope, options["reason"], options["matter"], review_on, signed)
+
+
+@contextmanager
+def _plain_refusals() -> Iterator[None]:
+    """Tell the domain's own refusals of what was given as wrong input."""
+    try:
+        yield
     except ValueError as error:
         if type(error) is ValueError:  # the domain's own plain refusals
             raise usage(str(error)) from None
@@ -172,6 +181,33 @@ def _lines(standing: list[dict[str, Any]]) -> list[str]:
             for row in standing
         ),
     )
+
+
+@hold_command.command("review")
+@click.argument("hold")
+@click.option("--review", "review_on", type=DAY, required=True, help="When a person looks again.")
+@acting
+@json_option
+@pass_opening
+def _review(
+    opening: Opening,
+    *,
+    hold: str,
+    review_on: date,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Say that you looked at a hold again and that it stands, until the next review."""
+    with opening.office() as office:
+        job = desk.job_of(office, hold, ("hold",))
+        caller = desk.caller(office, actor, key_file)
+        stated = digest_of("review-hold", job.ref, review_on=review_on.isoformat())
+        signed = caller.sign("review-hold", job.ref, stated)
+        with _plain_refusals():
+            office.holding.review(job.ref, review_on, signed)
+    data = {"hold": job.ref, "review_on": review_on, "by": caller.name}
+    show(data, [f"{job.ref} stands. Review on {review_on}."], as_json=as_json)
 
 
 @hold_command.command("release")

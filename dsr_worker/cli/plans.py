@@ -16,9 +16,9 @@ from dsr_worker.cli.faults import Fault, usage
 from dsr_worker.cli.output import json_option, note, show, table
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.domain.request import ANSWERED
-from dsr_worker.fulfil import unrestricted
+from dsr_worker.fulfil import mentioning, unrestricted
 from dsr_worker.fulfil.planning import AUTOMATIC
-from dsr_worker.fulfil.plans import CORRECTED, free_text_notice
+from dsr_worker.fulfil.plans import CORRECTED, FOUND, free_text_notice
 from dsr_worker.ledger.reports import JobRow
 
 
@@ -71,12 +71,15 @@ def plan_lines(job: JobRow) -> Iterator[str]:
         ("system", "collection", "outcome", "rows", "at most", "ground", "until"),
         (_part(part) for part in data["outcomes"]),
     )
+    yield from _withheld(data)
     if job.facts.get("approval") == AUTOMATIC:
         yield "approved by standing rule: nothing was counted beforehand"
     elif not data["outcomes"]:
         yield "nothing was found of this person in the systems asked"
     if notice := free_text_notice(data):
         yield notice
+    if job.kind == "erasure" and job.state not in ANSWERED:
+        yield mentioning.FORETOLD
     if left := unrestricted.notice(job.ref, data):
         yield left
     if data["corrected"]:
@@ -87,6 +90,17 @@ def plan_lines(job: JobRow) -> Iterator[str]:
     if data["contested"]:
         yield f"contested (not used to find anything): {', '.join(data['contested'])}"
     yield f"hash {data['hash']}"
+
+
+def _withheld(data: Mapping[str, Any]) -> Iterator[str]:
+    """What an access cannot show yet, as far as listings tell."""
+    parts = [part for part in data["outcomes"] if part["outcome"] == FOUND and part["ground"]]
+    if parts and data["state"] not in ANSWERED:
+        rows = sum(part["rows"] for part in parts)
+        yield (
+            f"{rows} row(s) are there and cannot be shown now (their ground says why): the package"
+            " names them, and the case goes on until they can be"
+        )
 
 
 def _part(part: Mapping[str, Any]) -> tuple[object, ...]:

@@ -36,7 +36,7 @@ _CANNOT: Mapping[str, str] = {
 }
 _OF_CONNECTORS: Mapping[str, str] = {
     "sweep_brake": (
-        "more is due in {system} than the sweep may touch ({seen}), so nothing was changed: see"
+        "more is due in {system} than the sweep may touch ({seen}), so it stopped there: see"
         " `dsr sweep status {case}`, then `dsr sweep again {case}` or `dsr sweep abandon {case}`"
     ),
     "helpdesk_agent": (
@@ -182,7 +182,7 @@ _OF_JOBS: Mapping[str, str] = {
         " then `dsr retry {case}`"
     ),
     "access_unfinished": (
-        "the person's access case has not been handed over: `dsr status` shows it;"
+        "an access of the person was not handed over, or not wholly: `dsr status` shows it;"
         " `dsr retry {case}` erases without waiting for it any longer"
     ),
 }

@@ -14,43 +14,53 @@ from dsr_worker.cli import faults
 from dsr_worker.cli.output import gathering
 
 _COMMANDS = {
-    "up": "running",
-    "down": "running",
-    "health": "running",
-    "migrate": "running",
-    "worker": "running",
-    "clock": "running",
-    "init": "starting",
-    "check": "checking",
-    "connectors": "connectors",
-    "actor": "people",
-    "keys": "people",
-    "submit": "submitting",
-    "verify": "cases",
-    "plan": "plans",
-    "approve": "plans",
-    "choose": "cases",
-    "retry": "cases",
-    "withdraw": "cases",
-    "leave": "leaves",
-    "refuse": "cases",
-    "extend": "cases",
-    "package": "answers",
-    "certificate": "answers",
-    "hold": "holds",
-    "lift": "lifts",
-    "status": "telling",
-    "explain": "telling",
-    "evidence": "chains",
-    "due": "due",
-    "statutes": "laws",
-    "warnings": "warning",
-    "sweep": "sweeps",
-    "standing": "sweeps",
-    "retention": "retention",
-    "breach": "breaches",
+    "up": ("running", "Start what is needed and keep it alive: ledger, broker, workers."),
+    "down": ("running", "Stop workers and the embedded services."),
+    "health": ("running", "Say how each part stands: files, ledger, keys, workers, broker."),
+    "migrate": ("running", "Bring a ledger's schema up to date, with its key ring if it has none."),
+    "worker": ("running", "Run workers in the foreground (containers)."),
+    "clock": ("running", "Move the business clock of a trial ledger on."),
+    "init": ("starting", "Write a first, commented configuration."),
+    "check": ("checking", "Check files, policies, the texts that the law asks for, every system."),
+    "connectors": ("connectors", "What a system holds, what its map should say, which rights."),
+    "actor": ("people", "Register people."),
+    "keys": ("people", "The key ring, without which nothing that is sealed can be opened."),
+    "submit": ("submitting", "Take a request in and print its case and due dates."),
+    "verify": ("cases", "Settle whether the requester is who they say."),
+    "plan": ("plans", "Show what is to happen to a person's data, or was."),
+    "approve": ("plans", "Approve a plan as it stands now."),
+    "choose": ("cases", "Settle who is meant where an identity led to several people."),
+    "retry": ("cases", "Try again what stopped or failed, after its cause was mended."),
+    "withdraw": ("cases", "Record that the person has withdrawn the request."),
+    "leave": ("leaves", "End a case that changed rows and cannot go on."),
+    "refuse": ("cases", "Refuse a request on a ground; then record that the letter left."),
+    "letter": ("letters", "Print the letter that the law of a case asks for; nothing is sent."),
+    "pause": ("clocks", "Stop the clock of a case while the person answers."),
+    "resume": ("clocks", "Let the clock of a case go on, the person having answered."),
+    "extend": ("clocks", "Extend the time to answer, the person having been told."),
+    "replay": ("clocks", "Say which open clocks today's law packs would set to another day."),
+    "package": ("answers", "Hand an access package over: an encrypted file for the person."),
+    "certificate": ("answers", "Hand a certificate over, or check one."),
+    "hold": ("holds", "Keep data from being erased while a legal hold stands."),
+    "lift": ("lifts", "End the restriction of a case, the person having been told before."),
+    "status": ("telling", "Show open jobs, or one: where it stands and what to do next."),
+    "explain": ("telling", "Tell the story of a job from its chain of events."),
+    "decisions": (
+        "decisions",
+        "What was decided without a person, and the way to one.",
+    ),
+    "evidence": ("chains", "Check the log of events."),
+    "due": ("due", "List open clocks and promised erasures; or compute a due date."),
+    "statutes": ("laws", "What the law says, row by row, each with its source."),
+    "warnings": ("warning", "List warnings that nobody has acknowledged."),
+    "sweep": ("sweeps", "Let go what was kept for longer than a policy allows."),
+    "standing": ("sweeps", "Let scheduled sweeps of a policy go on by themselves inside limits."),
+    "retention": ("retention", "What stores let go by themselves, by rules made from policies."),
+    "breach": ("breaches", "When data has leaked: who must hear what by when, who is affected."),
 }
-"""Command -> module of this package, which names it the same."""
+"""Command -> module of this package, which names it the same, and its line in the list of all.
+
+The lines stand here so that the list needs none of the modules, which take seconds to load."""
 
 
 class Lazy(click.Group):
@@ -62,9 +72,9 @@ class Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in _COMMANDS:
             return None
+        module, _ = _COMMANDS[cmd_name]
         found: click.Command = getattr(
             importlib.import_module(f"dsr_worker.cli.{module}"), f"{cmd_name}_command"
         )
@@ -100,12 +110,8 @@ class Lazy(click.Group):
         sys.exit(ended if isinstance(ended, int) else faults.OK)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line per command."""
-        rows = []
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None:
-                rows.append((name, command.get_short_help_str(80)))
+        """One line per command, from the table: nothing is imported."""
+        rows = [(name, line) for name, (_, line) in _COMMANDS.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

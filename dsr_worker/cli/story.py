@@ -15,6 +15,8 @@ _SENTENCES: Mapping[str, str] = {
     "submitted": "a request for {request_kind} came in",
     "identity_verified": "the person was verified ({method})",
     "code_sent": "a code was sent to the contact on file",
+    "code_not_sent": "no code was sent: not exactly one address is on file",
+    "code_refused": "a code was not accepted ({reason})",
     "resolved": "the person's identities are known in each system",
     "contested": "an identity belongs to several people and is not used",
     "planned": "a plan was made",
@@ -33,6 +35,7 @@ _SENTENCES: Mapping[str, str] = {
     "deferred_promised": "rows that must stay for now go when their time is over",
     "deferred_due": "the time of rows that had to stay is over",
     "hold_placed": "a legal hold was placed",
+    "hold_reviewed": "a person looked at the hold again, and it stands",
     "hold_released": "a legal hold was released",
     "lift_ordered": "the end of the restriction was ordered, the person told on {informed_on}",
     "restriction_lifted": "the restriction has ended",
@@ -40,6 +43,8 @@ _SENTENCES: Mapping[str, str] = {
     "clock_started": "the clock {clock} started, due {due_at}",
     "clock_met": "the clock {clock} was met",
     "clock_missed": "the clock {clock} was ended after it was due",
+    "clock_paused": "the clock {clock} stands since {since_at}: the person was asked ({reason})",
+    "clock_resumed": "the person answered ({reason}) at {since_at}; the clock {clock} goes on",
     "clock_extended": "the clock {clock} was extended ({reason}) to {new_due_at}",
     "warning_sent": "a warning of the clock {clock} went out",
     "warning_acknowledged": "a warning of the clock {clock} was acknowledged",
@@ -63,11 +68,12 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 _SWEEP_STARTED = "a {request_kind} was started"  # nobody asked for it
+_BY_RULE = "the plan was approved by the organisation's standing rule"
 _NO_NUMBER = "the clock {clock} started; no number in the law"
 _NOT_COUNTED = "{action} was about to change rows"
 _NOTHING_CHANGED = "there were no rows to change"
 
-_QUIET = frozenset({"signature"})
+_QUIET = frozenset({"signature", "versions"})  # `dsr decisions` tells the versions
 _MOST_SHOWN = 6
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}Z")
 
@@ -96,6 +102,8 @@ def _sentence(kind: str, body: Mapping[str, Any]) -> str:
 def _template(kind: str, body: Mapping[str, Any]) -> str:
     if kind == "submitted" and body.get("request_kind") == "sweep":
         return _SWEEP_STARTED
+    if kind == "approved" and body.get("standing") and "signature" not in body:
+        return _BY_RULE
     if kind == "clock_started" and "due_at" not in body:
         return _NO_NUMBER
     if kind == "intent" and not body.get("counts"):

@@ -41,11 +41,11 @@ from dsr_worker.ledger import LedgerUnreachable, instances
 from dsr_worker.statutes import ClockSpec, applicable, request_clocks
 
 COLUMNS = (
-    *("kind", "email", "customer_number", "phone", "identity", "law", "country", "channel"),
-    *("received", "zone", "language", "idempotency_key", "attest", "corrections"),
+    *("kind", "email", "customer_number", "phone", "identity", "law", "country", "also"),
+    *("channel", "received", "zone", "language", "idempotency_key", "attest", "corrections"),
 )
-"""What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`, and
-`corrections` the JSON list of a rectification."""
+"""What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`, `also`
+country codes in the same way, and `corrections` the JSON list of a rectification."""
 
 _LANGUAGE = re.compile(r"[a-z]{2}")  # ISO 639-1
 _TELL_EVERY = 100
@@ -57,6 +57,12 @@ _MOST_CSV_BYTES = 64 * 1024 * 1024
 @identity_options
 @click.option("--law", metavar="NAME", help="Such as eu-gdpr; default: from --country.")
 @click.option("--country", metavar="CODE", help="Where the person lives: DE, GB-ENG, US-CA.")
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="CODE",
+    help="A further country where the person may live: its law's clock runs beside. Repeatable.",
+)
 @click.option("--channel", type=CODE, default="other", help="How it came: mail, web, letter, …")
 @click.option("--received", type=INSTANT, help="When it came, with offset; default: now.")
 @click.option("--zone", metavar="ZONE", help="Zone of the day of receipt; default: by the law.")
@@ -123,6 +129,7 @@ def _request(
         channel=options.get("channel") or "other",
         law=options.get("law") or None,
         country=options.get("country") or None,
+        also=tuple(options.get("also") or ()),
         zone=options.get("zone") or None,
         language=language,
         verification=f"attested:{attested}" if attested else "code",
@@ -139,6 +146,8 @@ def _ask_the_law(request: Request) -> None:
         pack = applicable(request.country, request.law)
         right = request.kind.value
         request_clocks(pack, right, request.country, request.received_at, request.zone)
+        for country in request.also:
+            request_clocks(applicable(country), right, country, request.received_at, request.zone)
 
 
 def _warn(office: Office, kind: str, language: str | None = None) -> None:
@@ -325,7 +334,9 @@ def _row_request(office: Office, options: Options, row: Mapping[str, str] | None
     if not named:
         raise usage("the row names nobody: fill email, customer_number, phone or identity")
     corrections = from_text(given["corrections"], "corrections") if "corrections" in given else ()
-    return _request(office, {**options, **given, "received": received}, named, corrections)
+    also = [code.strip() for code in given.get("also", "").split(";") if code.strip()]
+    stated = {**options, **given, "received": received, "also": also or options["also"]}
+    return _request(office, stated, named, corrections)
 
 
 def _row_line(row: Mapping[str, Any]) -> str:

@@ -236,7 +236,12 @@ def _again(
 
 @sweep_command.command("abandon")
 @click.argument("sweep")
-@click.option("--reason", type=CODE, required=True, metavar="CODE")
+@click.option(
+    "--reason",
+    type=CODE,
+    metavar="CODE",
+    help="Why, in a word of your own, such as wrong_policy or not_now.",
+)
 @acting
 @json_option
 @pass_opening
@@ -244,12 +249,14 @@ def _abandon(
     opening: Opening,
     *,
     sweep: str,
-    reason: str,
+    reason: str | None,
     actor: str | None,
     key_file: Path | None,
     as_json: bool,
 ) -> None:
     """End a sweep. What it did until now is certified; what it did not reach stays."""
+    if reason is None:
+        raise usage("say why, in a code of your own for the record, such as --reason wrong_policy")
     with opening.office() as office:
         job = desk.job_of(office, sweep, _KINDS)
         caller = desk.caller(office, actor, key_file)

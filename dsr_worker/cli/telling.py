@@ -10,15 +10,16 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import desk, faults, questions, remedies, story
+from dsr_worker.cli import awaiting, desk, faults, questions, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.evidence import verify_chain
+from dsr_worker.fulfil import mentioning
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.remaining import REMAINING
-from dsr_worker.ledger import reports
+from dsr_worker.ledger import holds, reports
 from dsr_worker.ledger.reports import JobRow, OpenJob, Stop
 
 
@@ -32,8 +33,10 @@ def status_command(opening: Opening, *, case: str | None, as_json: bool) -> None
         if case is None:
             with office.ledger.transaction() as cursor:
                 rows = _in_one_zone(office, reports.open_jobs(cursor))
+                reviews = holds.to_review(cursor)
             jobs = [{**_job(row), "next": _next(office, row)} for row in rows]
-            show({"jobs": jobs}, _overview(rows, jobs), as_json=as_json)
+            data = {"jobs": jobs, "reviews": [review._asdict() for review in reviews]}
+            show(data, [*_overview(rows, jobs), *map(_review_line, reviews)], as_json=as_json)
             return
         data = _one(office, case)
     show(data, _one_lines(data), as_json=as_json)
@@ -92,6 +95,14 @@ def _overview(rows: Sequence[OpenJob], jobs: Sequence[Mapping[str, Any]]) -> Ite
     )
 
 
+def _review_line(review: holds.Review) -> str:
+    return (
+        f"review      {review.hold} (matter {review.matter}) was to be looked at again on"
+        f" {review.review_on}: `dsr hold review {review.hold} --review DATE` where it is still"
+        f" needed, `dsr hold release {review.hold}` where not"
+    )
+
+
 def waits_for(row: OpenJob) -> str:
     """What a job waits for, in codes: a person, a system, another case, the workers."""
     if row.stuck:
@@ -100,7 +111,7 @@ def waits_for(row: OpenJob) -> str:
         return ", ".join(row.waiting)
     if row.working:
         return "workers: " + ", ".join(row.working)
-    if row.phase == "after_access":
+    if row.phase == awaiting.AFTER_ACCESS:
         return "access first: " + ", ".join(row.facts.get("waits_for", ()))
     if row.phase == "await_code":
         return _CODE_AWAITED[row.code]
@@ -172,6 +183,8 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
         answer = reports.answer(cursor, job.id)
         stops = reports.stops(cursor, job.id)
+        again = reports.looked_again(cursor, job.id)
+        first = [awaiting.accesses(cursor, row, office.lead_time) for row in open_now]
     data = {
         "case": job.ref,
         "kind": job.kind,
@@ -186,8 +199,10 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "clocks": clocks,
         "outcomes": outcomes,
         "promises": promises,
+        "mentions": mentioning.mentioned(again),
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
+        "access_first": next(iter(first), None),
         "stuck": (),
         "stops": _stops(job, stops) if open_now else [],
         "questions": questions.put(job.ref, stops) if open_now else [],
@@ -243,6 +258,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
     if data["waits_for"]:
         yield f"waits for   {data['waits_for']}"
+    yield from awaiting.lines(data["access_first"])
     yield from _stop_lines(data["stops"])
     for question in data["questions"]:
         yield f"question    {question['text']}"
@@ -265,6 +281,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         )
     for promise in data["promises"]:
         yield _promise_line(promise)
+    yield from filter(None, [mentioning.notice(data["mentions"])])
     answer = data["answer"]
     if answer:
         left = answer["handed_over_at"]

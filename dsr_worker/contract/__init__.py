@@ -69,7 +69,7 @@ from dsr_worker.contract.findings import (
     Role,
     Severity,
 )
-from dsr_worker.contract.leaks import AffectedPerson, LeakScope
+from dsr_worker.contract.leaks import AffectedPerson, LeakScope, Unseen
 from dsr_worker.contract.mapping import (
     Collection,
     Field,
@@ -113,11 +113,12 @@ from dsr_worker.contract.standing import (
     StandingPlan,
     StandingWay,
 )
-from dsr_worker.contract.units import Ask, Call, InOnePass, InUnits, Unit
+from dsr_worker.contract.units import READS, Ask, Call, ChangesInUnits, InOnePass, InUnits, Unit
 
 __all__ = [
     "NOTHING",
     "OWNER_CHANGED",
+    "READS",
     "STATED_OTHERWISE",
     "Action",
     "Affected",
@@ -128,6 +129,7 @@ __all__ = [
     "Before",
     "Call",
     "Change",
+    "ChangesInUnits",
     "Collection",
     "Configuration",
     "Connector",
@@ -200,6 +202,7 @@ __all__ = [
     "Taken",
     "Transient",
     "Unit",
+    "Unseen",
     "Withheld",
     "body_of",
     "content_of",

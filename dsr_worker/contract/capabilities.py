@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from dsr_worker.contract.context import Context
 from dsr_worker.contract.decisions import SweepOrder
 from dsr_worker.contract.findings import Finding, Proposal, Role
-from dsr_worker.contract.leaks import AffectedPerson, LeakScope
+from dsr_worker.contract.leaks import AffectedPerson, LeakScope, Unseen
 from dsr_worker.contract.people import Subject
 from dsr_worker.contract.receipts import Key, Receipt
 from dsr_worker.contract.records import ContactPoint, Link, Mention, Record, RecordBlock
@@ -196,8 +196,13 @@ class StandingRules(Protocol):
 class Affected(Protocol):
     """Tells whose data lay in a leaked scope."""
 
-    def affected(self, scopes: Sequence[LeakScope], ctx: Context) -> Iterator[AffectedPerson]:
-        """Everyone whose data lay in the leaked scopes. Reads only."""
+    def affected(
+        self, scopes: Sequence[LeakScope], ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
+        """Everyone whose data lay in the leaked scopes, and what cannot be looked into. Reads only.
+
+        What is unseen leaves the count incomplete; it stops nobody from being told.
+        """
         ...
 
 

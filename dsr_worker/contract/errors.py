@@ -25,12 +25,18 @@ class Permanent(ConnectorError):  # noqa: N818 - says the consequence
 
 
 class NeedsHuman(ConnectorError):  # noqa: N818 - says the consequence
-    """A person has to decide. `code` is stable; `fields` name what to look at (no values)."""
+    """A person has to decide. `code` is stable; `fields` name what to look at (no values).
 
-    def __init__(self, code: str, fields: Mapping[str, Any] = NOTHING) -> None:
+    With `for_all` it is so whoever of the batch the call is about: nobody looks who of them it is.
+    """
+
+    def __init__(
+        self, code: str, fields: Mapping[str, Any] = NOTHING, *, for_all: bool = False
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.fields = dict(fields)
+        self.for_all = for_all
 
 
 class Configuration(ConnectorError):  # noqa: N818 - says the consequence

@@ -29,3 +29,12 @@ class AffectedPerson:
 
     def __repr__(self) -> str:
         return f"AffectedPerson({self.collection}, {len(self.identities)} identities)"
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A part of a leaked scope that cannot be looked into now: the people in it are not counted."""
+
+    collection: str
+    digest: str  # of its name, by `Context.digest`
+    ground: str  # a Remainder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -135,11 +136,16 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Where a row, object or ticket of a subject is: enough to reach it again, and no more."""
+    """Where a row, object or ticket of a subject is: enough to reach it again, and no more.
+
+    `withheld` is the ground of a `Remainder` where it is known already that `find` could not show
+    it now: the plan of an access tells it. Two keys are equal without it.
+    """
 
     subject_ref: str
     collection: str
     key: tuple[str, ...]
+    withheld: str = attribute(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"Key({self.subject_ref}, {self.collection})"

@@ -7,7 +7,7 @@ worker carry it out, and joins what they found: the same as the whole call, whoe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, Self, runtime_checkable
@@ -19,23 +19,31 @@ from dsr_worker.contract.records import Mention, Record
 
 
 class Call(StrEnum):
-    """The calls that may be made in units: those that read, and repeat without harm."""
+    """The calls that may be made in units."""
 
     FIND = "find"
     LOCATE = "locate"
     RECHECK = "recheck"
     MENTIONS = "mentions"
+    ERASE = "erase"  # these two, and their dry runs, of a connector that is `ChangesInUnits`
+    SWEEP = "sweep"
+
+
+READS = (Call.FIND, Call.LOCATE, Call.RECHECK, Call.MENTIONS)
+"""The calls that only read, and repeat without harm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One part of a system. The name is the connector's own; the engine seals it.
 
-    `size_bytes` says about how much there is to read.
+    `size_bytes` says about how much there is to read. Where the first one `leads`, the others are
+    begun once it has ended.
     """
 
     name: str = field(repr=False)
     size_bytes: int = 0
+    leads: bool = False
 
 
 @runtime_checkable
@@ -60,6 +68,27 @@ class InUnits(Protocol):
         Every call on it is the whole call's share: it passes over keys that lie elsewhere. Sends no
         request.
         """
+        ...
+
+
+@runtime_checkable
+class ChangesInUnits(InUnits, Protocol):
+    """What one erasure or one sweep changes is many objects as well.
+
+    `erase` and `sweep` within a unit are the whole call's share, in receipts of the unit's own
+    collections; those of all units add up to the receipts of the whole call. Several units may be
+    worked on at the same time; what has to come before the rest lies in a first one that `leads`.
+    """
+
+    def units_of(self, keys: Iterable[Key], ctx: Context, after: str) -> Iterator[Unit]:
+        """The parts in which these keys lie, for a call about them alone; see `units`.
+
+        At least one; the same for the same keys in any order. Sends no request.
+        """
+        ...
+
+    def unit_of(self, names: Sequence[str]) -> Callable[[Key], int | None]:
+        """Tells in which of these units a key lies; None where in another. Sends no request."""
         ...
 
 

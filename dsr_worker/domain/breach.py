@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from dsr_worker.domain.calendar import Calendar, to_utc
+from dsr_worker.domain.calendar import Calendar, end_of_day, local_date, to_utc
 from dsr_worker.domain.clock import ClockRule, Due, StartKind, compute_due
 
 
@@ -29,6 +29,20 @@ class Recipient(StrEnum):
     CONSUMER_REPORTING_AGENCIES = "consumer-reporting-agencies"
     MEDIA = "media"
     CONTROLLER = "controller"
+    STATE_AGENCY = "state-agency"
+    LAW_ENFORCEMENT = "law-enforcement"
+    REGULATOR = "regulator"
+    INVESTORS = "investors"
+
+
+class Stage(StrEnum):
+    """Which of several notices to one recipient it is."""
+
+    EARLY_WARNING = "early-warning"
+    NOTICE = "notice"
+    INTERIM = "interim"
+    FINAL = "final"
+    ANNUAL = "annual"
 
 
 class Role(StrEnum):
@@ -54,6 +68,7 @@ class Compare(StrEnum):
 
     MORE_THAN = "more_than"
     AT_LEAST = "at_least"
+    FEWER_THAN = "fewer_than"
 
 
 class DutyState(StrEnum):
@@ -74,9 +89,13 @@ class Threshold:
 
     def met_by(self, residents: int) -> bool:
         """Say whether so many residents trigger the duty."""
-        if self.compare is Compare.AT_LEAST:
-            return residents >= self.count
-        return residents > self.count
+        match self.compare:
+            case Compare.AT_LEAST:
+                return residents >= self.count
+            case Compare.MORE_THAN:
+                return residents > self.count
+            case Compare.FEWER_THAN:
+                return 0 < residents < self.count
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +120,15 @@ class DutyRule:
     contents: tuple[str, ...]
     citation: str
     verified: bool
-    after: Recipient | None = None
-    """Whose notice starts the period, where `start` is `after_other_notice`."""
+    stage: Stage = Stage.NOTICE
+    after: str | None = None
+    """The recipient, or the rule, whose notice starts the period `after_other_notice`."""
     role: Role = Role.CONTROLLER
     threshold: Threshold | None = None
     harm: HarmTest | None = None
     encryption_exempts: bool = False
+    alone: bool = True
+    """No other duty of its jurisdiction goes to such a recipient: its name needs no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +192,8 @@ class BreachFacts:
     """Country of the main establishment in the EU (GDPR Art 56), where there is one."""
     events: Mapping[StartKind, datetime] = field(default_factory=lambda: MappingProxyType({}))
     """Instants of events other than awareness, such as a determination."""
-    notices_sent: Mapping[Recipient, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    notices_sent: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    """When the first notice went out, by recipient and by rule."""
     affected: Affected | None = None
 
     def __post_init__(self) -> None:
@@ -212,8 +235,11 @@ class Duty:
     not happened; `house_due_at` always stands, never later, and is what alerts go by.
     """
 
+    name: str
+    """Recipient and jurisdiction, and the rule where these are not its alone."""
     rule_id: str
     recipient: Recipient
+    stage: Stage
     body: str
     jurisdiction: str
     state: DutyState
@@ -235,12 +261,15 @@ def assess_duty(rule: DutyRule, place: Place, aware_at: datetime, facts: BreachF
         ValueError: an instant without an offset.
 
     """
-    started_at = _started_at(rule, aware_at, facts)
+    started_at = _started_at(rule, place.zone, aware_at, facts)
     due = _due(rule, place, aware_at if started_at is None else started_at)
     state, reason = judge(rule, place.counted, facts)
+    named = f"{rule.recipient}:{place.jurisdiction}"
     return Duty(
+        name=named if rule.alone else f"{named}:{rule.id}",
         rule_id=rule.id,
         recipient=rule.recipient,
+        stage=rule.stage,
         body=place.body,
         jurisdiction=place.jurisdiction,
         state=state,
@@ -256,7 +285,9 @@ def assess_duty(rule: DutyRule, place: Place, aware_at: datetime, facts: BreachF
     )
 
 
-def _started_at(rule: DutyRule, aware_at: datetime, facts: BreachFacts) -> datetime | None:
+def _started_at(
+    rule: DutyRule, zone: str, aware_at: datetime, facts: BreachFacts
+) -> datetime | None:
     """Return when the period began, None where that event is still to come.
 
     Awareness stands for discovery unless the facts name an instant of its own; no other event
@@ -266,7 +297,15 @@ def _started_at(rule: DutyRule, aware_at: datetime, facts: BreachFacts) -> datet
         return None if rule.after is None else facts.notices_sent.get(rule.after)
     if rule.start in {StartKind.AWARENESS, StartKind.DISCOVERY}:
         return facts.events.get(rule.start, aware_at)
+    if rule.start is StartKind.YEAR_END:
+        return _year_end(facts.events.get(StartKind.DISCOVERY, aware_at), zone)
     return facts.events.get(rule.start)
+
+
+def _year_end(at: datetime, zone: str) -> datetime:
+    """The last instant of the civil year in which `at` lies."""
+    last_on = date(local_date(at, zone).year, 12, 31)
+    return end_of_day(last_on, zone) - timedelta(microseconds=1)
 
 
 def _due(rule: DutyRule, place: Place, started_at: datetime) -> Due:
@@ -322,6 +361,8 @@ def _by_threshold(
 ) -> tuple[DutyState, str]:
     if affected is None:
         return DutyState.CONDITIONAL, "residents_not_counted"
+    if threshold.compare is Compare.FEWER_THAN:
+        return _by_fewer(threshold, counted, affected)
     if threshold.met_by(affected.residents(counted)):
         return DutyState.LIVE, "threshold_met"
     if not affected.complete:
@@ -329,3 +370,19 @@ def _by_threshold(
     if threshold.met_by(affected.possible(counted)):
         return DutyState.CONDITIONAL, "unknown_residence_may_count"
     return DutyState.NOT_DUE, "below_threshold"
+
+
+def _by_fewer(
+    threshold: Threshold, counted: Collection[str], affected: Affected
+) -> tuple[DutyState, str]:
+    """A duty that a larger number replaces: what is not counted yet may only turn it off."""
+    if affected.residents(counted) >= threshold.count:
+        return DutyState.NOT_DUE, "above_threshold"
+    if not affected.complete:
+        return DutyState.CONDITIONAL, "count_not_complete"
+    possible = affected.possible(counted)
+    if not possible:
+        return DutyState.NOT_DUE, "no_resident_affected"
+    if possible >= threshold.count or not threshold.met_by(affected.residents(counted)):
+        return DutyState.CONDITIONAL, "unknown_residence_may_count"
+    return DutyState.LIVE, "threshold_met"

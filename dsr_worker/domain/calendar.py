@@ -84,11 +84,32 @@ def to_utc(at: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """Days of every year that a law takes out of its working days: month and day, both included.
+
+    A last day before the first one lies in the next year.
+    """
+
+    first: tuple[int, int]
+    last: tuple[int, int]
+
+    def __contains__(self, on: date) -> bool:
+        place = (on.month, on.day)
+        if self.first <= self.last:
+            return self.first <= place <= self.last
+        return place >= self.first or place <= self.last
+
+
+@dataclass(frozen=True, slots=True)
 class Calendar:
-    """The public holidays and weekend of one country or one part of it (ISO 3166 codes)."""
+    """The public holidays and weekend of one country or one part of it (ISO 3166 codes).
+
+    `closed` are days that a law adds to them.
+    """
 
     country: str
     subdivision: str | None = None
+    closed: tuple[Closed, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a place for which the library knows no holidays.
@@ -120,9 +141,13 @@ class Calendar:
             ValueError: the year lies after `LAST_YEAR`.
 
         """
-        return not self.is_weekend(on) and on not in _public_holidays(
-            self.country, self.subdivision, on.year
-        )
+        if self.is_weekend(on) or any(on in closed for closed in self.closed):
+            return False
+        return on not in _public_holidays(self.country, self.subdivision, on.year)
+
+    def is_estimated(self, on: date) -> bool:
+        """Say whether `on` is a holiday whose day is announced later: the moon decides."""
+        return on in _estimated_holidays(self.country, self.subdivision, on.year)
 
     def next_working_day(self, on: date) -> date:
         """Return `on` itself if it is a working day, else the first one after it."""
@@ -156,6 +181,12 @@ def _public_holidays(country: str, subdivision: str | None, year: int) -> frozen
         for on in _library(country, subdiv=subdivision, years=year, expand=False)
         if on.year == year
     )
+
+
+@cache
+def _estimated_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    library = _library(country, subdiv=subdivision, years=year, expand=False, language="en_US")
+    return frozenset(on for on, name in library.items() if "estimated" in name and on.year == year)
 
 
 def _library(country: str, **asked: Any) -> HolidayBase:

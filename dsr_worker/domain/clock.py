@@ -60,6 +60,9 @@ __all__ = [
 ]
 
 
+_LONGEST_HOLIDAY_DAYS = 10  # a roll goes no further back than a feast with its weekends
+
+
 class ClockState(StrEnum):
     """Where a clock stands."""
 
@@ -110,6 +113,8 @@ class Due:
     calendar: str
     calendar_version: str
     extended: bool
+    estimated: bool = False
+    """A holiday on the way is announced later and may move the date."""
 
 
 def compute_due(
@@ -163,7 +168,17 @@ def compute_due(
         calendar=calendar.code,
         calendar_version=CALENDAR_VERSION,
         extended=extended,
+        estimated=_is_estimated(rule, started_on, due_on, calendar),
     )
+
+
+def _is_estimated(rule: ClockRule, started_on: date, due_on: date, calendar: Calendar) -> bool:
+    counted = rule.period.unit is Unit.BUSINESS_DAYS
+    if not counted and rule.roll is Roll.NONE:
+        return False
+    on = started_on if counted else due_on - timedelta(days=_LONGEST_HOLIDAY_DAYS)
+    days = (on + timedelta(days=offset) for offset in range((due_on - on).days + 1))
+    return any(calendar.is_estimated(day) for day in days)
 
 
 def _total(rule: ClockRule, *, extended: bool) -> Period:
@@ -237,7 +252,7 @@ def _last_day(
             started_on = max(started_on, window.answered_on)
         else:
             excluded |= _span(window, conservative=conservative)
-        excluded = {on for on in excluded if on >= started_on}
+        excluded = {on for on in excluded if on > started_on}  # the first day is not counted
         last_on = _advance(started_on, period, calendar, excluded, holidays_count=holidays_count)
     return last_on
 

@@ -96,16 +96,6 @@ def active(holds: Iterable[Hold]) -> tuple[Hold, ...]:
     return tuple(hold for hold in holds if hold.released_at is None)
 
 
-def of_matter(holds: Iterable[Hold], matter: str) -> tuple[Hold, ...]:
-    """Return the holds that are not released and belong to `matter`."""
-    return tuple(hold for hold in active(holds) if hold.matter == matter)
-
-
-def review_due(hold: Hold, on: date) -> bool:
-    """Say whether a person has to look at `hold` on the day `on`."""
-    return hold.released_at is None and hold.review_on <= on
-
-
 def held_refs(hold: Hold, subjects: Iterable[Subject]) -> frozenset[str]:
     """Return the refs of the subjects who share an identity with a hold on people."""
     if not isinstance(hold.scope, PeopleHeld):

@@ -126,7 +126,7 @@ def canonical_stored(kind: str, value: str) -> str | None:
 
 def ascii_lower(text: str) -> str:
     """Lower the letters A to Z and nothing else."""
-    return text.translate(_TO_LOWER)
+    return text.lower() if text.isascii() else text.translate(_TO_LOWER)
 
 
 def _is_null_like(kind: str, text: str) -> bool:

@@ -33,6 +33,9 @@ class StartKind(StrEnum):
     DISCOVERY = "discovery"
     CLASSIFICATION = "classification"
     AFTER_OTHER_NOTICE = "after_other_notice"
+    YEAR_END = "year_end"
+    """The end of the calendar year of the discovery."""
+    RANSOM_PAYMENT = "ransom_payment"
 
 
 class Roll(StrEnum):

@@ -86,6 +86,20 @@ ANSWER_STATE: Mapping[Kind, State] = {
 
 CARRIED_OUT = frozenset(ANSWER_STATE)
 
+_INSTEAD: Mapping[Kind, str] = {
+    Kind.PORTABILITY: "an access hands out the data as JSON too, which other services read",
+    Kind.OBJECTION: (
+        "submit a restriction while you weigh it (Art. 18(1)(d) GDPR), and an erasure where the"
+        " person is right (Art. 17(1)(c)); what has no data to change, such as advertising, is"
+        " stopped where it is sent; the month for the answer (Art. 12(3)) is yours to keep"
+    ),
+    Kind.COMPLAINT: (
+        "acknowledge and answer it by hand, and submit what it asks for as a request of its own;"
+        " `dsr statutes show LAW` names its clocks, which are yours to keep"
+    ),
+}
+"""What helps a person who asks for what is not carried out yet."""
+
 ANSWERED = {
     State.READY,
     State.REFUSED,
@@ -179,10 +193,12 @@ def kind_of(text: str) -> Kind:
     name = text.strip().lower()
     kind = ALIASES.get(name) or next((kind for kind in Kind if kind == name), None)
     if kind is None or kind not in CARRIED_OUT:
-        known = "not carried out yet" if kind else "not a kind of request"
         close = () if kind else get_close_matches(name, sorted({*CARRIED_OUT, *ALIASES}), n=2)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise KindRefusedError(f"{known}; {hint}choose one of: {', '.join(sorted(CARRIED_OUT))}")
+        choose = f"choose one of: {', '.join(sorted(CARRIED_OUT))}"
+        if kind is None:
+            raise KindRefusedError(f"not a kind of request; {hint}{choose}")
+        raise KindRefusedError(f"a {kind} is not carried out yet: {_INSTEAD[kind]}. Else {choose}")
     return kind
 
 

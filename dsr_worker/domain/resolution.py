@@ -10,20 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from dsr_worker.contract import Collection, Identity, Link, System
 
 MAX_IDENTITIES = 50
 """More names than this for one person are no longer one person."""
-
-
-class Doubt(StrEnum):
-    """Why a human has to look before anything happens."""
-
-    CONTESTED = "contested"
-    SEVERAL_PEOPLE = "several_people"
-    TOO_MANY_IDENTITIES = "too_many_identities"
 
 
 # ---- the plan
@@ -132,16 +123,6 @@ class Resolution:
     def several_people(self) -> frozenset[tuple[str, str]]:
         """The person collections (system, collection) in which more than one row was found."""
         return _crowded(self.people)
-
-    @property
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Why a human has to look, none where all is clear."""
-        found = {
-            Doubt.CONTESTED: bool(self.contested),
-            Doubt.SEVERAL_PEOPLE: bool(self.several_people),
-            Doubt.TOO_MANY_IDENTITIES: bool(self.dropped),
-        }
-        return tuple(doubt for doubt, holds in found.items() if holds)
 
 
 def start(verified: Iterable[Identity]) -> Resolution:

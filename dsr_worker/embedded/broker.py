@@ -12,10 +12,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from dsr_worker.embedded import binaries
 from dsr_worker.embedded.binaries import EmbeddedError
 from dsr_worker.embedded.place import Place, can_pass
@@ -49,6 +45,10 @@ class Server:
 
     def answers(self) -> bool:
         """Whether it takes a command now."""
+        import redis  # noqa: PLC0415 - loads slowly, and few commands ask the broker
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+        from redis.retry import Retry  # noqa: PLC0415 - as above
+
         client = redis.Redis(
             unix_socket_path=str(self._socket),
             socket_timeout=ANSWER_TIMEOUT_S,

@@ -28,6 +28,7 @@ from dsr_worker.engine.errors import place, told
 from dsr_worker.engine.materials import Frozen
 from dsr_worker.ledger import LedgerUnreachable
 from dsr_worker.ledger.rows import Claim, StepResult
+from dsr_worker.ledger.scans import IN_UNITS
 from dsr_worker.ledger.statements import ALONE_LIMIT
 from dsr_worker.ledger.steps import BatchJob
 from dsr_worker.vault import CaseKey
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 300.0
+_LOOK_AGAIN_S = 86_400.0  # the last unit wakes the steps; this is for what nobody thought of
 _DRY_RUNS = frozenset({"plan", "locate"})
 """Actions that decide about several members at once and change nothing, however often."""
 
@@ -99,6 +101,30 @@ class Batch:
 Performer = Callable[[Batch], Sequence[StepResult]]
 
 
+class CallDivided(Exception):  # noqa: N818 - reads as what it says
+    """A call was handed to the units: its steps have to wait."""
+
+
+class BoundExceeded(Exception):  # noqa: N818 - reads as what it says
+    """An effect would go further than what was approved: its approval is void."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(", ".join(reasons))
+        self.reasons = list(reasons)
+
+
+def waits_for_units(member: Member) -> StepResult:
+    """This step waits until the units have ended that a call of its was handed to."""
+    alone = member.claim.batch_size == 1
+    return StepResult(
+        member.claim,
+        state="waiting",
+        code=IN_UNITS,
+        wait_s=_LOOK_AGAIN_S,
+        charge=-1 if alone else 0,
+    )
+
+
 def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
     """Have a batch performed; yield one result for each member.
 
@@ -114,6 +140,8 @@ def work_off(batch: Batch, perform: Performer) -> Iterator[StepResult]:
         results = perform(batch)
     except (LeaseLost, LedgerUnreachable):
         raise
+    except CallDivided:
+        yield from map(waits_for_units, batch.members)
     except Transient as error:
         _warn(batch, "transient", error)
         yield from (_wait(m, "transient", error, error.retry_after_s) for m in batch.members)
@@ -137,8 +165,8 @@ def _may_have_happened(batch: Batch, claim: Claim) -> bool:
 
 def _split(batch: Batch, perform: Performer, error: Exception) -> Iterator[StepResult]:
     members = batch.members
-    if len(members) == 1:
-        yield _alone(batch, members[0], error)
+    if len(members) == 1 or (isinstance(error, NeedsHuman) and error.for_all):
+        yield from (_alone(batch, member, error) for member in members)
         return
     batch.ctx.check()
     middle = len(members) // 2

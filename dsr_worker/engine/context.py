@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg2.errors
@@ -32,10 +33,11 @@ from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.holds import HoldReader
 from dsr_worker.engine.leases import Lease
 from dsr_worker.engine.receipts import to_json
-from dsr_worker.ledger import Ledger, liftings, rates, states, steps
+from dsr_worker.ledger import Ledger, liftings, rates, stated, states, steps
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.holds import share_lock
 from dsr_worker.ledger.rows import Claim
+from dsr_worker.ledger.stated import Permit
 from dsr_worker.ledger.units import UnitClaim
 from dsr_worker.vault import WRAPPED_BYTES, CaseKey, KeyRing
 
@@ -111,7 +113,8 @@ class SystemState:
 class BatchContext:
     """The contract's `Context` for one batch; `claims` are those of the present part of it.
 
-    With `unit` the lease is the unit's, and nothing can be intended: units only read.
+    With `unit` the lease is the unit's, and so is what is intended; `permit` looks at what all
+    units of a step have stated together, and may raise to prevent an intent.
     """
 
     bench: Bench
@@ -127,9 +130,11 @@ class BatchContext:
     verb: Verb = Verb.ERASE
     inspect: Callable[[Sequence[Receipt]], None] | None = None
     unit: UnitClaim | None = None
+    permit: Permit | None = None
     _granted: list[int] = field(default_factory=lambda: [0])
     _intended: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # by this call
     _before: Mapping[int, list[dict[str, Any]]] = field(default_factory=dict)  # by failed ones
+    _marks: Iterator[int] = field(default_factory=count)  # of a unit's intents
 
     @property
     def operation_id(self) -> str:
@@ -161,17 +166,34 @@ class BatchContext:
         mine = [(s, c) for s, c in zip(self.subjects, self.claims, strict=True) if s.ref in refs]
         return replace(self, subjects=tuple(s for s, _ in mine), claims=tuple(c for _, c in mine))
 
-    def intend(self, claims: Sequence[Claim], receipts: Mapping[int, list[dict[str, Any]]]) -> None:
-        """Commit what is about to take effect, by step id. Raises LeaseLost."""
-        steps.intend(self.bench.ledger, claims, receipts)
+    def intend(self, claims: Sequence[Claim], receipts: Mapping[int, list[dict[str, Any]]]) -> str:
+        """Commit what is about to take effect, by step id; its mark. Raises LeaseLost."""
+        mark = ""
+        if self.unit is None:
+            steps.intend(self.bench.ledger, claims, receipts)
+        else:
+            mark = f"{self.unit.attempt}.{next(self._marks)}"
+            stated.intend(self.bench.ledger, self.unit, claims, mark, receipts, self.permit)
         for claim in claims:
             if claim.id in receipts:
                 intent = {"attempt": claim.attempt, "receipts": receipts[claim.id]}
                 self._intended.setdefault(claim.id, []).append(intent)
+        return mark
+
+    def after(self, before: Mapping[int, list[dict[str, Any]]]) -> BatchContext:
+        """The same context; these are further intents of calls before this one, by step."""
+        both = {**self._before}
+        for step, intents in before.items():
+            both[step] = [*both.get(step, ()), *intents]
+        return replace(self, _before=both)
 
     def earlier(self, claim: Claim) -> list[dict[str, Any]]:
         """What calls before this one were about to do: earlier attempts, and parts that failed."""
-        return [*(claim.intent or ()), *self._before.get(claim.id, ())]
+        return [*(claim.intent or ()), *self.before(claim)]
+
+    def before(self, claim: Claim) -> list[dict[str, Any]]:
+        """What calls under this claim were about to do before this one."""
+        return list(self._before.get(claim.id, ()))
 
     def trying(self) -> BatchContext:
         """The same context for a call that only says what would happen."""
@@ -217,8 +239,19 @@ class BatchContext:
         refuse_unreviewed(self.system)
         with self.bench.ledger.transaction() as cursor:
             self._keep_holds_out(cursor)
-            yield BatchGuard(self, cursor, self.tables(cursor))
+            guard = BatchGuard(self, cursor, self.tables(cursor))
+            try:
+                yield guard
+            except Exception:
+                self._take_back(guard.marks)
+                raise
         crash_point("after-effect")
+
+    def _take_back(self, marks: Sequence[str]) -> None:
+        """Of a unit: count what was stated no longer, since its guard was not left in peace."""
+        if self.unit is not None:
+            for mark in marks:
+                stated.withdraw(self.bench.ledger, self.unit, mark)
 
     def check(self) -> None:
         """Stop here when the lease is gone or the worker stops."""
@@ -271,6 +304,7 @@ class BatchGuard:
         self._ctx = ctx
         self._cursor = cursor
         self._tables = tables
+        self.marks: list[str] = []  # of what was stated in it
 
     def table(self, collection: str) -> DecisionTable:
         """The table as of the lock."""
@@ -287,6 +321,6 @@ class BatchGuard:
         for receipt in receipts:
             step = by_ref[receipt.subject_ref] if receipt.subject_ref else self._ctx.claims[0].id
             by_step.setdefault(step, []).append(to_json(receipt))
-        self._ctx.intend(self._ctx.claims, by_step)
+        self.marks.append(self._ctx.intend(self._ctx.claims, by_step))
         self._cursor.execute("SELECT 1")  # the lock's own session is alive: the hold lock stands
         crash_point("after-intent")

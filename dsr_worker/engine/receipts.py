@@ -26,7 +26,8 @@ IN_PLACE = {
 """Outcomes of rows that stay, whose `fields` say how many values were not yet as decided."""
 
 
-def _plain(part: OutcomeCount) -> dict[str, Any]:
+def plain(part: OutcomeCount) -> dict[str, Any]:
+    """One outcome of a receipt as plain JSON."""
     return {
         "outcome": part.outcome.value,
         "rows": part.rows,
@@ -55,7 +56,7 @@ def to_json(receipt: Receipt) -> dict[str, Any]:
     """A receipt's counts as plain JSON, without the digests of what stays."""
     return {
         "collection": receipt.collection,
-        "outcomes": [_plain(part) for part in receipt.outcomes],
+        "outcomes": [plain(part) for part in receipt.outcomes],
     }
 
 

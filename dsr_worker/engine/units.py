@@ -1,10 +1,10 @@
 """Works on units: any free worker takes one, has the connector carry it out, spools what it found.
 
 In: a unit under lease with its companions (the same part of the system for other scans), and the
-steps that wait for each. Out: sealed segments and, per step, where in them its part lies. The first
-unit of each scan makes the others, a page at a time. What companions ask is read once for all of
-them; where that fails, each is carried out by itself. A unit in which some steps fail is done for
-the others; it stops for those.
+steps that wait for each. Out: sealed segments and, per step, where in them its part lies; of a
+call that changes, each step's share of the receipts. The first unit of each scan makes the others,
+a page at a time. What companions ask is read once for all of them; where that fails, each is
+carried out by itself. A unit in which some steps fail is done for the others; it stops for those.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from dsr_worker.contract import (
     Ask,
@@ -24,21 +24,26 @@ from dsr_worker.contract import (
     Key,
     LeaseLost,
     Mention,
+    Outcome,
+    Receipt,
     Record,
     Transient,
+    Unit,
     body_of,
 )
 from dsr_worker.engine.assembly import Assembly
-from dsr_worker.engine.batch import Batch, work_off
+from dsr_worker.engine.batch import Batch, BoundExceeded, work_off
 from dsr_worker.engine.crash import crash_point
-from dsr_worker.engine.dividing import UNIT, Dividing
+from dsr_worker.engine.dividing import EXCEEDED, UNIT, Dividing
 from dsr_worker.engine.errors import place, told
+from dsr_worker.engine.given import Given, at_once
 from dsr_worker.engine.leases import Lease, Worker
-from dsr_worker.ledger import LedgerUnreachable, scans, steps, units
+from dsr_worker.engine.shares import settled, unsettled
+from dsr_worker.ledger import LedgerUnreachable, scans, stated, steps, units
 from dsr_worker.ledger.rows import Claim, StepResult
 from dsr_worker.ledger.scans import FOR_ALL
-from dsr_worker.ledger.units import Claimed, Turn, UnitClaim, UnitEnd
-from dsr_worker.spool import Frame, KeySpool, RecordSpool, read_keys
+from dsr_worker.ledger.units import Claimed, NewUnit, Turn, UnitClaim, UnitEnd
+from dsr_worker.spool import Frame, KeySpool, RecordSpool
 from dsr_worker.store import new_name
 from dsr_worker.vault import SealBroken
 
@@ -47,6 +52,9 @@ _log = logging.getLogger(__name__)
 PAGE = 500
 """So many units are made in one transaction."""
 _LOOK_AGAIN_S = 1.0  # whether somebody has named the units that are ours as well
+
+_REMOTE_WAIT_S = 5.0
+_CHANGING = frozenset({Call.ERASE, Call.SWEEP})
 
 Known = dict[int, Batch]
 """Batches by scan. Opening the names of two hundred people takes longer than all else in a unit."""
@@ -58,6 +66,7 @@ class UnitWork:
 
     def __init__(self, dividing: Dividing, worker: Worker, assembly: Assembly) -> None:
         self.dividing = dividing
+        self._given = Given(dividing.ledger, dividing.store)
         self._worker = worker
         self._assembly = assembly
 
@@ -89,6 +98,26 @@ class UnitWork:
         return True
 
     def _worked(self, claimed: Claimed, lease: Lease, known: Known) -> dict[UnitClaim, UnitEnd]:
+        """How each unit ended. One that changes is not begun for whom another one stopped."""
+        stopped = {
+            unit: scans.stopped(self.dividing.ledger, unit.scan_id)
+            for unit in claimed
+            if unit.changes and not unit.divides
+        }
+        going = {
+            unit: [claim for claim in claims if claim.id not in stopped.get(unit, ())]
+            for unit, claims in claimed.items()
+        }
+        ended = self._begun(going, lease, known)
+        for unit, why in stopped.items():
+            told = {str(c.id): why[c.id] for c in claimed[unit] if c.id in why}
+            if told and (going[unit] == [] or ended[unit].again_s is None):
+                ended[unit] = replace(
+                    ended[unit], again_s=None, stops={**ended[unit].stops, **told}
+                )
+        return ended
+
+    def _begun(self, claimed: Claimed, lease: Lease, known: Known) -> dict[UnitClaim, UnitEnd]:
         batches: dict[UnitClaim, Batch] = {}
         ended: dict[UnitClaim, UnitEnd] = {}
         for unit, claims in claimed.items():
@@ -114,7 +143,15 @@ class UnitWork:
         if batch is None or [m.claim.id for m in batch.members] != [c.id for c in alone]:
             batch = self._assembly.batch(steps.load(self.dividing.ledger, alone), lease)
             known[unit.scan_id] = batch
-        ctx = replace(batch.ctx, claims=alone, lease=lease, unit=unit, second_path=unit.second_path)
+        ctx = replace(
+            batch.ctx,
+            claims=alone,
+            lease=lease,
+            unit=unit,
+            second_path=unit.second_path,
+            dry_run=unit.call in _CHANGING and not unit.changes,
+            _intended={},
+        )
         members = tuple(
             replace(member, claim=claim) for member, claim in zip(batch.members, alone, strict=True)
         )
@@ -134,17 +171,32 @@ class UnitWork:
             ledger, keys = self.dividing.ledger, self.dividing.keys
             after = keys.open_alone(unit.name, UNIT).decode()
             made = units.divided(ledger, unit)
-            parts = batch.connector.units(Call(unit.call), batch.subjects, batch.ctx, after)
-            while page := list(islice(parts, PAGE)):
+            parts = self._parts(unit, batch, after)
+            while page := list(islice(parts, at_once(unit, batch, PAGE))):
                 batch.ctx.check()
-                sealed = [(keys.seal_alone(p.name.encode(), UNIT), p.size_bytes) for p in page]
-                units.add_page(ledger, unit, made + 1, sealed)
+                units.add_page(ledger, unit, made + 1, self._new(unit, batch, page))
                 made += len(page)
                 crash_point("after-page")
             return [member.done() for member in one.members]
 
         ended = _ended(list(work_off(batch.part(batch.members[:1]), divide)))
         return replace(ended, stops=dict(zip([FOR_ALL], ended.stops.values(), strict=False)))
+
+    def _parts(self, unit: UnitClaim, batch: Batch, after: str) -> Iterator[Unit]:
+        call, connector = Call(unit.call), batch.connector
+        if call is Call.ERASE:
+            keys = self._given.of_all(unit, batch)
+            return cast("Iterator[Unit]", connector.units_of(keys, batch.ctx, after))
+        return cast("Iterator[Unit]", connector.units(call, batch.subjects, batch.ctx, after))
+
+    def _new(self, unit: UnitClaim, batch: Batch, page: Sequence[Unit]) -> list[NewUnit]:
+        """Units to be made, each with the keys that lie in it."""
+        given = self._given.parted(unit, batch, [part.name for part in page])
+        seal = self.dividing.keys.seal_alone
+        return [
+            NewUnit(seal(part.name.encode(), UNIT), part.size_bytes, part.leads, frames)
+            for part, frames in zip(page, given, strict=True)
+        ]
 
     # ---- carrying out
 
@@ -182,12 +234,39 @@ class UnitWork:
     def _carrying_out(self, unit: UnitClaim) -> Callable[[Batch], list[StepResult]]:
         def carry_out(batch: Batch) -> list[StepResult]:
             call, connector = Call(unit.call), self._within(unit, batch)
-            given = (self._keys_given(unit, batch),) if call is Call.RECHECK else ()
+            if call in _CHANGING:
+                return self._changed(unit, batch, connector)
+            given = (self._given.of(unit, batch),) if call is Call.RECHECK else ()
             found = getattr(connector, call)(batch.subjects, *given, batch.ctx)
             (frames,) = self._spooled([call], [batch], ((0, item) for item in found))
             return _results(batch, frames)
 
         return carry_out
+
+    def _changed(self, unit: UnitClaim, batch: Batch, connector: Any) -> list[StepResult]:
+        """Each step's share of the receipts. Where an approval is exceeded, its step stops."""
+        steps_of = [m.claim.id for m in batch.members]
+        before = stated.resume(self.dividing.ledger, unit, steps_of) if unit.changes else {}
+        call = Call(unit.call)
+        share = settled if call is Call.ERASE else unsettled
+        try:
+            found = self.dividing.changes[call](batch, connector, self._given.of(unit, batch))
+        except BoundExceeded as exceeded:
+            if len(batch.members) > 1:
+                raise
+            (member,) = batch.members
+            reasons = {"reasons": exceeded.reasons}
+            return [StepResult(member.claim, state=EXCEEDED, details=reasons)]
+        if any(_pending(receipt) for told in found.values() for receipt in told):
+            message = "the system has not finished yet"
+            raise Transient(message, retry_after_s=_REMOTE_WAIT_S)
+        results = []
+        for m in batch.members:
+            resumed = before.get(m.claim.id, ())
+            others = [intent for intent in resumed if intent["attempt"] != unit.attempt]
+            earlier = [*others, *batch.ctx.before(m.claim)]
+            results.append(m.done(result=share(found[m.claim.id], earlier)))
+        return results
 
     def _within(self, unit: UnitClaim, batch: Batch) -> Any:
         """The connector within a unit."""
@@ -214,13 +293,9 @@ class UnitWork:
         keys = {m.subject.ref: m.key for m in batch.members}
         return (KeySpool if in_keys else RecordSpool)(self.dividing.store, name, keys)
 
-    def _keys_given(self, unit: UnitClaim, batch: Batch) -> Iterator[Key]:
-        given = {s.step_id: s.frame for s in scans.of_scan(self.dividing.ledger, unit.scan_id)}
-        for member in batch.members:
-            frame = given.get(member.claim.id)
-            if frame is not None:
-                lies = Frame.from_json(frame)
-                yield from read_keys(self.dividing.store, lies, member.key, member.subject.ref)
+
+def _pending(receipt: Receipt) -> bool:
+    return any(part.outcome is Outcome.PENDING_REMOTE for part in receipt.outcomes)
 
 
 def _results(batch: Batch, frames: Mapping[str, Frame]) -> list[StepResult]:
@@ -260,7 +335,7 @@ def _ended(results: Sequence[StepResult]) -> UnitEnd:
         for r in results
         if r.state != "done"
     }
-    segments = sorted({str(frame["segment"]) for frame in found.values()})
+    segments = sorted({str(f["segment"]) for f in found.values() if "segment" in f})
     return UnitEnd(segments, found, stopped)
 
 

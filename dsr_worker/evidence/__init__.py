@@ -6,6 +6,7 @@ certificates, the checks of all of them, and what their codes mean in words. No 
 enters, so nothing here ever has to be erased.
 """
 
+from dsr_worker.evidence.automatic import ENGINE, Decision, decisions
 from dsr_worker.evidence.certificate import (
     Certificate,
     CertificateKind,
@@ -46,6 +47,7 @@ from dsr_worker.evidence.wording import Words, words
 __all__ = [
     "BODIES",
     "DRY_RUN",
+    "ENGINE",
     "GENESIS",
     "Certificate",
     "CertificateKind",
@@ -53,6 +55,7 @@ __all__ = [
     "ChainedEvent",
     "Checkpoint",
     "CollectionResult",
+    "Decision",
     "Deferred",
     "Event",
     "EventRefused",
@@ -70,6 +73,7 @@ __all__ = [
     "chain_hash",
     "commit",
     "commitment",
+    "decisions",
     "inclusion_proof",
     "leaf_hash",
     "merkle_root",

@@ -10,14 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import orjson
 
 from dsr_worker.evidence.certificate import COUNTED
 from dsr_worker.evidence.statements import finding, left_undone, not_covered
 from dsr_worker.evidence.wording import Words, words
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def render_certificate(file: bytes) -> str:
@@ -86,6 +88,8 @@ class _Spoken:
 
 @cache
 def _template() -> jinja2.Template:
+    import jinja2  # noqa: PLC0415 - loads slowly, and few commands make pages
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dsr_worker.evidence", "templates"),
         autoescape=True,

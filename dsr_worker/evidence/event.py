@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from dsr_worker.evidence.automatic import READERS
 from dsr_worker.evidence.shapes import (
     Check,
     code,
@@ -48,6 +49,8 @@ class Kind(StrEnum):
     SUBMITTED = "submitted"
     IDENTITY_VERIFIED = "identity_verified"
     CODE_SENT = "code_sent"
+    CODE_NOT_SENT = "code_not_sent"
+    CODE_REFUSED = "code_refused"
     RESOLVED = "resolved"
     CONTESTED = "contested"
     PLANNED = "planned"
@@ -66,6 +69,7 @@ class Kind(StrEnum):
     DEFERRED_PROMISED = "deferred_promised"
     DEFERRED_DUE = "deferred_due"
     HOLD_PLACED = "hold_placed"
+    HOLD_REVIEWED = "hold_reviewed"
     HOLD_RELEASED = "hold_released"
     LIFT_ORDERED = "lift_ordered"
     RESTRICTION_LIFTED = "restriction_lifted"
@@ -74,6 +78,8 @@ class Kind(StrEnum):
     CLOCK_MET = "clock_met"
     CLOCK_MISSED = "clock_missed"
     CLOCK_EXTENDED = "clock_extended"
+    CLOCK_PAUSED = "clock_paused"
+    CLOCK_RESUMED = "clock_resumed"
     WARNING_SENT = "warning_sent"
     WARNING_ACKNOWLEDGED = "warning_acknowledged"
     SWEEP_PLANNED = "sweep_planned"
@@ -208,7 +214,7 @@ def _fields(*names: str) -> frozenset[str]:
     return frozenset(" ".join(names).split())
 
 
-BODIES: Mapping[Kind, frozenset[str]] = {
+_OWN: Mapping[Kind, frozenset[str]] = {
     Kind.SUBMITTED: _fields(
         "request_kind regime country channel received_at identities identity_kinds signature case",
         _FROZEN,
@@ -218,8 +224,10 @@ BODIES: Mapping[Kind, frozenset[str]] = {
         "method manner assertion identities identity_kinds note commitment signature", _STATE
     ),
     Kind.CODE_SENT: _fields("contact_kind contact_points attempt expires_at system", _STATE),
+    Kind.CODE_NOT_SENT: _fields("contact_kind contact_points attempt system", _STATE),
+    Kind.CODE_REFUSED: _fields("reason counts signature", _STATE),
     Kind.RESOLVED: _fields("identities identity_kinds links systems complete", _STATE),
-    Kind.CONTESTED: _fields("links identity_kinds reason counts", _STEP),
+    Kind.CONTESTED: _fields("identities links identity_kinds reason counts", _STEP),
     Kind.PLANNED: _fields(
         "plan_hash identities collections systems outcomes bounds counts cutoff_at", _FROZEN, _STATE
     ),
@@ -234,7 +242,8 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.NEEDS_HUMAN: _fields("reason fields collections counts", _STEP),
     Kind.FAILED: _fields("reason sqlstate counts", _STEP),
     Kind.PACKAGE_MADE: _fields(
-        "package records bytes file_sha256 manifest_sha256 expires_at systems complete", _STATE
+        "package records bytes file_sha256 manifest_sha256 expires_at systems complete counts",
+        _STATE,
     ),
     Kind.PACKAGE_HANDED_OVER: _fields("package method manner file_sha256 signature", _STATE),
     Kind.PACKAGE_DESTROYED: _fields("package reason case", _STATE),
@@ -244,6 +253,7 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     ),
     Kind.DEFERRED_DUE: _fields("deferred case system collection ground due_on due_at", _STATE),
     Kind.HOLD_PLACED: _fields("hold matter system collection note commitment signature", _STATE),
+    Kind.HOLD_REVIEWED: _fields("hold due_on signature", _STATE),
     Kind.HOLD_RELEASED: _fields("hold matter note commitment signature", _STATE),
     Kind.LIFT_ORDERED: _fields("case informed_on signature", _STATE),
     Kind.RESTRICTION_LIFTED: _fields("case", _STATE),
@@ -251,6 +261,8 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.CLOCK_STARTED: _fields("clock regime country since_at due_at due_on ground law_pack"),
     Kind.CLOCK_MET: _fields("clock due_at since_at manner"),
     Kind.CLOCK_MISSED: _fields("clock due_at since_at manner"),
+    Kind.CLOCK_PAUSED: _fields("clock reason since_at due_at new_due_at"),
+    Kind.CLOCK_RESUMED: _fields("clock reason since_at due_at new_due_at"),
     Kind.CLOCK_EXTENDED: _fields("clock due_at new_due_at ground reason note commitment signature"),
     Kind.WARNING_SENT: _fields("warning clock threshold_s due_at recipient channel attempt"),
     Kind.WARNING_ACKNOWLEDGED: _fields("warning clock threshold_s signature"),
@@ -280,6 +292,11 @@ BODIES: Mapping[Kind, frozenset[str]] = {
     Kind.SHREDDED: _fields("reason counts key_version"),
     Kind.LATE_RESULT_IGNORED: _fields("reason outcomes counts", _STEP),
 }
+
+BODIES: Mapping[Kind, frozenset[str]] = {
+    kind: fields | {"versions"} if kind in READERS else fields for kind, fields in _OWN.items()
+}
+"""The fields of each kind; what may record an automatic decision names the versions it went by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ class Accessing:
                 "records": made.records,
                 "bytes": size_bytes,
                 "manifest_sha256": made.manifest_sha256,
+                "counts": {"withheld": made.withheld},
+                "complete": made.complete,
             },
         )
         return member.done(result={"records": made.records}, events=(event,), answer=answer)

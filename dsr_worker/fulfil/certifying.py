@@ -23,8 +23,9 @@ from dsr_worker.fulfil.keeping import Days, Later, kept_for_now, kept_keys, with
 from dsr_worker.fulfil.promised import AWAITED_BY, Promised, RowName, keep_promise
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, ERASING, LIFTING
 from dsr_worker.ledger import Ledger, answers, jobs
-from dsr_worker.ledger.answers import Accounted, Answer, Promise
+from dsr_worker.ledger.answers import Accounted, Answer
 from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.promises import Promise
 from dsr_worker.ledger.rows import Event, Move, StepResult
 from dsr_worker.organisation import Organisation
 from dsr_worker.store import Store, new_name

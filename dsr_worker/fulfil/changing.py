@@ -11,20 +11,23 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from dsr_worker.contract import Erases, Outcome, Receipt
-from dsr_worker.engine.batch import Batch, Member
+from dsr_worker.contract import Erases, Outcome, Receipt, is_remainder
+from dsr_worker.engine.batch import Batch, BoundExceeded, CallDivided, Member, waits_for_units
 from dsr_worker.engine.crash import crash_point
 from dsr_worker.engine.receipts import ledger_row, with_intents
 from dsr_worker.fulfil import receipts as accounts
-from dsr_worker.fulfil.inspecting import ApprovalExceeded, inspected
+from dsr_worker.fulfil.inspecting import inspected
 from dsr_worker.fulfil.keeping import has_no_day, kept_names, sealed_frames, sealed_keys
 from dsr_worker.fulfil.locating import located_keys
 from dsr_worker.fulfil.plans import FOUND
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, Doing, by_verb
-from dsr_worker.ledger.rows import Event, Spool, StepResult
+from dsr_worker.ledger.rows import Event, ReceiptRow, Spool, StepResult
 from dsr_worker.spool import Frame, KeySpool
 from dsr_worker.store import Store, new_name
 
+_Shown = Counter[
+    tuple[str, str]
+]  # rows by collection, and by the ground on which they are withheld
 _WITHOUT_DAY = "kept_without_day"  # rows stay by a minimum and have no date from which it counts
 
 
@@ -59,10 +62,12 @@ class Changing:
         doing = [m for m in batch.members if m not in asking]
         try:
             keys = sealed_keys(batch.part(asking), frames, self._store)
-            counted = accounts.count_located(keys)
+            shown: dict[str, _Shown] = defaultdict(Counter)
+            for key in keys:
+                shown[key.subject_ref][key.collection, key.withheld] += 1
             system = batch.ctx.system.name
             told = [
-                m.done(result={"outcomes": _found(system, counted[m.subject.ref])}) for m in asking
+                m.done(result={"outcomes": _found(system, shown[m.subject.ref])}) for m in asking
             ]
 
             def dry_run(verb: Doing, part: Batch) -> list[StepResult]:
@@ -120,7 +125,9 @@ class Changing:
     def _apply_or_void(self, doing: Doing, batch: Batch) -> list[StepResult]:
         try:
             return self._apply(doing, batch)
-        except ApprovalExceeded as exceeded:
+        except CallDivided:
+            return [waits_for_units(member) for member in batch.members]
+        except BoundExceeded as exceeded:
             if len(batch.members) > 1:
                 raise
             return [self._voided(doing, batch, exceeded.reasons)]
@@ -180,6 +187,7 @@ class Changing:
             "action": "apply",
             "attempt": member.claim.attempt,
             "counts": _counts(rows),
+            **({"outcomes": kept_rows} if (kept_rows := _grounded(rows)) else {}),
             **({"proofs_sha256": accounts.digest_of(proofs)} if proofs else {}),
         }
         told = {"proofs": proofs} if proofs else {}
@@ -198,24 +206,26 @@ def _stop(batch: Batch, member: Member) -> str | None:
 
 def _counted_by_find(batch: Batch) -> list[StepResult]:
     """What access cases would find, where no connector can locate it."""
-    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    rows: dict[str, _Shown] = defaultdict(Counter)
     for record in batch.connector.find(batch.subjects, batch.ctx):
-        rows[record.subject_ref][record.collection] += 1
+        refused = next((p.ground for p in record.withheld if is_remainder(p.ground)), "")
+        rows[record.subject_ref][record.collection, refused] += 1
     system = batch.ctx.system.name
     return [m.done(result={"outcomes": _found(system, rows[m.subject.ref])}) for m in batch.members]
 
 
-def _found(system: str, rows: Counter[str]) -> list[dict[str, Any]]:
+def _found(system: str, rows: _Shown) -> list[dict[str, Any]]:
+    """What an access would find; what a store refuses for now by itself, with its ground."""
     return [
         {
             "system": system,
             "collection": collection,
             "outcome": FOUND,
-            "ground": "",
+            "ground": refused,
             "rows": count,
             "until": None,
         }
-        for collection, count in sorted(rows.items())
+        for (collection, refused), count in sorted(rows.items())
     ]
 
 
@@ -239,6 +249,15 @@ def _counts(rows: Sequence[Any]) -> dict[str, int]:
     for row in rows:
         counts[row.outcome] += row.rows
     return dict(counts)
+
+
+def _grounded(rows: Sequence[ReceiptRow]) -> list[dict[str, Any]]:
+    """What stays, wholly or in part, with the ground of each."""
+    return [
+        {"collection": r.collection, "outcome": r.outcome, "rows": r.rows, "ground": r.ground}
+        for r in rows
+        if r.ground and r.rows
+    ]
 
 
 def _masked(rows: Sequence[Any]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What people decide about a case: verify, approve, choose, retry, extend, refuse, withdraw.
+"""What people decide about a case: verify, approve, choose, retry, refuse, withdraw.
 
 In: a case's reference and a signed action. Out: a move of the case in one transaction, and the
 systems to ring for. Each refusal says why and what is possible.
@@ -7,28 +7,26 @@ systems to ring for. Each refusal says why and what is possible.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil import protecting
 from dsr_worker.fulfil.course import CaseCourse
-from dsr_worker.fulfil.decided import Decided, DecisionRefused
+from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.retrying import Retrying
-from dsr_worker.fulfil.verbs import REQUESTED
 from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.rows import Event, Job, Move, moved
+from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.organisation import Organisation
-from dsr_worker.people import ActorRefused, SignedAction, accept, digest_of
+from dsr_worker.people import ActorRefused, SignedAction, digest_of
 from dsr_worker.statutes import UnknownNameError, load_pack
 from dsr_worker.vault import CaseKey, KeyRing
 
-__all__ = ["EXTENSION_REASONS", "Decided", "DecisionRefused", "Decisions"]
+__all__ = ["Decided", "DecisionRefused", "Decisions"]
 
 _OPEN_BEFORE_WORK = {
     State.RECEIVED,
@@ -41,13 +39,7 @@ _OPEN_BEFORE_WORK = {
 
 
 _UNDER_WORK = {State.WORKING, State.PACKAGING}
-_PEOPLES = REQUESTED | {"access"}
-"""Kinds of job that are a person's request; any job's stopped steps may be retried."""
 _UNCHANGED = "Of what was approved nothing was carried out: no system was changed."
-
-EXTENSION_REASONS = ("complex", "many_requests")
-"""Why the time to answer may be extended: the complexity and number of the requests (Art. 12(3)
-GDPR and UK GDPR; Cal. Civ. Code 1798.145(h)(1))."""
 
 
 class Decisions:
@@ -76,23 +68,25 @@ class Decisions:
     def send_code(self, ref: str, signed: SignedAction) -> Decided:
         """Send a (new) code to the contact on file."""
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "send-code")
+            job = opened(cursor, ref, signed, "send-code")
             _require(job, State.RECEIVED, State.VERIFYING)
             codes.forget(cursor, job.id)
             cases.cancel_steps(cursor, job.id)
-            return self._change(cursor, self._intake.send_code(job._replace(pending=0), ()))
+            return changed(cursor, self._intake.send_code(job._replace(pending=0), ()))
 
     def enter_code(self, ref: str, code: str, signed: SignedAction) -> Decided:
         """Judge the code that the person gave. A wrong one is counted, whatever else happens."""
         digests = list(self._keys.index_digests(f"code:{ref}", code.strip()))
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "enter-code")
+            job = opened(cursor, ref, signed, "enter-code")
             _require(job, State.VERIFYING)
-            verdict = codes.try_code(
-                cursor, job.id, digests, self._organisation.verification.code_tries
-            )
+            most = self._organisation.verification.code_tries
+            verdict = codes.try_code(cursor, job.id, digests, most)
             if verdict == "right":
                 return self._verified(cursor, job, "code", signed, self._proven(cursor, job))
+            tries = {"reason": verdict, "counts": {"tries_allowed": most}}
+            body = {**tries, "signature": signed.signature_hex}
+            jobs.add_event(cursor, job, Event("code_refused", body, signed.actor))
         message = {
             "wrong": "the code is wrong; the try was counted",
             "expired": "the code has expired: send a new one",
@@ -105,7 +99,7 @@ class Decisions:
         """Take an operator's word for who the person is, and how they know."""
         with self._ledger.transaction() as cursor:
             digest = digest_of("attest", ref, method=method)
-            job = self._case(cursor, ref, signed, "attest", digest)
+            job = opened(cursor, ref, signed, "attest", digest)
             _require(job, State.RECEIVED, State.VERIFYING)
             return self._verified(cursor, job, method, signed)
 
@@ -145,14 +139,14 @@ class Decisions:
             verified_at=job.now,
             verified_how=method,
         )
-        return self._change(cursor, move)
+        return changed(cursor, move)
 
     # ---- the plan
 
     def approve(self, ref: str, plan_hash: str, signed: SignedAction) -> Decided:
         """Approve the plan of this hash. The submitter of a case never approves it."""
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "approve", plan_hash)
+            job = opened(cursor, ref, signed, "approve", plan_hash)
             _require_plan(job, plan_hash)
             if job.submitted_by == signed.actor:
                 message = "whoever submitted a case cannot approve it: ask a second person"
@@ -162,7 +156,7 @@ class Decisions:
                 {"plan_hash": plan_hash, "signature": signed.signature_hex},
                 signed.actor,
             )
-            return self._change(cursor, self._begin_work(cursor, job, event, signed.actor))
+            return changed(cursor, self._begin_work(cursor, job, event, signed.actor))
 
     def check_approval(self, ref: str, plan_hash: str) -> None:
         """Raise DecisionRefused where this plan cannot be approved now, before anybody is asked."""
@@ -191,7 +185,7 @@ class Decisions:
         """Settle who is meant where an identity led to several people, by a name theirs alone."""
         with self._ledger.transaction() as cursor:
             digest = digest_of("choose", ref, kind=kind, value=value)
-            job = self._case(cursor, ref, signed, "choose", digest)
+            job = opened(cursor, ref, signed, "choose", digest)
             if not cases.stuck(cursor, job.id, "several_people"):
                 message = "this case does not stand before a choice between people"
                 raise DecisionRefused(message)
@@ -202,59 +196,26 @@ class Decisions:
             cases.cancel_steps(cursor, job.id)
             free = job._replace(pending=0)
             move = self._course.resolving(cursor, free, {kind}, (event,), approved_by=None)
-            return self._change(cursor, move)
+            return changed(cursor, move)
 
     def retry(self, ref: str, signed: SignedAction) -> Decided:
         """Try again what stopped or failed, as `Retrying` says for where the case stands."""
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "retry")
+            job = opened(cursor, ref, signed, "retry")
             event = Event("note_added", {"reason": "retried"}, signed.actor)
             move = self._retrying.move(cursor, job, event)
             if move is not None:
-                return self._change(cursor, move)
+                return changed(cursor, move)
             systems = cases.retry(cursor, job.id)
             if not systems:
                 message = (
                     f"nothing of this case has stopped: `dsr status {ref}` tells what it waits for"
                 )
                 raise DecisionRefused(message)
-            self._change(cursor, Move(job, events=(event,)))
+            changed(cursor, Move(job, events=(event,)))
             return Decided(ref, job.state, tuple(systems))
 
     # ---- the answer's fate
-
-    def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:
-        """Extend the time to respond, the person having been told, inside the legal window.
-
-        Raises UnknownNameError for a reason that is none of `EXTENSION_REASONS`.
-        """
-        with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, "extend", digest_of("extend", ref, reason=reason))
-            if reason not in EXTENSION_REASONS:
-                raise UnknownNameError("reason for an extension", reason, EXTENSION_REASONS)
-            clock = cases.clock(cursor, job.id, "respond")
-            notice_by = clock and clock.facts.get("extension_notice_by")
-            if clock is None or clock.state != "running" or notice_by is None:
-                message = (
-                    "this clock cannot be extended: it is met, extended, or the law knows none"
-                )
-                raise DecisionRefused(message)
-            if job.now.date().isoformat() > notice_by:
-                message = f"the person had to be told of an extension by {notice_by}"
-                raise DecisionRefused(message)
-            cases.extend(cursor, clock)
-            event = Event(
-                "clock_extended",
-                {
-                    "clock": "respond",
-                    "due_at": clock.due_at,
-                    "reason": reason,
-                    "new_due_at": datetime.fromisoformat(clock.facts["extended_due_at"]),
-                },
-                signed.actor,
-            )
-            urgency = datetime.fromisoformat(clock.facts["extended_conservative_at"])
-            return self._change(cursor, Move(job, events=(event,), urgency_at=urgency))
 
     def refuse(self, ref: str, ground: str, signed: SignedAction) -> Decided:
         """Refuse a request on a ground's code. The refusal still has to be delivered.
@@ -283,7 +244,7 @@ class Decisions:
         digest: str = "",
     ) -> Decided:
         with self._ledger.transaction() as cursor:
-            job = self._case(cursor, ref, signed, action, digest)
+            job = opened(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_ground(job, reason)
             _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
@@ -301,7 +262,7 @@ class Decisions:
                 events=(event,),
                 closed_at=job.now if ended else None,
             )
-            decided = self._change(cursor, move)
+            decided = changed(cursor, move)
             return replace(decided, details=(_UNCHANGED,)) if job.approved_by else decided
 
     # ---- shared
@@ -322,23 +283,6 @@ class Decisions:
                 " is left of it has stopped or waits, and nothing was changed"
             )
             raise DecisionRefused(message)
-
-    def _case(
-        self, cursor: Cursor, ref: str, signed: SignedAction, action: str, plan_hash: str = ""
-    ) -> Job:
-        job = jobs.lock_ref(cursor, ref)
-        if job is None:
-            message = f"there is no case {ref}; `dsr status` lists the open ones"
-            raise DecisionRefused(message)
-        if job.kind not in _PEOPLES and action != "retry":
-            message = f"{ref} is a {job.kind}: see `dsr {job.kind} --help` for its decisions"
-            raise DecisionRefused(message)
-        accept(cursor, signed, action, ref, plan_hash)
-        return job
-
-    def _change(self, cursor: Cursor, move: Move) -> Decided:
-        ring = jobs.change(cursor, [move])
-        return Decided(move.job.ref, str(moved(move.state, move.job.state)), tuple(ring))
 
 
 def _require_plan(job: Job, plan_hash: str) -> None:

@@ -26,7 +26,7 @@ from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
 from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.fulfil.remaining import Remaining, remaining, remains
-from dsr_worker.ledger import Ledger, answers, cases, jobs, reports
+from dsr_worker.ledger import Ledger, answers, cases, jobs, promises, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
 from dsr_worker.package import Method, PackageRefused, hand_over
@@ -182,12 +182,15 @@ class Delivery:
         answer = answers.of(cursor, job.id)
         ready = job.state in _LEFT_THE_HOUSE | {State.READY}
         if not ready or answer is None or answer.kind != kind:
-            message = f"{ref} is {job.state} and has no {kind} to hand over yet"
+            message = (
+                f"{ref} is {job.state} and has no {kind} to hand over yet; `dsr status {ref}` says"
+                " what it waits for"
+            )
             raise DecisionRefused(message)
         if answer.destroyed_at is not None:
             message = f"the {kind} of {ref} was destroyed on {answer.destroyed_at:%Y-%m-%d}"
-            if job.state == State.READY:
-                message += f"; `dsr retry {ref}` makes one of what is held today"
+            again = f"; `dsr retry {ref}` makes one of what is held today"
+            message += again if job.state == State.READY else "; a new request gets a new one"
             raise DecisionRefused(message)
         return job, answer
 
@@ -216,7 +219,7 @@ class Delivery:
             move = Move(job, events=(event,))
         else:
             left = remaining(cursor, [job]).get(job.id)
-            owed = answers.still_owed(cursor, job.id)
+            owed = promises.still_owed(cursor, job.id)
             answered = _answered(job, settled, signed.actor, owed, left)
             move = replace(answered, events=(event, *answered.events))
         jobs.change(cursor, [move])
@@ -278,7 +281,7 @@ def _answered(
     job: Job,
     settled: Sequence[Any],
     actor: str,
-    owed: answers.StillOwed | None,
+    owed: promises.StillOwed | None,
     left: Remaining | None,
 ) -> Move:
     """The move of a case whose answer left: closed, or open for what a store refuses for now."""

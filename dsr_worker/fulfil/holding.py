@@ -8,11 +8,12 @@ transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from dsr_worker.contract import Identity, Subject
+from dsr_worker.domain.calendar import end_of_day
 from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import ROWS
@@ -20,12 +21,12 @@ from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.engine.standing import StandingGuard, TakenOut
 from dsr_worker.fulfil.decided import DecisionRefused
-from dsr_worker.ledger import Ledger, holds, intake, jobs
+from dsr_worker.ledger import Ledger, cases, holds, intake, jobs
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.intake import NewJob
+from dsr_worker.ledger.intake import NewClock, NewJob
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.people import SignedAction, accept, digest_of
-from dsr_worker.statutes import Right, UnknownNameError, load_pack, packs
+from dsr_worker.statutes import Right, UnknownNameError, load_pack, packs, packs_saying
 from dsr_worker.vault import KeyRing
 
 
@@ -42,7 +43,7 @@ class Placed:
 
 
 class Holding:
-    """Places and releases holds."""
+    """Places, reviews and releases holds."""
 
     def __init__(
         self, ledger: Ledger, keys: KeyRing, materials: Materials, rules: StandingGuard
@@ -66,8 +67,9 @@ class Holding:
 
         """
         Hold("new", matter, reason, scope, review_on)
-        if reason not in hold_reasons():
-            raise UnknownNameError("reason for a hold", reason, hold_reasons())
+        if reason not in hold_reasons(packs_saying(reason)):
+            listed = "`dsr statutes show LAW` lists a law's grounds"
+            raise UnknownNameError("reason for a hold", reason, hold_reasons(packs()), listed)
         digest = hold_digest(scope, reason, matter, review_on)
         with self._ledger.transaction() as cursor:
             accept(cursor, signed, "place-hold", "new", digest)
@@ -123,9 +125,32 @@ class Holding:
         holds.insert(
             cursor, inserted.ref, inserted.id, where, values, reason, matter, review_on, actor
         )
+        intake.start_clocks(cursor, inserted.id, [_review_clock(now, review_on)])
         job = jobs.lock(cursor, [inserted.id])[inserted.id]
         jobs.change(cursor, [Move(job, events=(event,))])
         return job
+
+    def review(self, ref: str, review_on: date, signed: SignedAction) -> None:
+        """Record that a person looked again and that the hold stands, until the next such day.
+
+        Raises:
+            DecisionRefused: no such hold stands.
+            ValueError: the day does not lie in the future.
+            ActorRefused: the signature does not cover this.
+
+        """
+        with self._ledger.transaction() as cursor:
+            job = _standing(cursor, ref)
+            if review_on <= job.now.date():
+                raise ValueError("the next review is to come; name a later day than today")
+            digest = digest_of("review-hold", ref, review_on=review_on.isoformat())
+            accept(cursor, signed, "review-hold", ref, digest)
+            holds.reviewed(cursor, ref, review_on)
+            cases.settle_clocks(cursor, job.id, "met")
+            intake.start_clocks(cursor, job.id, [_review_clock(job.now, review_on)])
+            body = {"due_on": review_on, "signature": signed.signature_hex}
+            event = Event("hold_reviewed", body, signed.actor)
+            jobs.change(cursor, [Move(job, events=(event,))])
 
     def unheld(
         self, cursor: Cursor, subject: Subject, matter: str, reason: str
@@ -144,16 +169,14 @@ class Holding:
         Returns the promised erasures that waited for it, with the day of each; None without any.
         """
         with self._ledger.transaction() as cursor:
-            job = jobs.lock_ref(cursor, ref)
-            if job is None or job.kind != "hold" or job.closed_at is not None:
-                message = f"{ref} is no hold that stands; `dsr hold list` shows them"
-                raise DecisionRefused(message)
+            job = _standing(cursor, ref)
             reason, matter = holds.reason_and_matter(cursor, ref)
             if reason == RESTRICTED:
                 message = f"{ref} protects what {matter} restricts: `dsr lift {matter}` ends both"
                 raise DecisionRefused(message)
             accept(cursor, signed, "release-hold", ref)
             goes_on = holds.release(cursor, ref, signed.actor)
+            cases.settle_clocks(cursor, job.id, "met")
             event = Event("hold_released", {"signature": signed.signature_hex}, signed.actor)
             jobs.change(
                 cursor,
@@ -167,9 +190,35 @@ class Holding:
         return [scope.system]
 
 
-def hold_reasons() -> frozenset[str]:
-    """The codes of what any law pack knows as a ground to keep data from erasure."""
-    rows = (row for name in packs() for row in load_pack(name).exemptions)
+def _standing(cursor: Cursor, ref: str) -> Job:
+    """The job of a hold, locked. Raises DecisionRefused where no such hold stands."""
+    job = jobs.lock_ref(cursor, ref)
+    if job is None or job.kind != "hold" or job.closed_at is not None:
+        message = f"{ref} is no hold that stands; `dsr hold list` shows them"
+        raise DecisionRefused(message)
+    return job
+
+
+def _review_clock(now: datetime, review_on: date) -> NewClock:
+    """The clock by which a hold's review is warned of: overdue when its day has passed."""
+    return NewClock(
+        name=f"review-{review_on}",  # of its own for each review: warned of anew
+        recipient="ourselves",
+        citation="the hold's own day of review",
+        verified=True,
+        zone="UTC",
+        started_at=now,
+        due_at=None,
+        due_on=None,
+        conservative_due_at=end_of_day(review_on, "UTC"),
+        conservative_due_on=review_on,
+        calendar_version="",
+    )
+
+
+def hold_reasons(laws: Iterable[str]) -> frozenset[str]:
+    """The codes of what these laws know as a ground to keep data from erasure."""
+    rows = (row for name in laws for row in load_pack(name).exemptions)
     return frozenset(row.code for row in rows if Right.ERASURE in row.rights)
 
 

@@ -13,7 +13,7 @@ from dsr_worker.domain.request import State
 from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.remaining import look_again
-from dsr_worker.ledger import Ledger, answers, cases, jobs
+from dsr_worker.ledger import Ledger, answers, cases, jobs, promises
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.store import Store
 
@@ -114,13 +114,13 @@ def close_carried_out(ledger: Ledger) -> Duty:
 
     def close_cases_carried_out() -> None:
         with ledger.transaction() as cursor:
-            locked = jobs.lock(cursor, answers.nothing_owed(cursor))
+            locked = jobs.lock(cursor, promises.nothing_owed(cursor))
             closed = Event("closed", {"response": "carried_out"})
             moves = [
                 Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(closed,))
                 for job in locked.values()
                 if job.state == State.ANSWERED_WITH_REMAINDERS
-                and answers.still_owed(cursor, job.id) is None
+                and promises.still_owed(cursor, job.id) is None
             ]
             jobs.change(cursor, moves)
 

@@ -21,16 +21,26 @@ from dsr_worker.engine.corrections import sealed as sealed_corrections
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil import correcting
+from dsr_worker.fulfil.clocks import facts_of
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.plans import CORRECTED, CORRECTIONS_DIGEST
 from dsr_worker.ledger import Ledger, intake, jobs
+from dsr_worker.ledger import frozen as texts
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob
 from dsr_worker.ledger.rows import Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import SignedAction, accept
-from dsr_worker.statutes import ClockSpec, LawPack, applicable, locality, request_clocks
+from dsr_worker.statutes import (
+    Choice,
+    ClockSpec,
+    LawPack,
+    chosen,
+    locality,
+    pack_text_and_hash,
+    request_clocks,
+)
 from dsr_worker.vault import KeyRing
 
 CODE = "code"
@@ -57,6 +67,8 @@ class Request:
     channel: str
     law: str | None = None
     country: str | None = None
+    also: tuple[str, ...] = ()
+    """Further countries in which the person may live: their laws' clocks run beside."""
     zone: str | None = None
     language: str | None = None
     verification: str = CODE
@@ -80,6 +92,7 @@ class Request:
             "law": self.law,
             "country": self.country,
             "verification": self.verification,
+            **({"also": sorted(self.also)} if self.also else {}),
             **({"corrections": correcting.digest(self.corrections)} if self.corrections else {}),
         }
 
@@ -117,19 +130,20 @@ class Intake:
         Raises RequestRefused, CorrectionRefused, UnknownNameError (a place that the data map does
         not have), ActorRefused, LedgerUnreachable.
         """
-        pack = self._law(request)
-        clocks = self._clocks(request, pack)
+        self._refuse_unfit(request)
+        laws = self._laws(request)
+        clocks = [clock for law in laws for clock in law.clocks]
         corrections = self._corrections(request)
         with self._ledger.transaction() as cursor:
             accept(cursor, signed, SUBMIT, "new", request.digest())
             earlier = self._earlier(cursor, request)
             if earlier is not None:
                 return Accepted(earlier, tuple(clocks), repeated=True)
-            job = self._insert(cursor, request, pack, clocks, signed, corrections)
+            job = self._insert(cursor, request, laws, signed, corrections)
             ring = jobs.change(cursor, [self._first_move(cursor, request, clocks, signed, job)])
         return Accepted(job.ref, tuple(clocks), repeated=False, ring=tuple(ring))
 
-    def _law(self, request: Request) -> LawPack:
+    def _refuse_unfit(self, request: Request) -> None:
         if request.kind not in CARRIED_OUT:
             kinds = ", ".join(sorted(CARRIED_OUT))
             message = f"{request.kind} is not carried out yet; these are: {kinds}"
@@ -146,10 +160,6 @@ class Intake:
                 if request.received_at > cursor.fetchone().now:
                     message = "received lies in the future: check date and offset"
                     raise NotReceivedYet(message)
-        try:
-            return applicable(request.country, request.law)
-        except (LookupError, ValueError) as error:
-            raise RequestRefused(str(error)) from None
 
     def _corrections(self, request: Request) -> Mapping[str, OfSystem]:
         if (request.kind is Kind.RECTIFICATION) != bool(request.corrections):
@@ -161,21 +171,26 @@ class Intake:
             raise RequestRefused(message)
         return correcting.by_place(request.corrections, self._materials.maps.by_name)
 
-    def _clocks(self, request: Request, pack: LawPack) -> list[ClockSpec]:
-        zone, subject_zone = request.zone, None
-        if zone is None and pack.name in _BY_ESTABLISHMENT:
-            zone = self._organisation.establishment.zone
-            if request.country is not None:
-                subject_zone = locality(request.country).zone
-        try:
+    def _laws(self, request: Request) -> list[Choice]:
+        """The laws that the person may stand under, with their clocks, the strictest first."""
+
+        def clocks(pack: LawPack, country: str | None) -> list[ClockSpec]:
+            zone, subject_zone = request.zone, None
+            if zone is None and pack.name in _BY_ESTABLISHMENT:
+                zone = self._organisation.establishment.zone
+                subject_zone = None if country is None else locality(country).zone
             return request_clocks(
                 pack,
                 request.kind.value,
-                request.country,
+                country,
                 request.received_at,
                 zone,
                 subject_zone=subject_zone,
             )
+
+        places = [(request.country, request.law), *((country, None) for country in request.also)]
+        try:
+            return chosen(places, clocks)
         except (LookupError, ValueError) as error:
             raise RequestRefused(str(error)) from None
 
@@ -202,11 +217,11 @@ class Intake:
         self,
         cursor: Cursor,
         request: Request,
-        pack: LawPack,
-        clocks: Sequence[ClockSpec],
+        laws: Sequence[Choice],
         signed: SignedAction,
         corrections: Mapping[str, OfSystem],
     ) -> Job:
+        pack, clocks = laws[0].pack, laws[0].clocks
         key, wrapped = self._keys.new_case_key()
         frozen = self._materials.freeze(pack.name, datetime.now(UTC))
         job = intake.insert(
@@ -217,7 +232,7 @@ class Intake:
                 state=State.RECEIVED.value,
                 phase="received",
                 frozen=frozen,
-                urgency_at=min(c.due.conservative_due_at for c in clocks),
+                urgency_at=min(c.due.conservative_due_at for law in laws for c in law.clocks),
                 data_key=wrapped,
                 submitted_by=signed.actor,
                 idempotency_key=request.idempotency_key,
@@ -237,7 +252,11 @@ class Intake:
         )
         standing = "claimed" if request.verification == CODE else "verified"
         sealed = [seal_identity(self._keys, key, i, standing) for i in request.identities]
-        intake.furnish(cursor, job.id, sealed, [_new_clock(c, request) for c in clocks])
+        further = [_beside(c, request) for law in laws[1:] for c in law.clocks]
+        if further:
+            texts.keep_texts(cursor, {clock.facts["law_hash"]: text for text, clock in further})
+        own = [_new_clock(c, request) for c in clocks]
+        intake.furnish(cursor, job.id, sealed, [*own, *(clock for _, clock in further)])
         return job
 
     def _corrected(self, request: Request) -> dict[str, Any]:
@@ -319,7 +338,7 @@ def verified_event(method: str, digests: Sequence[str], signed: SignedAction) ->
 
 
 def _new_clock(spec: ClockSpec, request: Request) -> NewClock:
-    due, extended = spec.due, spec.extended_due
+    due = spec.due
     return NewClock(
         name=spec.kind.value,
         recipient="subject",
@@ -332,22 +351,21 @@ def _new_clock(spec: ClockSpec, request: Request) -> NewClock:
         conservative_due_at=due.conservative_due_at,
         conservative_due_on=due.conservative_due_on,
         calendar_version=due.calendar_version,
-        facts={
-            "extended_due_at": _iso(extended and extended.due_at),
-            "extended_due_on": _iso(extended and extended.due_on),
-            "extended_conservative_at": _iso(extended and extended.conservative_due_at),
-            "extended_conservative_on": _iso(extended and extended.conservative_due_on),
-            "extension_notice_by": _iso(spec.extension_notice_by),
-        },
+        facts=facts_of(spec.clock),
     )
+
+
+def _beside(spec: ClockSpec, request: Request) -> tuple[str, NewClock]:
+    """A clock of a further law, which keeps that law's text for itself."""
+    text, law_hash = pack_text_and_hash(spec.law)
+    clock = _new_clock(spec, request)
+    facts = {**clock.facts, "law": spec.law, "law_hash": law_hash}
+    facts |= {"country": spec.country, "zone": spec.due.zone}
+    return text, clock._replace(name=f"{clock.name}:{spec.law}", facts=facts)
 
 
 def _sha256(stated: dict[str, object]) -> str:
     return hashlib.sha256(canonical_json(stated).encode()).hexdigest()
-
-
-def _iso(value: object) -> str | None:
-    return value.isoformat() if isinstance(value, datetime) or hasattr(value, "isoformat") else None
 
 
 def _started(spec: ClockSpec, request: Request) -> Event:

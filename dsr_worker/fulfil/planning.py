@@ -8,7 +8,7 @@ codes and keyed digests, no personal data.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,16 +78,17 @@ class Planner:
             **_corrected(job),
         }
         kinds_found = _count_kinds(found)
-        events = [Event("resolved", {"identity_kinds": kinds_found, "systems": systems})]
+        by_link = {"identity_kinds": kinds_found, "systems": systems}
+        events = [Event("resolved", {**by_link, "identities": sketch["identities"]})]
         if contested:
-            events.append(Event("contested", {"identity_kinds": dict.fromkeys(contested, 1)}))
+            events.append(_contested(i for i in found if i.standing == "contested"))
         if job.kind == "access" and self._is_automatic(job) and not contested:
             unread = _places_of_free_text(frozen, systems)
             plan = {**sketch, "outcomes": [], "cutoffs": {}, "free_texts": unread}
             return self.approved(
                 job,
                 plan,
-                (*events, *_planned(plan, frozen)),
+                (*events, *_planned(plan, frozen), _by_rule(plan, frozen)),
                 frozen=frozen_id,
                 facts={"approval": AUTOMATIC},
             )
@@ -304,6 +305,18 @@ def _planned(plan: Mapping[str, Any], frozen: Frozen) -> list[Event]:
         "counts": rows_by_outcome(plan["outcomes"]),
     }
     return [Event("planned", body)]
+
+
+def _by_rule(plan: Mapping[str, Any], frozen: Frozen) -> Event:
+    """The approval that nobody signs: the organisation's standing rule for a kind of request."""
+    body = {"plan_hash": hash_of(plan), "standing": True, "versions": dict(frozen.versions)}
+    return Event("approved", body)
+
+
+def _contested(found: Iterable[Any]) -> Event:
+    shared = list(found)
+    names = sorted(bytes(i.digest).hex() for i in shared)
+    return Event("contested", {"identity_kinds": _count_kinds(shared), "identities": names})
 
 
 def _count_kinds(found: Sequence[Any]) -> dict[str, int]:

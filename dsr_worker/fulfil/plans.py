@@ -7,7 +7,7 @@ where its records have free text. A plan holds counts, codes and keyed digests, 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -41,12 +41,12 @@ def free_texts(
     Others may have written it or be named in it. Their addresses are withheld wherever they stand;
     a name alone nobody but a human finds, so the approver is told where to look.
     """
-    return {
-        f"{o['system']}.{o['collection']}": o["rows"]
-        for o in outcomes
-        if o["outcome"] == FOUND
-        and has_free_text(systems[o["system"]].collections[o["collection"]])
-    }
+    counted: Counter[str] = Counter()
+    for o in outcomes:
+        collection = systems[o["system"]].collections[o["collection"]]
+        if o["outcome"] == FOUND and has_free_text(collection):
+            counted[f"{o['system']}.{o['collection']}"] += o["rows"]
+    return dict(counted)
 
 
 def free_text_notice(plan: Mapping[str, Any]) -> str | None:

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from dsr_worker.contract import Identity, Remainder, is_remainder
 from dsr_worker.engine.batch import Member
-from dsr_worker.ledger import answers
-from dsr_worker.ledger.answers import Promise
+from dsr_worker.ledger import promises
 from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.promises import Promise
 from dsr_worker.vault import CaseKey, KeyRing, SealBroken
 
 PROMISE = "promise"  # the purpose under which both are sealed
@@ -83,7 +83,7 @@ def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
     mine = Promised.opened(keys.unwrap(made.data_key), made.sealed)
     names = [keys.index_digest(name.kind, name.value) for name in mine.names]
     sooner = list(Remainder) if all(map(is_remainder, made.grounds)) else []
-    for stood in answers.standing(cursor, made, names, sooner):
+    for stood in promises.standing(cursor, made, names, sooner):
         try:
             theirs = Promised.opened(keys.unwrap(bytes(stood.data_key)), bytes(stood.sealed))
         except SealBroken:
@@ -98,6 +98,6 @@ def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
             data_key=wrapped,
             sealed=both.sealed(own_key),
         )
-        answers.widen(cursor, stood.id, widened)
+        promises.widen(cursor, stood.id, widened)
         return
-    answers.promise(cursor, made)
+    promises.make(cursor, made)

@@ -22,10 +22,10 @@ from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED
 from dsr_worker.fulfil.promised import AWAITED_BY, Promised
 from dsr_worker.fulfil.verbs import DEFERRED
-from dsr_worker.ledger import Ledger, answers, intake, jobs
-from dsr_worker.ledger.answers import DuePromise
+from dsr_worker.ledger import Ledger, intake, jobs, promises
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock, NewJob
+from dsr_worker.ledger.promises import DuePromise
 from dsr_worker.ledger.rows import Event, Job, Move, NewStep
 from dsr_worker.vault import KeyRing, SealBroken
 
@@ -48,7 +48,7 @@ class Promises:
 
         def start_due_promises() -> None:
             with self._ledger.transaction() as cursor:
-                for promise in answers.due_promises(cursor):
+                for promise in promises.come_due(cursor):
                     cursor.execute("SAVEPOINT promise")
                     try:
                         self._start(cursor, promise)
@@ -103,7 +103,7 @@ class Promises:
             seal_identity(self._keys, key, i, "verified", ground="promise") for i in promised.names
         ]
         intake.add_identities(cursor, inserted.id, sealed)
-        answers.carried_out(cursor, promise.id, inserted.id)
+        promises.carried_out(cursor, promise.id, inserted.id)
         facts = promised.fact(key)
         jobs.change(cursor, [self._first_move(job, promise, frozen_id, facts)])
 
@@ -113,8 +113,8 @@ class Promises:
 
     def _ask(self, cursor: Cursor, job: Job, promise: DuePromise, code: str) -> None:
         """Stop for a human at once; `dsr retry` lets the promise come due again."""
-        answers.take_up(cursor, promise.id, job.id)
-        due = Event("deferred_due", {"system": promise.system, "due_on": promise.due_on})
+        promises.take_up(cursor, promise.id, job.id)
+        due = _due(promise)
         stop = Event("needs_human", {"system": promise.system, "code": code})
         jobs.change(cursor, [Move(job, state=State.NEEDS_HUMAN, phase=code, events=(due, stop))])
 
@@ -132,7 +132,6 @@ class Promises:
             "outcomes": [],
             "cutoffs": {},
         }
-        event = Event("deferred_due", {"system": promise.system, "due_on": promise.due_on})
         return Move(
             job,
             phase="locate",
@@ -140,8 +139,13 @@ class Promises:
             plan=plan,
             facts=facts,
             steps=(NewStep("locate", promise.system, round=1),),
-            events=(event,),
+            events=(_due(promise),),
         )
+
+
+def _due(promise: DuePromise) -> Event:
+    body = {"deferred": promise.id, "case": promise.job_id, "system": promise.system}
+    return Event("deferred_due", {**body, "due_on": promise.due_on})
 
 
 def house_clock(now: datetime) -> NewClock:

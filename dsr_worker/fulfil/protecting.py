@@ -7,7 +7,7 @@ to go. Erasures that the hold kept go on after the time of grace, as after any h
 from __future__ import annotations
 
 from dsr_worker.domain.rights import LIFTS, RESTRICTED
-from dsr_worker.ledger import holds, jobs
+from dsr_worker.ledger import cases, holds, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Move
 from dsr_worker.ledger.steps import BatchJob
@@ -22,6 +22,8 @@ def release(cursor: Cursor, ref: str, actor: str) -> None:
     for row in standing:
         holds.release(cursor, row.ref, actor)
     ended = (Event("hold_released", {}, actor),)
+    for job in locked.values():
+        cases.settle_clocks(cursor, job.id, "met")
     moves = [
         Move(job, state="released", phase="released", closed_at=job.now, events=ended)
         for job in locked.values()

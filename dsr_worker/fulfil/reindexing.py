@@ -13,7 +13,7 @@ from typing import Any
 
 from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil.promised import Promised
-from dsr_worker.ledger import Ledger, answers, cases
+from dsr_worker.ledger import Ledger, cases, promises
 from dsr_worker.vault import KeyRing, SealBroken
 
 _AT_ONCE = 500
@@ -50,12 +50,12 @@ def _promises(ledger: Ledger, keys: KeyRing, at_once: int) -> int:
     changed, after = 0, 0
     while True:
         with ledger.transaction() as cursor:
-            page = answers.open_promises(cursor, after, at_once)
+            page = promises.not_carried_out(cursor, after, at_once)
             for promise in page:
                 known = {bytes(digest) for digest in (*promise.digests, *promise.of_case)}
                 known |= set(_promised(keys, promise))
                 if len(known) > len(promise.digests):
-                    answers.index_promise(cursor, promise.id, sorted(known))
+                    promises.index(cursor, promise.id, sorted(known))
                     changed += 1
         if len(page) < at_once:
             return changed

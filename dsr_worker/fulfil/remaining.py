@@ -21,9 +21,9 @@ from dsr_worker.engine.context import BatchContext
 from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.promises import house_clock
-from dsr_worker.ledger import Ledger, answers, cases, intake, jobs
-from dsr_worker.ledger.answers import StillOwed
+from dsr_worker.ledger import Ledger, cases, intake, jobs, promises
 from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.promises import StillOwed
 from dsr_worker.ledger.rows import Event, Job, Move
 
 STORE_REFUSES = "store-refuses"  # why a system's answer is partial
@@ -85,7 +85,7 @@ class Remaining:
 def remaining(cursor: Cursor, asked: Sequence[Job]) -> dict[int, Remaining]:
     """What the last look of these cases could not show; those that were shown all are left out."""
     found: dict[int, list[Any]] = {}
-    for row in answers.unshown(cursor, [(job.id, job.round) for job in asked]):
+    for row in promises.unshown(cursor, [(job.id, job.round) for job in asked]):
         found.setdefault(row.job_id, []).append(row)
     return {
         job_id: Remaining(
@@ -122,7 +122,7 @@ def look_again(ledger: Ledger, planner: Planner) -> Duty:
 
     def look_again_for_answered() -> None:
         with ledger.transaction() as cursor:
-            for job in jobs.lock(cursor, answers.to_look_again(cursor)).values():
+            for job in jobs.lock(cursor, promises.to_look_again(cursor)).values():
                 if job.state != State.ANSWERED_WITH_REMAINDERS:
                     continue  # begun by another process meanwhile
                 jobs.change(cursor, [_looking(cursor, planner, job)])

@@ -42,7 +42,11 @@ class Resolving:
             crowded |= {x.collection for x in links if x.owners and x.identity in shared}
             places = sorted(f"{batch.ctx.system.name}.{collection}" for collection in crowded)
             return StepResult(
-                member.claim, state="needs_human", code=code, details={"collections": places}
+                member.claim,
+                state="needs_human",
+                code=code,
+                details={"collections": places},
+                inputs={"collections": places, "counts": {"links": len(links)}},
             )
         fresh = sorted(after.known - before.known)
         contested = sorted(after.contested - before.known)

@@ -22,7 +22,7 @@ from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED, Planner
 from dsr_worker.fulfil.promises import UNOPENABLE
 from dsr_worker.fulfil.verbs import DEFERRED, LIFTING, REQUESTED
-from dsr_worker.ledger import answers, cases
+from dsr_worker.ledger import answers, cases, promises
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
 
@@ -150,7 +150,7 @@ def _must_be_found_anew(cursor: Cursor, job: Job) -> bool:
 
 
 def _given_back(cursor: Cursor, job: Job, event: Event) -> Move:
-    answers.give_back(cursor, job.id)
+    promises.give_back(cursor, job.id)
     cases.settle_clocks(cursor, job.id, "void")
     closed = Event("closed", {"response": "given_back", "reason": job.phase}, event.actor)
     return Move(job, state=State.CLOSED, phase="closed", closed_at=job.now, events=(event, closed))

@@ -67,7 +67,9 @@ class Verifying:
         found = [r for (job, action, _), r in batch.results.items() if (job, action) == asked]
         addresses = sorted(contact_points(member.key, found))
         if len(addresses) != 1:
-            return member.done(result={"contact_points": len(addresses)})
+            points = {"contact_kind": "email", "contact_points": len(addresses)}
+            event = Event("code_not_sent", points)
+            return member.done(result={"contact_points": len(addresses)}, events=(event,))
         code = "".join(secrets.choice("0123456789") for _ in range(_CODE_DIGITS))
         expires_at = batch.ctx.now + timedelta(seconds=self._settings.code_valid_s)
         digest = self._keys.index_digest(f"code:{member.job.ref}", code)

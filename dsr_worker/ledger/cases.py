@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dsr_worker.contract import Outcome
+from dsr_worker.domain.clock import Due
 from dsr_worker.domain.rights import RESTRICTED
-from dsr_worker.ledger.connection import Cursor, values
+from dsr_worker.ledger.connection import Cursor, Json, values
+from dsr_worker.ledger.rows import Job
+from dsr_worker.ledger.scans import IN_UNITS
+from dsr_worker.ledger.statements import JOB_COLUMNS
 
 _VERIFIED_AND_OPEN = (
     "j.kind = 'access' AND j.verified_at IS NOT NULL AND j.closed_at IS NULL"
@@ -34,8 +38,8 @@ SELECT FROM steps s JOIN receipts r ON r.step_id = s.id
 WHERE s.job_id = %(job)s AND s.action = 'apply'
   AND r.outcome = ANY(%(changing)s) AND r.row_count > 0
 UNION ALL
-SELECT FROM steps s, jsonb_array_elements(s.intent) AS i(intent),
-    jsonb_array_elements(i.intent->'receipts') AS r(receipt),
+SELECT FROM steps s JOIN step_intents i ON i.step_id = s.id,
+    jsonb_array_elements(i.receipts) AS r(receipt),
     jsonb_array_elements(r.receipt->'outcomes') AS o(part)
 WHERE s.job_id = %(job)s AND s.action = 'apply'
   AND o.part->>'outcome' = ANY(%(changing)s) AND (o.part->>'rows')::bigint > 0
@@ -188,8 +192,8 @@ def refused(cursor: Cursor, job_id: int, served: Collection[str]) -> bool:
         "SELECT count(*) FILTER (WHERE code IN ('permanent', 'configuration')"
         " OR (state, code) = ('waiting', 'transient')"
         " OR (state = 'ready' AND system <> ALL(%s))) AS refused,"
-        " count(intent) AS intended FROM steps"
-        " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
+        " bool_or(EXISTS (SELECT FROM step_intents i WHERE i.step_id = steps.id)) AS intended"
+        " FROM steps WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
         (list(served), job_id),
     )
     row = cursor.fetchone()
@@ -208,14 +212,16 @@ def took_effect(cursor: Cursor, job_id: int) -> bool:
 def at_a_stand(cursor: Cursor, job_id: int, served: Collection[str]) -> bool:
     """Whether every step of the case that is left stopped, failed or waits for a system.
 
+    One that waits for its units is under work.
     One whose system is not among the `served` waits for ever. A case that has no step at the time,
     since it waits for another case, stands too.
     """
     cursor.execute(
-        "SELECT bool_and(state IN ('needs_human', 'failed', 'waiting')"
-        " OR (state = 'ready' AND system <> ALL(%s))) AS stands FROM steps"
-        " WHERE job_id = %s AND state NOT IN ('done', 'cancelled')",
-        (list(served), job_id),
+        "SELECT bool_and(state IN ('needs_human', 'failed')"
+        " OR (state = 'waiting' AND code <> %(in_units)s)"
+        " OR (state IN ('ready', 'waiting') AND system <> ALL(%(served)s))) AS stands FROM steps"
+        " WHERE job_id = %(job)s AND state NOT IN ('done', 'cancelled')",
+        {"served": list(served), "job": job_id, "in_units": IN_UNITS},
     )
     return cursor.fetchone().stands is not False
 
@@ -241,41 +247,74 @@ def retry(cursor: Cursor, job_id: int) -> list[str]:
     return sorted({row.system for row in cursor.fetchall()})
 
 
-def clock(cursor: Cursor, job_id: int, name: str) -> ClockRow | None:
-    """A clock of a case, locked."""
-    cursor.execute(
-        "SELECT id, name, state, due_at, due_on, facts FROM clocks"
-        " WHERE job_id = %s AND name = %s FOR UPDATE",
-        (job_id, name),
-    )
+_CLOCK = "id, name, state, due_at, due_on, facts"
+_ANSWERS = "(name = 'respond' OR name LIKE 'respond:%%') AND state IN ('running', 'paused')"
+"""The clocks by which a request is to be answered: its own law's, and those of further laws."""
+_OF_CASE = (
+    f"SELECT {_CLOCK} FROM clocks WHERE job_id = %s AND {_ANSWERS}"  # noqa: S608 - fixed text
+    " ORDER BY length(name), name FOR UPDATE"
+)
+_OF_CASES = (
+    f"SELECT job_id, {_CLOCK} FROM clocks WHERE job_id = ANY(%s) AND {_ANSWERS}"  # noqa: S608 - fixed text
+    " ORDER BY length(name), name"
+)
+_OWN = f"SELECT {_CLOCK} FROM clocks WHERE job_id = %s AND name = 'respond'"  # noqa: S608 - fixed text
+_OPEN = f"SELECT {JOB_COLUMNS} FROM jobs WHERE closed_at IS NULL ORDER BY urgency_at, id"  # noqa: S608 - fixed text
+
+
+def answer_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
+    """The clocks by which a case is to be answered, locked; its own law's first."""
+    cursor.execute(_OF_CASE, (job_id,))
+    return [ClockRow(*row) for row in cursor.fetchall()]
+
+
+def own_answer_clock(cursor: Cursor, job_id: int) -> ClockRow | None:
+    """The clock by which a case's own law asks for the answer, whatever became of it."""
+    cursor.execute(_OWN, (job_id,))
     row = cursor.fetchone()
     return None if row is None else ClockRow(*row)
 
 
-def extend(cursor: Cursor, extended: ClockRow) -> None:
-    """Set a clock to its extended dates, which were computed when it started."""
-    facts = extended.facts
+def open_answers(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
+    """Every open case's clocks by which it is to be answered, the most urgent case first."""
+    cursor.execute(_OPEN)
+    jobs = {row.id: Job(*row) for row in cursor.fetchall()}
+    cursor.execute(_OF_CASES, (list(jobs),))
+    clocks: dict[int, list[ClockRow]] = {}
+    for row in cursor.fetchall():
+        clocks.setdefault(row.job_id, []).append(ClockRow(*row[1:]))
+    return [(job, clock) for job_id, job in jobs.items() for clock in clocks.get(job_id, ())]
+
+
+def set_clock(
+    cursor: Cursor, clock_id: int, state: str, due: Due, facts: Mapping[str, Any]
+) -> None:
+    """Set a clock to what was computed anew; `facts` are merged into those it has."""
     cursor.execute(
-        "UPDATE clocks SET due_at = %s, due_on = %s, conservative_due_at = %s,"
-        " conservative_due_on = %s, facts = facts - 'extension_notice_by' ||"
-        " %s::jsonb WHERE id = %s",
+        "UPDATE clocks SET state = %s, due_at = %s, due_on = %s, conservative_due_at = %s,"
+        " conservative_due_on = %s, calendar_version = %s, facts = facts || %s WHERE id = %s",
         (
-            facts["extended_due_at"],
-            facts["extended_due_on"],
-            facts["extended_conservative_at"],
-            facts["extended_conservative_on"],
-            '{"extended": true}',
-            extended.id,
+            state,
+            due.due_at,
+            due.due_on,
+            due.conservative_due_at,
+            due.conservative_due_on,
+            due.calendar_version,
+            Json(dict(facts)),
+            clock_id,
         ),
     )
 
 
 def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
-    """End the running clocks of a case as `met` (late ones as `missed`) or `void`."""
+    """End the open clocks of a case as `met` (late ones as `missed`) or `void`.
+
+    A clock that stands is not late; an act at the very instant is.
+    """
     cursor.execute(
         "UPDATE clocks SET settled_at = business_now(), state = CASE"
-        " WHEN %s = 'met' AND (state = 'missed' OR due_at < business_now()) THEN 'missed'"
-        " ELSE %s END"
+        " WHEN %s = 'met' AND (state = 'missed'"
+        " OR (state = 'running' AND due_at <= business_now())) THEN 'missed' ELSE %s END"
         " WHERE job_id = %s AND settled_at IS NULL AND state <> 'void'"
         " RETURNING name, due_at, state",
         (state, state, job_id),

@@ -56,3 +56,31 @@ def read(ledger: Ledger, frozen_id: int) -> FrozenTexts:
         message = f"the ledger has no frozen texts {frozen_id}"
         raise LookupError(message)
     return FrozenTexts(*row)
+
+
+def law_text(cursor: Cursor, frozen_id: int) -> str:
+    """The text of a set's law pack."""
+    cursor.execute(
+        "SELECT t.body FROM frozen f JOIN texts t ON t.hash = f.law_hash WHERE f.id = %s",
+        (frozen_id,),
+    )
+    return str(cursor.fetchone().body)
+
+
+def keep_texts(cursor: Cursor, texts: Mapping[str, str]) -> None:
+    """Keep law packs by hash, so that what comes later is judged by the law of the first day."""
+    values(
+        cursor,
+        "INSERT INTO texts (hash, kind, body) VALUES %s ON CONFLICT (hash) DO NOTHING",
+        [(digest, "law", body) for digest, body in sorted(texts.items())],
+    )
+
+
+def text(cursor: Cursor, digest: str) -> str:
+    """A kept text. Raises LookupError."""
+    cursor.execute("SELECT body FROM texts WHERE hash = %s", (digest,))
+    row = cursor.fetchone()
+    if row is None:
+        message = f"the ledger keeps no text {digest}"
+        raise LookupError(message)
+    return str(row.body)

@@ -222,6 +222,28 @@ def reason_and_matter(cursor: Cursor, ref: str) -> tuple[str, str]:
     return row.reason_code, row.matter
 
 
+class Review(NamedTuple):
+    """A hold at which a person has to look again."""
+
+    hold: str
+    matter: str
+    review_on: date
+
+
+def to_review(cursor: Cursor) -> list[Review]:
+    """The holds that stand and whose day of review has come, the oldest day first."""
+    cursor.execute(
+        "SELECT ref, matter, review_on FROM holds"
+        " WHERE released_at IS NULL AND review_on <= business_now()::date ORDER BY review_on, ref"
+    )
+    return [Review(*row) for row in cursor.fetchall()]
+
+
+def reviewed(cursor: Cursor, ref: str, review_on: date) -> None:
+    """Set the day on which somebody looks at a hold again."""
+    cursor.execute("UPDATE holds SET review_on = %s WHERE ref = %s", (review_on, ref))
+
+
 def listed(cursor: Cursor) -> list[tuple[object, ...]]:
     """Every hold that stands, oldest first."""
     cursor.execute(

@@ -7,6 +7,7 @@ the number of statements does not depend on the number of jobs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from dsr_worker import evidence
@@ -14,7 +15,7 @@ from dsr_worker.ledger import statements
 from dsr_worker.ledger.connection import Cursor, Json, Rows, together
 from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move, moved
 
-ENGINE = "engine"  # the actor of events that no person caused
+_SOFTWARE = version("dsr-worker")
 
 _UPDATE_JOBS = """
 UPDATE jobs j
@@ -81,9 +82,9 @@ def change(
         seq, head = job.head_seq, bytes(job.head_hash)
         for event in move.events:
             seq += 1
-            actor = event.actor or ENGINE
+            actor = event.actor or evidence.ENGINE
             body = evidence.Event(
-                str(job.id), seq, job.now, evidence.Kind(event.kind), actor, event.body
+                str(job.id), seq, job.now, evidence.Kind(event.kind), actor, _stamped(event, job)
             ).canonical()
             leaf = evidence.leaf_hash(body)
             head = evidence.chain_hash(head, leaf)
@@ -104,6 +105,14 @@ def change(
 def add_event(cursor: Cursor, job: Job, event: Event, **changes: Any) -> list[str]:
     """One event, and whatever else changes with it, on a job locked in this transaction."""
     return change(cursor, [Move(job, events=(event,), **changes)])
+
+
+def _stamped(event: Event, job: Job) -> Mapping[str, Any]:
+    """The body of an event; one that records an automatic decision says by what it was made."""
+    if not evidence.decisions(event.kind, event.actor or evidence.ENGINE, event.body):
+        return event.body
+    made_by = {**job.versions, **event.body.get("versions", {}), "software": _SOFTWARE}
+    return {**event.body, "versions": made_by}
 
 
 def _job(row: Any) -> Job:

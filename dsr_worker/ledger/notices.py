@@ -8,10 +8,11 @@ before a mail server hears of it, so that what may have left is never sent again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from dsr_worker.ledger import warnings
 from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.intake import NewClock
 from dsr_worker.ledger.rows import Claim, Job
@@ -85,6 +86,7 @@ def set_duties(cursor: Cursor, job_id: int, clocks: Sequence[tuple[NewClock, str
     """
     rows = [(job_id, *c[:-1], Json(dict(c.facts)), state) for c, state in clocks]
     values(cursor, _SET_DUTIES, rows)
+    warnings.forget_unreached(cursor, job_id)
 
 
 def settle(cursor: Cursor, job_id: int, name: str, at: datetime) -> Any:
@@ -114,30 +116,11 @@ def soonest(cursor: Cursor, job_id: int) -> datetime | None:
     """When the next open clock of a job is due, by the instant that alerts go by."""
     cursor.execute(
         "SELECT min(conservative_due_at) AS at FROM clocks WHERE job_id = %s"
-        " AND settled_at IS NULL AND state IN ('running', 'missed')",
+        " AND settled_at IS NULL AND state IN ('running', 'paused', 'missed')",
         (job_id,),
     )
     found: datetime | None = cursor.fetchone().at
     return found
-
-
-def keep_texts(cursor: Cursor, texts: Mapping[str, str]) -> None:
-    """Keep law packs by hash, so that new facts are judged by the law of the declaration."""
-    values(
-        cursor,
-        "INSERT INTO texts (hash, kind, body) VALUES %s ON CONFLICT (hash) DO NOTHING",
-        [(digest, "law", body) for digest, body in sorted(texts.items())],
-    )
-
-
-def text(cursor: Cursor, digest: str) -> str:
-    """A kept text. Raises LookupError."""
-    cursor.execute("SELECT body FROM texts WHERE hash = %s", (digest,))
-    row = cursor.fetchone()
-    if row is None:
-        message = f"the ledger keeps no text {digest}"
-        raise LookupError(message)
-    return str(row.body)
 
 
 def facts(cursor: Cursor, job_id: int) -> dict[str, Any]:

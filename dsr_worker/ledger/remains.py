@@ -10,8 +10,8 @@ from dsr_worker.ledger.connection import Cursor
 
 _BEGUN = """
 SELECT s.system, o.part->>'outcome' AS outcome, sum((o.part->>'rows')::bigint)::bigint AS rows
-FROM steps s, jsonb_array_elements(s.intent) AS i(intent),
-    jsonb_array_elements(i.intent->'receipts') AS r(receipt),
+FROM steps s JOIN step_intents i ON i.step_id = s.id,
+    jsonb_array_elements(i.receipts) AS r(receipt),
     jsonb_array_elements(r.receipt->'outcomes') AS o(part)
 WHERE s.job_id = %(job)s AND s.action = 'apply' AND s.state <> 'done'
   AND o.part->>'outcome' = ANY(%(changing)s) AND (o.part->>'rows')::bigint > 0

@@ -6,13 +6,14 @@ In: a cursor or the ledger. Out: rows, read only. Identities are never opened he
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from dsr_worker.evidence import ChainedEvent
 from dsr_worker.ledger import answers, slots
 from dsr_worker.ledger.connection import Cursor, Ledger
+from dsr_worker.ledger.warnings import WARNED_OF
 
 _JOB = """
 SELECT j.id, j.ref, j.kind, j.state, j.phase, j.law, j.country, j.received_at, j.plan, j.plan_hash,
@@ -20,12 +21,12 @@ SELECT j.id, j.ref, j.kind, j.state, j.phase, j.law, j.country, j.received_at, j
 FROM jobs j WHERE j.ref = upper(%s)
 """
 
-_OPEN = """
+_OPEN = f"""
 SELECT j.id, j.ref, j.kind, j.state, j.phase, j.urgent, j.created_at, j.facts,
        (SELECT min(c.conservative_due_at) FROM clocks c WHERE c.job_id = j.id
-          AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))) AS due_at,
+          AND {WARNED_OF}) AS due_at,
        (SELECT c.zone FROM clocks c WHERE c.job_id = j.id
-          AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))
+          AND {WARNED_OF}
           ORDER BY c.conservative_due_at, c.id LIMIT 1) AS zone,
        ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
              WHERE s.job_id = j.id AND s.state IN ('needs_human', 'failed') ORDER BY 1) AS stuck,
@@ -40,7 +41,7 @@ FROM jobs j
 WHERE j.closed_at IS NULL AND j.kind NOT IN ('hold', 'standing_rules')
   AND (%s::text IS NULL OR j.ref = upper(%s))
 ORDER BY due_at NULLS LAST, j.id
-"""
+"""  # noqa: S608 - fixed text
 
 
 class JobRow(NamedTuple):
@@ -136,6 +137,13 @@ class Promised(NamedTuple):
     grounds: list[str]
 
 
+class KnownEvent(NamedTuple):
+    """An event as its chain holds it, with the reference of its job."""
+
+    ref: str
+    event: dict[str, Any]
+
+
 class Head(NamedTuple):
     """The head of a job's chain."""
 
@@ -208,6 +216,19 @@ def events(cursor: Cursor, job_id: int) -> list[ChainedEvent]:
     ]
 
 
+def events_of(
+    cursor: Cursor, kinds: Iterable[str], *, ref: str | None = None, since: datetime | None = None
+) -> list[KnownEvent]:
+    """Events of these kinds, of one job or of all, oldest first; with `since` from then on."""
+    cursor.execute(
+        "SELECT j.ref, e.body FROM events e JOIN jobs j ON j.id = e.job_id"
+        " WHERE e.kind = ANY(%s) AND (%s::text IS NULL OR j.ref = upper(%s))"
+        " AND (%s::timestamptz IS NULL OR e.at >= %s) ORDER BY e.at, e.job_id, e.seq",
+        (sorted(kinds), ref, ref, since, since),
+    )
+    return [KnownEvent(row.ref, json.loads(row.body)) for row in cursor.fetchall()]
+
+
 def heads(ledger: Ledger, part: int = 1_000) -> Iterator[Head]:
     """The heads of all chains, by job id; memory does not grow with their number."""
     after = 0
@@ -250,7 +271,9 @@ def clocks(cursor: Cursor, job_id: int) -> list[Any]:
     """The clocks of a job, soonest first."""
     cursor.execute(
         "SELECT name, recipient, state, citation, verified, zone, due_at, due_on,"
-        " conservative_due_at, conservative_due_on, condition FROM clocks WHERE job_id = %s"
+        " conservative_due_at, conservative_due_on, condition,"
+        " CASE WHEN state = 'void' THEN facts->>'reason' END AS reason"
+        " FROM clocks WHERE job_id = %s"
         " ORDER BY conservative_due_at NULLS LAST, name",
         (job_id,),
     )
@@ -282,14 +305,23 @@ def answer(cursor: Cursor, job_id: int) -> AnsweredFile | None:
     return None if row is None else AnsweredFile(*row)
 
 
+def looked_again(cursor: Cursor, job_id: int) -> list[tuple[str, dict[str, Any]]]:
+    """What the last look after the work told, by system; empty before it."""
+    cursor.execute(
+        "SELECT DISTINCT ON (system) system, result FROM steps WHERE job_id = %s"
+        " AND action = 'recheck' AND state = 'done' ORDER BY system, round DESC",
+        (job_id,),
+    )
+    return [(row.system, row.result or {}) for row in cursor.fetchall()]
+
+
 def standing_warnings(cursor: Cursor) -> list[StandingWarning]:
     """Warnings of open clocks that nobody has acknowledged, soonest due first."""
     cursor.execute(
-        "SELECT w.id, j.ref, c.name, c.recipient, w.threshold, w.raised_at, w.sent,"
+        "SELECT w.id, j.ref, c.name, c.recipient, w.threshold, w.raised_at, w.sent,"  # noqa: S608 - fixed text
         " c.conservative_due_at, c.zone FROM warnings w JOIN clocks c ON c.id = w.clock_id"
         " JOIN jobs j ON j.id = c.job_id WHERE w.acknowledged_at IS NULL"
-        " AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))"
-        " ORDER BY c.conservative_due_at, w.id"
+        f" AND {WARNED_OF} ORDER BY c.conservative_due_at, w.id"
     )
     return [StandingWarning(*row) for row in cursor.fetchall()]
 

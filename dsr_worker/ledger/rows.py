@@ -41,6 +41,7 @@ class Job(NamedTuple):
     data_key: bytes | None
     closed_at: datetime | None
     now: datetime
+    versions: Mapping[str, str]  # the hashes of its map, policies and law
 
 
 class Claim(NamedTuple):
@@ -121,6 +122,7 @@ class StepResult:
     identities: Sequence[SealedIdentity] = ()
     events: Sequence[Event] = ()
     answer: Answer | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # more of the event of its end
     also: Callable[[Cursor], None] | None = None  # further writes of the finishing transaction
 
 

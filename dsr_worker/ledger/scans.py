@@ -31,6 +31,7 @@ class Scan(NamedTuple):
     step_id: int
     call: str
     second_path: bool
+    changes: bool
     ended: bool
     segment: str
     frame: Mapping[str, Any] | None
@@ -42,6 +43,7 @@ def open_scan(
     call: str,
     *,
     second_path: bool,
+    changes: bool = False,
     name: bytes,
     shared_by: str = "",
     segment: str = "",
@@ -59,13 +61,15 @@ def open_scan(
             message = "the lease of these steps is gone"
             raise LeaseLost(message)
         cursor.execute(
-            "INSERT INTO scans (system, call, second_path, urgency_at, map, segment)"
-            " SELECT %(system)s, %(call)s, %(second)s, min(urgency_at), %(map)s, %(segment)s"
+            "INSERT INTO scans (system, call, second_path, changes, urgency_at, map, segment)"
+            " SELECT %(system)s, %(call)s, %(second)s, %(changes)s, min(urgency_at), %(map)s,"
+            " %(segment)s"
             " FROM steps WHERE id = ANY(%(ids)s) RETURNING id",
             {
                 "system": claims[0].system,
                 "call": call,
                 "second": second_path,
+                "changes": changes,
                 "map": shared_by,
                 "segment": segment,
                 "ids": ids,
@@ -97,12 +101,13 @@ def wake(cursor: Cursor, scans: Sequence[int] | None = None) -> None:
 
 
 def of_steps(ledger: Ledger, steps: Sequence[int]) -> list[Scan]:
-    """The scans that were made for these steps, but for those that ended too long ago."""
+    """The scans that were made for these steps, but for readings that ended too long ago."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            "SELECT c.id, t.step_id, c.call, c.second_path, c.ended_at IS NOT NULL AS ended,"
-            " c.segment, t.frame FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
-            " WHERE t.step_id = ANY(%s) AND (c.ended_at IS NULL OR"
+            "SELECT c.id, t.step_id, c.call, c.second_path, c.changes,"
+            " c.ended_at IS NOT NULL AS ended, c.segment, t.frame"
+            " FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
+            " WHERE t.step_id = ANY(%s) AND (c.ended_at IS NULL OR c.changes OR"
             " c.ended_at > now() - make_interval(secs => %s)) ORDER BY c.id, t.step_id",
             (list(steps), FRESH_S),
         )
@@ -113,8 +118,9 @@ def of_scan(ledger: Ledger, scan: int) -> list[Scan]:
     """A scan as all of its steps see it."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            "SELECT c.id, t.step_id, c.call, c.second_path, c.ended_at IS NOT NULL AS ended,"
-            " c.segment, t.frame FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
+            "SELECT c.id, t.step_id, c.call, c.second_path, c.changes,"
+            " c.ended_at IS NOT NULL AS ended, c.segment, t.frame"
+            " FROM scan_steps t JOIN scans c ON c.id = t.scan_id"
             " WHERE c.id = %s ORDER BY t.step_id",
             (scan,),
         )
@@ -137,9 +143,9 @@ _SET_APART = """
 WITH leaving AS (
     SELECT step_id FROM scan_steps WHERE scan_id = %(scan)s AND step_id = ANY(%(steps)s)
 ), made AS (
-    INSERT INTO scans (system, call, second_path, urgency_at, map, division, divided_at, segment,
-                       pending)
-    SELECT system, call, second_path, urgency_at, map,
+    INSERT INTO scans (system, call, second_path, changes, urgency_at, map, division, divided_at,
+                       segment, pending)
+    SELECT system, call, second_path, changes, urgency_at, map,
            CASE WHEN EXISTS (SELECT FROM units WHERE scan_id = %(scan)s AND number = 0
                              AND state = 'done') THEN division END, divided_at, segment,
            (SELECT count(*) FROM units WHERE scan_id = %(scan)s AND state = 'stopped'
@@ -147,11 +153,12 @@ WITH leaving AS (
     FROM scans WHERE id = %(scan)s AND EXISTS (SELECT FROM leaving)
     RETURNING id
 ), moved AS (
-    UPDATE scan_steps t SET scan_id = m.id FROM made m, leaving l
+    UPDATE scan_steps t SET scan_id = m.id, stop = NULL FROM made m, leaving l
     WHERE t.scan_id = %(scan)s AND t.step_id = l.step_id
 )
-INSERT INTO units (scan_id, number, name, size_bytes, state, segments, frames)
-SELECT m.id, u.number, u.name, u.size_bytes,
+INSERT INTO units (scan_id, number, name, size_bytes, leads, given, attempt, intents, state,
+                   segments, frames)
+SELECT m.id, u.number, u.name, u.size_bytes, u.leads, u.given, u.attempt, u.intents,
        CASE WHEN u.state = 'stopped' AND u.stops ?| %(names)s THEN 'ready' ELSE 'done' END,
        u.segments, u.frames
 FROM units u, made m WHERE u.scan_id = %(scan)s
@@ -165,6 +172,63 @@ def set_apart(cursor: Cursor, scan: int, steps: Sequence[int]) -> None:
     """
     names = [FOR_ALL, *map(str, steps)]
     cursor.execute(_SET_APART, {"scan": scan, "steps": list(steps), "names": names})
+
+
+# Their units are as they stand; what is under work is left to those for whom it is.
+_WAIT_APART = """
+WITH leaving AS (
+    SELECT step_id FROM scan_steps WHERE scan_id = %(scan)s AND step_id = ANY(%(steps)s)
+    AND EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
+                WHERE t.scan_id = %(scan)s AND s.state NOT IN ('waiting', 'done', 'cancelled'))
+    AND NOT EXISTS (SELECT FROM units WHERE scan_id = %(scan)s AND state = 'leased')
+), made AS (
+    INSERT INTO scans (system, call, second_path, changes, urgency_at, map, division, divided_at,
+                       segment, pending)
+    SELECT system, call, second_path, changes, urgency_at, map,
+           CASE WHEN EXISTS (SELECT FROM units WHERE scan_id = %(scan)s AND number = 0
+                             AND state = 'done') THEN division END, divided_at, segment, pending
+    FROM scans WHERE id = %(scan)s AND ended_at IS NULL AND EXISTS (SELECT FROM leaving)
+    RETURNING id
+), moved AS (
+    UPDATE scan_steps t SET scan_id = m.id FROM made m, leaving l
+    WHERE t.scan_id = %(scan)s AND t.step_id = l.step_id
+)
+INSERT INTO units (scan_id, number, name, size_bytes, leads, given, attempt, charged, intents,
+                   state, stops, segments, frames)
+SELECT m.id, u.number, u.name, u.size_bytes, u.leads, u.given, u.attempt, u.charged, u.intents,
+       u.state, u.stops, u.segments, u.frames
+FROM units u, made m WHERE u.scan_id = %(scan)s
+"""
+
+
+def wait_apart(cursor: Cursor, scan: int, steps: Sequence[int]) -> None:
+    """Let steps that wait for an open scan have one of their own, where others do not wait yet.
+
+    A unit is worked on once for all who wait for its scan: nobody may come to wait for it later.
+    Idempotent.
+    """
+    cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (scan,))
+    cursor.execute(_WAIT_APART, {"scan": scan, "steps": list(steps)})
+
+
+def stop_for(cursor: Cursor, scan: int, why: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let no unit that changes be begun any more for the steps that one of a scan stopped for."""
+    cursor.execute(
+        "UPDATE scan_steps t SET stop = coalesce(%(why)s::jsonb->(t.step_id::text),"
+        " %(why)s::jsonb->%(all)s) WHERE t.scan_id = %(scan)s AND t.stop IS NULL"
+        " AND (%(why)s::jsonb ? (t.step_id::text) OR %(why)s::jsonb ? %(all)s)"
+        " AND EXISTS (SELECT FROM scans c WHERE c.id = t.scan_id AND c.changes)",
+        {"scan": scan, "why": Json(dict(why)), "all": FOR_ALL},
+    )
+
+
+def stopped(ledger: Ledger, scan: int) -> dict[int, Mapping[str, Any]]:
+    """The steps for which no unit of a scan is to be begun any more, with the reason."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT step_id, stop FROM scan_steps WHERE scan_id = %s AND stop IS NOT NULL", (scan,)
+        )
+        return {row.step_id: row.stop for row in cursor.fetchall()}
 
 
 def frames(ledger: Ledger, scan: int, step: int) -> Iterator[Mapping[str, Any]]:
@@ -186,9 +250,14 @@ def frames(ledger: Ledger, scan: int, step: int) -> Iterator[Mapping[str, Any]]:
 
 
 def forget(cursor: Cursor) -> int:
-    """Forget the scans whose steps have all ended; upkeep finds their blobs unnamed then."""
+    """Forget the scans whose steps have all ended; upkeep finds their blobs unnamed then.
+
+    What a step that was let go had been about to change is known until its case is closed.
+    """
     cursor.execute(
         "DELETE FROM scans c WHERE NOT EXISTS (SELECT FROM scan_steps t JOIN steps s"
-        " ON s.id = t.step_id WHERE t.scan_id = c.id AND s.state NOT IN ('done', 'cancelled'))"
+        " ON s.id = t.step_id JOIN jobs j ON j.id = s.job_id WHERE t.scan_id = c.id"
+        " AND (s.state NOT IN ('done', 'cancelled')"
+        "      OR (c.changes AND s.state = 'cancelled' AND j.closed_at IS NULL)))"
     )
     return cursor.rowcount

@@ -139,7 +139,9 @@ UPDATE slots SET lease_until = '-infinity', worker = NULL WHERE worker = ANY(%(d
 JOB_COLUMNS = """
     id, ref, kind, state, phase, round, pending, frozen, urgency_at, urgent, law, country,
     received_at, zone, plan, plan_hash, facts, head_seq, head_hash, verified_at, approved_by,
-    submitted_by, data_key, closed_at, business_now() AS now
+    submitted_by, data_key, closed_at, business_now() AS now,
+    (SELECT jsonb_build_object('map', f.map_hash, 'policy', f.policy_hash, 'law', f.law_hash)
+     FROM frozen f WHERE f.id = jobs.frozen) AS versions
 """
 
 # Two systems may finish steps of the same jobs at once: rows are locked in one order.

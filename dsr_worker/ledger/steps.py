@@ -378,7 +378,7 @@ def _events(result: StepResult) -> list[Event]:
         case "waiting":
             ending = Event("waiting", {**body, "code": result.code})
         case "needs_human":
-            ending = Event("needs_human", {**body, "code": result.code})
+            ending = Event("needs_human", {**body, **result.inputs, "code": result.code})
         case _:
             ending = Event("failed", {**body, "code": result.code})
     return [*result.events, ending]

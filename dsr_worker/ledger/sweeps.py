@@ -88,23 +88,45 @@ def done(cursor: Cursor, jobs: Sequence[Job]) -> dict[int, dict[str, int]]:
 def unfinished_intents(cursor: Cursor, job_id: int) -> list[tuple[int, str, Mapping[str, Any]]]:
     """Step, system and receipt of everything that unfinished steps were about to commit."""
     cursor.execute(
-        "SELECT s.id, s.system, r.receipt FROM steps s"
-        " CROSS JOIN LATERAL jsonb_array_elements(s.intent) AS i(intent)"
-        " CROSS JOIN LATERAL jsonb_array_elements(i.intent->'receipts') AS r(receipt)"
-        " WHERE s.job_id = %s AND s.state NOT IN ('done', 'cancelled') AND s.intent IS NOT NULL"
+        "SELECT s.id, s.system, r.receipt FROM steps s JOIN step_intents i ON i.step_id = s.id"
+        " CROSS JOIN LATERAL jsonb_array_elements(i.receipts) AS r(receipt)"
+        " WHERE s.job_id = %s AND s.state NOT IN ('done', 'cancelled')"
         " ORDER BY s.id",
         (job_id,),
     )
     return [(row.id, row.system, row.receipt) for row in cursor.fetchall()]
 
 
+def in_doubt(cursor: Cursor, job_id: int) -> bool:
+    """Whether an unfinished step was about to commit something of which nobody saw the end.
+
+    What a unit stated that has ended, and did not take back, has been committed.
+    """
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM steps s WHERE s.job_id = %s"
+        " AND s.state NOT IN ('done', 'cancelled')"
+        " AND (jsonb_array_length(coalesce(s.intent, '[]')) > 0 OR EXISTS ("
+        "  SELECT FROM scan_steps t JOIN scans c ON c.id = t.scan_id AND c.changes"
+        "  JOIN units u ON u.scan_id = t.scan_id"
+        "  CROSS JOIN LATERAL jsonb_array_elements(u.intents) AS i(intent)"
+        "  WHERE t.step_id = s.id AND i.intent->'receipts' ? (s.id::text)"
+        "  AND (u.state <> 'done' OR NOT i.intent->'counted' @> to_jsonb(s.id))))) AS doubt",
+        (job_id,),
+    )
+    return bool(cursor.fetchone().doubt)
+
+
 def account_for_intents(
-    cursor: Cursor, job_id: int, intents: Sequence[tuple[int, str, Mapping[str, Any]]]
+    cursor: Cursor,
+    job_id: int,
+    intents: Sequence[tuple[int, str, Mapping[str, Any]]],
+    *,
+    seen: bool = False,
 ) -> None:
-    """Record what was about to be committed as counted before a commit whose end was not seen."""
+    """Record what was about to be committed; unless `seen`, as what nobody saw committed."""
     rows = [
         (step, job_id, system, receipt["collection"], o["outcome"], o["rows"], o["fields"],
-         o["ground"], True)
+         o["ground"], not seen)
         for step, system, receipt in intents
         for o in receipt["outcomes"]
         if o["rows"]

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
-from dsr_worker.contract import LeaseLost
-from dsr_worker.ledger import scans, statements
+from dsr_worker.contract import Call, LeaseLost
+from dsr_worker.ledger import scans, statements, sums
 from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.rows import Claim
 from dsr_worker.ledger.scans import FOR_ALL, FRESH_S
@@ -38,6 +39,7 @@ class UnitClaim(NamedTuple):
     call: str
     second_path: bool
     map: str  # empty where its scan keeps to itself
+    changes: bool = False
 
     @property
     def divides(self) -> bool:
@@ -74,7 +76,10 @@ class Turn(Enum):
 _OURS = """
 scan_id = %(scan)s AND number = %(number)s AND attempt = %(attempt)s AND state = 'leased'
 """
-_HOLD = f"SELECT FROM units WHERE {_OURS} FOR UPDATE"
+_HOLD = f"""
+SELECT FROM units WHERE {_OURS} AND lease_until > now() + make_interval(secs => %(least_s)s)
+FOR UPDATE
+"""
 _MOVE_ON = f"UPDATE units SET name = %(last)s WHERE {_OURS}"  # noqa: S608 - fixed text
 _RENEW = """
 UPDATE units u SET lease_until = now() + make_interval(secs => %(lease_s)s)
@@ -83,34 +88,54 @@ WHERE u.scan_id = v.scan AND u.number = v.number AND u.attempt = v.attempt AND u
 """
 _END = """
 UPDATE units u
-SET state = v.state, segments = v.segments, frames = v.frames, stops = v.stops,
+SET state = v.state, segments = u.segments || v.segments, frames = v.frames, stops = v.stops,
     charged = greatest(0, u.charged + v.charge), worker = NULL, lease_until = NULL,
     run_at = now() + make_interval(secs => v.again_s)
 FROM (VALUES %s) v(scan, number, attempt, state, segments, frames, stops, charge, again_s)
 WHERE u.scan_id = v.scan AND u.number = v.number AND u.attempt = v.attempt AND u.state = 'leased'
-RETURNING u.scan_id, u.state
+RETURNING u.scan_id, u.number, u.state
 """
 
 
 # ---- dividing
 
 
-def add_page(
-    ledger: Ledger, claim: UnitClaim, first: int, page: Sequence[tuple[bytes, int]]
-) -> None:
+class NewUnit(NamedTuple):
+    """A unit to be made; `given` says, by step, where keys of it lie."""
+
+    name: bytes
+    size_bytes: int = 0
+    leads: bool = False
+    given: Mapping[int, Mapping[str, Any]] = MappingProxyType({})
+
+
+def add_page(ledger: Ledger, claim: UnitClaim, first: int, page: Sequence[NewUnit]) -> None:
     """Keep some units more, and how far the division has come. Raises LeaseLost."""
     with ledger.transaction() as cursor:
         cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (claim.scan_id,))
         cursor.execute(
             _MOVE_ON,
-            {**_token(claim), "last": page[-1][0]},
+            {**_token(claim), "last": page[-1].name},
         )
         if cursor.rowcount != 1:
             _lost()
         values(
             cursor,
-            "INSERT INTO units (scan_id, number, name, size_bytes) VALUES %s",
-            [(claim.scan_id, first + i, name, size) for i, (name, size) in enumerate(page)],
+            "INSERT INTO units (scan_id, number, name, size_bytes, leads, given, segments)"
+            " VALUES %s",
+            [
+                (
+                    claim.scan_id,
+                    first + i,
+                    unit.name,
+                    unit.size_bytes,
+                    unit.leads,
+                    Json(dict(unit.given)),
+                    sorted({frame["segment"] for frame in unit.given.values()}),
+                )
+                for i, unit in enumerate(page)
+            ],
+            template="(%s, %s, %s, %s, %s, %s::jsonb, %s::text[])",
         )
         cursor.execute(
             "UPDATE scans SET pending = pending + %s WHERE id = %s", (len(page), claim.scan_id)
@@ -174,13 +199,16 @@ def _made(cursor: Cursor, claim: UnitClaim) -> int:
 
 # ---- claiming and ending
 
-# Units of a scan for which nobody waits any more are left alone. A more urgent step goes first:
+# Units of a scan for which nobody waits any more are left alone, and those for which somebody does
+# not wait yet: a unit is worked on once, for all of them. A more urgent step goes first:
 # long work yields at the borders of its units. Whoever can take over a division does so at once,
 # and comes along from then on. What was charged before is worked on alone: whatever it did may have
-# been its own doing, or another's.
+# been its own doing, or another's. Behind the first one, where it leads, the others wait.
 _WAITED_FOR = """
 EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
         WHERE t.scan_id = c.id AND s.state = 'waiting' AND (s.urgent OR NOT %(urgent_only)s))
+AND NOT EXISTS (SELECT FROM scan_steps t JOIN steps s ON s.id = t.step_id
+                WHERE t.scan_id = c.id AND s.state NOT IN ('waiting', 'done', 'cancelled'))
 """
 _CLAIM = f"""
 WITH head AS (
@@ -188,7 +216,9 @@ WITH head AS (
         SELECT c.id, c.division, c.urgency_at,
                c.map <> '' AND c.division IS NULL AND EXISTS (
                    SELECT FROM scans o WHERE o.system = c.system AND o.map = c.map
-                   AND o.division IS NOT NULL AND o.ended_at IS NULL) AS joins
+                   AND o.division IS NOT NULL AND o.ended_at IS NULL) AS joins,
+               EXISTS (SELECT FROM units l WHERE l.scan_id = c.id AND l.leads
+                       AND l.state IN ('ready', 'leased')) AS led
         FROM scans c
         WHERE c.system = %(system)s AND c.ended_at IS NULL AND {_WAITED_FOR}
           AND NOT EXISTS (SELECT FROM steps s WHERE s.system = c.system AND s.state = 'ready'
@@ -197,6 +227,7 @@ WITH head AS (
     ) c CROSS JOIN LATERAL (
         SELECT u.number, u.name, u.charged FROM units u
         WHERE u.scan_id = c.id AND u.state = 'ready' AND u.run_at <= now()
+          AND u.number <= CASE WHEN c.led THEN 1 ELSE 2147483647 END
         ORDER BY u.number LIMIT 1 FOR UPDATE SKIP LOCKED
     ) u
     ORDER BY c.joins DESC, c.urgency_at, c.id LIMIT 1
@@ -216,7 +247,7 @@ SET state = 'leased', attempt = u.attempt + 1, charged = u.charged + 1, worker =
 FROM taken t, scans c
 WHERE u.scan_id = t.scan_id AND u.number = t.number AND c.id = t.scan_id
 RETURNING u.scan_id, u.number, u.name, u.size_bytes, u.attempt, u.charged, c.system, c.call,
-          c.second_path, c.map
+          c.second_path, c.map, c.changes
 """  # noqa: S608 - fixed text
 _STEPS = """
 SELECT t.scan_id, s.id, s.job_id, s.action, s.system, s.round, s.frozen, s.effect, s.attempt,
@@ -251,9 +282,20 @@ def claim(ledger: Ledger, system: str, worker: int, *, urgent_only: bool = False
     return {unit: waiting[unit.scan_id] for unit in taken}
 
 
-def hold(cursor: Cursor, unit: UnitClaim) -> None:
-    """Lock a unit under lease until the transaction ends. Raises LeaseLost."""
-    cursor.execute(_HOLD, _token(unit))
+def given(ledger: Ledger, unit: UnitClaim) -> Mapping[str, Mapping[str, Any]]:
+    """Where the keys lie that a unit was given, by step; empty where it has none of its own."""
+    with ledger.transaction() as cursor:
+        cursor.execute(
+            "SELECT given FROM units WHERE scan_id = %s AND number = %s",
+            (unit.scan_id, unit.number),
+        )
+        found: Mapping[str, Mapping[str, Any]] = cursor.fetchone().given
+    return found
+
+
+def hold(cursor: Cursor, unit: UnitClaim, *, least_s: float = 0) -> None:
+    """Lock a unit whose lease holds for that long until the transaction ends. Raises LeaseLost."""
+    cursor.execute(_HOLD, {**_token(unit), "least_s": least_s})
     if cursor.rowcount != 1:
         _lost()
 
@@ -295,8 +337,20 @@ def end(ledger: Ledger, ends: Mapping[UnitClaim, UnitEnd]) -> int:
         found = values(
             cursor, _END, rows, "(%s, %s, %s, %s, %s::text[], %s::jsonb, %s::jsonb, %s, %s)"
         )
-        _count_down(cursor, Counter(row.scan_id for row in found if row.state != "ready"))
+        over = {(row.scan_id, row.number) for row in found if row.state != "ready"}
+        for unit, ended in ends.items():
+            if not unit.changes or (unit.scan_id, unit.number) not in over:
+                continue
+            scans.stop_for(cursor, unit.scan_id, ended.stops)
+            if unit.call == Call.ERASE:  # of a sweep, nothing tells what is gone
+                sums.settle(cursor, unit.scan_id, unit.number, _receipts(ended))
+        _count_down(cursor, Counter(scan for scan, _ in over))
     return len(found)
+
+
+def _receipts(ended: UnitEnd) -> dict[int, list[dict[str, Any]]]:
+    """What became of a unit's rows, by step; nothing for whom it stopped."""
+    return {step: frame["receipts"] for step, frame in ended.frames.items() if "receipts" in frame}
 
 
 def take_back(ledger: Ledger, dead: Sequence[int]) -> int:
@@ -326,7 +380,10 @@ def take_back(ledger: Ledger, dead: Sequence[int]) -> int:
             },
         )
         taken = cursor.fetchall()
-        _count_down(cursor, Counter(row.scan_id for row in taken if row.state == "stopped"))
+        quarantined = Counter(row.scan_id for row in taken if row.state == "stopped")
+        for scan in quarantined:
+            scans.stop_for(cursor, scan, stop)
+        _count_down(cursor, quarantined)
         return len(taken)
 
 

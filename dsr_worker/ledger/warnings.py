@@ -20,39 +20,43 @@ from dsr_worker.ledger.rows import Event, Job, Move
 
 OVERDUE = "overdue"  # the threshold of a clock that has run out
 _CLAIM_S = 300.0
+WARNED_OF = """
+(c.state IN ('running', 'paused') OR (c.state = 'missed' AND c.settled_at IS NULL))
+AND NOT (c.state = 'paused' AND coalesce((c.facts ->> 'firm')::boolean, false))
+"""
+"""Clocks that are warned of: all that are open, but for those that surely stand."""
 
 # Of several thresholds first seen together only the nearest is delivered; the others are on record.
-_RAISE = """
+_RAISE = f"""
 WITH reached AS (
     SELECT c.id, t.name, t.lead,
            row_number() OVER (PARTITION BY c.id ORDER BY t.lead) = 1 AS nearest
     FROM clocks c
     CROSS JOIN unnest(%(names)s::text[], %(leads)s::text[]::interval[]) AS t(name, lead)
-    WHERE (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))
-      AND c.conservative_due_at <= business_now() + t.lead
+    WHERE {WARNED_OF} AND c.conservative_due_at <= business_now() + t.lead
 )
 INSERT INTO warnings (clock_id, threshold, next_send_at)
 SELECT id, name, CASE WHEN nearest THEN business_now() ELSE 'infinity' END FROM reached
 ON CONFLICT (clock_id, threshold) DO NOTHING
-"""
+"""  # noqa: S608 - fixed text
 
-_CLAIM = """
+_CLAIM = f"""
 UPDATE warnings w SET next_send_at = business_now() + make_interval(secs => %(claim_s)s)
 FROM clocks c JOIN jobs j ON j.id = c.job_id
 WHERE c.id = w.clock_id AND w.id IN (
     SELECT w.id FROM warnings w JOIN clocks c ON c.id = w.clock_id
-    WHERE w.acknowledged_at IS NULL AND w.next_send_at <= business_now()
-      AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))
+    WHERE w.acknowledged_at IS NULL AND w.next_send_at <= business_now() AND {WARNED_OF}
     ORDER BY c.conservative_due_at LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED)
 RETURNING w.id, w.clock_id, w.threshold, w.link, w.sent, j.id AS job_id, j.ref, j.kind, c.name,
           c.recipient, c.citation, c.verified, c.zone, c.due_at, c.conservative_due_at,
           c.condition, business_now() AS now
-"""
+"""  # noqa: S608 - fixed text
 
 _DUE = """
 SELECT j.ref, j.kind, j.state AS job_state, c.id AS clock_id, c.name, c.recipient, c.citation,
        c.verified, c.zone, c.state, c.started_at, c.due_at, c.due_on, c.conservative_due_at,
        c.conservative_due_on, c.condition, business_now() AS now,
+       coalesce((c.facts ->> 'firm')::boolean, false) AS firm,
        ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
              WHERE s.job_id = j.id AND s.state IN ('needs_human', 'failed') ORDER BY 1) AS stuck,
        (SELECT max(s.run_at) FROM steps s WHERE s.job_id = j.id AND s.state = 'waiting')
@@ -123,6 +127,19 @@ def raise_reached(ledger: Ledger, lead_times: Sequence[str]) -> int:
         return cursor.rowcount
 
 
+def forget_unreached(cursor: Cursor, job_id: int) -> None:
+    """Forget the warnings of a job's clocks, moved, whose thresholds are yet to be reached again.
+
+    When they are, they warn anew.
+    """
+    cursor.execute(
+        "DELETE FROM warnings w USING clocks c WHERE c.job_id = %s AND w.clock_id = c.id"
+        " AND c.conservative_due_at > business_now()"
+        " + CASE w.threshold WHEN %s THEN interval '0' ELSE w.threshold::interval END",
+        (job_id, OVERDUE),
+    )
+
+
 def mark_missed(ledger: Ledger, limit: int = 200) -> int:
     """Turn clocks whose statutory instant has passed into `missed`, each with an event; how many.
 
@@ -164,9 +181,9 @@ def waiting(ledger: Ledger) -> bool:
     """Whether any warning is to be delivered now."""
     with ledger.transaction() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM warnings w JOIN clocks c ON c.id = w.clock_id"
+            "SELECT EXISTS (SELECT FROM warnings w JOIN clocks c ON c.id = w.clock_id"  # noqa: S608 - fixed text
             " WHERE w.acknowledged_at IS NULL AND w.next_send_at <= business_now()"
-            " AND (c.state = 'running' OR (c.state = 'missed' AND c.settled_at IS NULL))) AS any"
+            f" AND {WARNED_OF}) AS any"
         )
         return bool(cursor.fetchone().any)
 
@@ -235,6 +252,7 @@ def ics(rows: Sequence[DueRow]) -> str:
         if row.conservative_due_at is None:
             continue
         at = f"{row.conservative_due_at:%Y%m%dT%H%M%SZ}"
+        stands = " (paused)" if row.state == "paused" else ""
         told = f"{row.recipient}; {row.citation}{'' if row.verified else ' (not verified)'}"
         lines += [
             "BEGIN:VEVENT",
@@ -242,7 +260,7 @@ def ics(rows: Sequence[DueRow]) -> str:
             f"DTSTAMP:{row.started_at:%Y%m%dT%H%M%SZ}",
             f"DTSTART:{at}",
             f"DTEND:{at}",
-            f"SUMMARY:{_escaped(f'{row.ref} {row.clock}')}",
+            f"SUMMARY:{_escaped(f'{row.ref} {row.clock}{stands}')}",
             f"DESCRIPTION:{_escaped(told)}",
             "END:VEVENT",
         ]
@@ -274,9 +292,10 @@ def _due_row(row: Any) -> DueRow:
 
 
 def _forecast(row: Any, due_at: datetime | None) -> str:
-    if row.state == "paused":
+    passed = due_at is not None and row.now >= due_at
+    if row.state == "paused" and (row.firm or not passed):
         return "paused"
-    if due_at is not None and row.now >= due_at:
+    if passed:
         return OVERDUE
     if row.stuck:
         return "stuck"

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from jinja2 import StrictUndefined, Template, select_autoescape
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 FALLBACK = "en"
 _FOLDER = files("dsr_worker.notify") / "templates"
@@ -68,6 +69,9 @@ def languages_of(name: str) -> tuple[str, ...]:
 
 @cache
 def _template(name: str, language: str) -> Template:
+    from jinja2 import StrictUndefined, select_autoescape  # noqa: PLC0415 - slow; few send mail
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - as above
+
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined,
         autoescape=select_autoescape(default_for_string=False),  # these texts are plain

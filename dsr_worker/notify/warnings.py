@@ -179,6 +179,11 @@ def _todo(warning: RaisedWarning) -> str:
             f" then: dsr breach told {warning.ref} {warning.clock} --at INSTANT (when that was,"
             f" such as {_example(warning)})"
         )
+    if warning.kind == "hold":
+        return (
+            f"look whether the hold is still needed (dsr hold list): dsr hold review {warning.ref}"
+            f" --review DATE where it is, dsr hold release {warning.ref} where not"
+        )
     return f"dsr explain {warning.ref}: see what the case waits for, and answer it"
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jinja2
 from markupsafe import Markup
 
 from dsr_worker.package import tables
 from dsr_worker.package.contents import OrganisationTexts
 from dsr_worker.package.texts import texts
+
+if TYPE_CHECKING:
+    import jinja2
 
 _KEPT_PAGES = 512
 _ROWS = Markup("\0rows\0")  # where the rows go; nothing of the map or the texts follows it
@@ -87,6 +89,8 @@ def link(path: str, text: str) -> Markup:
 
 @cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - loads slowly, and few commands make pages
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("dsr_worker.package", "templates"),
         autoescape=True,

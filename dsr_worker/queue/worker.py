@@ -19,7 +19,6 @@ from dsr_worker.installation import NotSetUp
 from dsr_worker.queue.collecting import spare_the_collector
 from dsr_worker.queue.watching import Watch
 from dsr_worker.settings import Settings
-from dsr_worker.statutes import load_pack, packs
 
 
 class Life(Middleware):
@@ -47,8 +46,6 @@ class Life(Middleware):
 def _make() -> Doorbell:
     settings = Settings()
     logs.configure(settings.log_level)
-    for law in packs():
-        load_pack(law)  # read once, before the fork
     office = open_office(settings)
     if office.endpoints.redis_url is None:
         message = "workers need a broker: set DSR_REDIS_URL, or start everything with `dsr up`"

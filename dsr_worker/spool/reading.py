@@ -174,7 +174,7 @@ def read_keys(store: Store, frame: Frame, key: CaseKey, subject_ref: str) -> Ite
     with _opened(store, frame, key, "keys") as plain:
         while lengths := plain.read(LENGTHS.size):
             head = _decoded(plain.read(LENGTHS.unpack(lengths)[0]))
-            yield Key(subject_ref, head["c"], tuple(head["k"]))
+            yield Key(subject_ref, head["c"], tuple(head["k"]), head.get("w", ""))
 
 
 def _decoded(head: bytes) -> dict[str, Any]:

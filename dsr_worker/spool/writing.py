@@ -190,7 +190,9 @@ class KeySpool(_Spool):
 
     def add(self, key: Key) -> None:
         """Spool a key. Raises KeyError for a subject who is not of this batch."""
-        head = {"c": key.collection, "k": key.key}
+        head: dict[str, Any] = {"c": key.collection, "k": key.key}
+        if key.withheld:
+            head["w"] = key.withheld
         self._put(self._parts[key.subject_ref], _encoded(head), b"")
 
 

@@ -8,11 +8,13 @@ arithmetic is `dsr_worker.domain`.
 """
 
 from dsr_worker.statutes.breach import Market, breach_duties, market
+from dsr_worker.statutes.choosing import Choice, chosen
 from dsr_worker.statutes.load import (
     PackError,
     load_pack,
     pack_text_and_hash,
     packs,
+    packs_saying,
     read_pack,
 )
 from dsr_worker.statutes.model import LawPack, Right, Standing
@@ -21,6 +23,7 @@ from dsr_worker.statutes.places import Locality, applicable, canonical_country, 
 from dsr_worker.statutes.request import (
     ClockKind,
     ClockSpec,
+    appeal_clock,
     complaint_clocks,
     request_clocks,
     rights_row,
@@ -33,6 +36,7 @@ from dsr_worker.statutes.retention import (
 )
 
 __all__ = [
+    "Choice",
     "ClockKind",
     "ClockSpec",
     "LawPack",
@@ -43,15 +47,18 @@ __all__ = [
     "Right",
     "Standing",
     "UnknownNameError",
+    "appeal_clock",
     "applicable",
     "breach_duties",
     "canonical_country",
+    "chosen",
     "complaint_clocks",
     "load_pack",
     "locality",
     "market",
     "pack_text_and_hash",
     "packs",
+    "packs_saying",
     "read_pack",
     "request_clocks",
     "retention_maximum",

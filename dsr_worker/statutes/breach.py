@@ -24,13 +24,13 @@ from dsr_worker.domain.breach import (
 )
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import ClockRule, Period, StartKind, Unit
-from dsr_worker.statutes.load import load_pack, packs
+from dsr_worker.statutes.load import heads_naming, load_pack
 from dsr_worker.statutes.model import BreachRow, LawPack
 from dsr_worker.statutes.places import (
     applicable,
-    calendar_of,
     canonical_country,
     locality,
+    locality_under,
 )
 
 _UNCOVERED_HOUSE_HOURS = 72
@@ -83,7 +83,8 @@ def breach_duties(
         for place, row in _rows(where, aware_at, facts, zone):
             # One lead authority hears once, however many markets it leads.
             by_place.setdefault(
-                (row.id, place.jurisdiction), assess_duty(row.rule(), place, aware_at, facts)
+                (row.id, place.jurisdiction),
+                assess_duty(where.pack.duty(row), place, aware_at, facts),
             )
     if not by_place:
         laws = ", ".join(sorted({where.pack.name for where in markets}))
@@ -114,7 +115,7 @@ def _residences(markets: Sequence[Market], facts: BreachFacts) -> tuple[list[Mar
     found: list[Market] = []
     uncovered: list[str] = []
     for code in sorted(code for code, count in counts.items() if count):
-        laws = [name for name in packs() if load_pack(name).covers(code)]
+        laws = [head.name for head in heads_naming(code) if head.concerns(code)]
         found += [Market(load_pack(name), code) for name in laws if name not in whole]
         if not laws:
             uncovered.append(code)
@@ -125,30 +126,30 @@ def _rows(
     where: Market, aware_at: datetime, facts: BreachFacts, zone: str | None
 ) -> Iterator[tuple[Place, BreachRow]]:
     pack = where.pack
-    local = locality(where.country or pack.countries[0], zone)
+    local = locality_under(pack, where.country or pack.countries[0], zone)
     aware_on = local_date(aware_at, local.zone)
     place = Place(
         jurisdiction=pack.name if where.country is None else pack.jurisdiction(where.country),
         counted=pack.countries if where.country is None else (pack.jurisdiction(where.country),),
         body="",
         zone=local.zone,
-        calendar=local.calendar if pack.calendar is None else calendar_of(pack.calendar),
+        calendar=local.calendar,
     )
     for row in pack.breach:
         if not row.in_force(aware_on):
             continue
         if row.recipient is Recipient.AUTHORITY:
-            yield _led(place, where, facts), row
+            yield _led(place, where, row, facts), row
         else:
-            yield replace(place, body=row.body), row
+            yield replace(place, body=pack.body_of(row, where.country)), row
 
 
-def _led(place: Place, where: Market, facts: BreachFacts) -> Place:
+def _led(place: Place, where: Market, row: BreachRow, facts: BreachFacts) -> Place:
     pack, lead = where.pack, facts.lead_country
     if lead is None or not pack.covers(canonical_country(lead)):
-        return replace(place, body=pack.authorities.body(where.country))
+        return replace(place, body=pack.body_of(row, where.country))
     lead = canonical_country(lead)
-    return replace(place, jurisdiction=pack.jurisdiction(lead), body=pack.authorities.body(lead))
+    return replace(place, jurisdiction=pack.jurisdiction(lead), body=pack.body_of(row, lead))
 
 
 def _uncovered_duty(code: str, near: Market, aware_at: datetime, facts: BreachFacts) -> Duty:

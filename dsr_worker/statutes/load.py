@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
@@ -19,13 +19,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from dsr_worker.statutes.model import CountryTable, LawPack, RetentionTable
+from dsr_worker.statutes.model import CountryTable, LawPack, PackHead, RetentionTable
 from dsr_worker.statutes.names import UnknownNameError
 
 _ROOT = files("dsr_worker.statutes")
-_REGIONS = ("eu", "uk", "us")
-_NAME = re.compile(r"^name: (\S+)$", re.MULTILINE)
-"""Names are read without parsing, so that a question about one law reads one law."""
+_HEAD = re.compile(r"(?:#[^\n]*\n)*\n*(name: .*?\n)(?:\n|\Z)", re.DOTALL)
+"""The first paragraph behind the comments. Only it is read of a law that nobody asks about."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -47,9 +46,7 @@ def load_pack(name: str) -> LawPack:
         PackError: its file is wrong.
 
     """
-    if name not in _texts():
-        raise UnknownNameError("law", name, _texts())
-    return _loaded(name)
+    return _loaded(_official(name))
 
 
 def pack_text_and_hash(name: str) -> tuple[str, str]:
@@ -59,12 +56,11 @@ def pack_text_and_hash(name: str) -> tuple[str, str]:
         UnknownNameError: there is no such pack.
 
     """
-    if name not in _texts():
-        raise UnknownNameError("law", name, _texts())
-    text = _texts()[name][1]
+    text = _texts()[_official(name)][1]
     return text, hashlib.sha256(text.encode()).hexdigest()
 
 
+@lru_cache(maxsize=64)
 def read_pack(text: str, source: str = "frozen pack") -> LawPack:
     """Return the pack written in `text`; `source` names it in errors.
 
@@ -97,21 +93,65 @@ def _loaded(name: str) -> LawPack:
     return read_pack(text, source)
 
 
+def _official(name: str) -> str:
+    if name in _texts():
+        return name
+    aliases = {alias: head.name for head in heads() for alias in head.aliases}
+    if name not in aliases:
+        raise UnknownNameError("law", name, [*_texts(), *aliases])
+    return aliases[name]
+
+
+def heads() -> tuple[PackHead, ...]:
+    """Return what chooses each law pack, by name, without reading the packs."""
+    return tuple(_head_of(name) for name in packs())
+
+
+def heads_naming(code: str) -> tuple[PackHead, ...]:
+    """Return the same of those that name a country, or the one that this is a part of."""
+    named = re.compile(rf"\b(?:{re.escape(code)}|{re.escape(code.partition('-')[0])})\b(?!-)")
+    texts = _texts()
+    return tuple(
+        _head_of(name)
+        for name in packs()
+        if named.search(_first_paragraph(texts[name][1], texts[name][0]))
+    )
+
+
+def packs_saying(word: str) -> list[str]:
+    """Return the laws in whose text a word stands: no other has a row or a ground of this name."""
+    return [name for name in packs() if word in _texts()[name][1]]
+
+
+@cache
+def _head_of(name: str) -> PackHead:
+    source, text = _texts()[name]
+    return _read(_first_paragraph(text, source), source, PackHead)
+
+
+def _first_paragraph(text: str, source: str) -> str:
+    found = _HEAD.match(text)
+    if found is None:
+        raise PackError(f"{source}:1: a paragraph that begins with `name: ...` is expected")
+    return found[1]
+
+
 @cache
 def _texts() -> dict[str, tuple[str, str]]:
     """Return source and text by pack name; the name is read from the file, not from its path."""
     found: dict[str, tuple[str, str]] = {}
-    for region in _REGIONS:
+    for region in sorted(entry.name for entry in _ROOT.iterdir() if _is_region(entry)):
         for entry in _yaml_files(_ROOT.joinpath(region)):
             source, text = f"{region}/{entry.name}", entry.read_text(encoding="utf-8")
-            named = _NAME.search(text)
-            if named is None:
-                raise PackError(f"{source}:1: a line `name: ...` is expected")
-            name = named[1]
+            name = _first_paragraph(text, source).split(maxsplit=2)[1]
             if name in found:
                 raise PackError(f"{source}: the name {name} is taken by {found[name][0]}")
             found[name] = (source, text)
     return found
+
+
+def _is_region(entry: Traversable) -> bool:
+    return entry.is_dir() and bool(_yaml_files(entry))
 
 
 def _yaml_files(folder: Traversable) -> list[Traversable]:

@@ -8,10 +8,10 @@ with a subdivision (`DE-BY`) asks for the regional holidays, one without for the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dsr_worker.domain.calendar import Calendar, has_holidays, zone_of
-from dsr_worker.statutes.load import countries, load_pack, packs
+from dsr_worker.statutes.load import countries, heads, heads_naming, load_pack
 from dsr_worker.statutes.model import LawPack
 from dsr_worker.statutes.names import UnknownNameError
 
@@ -38,6 +38,19 @@ def locality(country: str, zone: str | None = None) -> Locality:
     if zone is not None:
         zone_of(zone)
     return Locality(code, zone or row.zone, calendar_of(row.calendar or code))
+
+
+def locality_under(pack: LawPack, country: str, zone: str | None = None) -> Locality:
+    """Return the same as `locality`, with the calendar that this law has of its own.
+
+    Raises:
+        UnknownNameError, ValueError: as `locality`.
+
+    """
+    where = locality(country, zone)
+    calendar = where.calendar if pack.calendar is None else calendar_of(pack.calendar)
+    closed = tuple(row.closed() for row in pack.closed)
+    return replace(where, calendar=replace(calendar, closed=closed))
 
 
 _LISTED = (
@@ -95,9 +108,20 @@ def applicable(country: str | None, law: str | None = None) -> LawPack:
         return pack
     if country is None:
         raise ValueError("name a country or a law")
-    code = canonical_country(country)
-    for name in packs():
-        if load_pack(name).covers(code):
-            return load_pack(name)
-    covered = [own for name in packs() for own in load_pack(name).countries]
+    laws = laws_of(country)
+    if laws:
+        return load_pack(laws[0])
+    covered = [own for head in heads() for own in head.countries]
     raise UnknownNameError("country with a law pack", country, covered)
+
+
+def laws_of(country: str) -> list[str]:
+    """Return the laws that concern all who hold data of residents of `country`, nearest first.
+
+    Raises:
+        UnknownNameError: the country is not known.
+
+    """
+    code = canonical_country(country)
+    found = [head for head in heads_naming(code) if head.concerns(code)]
+    return [head.name for head in sorted(found, key=lambda head: -head.reach(code))]

@@ -24,7 +24,7 @@ from dsr_worker.statutes.model import (
     Standing,
 )
 from dsr_worker.statutes.names import UnknownNameError
-from dsr_worker.statutes.places import Locality, calendar_of, locality
+from dsr_worker.statutes.places import Locality, locality_under
 
 
 class ClockKind(StrEnum):
@@ -32,6 +32,7 @@ class ClockKind(StrEnum):
 
     RESPOND = "respond"
     ACKNOWLEDGE = "acknowledge"
+    APPEAL = "appeal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,11 @@ def rights_row(pack: LawPack, right: Right | str, received_on: date) -> RightsRo
 
     Raises:
         UnknownNameError: this law knows no such right.
-        ValueError: it was not in force on that day.
+        ValueError: it gives none at all, or was not in force on that day.
 
     """
+    if not pack.rights:
+        raise ValueError(f"{pack.name} gives no rights to ask for; name the law that does")
     known = {own: None for row in pack.rights for own in row.provisions}
     if right not in known:
         raise UnknownNameError(f"right under {pack.name}", str(right), known)
@@ -102,6 +105,30 @@ def request_clocks(
     if row.acknowledge is not None:
         specs.append(_spec(ClockKind.ACKNOWLEDGE, receipt, row, row.acknowledge))
     return specs
+
+
+def appeal_clock(
+    pack: LawPack,
+    right: Right | str,
+    country: str | None,
+    received_at: datetime,
+    appealed_at: datetime,
+    zone: str | None = None,
+) -> ClockSpec | None:
+    """Return the clock of an appeal against a refusal; None where the law gives no appeal.
+
+    The law is that of the day on which the request came.
+
+    Raises:
+        UnknownNameError: country or right are not known.
+        ValueError: the law does not apply there or then, or an instant has no offset.
+
+    """
+    row = rights_row(pack, right, _receive(pack, country, received_at, zone, None).received_on)
+    if row.appeal is None or row.appeal.answer is None:
+        return None
+    appeal = _receive(pack, country, appealed_at, zone, None)
+    return _spec(ClockKind.APPEAL, appeal, row, row.appeal.answer)
 
 
 def complaint_clocks(
@@ -146,10 +173,8 @@ def _receive(
         raise ValueError(
             f"{pack.name} holds in several countries; name one of {', '.join(pack.countries)}"
         )
-    where = locality(country, zone)
+    where = locality_under(pack, country, zone)
     pack.jurisdiction(where.country)
-    if pack.calendar is not None:
-        where = replace(where, calendar=calendar_of(pack.calendar))
     received_on = local_date(received_at, where.zone)
     return _Receipt(pack, where, received_at, received_on, subject_zone)
 

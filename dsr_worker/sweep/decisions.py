@@ -155,16 +155,19 @@ class SweepDecisions:
     def plan_again(self, ref: str, signed: SignedAction) -> Decided:
         """Count anew by today's map, policies and instant; an approval is void with it.
 
-        Refused while a system is in the middle of it: that is to be retried or abandoned.
+        Refused while a system is in the middle of it: that is to be retried or abandoned. What
+        units had changed by the time another one stopped stays on record.
         """
         with self._ledger.transaction() as cursor:
             job = self._sweep(cursor, ref, signed, "plan-again")
             _require_open(job)
-            if sweeps.under_way(cursor, job.id) or sweeps.unfinished_intents(cursor, job.id):
+            if sweeps.under_way(cursor, job.id) or sweeps.in_doubt(cursor, job.id):
                 raise SweepRefused(
                     f"{ref} is under way in a system: let it end, retry it, or abandon it"
                 )
             order = self._order(self.policy(job.facts["policy"]), job.now)
+            changed = sweeps.unfinished_intents(cursor, job.id)
+            sweeps.account_for_intents(cursor, job.id, changed, seen=True)
             cases.cancel_steps(cursor, job.id)
             event = Event(
                 "approval_voided",

@@ -8,14 +8,17 @@ what is left, goes on, and reports what earlier attempts had committed from thei
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from dsr_worker.contract import (
+    Key,
     NeedsHuman,
     Outcome,
     OutcomeCount,
+    Receipt,
     SweepOrder,
     Sweeps,
     Transient,
@@ -28,7 +31,14 @@ from dsr_worker.engine.context import BatchContext, refuse_unreviewed
 from dsr_worker.engine.receipts import ledger_row
 from dsr_worker.ledger.rows import Event, ReceiptRow, StepResult
 from dsr_worker.sweep import proposal, scope
-from dsr_worker.sweep.counts import CHANGES, Counts, Intended, first_rows, intended
+from dsr_worker.sweep.counts import (
+    CHANGES,
+    Counts,
+    Intended,
+    changed_rows,
+    first_rows,
+    intended,
+)
 from dsr_worker.vault import CaseKey
 
 BRAKE = "sweep_brake"
@@ -67,12 +77,34 @@ class _Sweep:
         refuse_unreviewed(self.ctx.system)
         return self.batch.connector
 
-    def counted(self, ctx: BatchContext) -> Counts:
-        """What a sweep would do now, in every collection with a limit."""
-        orders = [
+    def unbounded(self) -> list[SweepOrder]:
+        """An order for every collection with a limit, to be counted."""
+        ctx = self.ctx
+        return [
             SweepOrder(name, ctx.table(name), _UNBOUNDED) for name in scope.limited(self.decisions)
         ]
-        return Counts.of(self.connector.sweep(orders, ctx.trying()))
+
+    def bounded(self) -> list[SweepOrder]:
+        """An order for each collection in which the approved plan changes a row, no other."""
+        return [
+            SweepOrder(name, self.ctx.table(name), max(0, self.left_of(name)))
+            for name in scope.limited(self.decisions)
+            if self.planned(name)
+        ]
+
+    def planned(self, collection: str) -> int:
+        """How many rows of a collection the approved plan changes."""
+        return proposal.changes_of(self.member.job.plan or {}, self.system, collection)
+
+    def left_of(self, collection: str) -> int:
+        """How many more may change than earlier attempts were about to change."""
+        earlier = intended(self.ctx.earlier(self.member.claim), 0)
+        gone = sum(part.rows for name, part in earlier if name == collection)
+        return upper_bound(self.planned(collection)) - gone
+
+    def counted(self, ctx: BatchContext) -> Counts:
+        """What a sweep would do now, in every collection with a limit."""
+        return Counts.of(self.connector.sweep(self.unbounded(), ctx.trying()))
 
 
 def plan(batch: Batch) -> Sequence[StepResult]:
@@ -131,7 +163,7 @@ class _Application:
         """Sweep and account. Raises NeedsHuman before the first change when it would be more."""
         self._refuse_excess()
         sweep, claim = self.sweep, self.sweep.member.claim
-        orders = self._orders()
+        orders = sweep.bounded()
         found = Counts.of(sweep.connector.sweep(orders, sweep.ctx)) if orders else Counts()
         if any(part.outcome is Outcome.PENDING_REMOTE for part in found.parts.values()):
             raise Transient("the system has not finished yet", retry_after_s=_REMOTE_WAIT_S)
@@ -161,24 +193,6 @@ class _Application:
                 },
             )
 
-    def _planned(self, collection: str) -> int:
-        return proposal.changes_of(self.plan, self.sweep.system, collection)
-
-    def _orders(self) -> list[SweepOrder]:
-        """One order for each collection in which the approved plan changes a row, no other."""
-        return [
-            SweepOrder(
-                name,
-                self.sweep.ctx.table(name),
-                max(0, upper_bound(planned) - self._rows_earlier(name)),
-            )
-            for name in scope.limited(self.sweep.decisions)
-            if (planned := self._planned(name))
-        ]
-
-    def _rows_earlier(self, collection: str) -> int:
-        return sum(part.rows for name, part in self.earlier if name == collection)
-
     def _account(self, collection: str, found: Counts) -> list[tuple[OutcomeCount, bool]]:
         """What became of a collection; with each part, whether its commit was seen by nobody.
 
@@ -188,13 +202,37 @@ class _Application:
         here = max(self.left.changed(collection), found.changed(collection))
         unseen = first_rows(
             (part for name, part in self.earlier if name == collection),
-            max(0, self._planned(collection) - here),
+            max(0, self.sweep.planned(collection) - here),
         )
         parts = found.of_collection(collection)
         if not parts:
             kept = self.left.of_collection(collection)
             parts = tuple(p for p in kept if p.outcome not in CHANGES)
         return [*((part, False) for part in parts), *((part, True) for part in unseen)]
+
+
+def swept_in_unit(
+    batch: Batch, connector: Sweeps, keys: Iterable[Key]
+) -> Mapping[int, Sequence[Receipt]]:
+    """Count or sweep what lies in one unit. The brake is held against all units together."""
+    del keys
+    found: dict[int, Sequence[Receipt]] = {}
+    for member in batch.members:
+        sweep = _Sweep.of(batch, member)
+        orders = sweep.unbounded() if sweep.ctx.dry_run else sweep.bounded()
+        ctx = replace(sweep.ctx, permit=partial(_brake, sweep))
+        found[member.claim.id] = list(connector.sweep(orders, ctx))
+    return found
+
+
+def _brake(sweep: _Sweep, sums: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+    """Raise NeedsHuman where what all units stated reaches further than the approved plan."""
+    for name in scope.limited(sweep.decisions):
+        rows = changed_rows(p for p in sums[sweep.member.claim.id] if p["collection"] == name)
+        if rows > sweep.left_of(name):
+            approved = sweep.planned(name)
+            told = {"collection": name, "why": "over_bound", "approved": approved, "rows": rows}
+            raise NeedsHuman(BRAKE, told)
 
 
 def recount(batch: Batch) -> Sequence[StepResult]:

@@ -42,7 +42,7 @@ def erased(s3_connector: S3, subjects: Sequence[Subject], ctx: TrialContext) -> 
     """
     config = s3_connector._bucket.config
     if config.endpoint_url in s3_endpoints and not ctx.state.get("s3-honoured"):
-        sound(ctx, config.endpoint_url, config.bucket, Honoured(put=True))
+        sound(ctx, config.endpoint_url, config.bucket, Honoured(put=True, delete=True))
     keys = list(s3_connector.locate(subjects, ctx))
     receipts = list(s3_connector.erase(subjects, keys, ctx))
     assert sum(r.rows for r in receipts) == len(keys)

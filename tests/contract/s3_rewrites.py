@@ -63,7 +63,9 @@ def others(rows: list[dict[str, Any]]) -> bytes:
 
 def probed(endpoint: str, bucket: str) -> TrialContext:
     """A context in which the endpoint was found sound today."""
-    return sound(TrialContext(), endpoint, bucket, Honoured(put=True, complete=True, copy=True))
+    return sound(
+        TrialContext(), endpoint, bucket, Honoured(put=True, complete=True, copy=True, delete=True)
+    )
 
 
 def parts_left(s3: S3Client, bucket: str) -> Iterator[str]:

@@ -8,7 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from connectors.s3 import S3, Config
-from dsr_worker.contract import Collection, Field, Form, Identity, Subject, System, Taken
+from dsr_worker.contract import (
+    AffectedPerson,
+    Collection,
+    Field,
+    Form,
+    Identity,
+    LeakScope,
+    Subject,
+    System,
+    Taken,
+)
+from dsr_worker.testing.context import TrialContext
 from tests import services as real
 
 if TYPE_CHECKING:
@@ -109,3 +120,11 @@ def current(client: S3Client, bucket: str, key: str) -> bytes:
 def versioned(client: S3Client, bucket: str) -> None:
     """Switch versioning on."""
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def affected(made: S3, *scopes: LeakScope) -> list[AffectedPerson]:
+    """Everyone in these scopes, all of which can be looked into."""
+    found = list(made.affected(scopes, TrialContext()))
+    people = [one for one in found if isinstance(one, AffectedPerson)]
+    assert people == found
+    return people

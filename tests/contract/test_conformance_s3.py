@@ -33,6 +33,7 @@ from dsr_worker.contract import (
 from dsr_worker.testing.conformance import (
     Adapter,
     AffectedPart,
+    ChangesInUnitsPart,
     MentionsPart,
     OnePassPart,
     RechecksPart,
@@ -236,7 +237,14 @@ def _id_in(line: bytes, key: str) -> str:
 
 
 class TestS3(
-    ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart, OnePassPart, StandingPart
+    ResolvesPart,
+    MentionsPart,
+    AffectedPart,
+    RechecksPart,
+    SweepsPart,
+    OnePassPart,
+    ChangesInUnitsPart,
+    StandingPart,
 ):
     """The S3 connector on a real S3 API, without versions."""
 

@@ -145,5 +145,5 @@ def test_each_bucket_is_probed_once_a_day(
     ctx = TrialContext()
     for customer in ("1", "2"):
         assert outcomes(erased(made, [number(customer)], ctx)) == {"erased": 2}
-    probes = [s for s in shim.of("PutObject") if "/.dsr-probe/" in s.path]
+    probes = [s for s in shim.of("CreateMultipartUpload") if "/.dsr-probe/" in s.path]
     assert len(probes) == 2

@@ -56,7 +56,7 @@ def test_a_header_that_cannot_be_sent_again_stops_before_anything_is_written(
     s3.put_object(Bucket=bucket_name, Key="events/a", Body=BODY)
     answers("HeadObject", f"{bucket_name}/events/a", {"ContentDisposition": "M\xfcller"})
     made = connector(s3_endpoint, bucket_name, EVENTS)
-    ctx = sound(TrialContext(), s3_endpoint, bucket_name, Honoured(put=True))
+    ctx = sound(TrialContext(), s3_endpoint, bucket_name, Honoured(put=True, delete=True))
     with pytest.raises(NeedsHuman) as stop:
         erased(made, [number("1")], ctx)
     assert stop.value.fields == {"operation": "HeadObject", "error": "header-not-UTF-8"}

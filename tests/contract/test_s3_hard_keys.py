@@ -16,7 +16,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import erased, outcomes
-from tests.contract.s3_support import connector, number, person, versioned
+from tests.contract.s3_support import affected, connector, number, person, versioned
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -112,7 +112,7 @@ def test_all_identities_of_a_key_must_be_the_subjects(
     assert found(made, whole, number("7")) == {"whole": {"t1/u/7/a"}}
     named = {(m.subject_ref, m.key[0]) for m in made.mentions([whole], TrialContext())}
     assert named == {("whole", "t2/u/7/a"), ("whole", "t1/u/8/a")}
-    people = {p.identities for p in made.affected([LeakScope("files", ())], TrialContext())}
+    people = {p.identities for p in affected(made, LeakScope("files", ()))}
     assert (Identity("customer_number", "7"), Identity("tenant", "t2")) in people
     assert len(people) == 3
 

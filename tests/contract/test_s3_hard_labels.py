@@ -18,7 +18,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import ERASE, erased, outcomes
-from tests.contract.s3_support import connector, content, number, person, versioned
+from tests.contract.s3_support import affected, connector, content, number, person, versioned
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,7 +55,7 @@ def test_tags_and_metadata_name_the_owner(s3: S3Client, s3_endpoint: str, bucket
     assert {b"".join(r.attachment.open()) for r in records if r.attachment} == {b"7s", b"7m"}
     assert ctx.calls > 2 * 6
     assert found(made, anna) == {"case": {"up/a", "up/b"}}
-    people = {p.identities for p in made.affected([LeakScope("uploads", ())], TrialContext())}
+    people = {p.identities for p in affected(made, LeakScope("uploads", ()))}
     assert people == {(Identity("customer_number", n),) for n in ("7", "8", "70")} | {
         (Identity("email", "anna@shop.example"),)
     }

@@ -22,7 +22,7 @@ from dsr_worker.contract import (
 )
 from dsr_worker.testing.context import TrialContext
 from tests.contract.s3_erasures import ERASE, Crash, crash, erased, outcomes
-from tests.contract.s3_support import connector, number, versioned
+from tests.contract.s3_support import affected, connector, number, versioned
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -138,7 +138,7 @@ def test_a_hold_on_a_person_keeps_what_their_rows_link(
     put(s3, bucket_name, "papers/1.pdf", "papers/2.pdf", "papers/orphan.pdf")
     shop(s3, bucket_name, order(1, "7", "papers/1.pdf"), order(2, "8", "papers/2.pdf"))
     made = connector(s3_endpoint, bucket_name, ORDERS, LINKED)
-    people = {p.identities for p in made.affected([LeakScope("papers", ())], TrialContext())}
+    people = {p.identities for p in affected(made, LeakScope("papers", ()))}
     assert people == {(Identity("customer_number", n),) for n in ("7", "8")}
     held = HeldPeople((Identity("customer_number", "8"),))
     table = DecisionTable("papers", (Rule("hold", held, Action.KEEP, "dispute"), ERASE))

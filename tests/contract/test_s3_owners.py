@@ -111,7 +111,9 @@ def test_a_customer_in_every_snapshot_is_one_person(
     known, found = _walk(
         (s3, s3_endpoint, name), person("s", ("email", "new@mail.example")), PEOPLE
     )
-    assert not known.doubts
+    assert not known.contested
+    assert not known.several_people
+    assert not known.dropped
     assert found == {(f"rows/{day}", "7") for day in days}
 
 

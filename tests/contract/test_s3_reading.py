@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,16 @@ from dsr_worker.datamap import read_system
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.shop import Shop
 from dsr_worker.testing.shop.load import load_s3
-from tests.contract.s3_support import EVENTS, FILES, connector, lines, members, number, person
+from tests.contract.s3_support import (
+    EVENTS,
+    FILES,
+    affected,
+    connector,
+    lines,
+    members,
+    number,
+    person,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -112,7 +122,7 @@ def test_affected_people(s3: S3Client, s3_endpoint: str, bucket_name: str) -> No
     made = connector(s3_endpoint, bucket_name, FILES, EVENTS)
     scopes = [LeakScope("events", ("note",), None, datetime(2026, 6, 1, tzinfo=UTC))]
     scopes.append(LeakScope("files", ("body",)))
-    found = {(p.identities, p.residence) for p in made.affected(scopes, TrialContext())}
+    found = {(p.identities, p.residence) for p in affected(made, *scopes)}
     assert found == {
         ((Identity("customer_number", "1"),), "DE"),
         ((Identity("customer_number", "2"),), None),
@@ -144,7 +154,7 @@ def test_the_prefilter_agrees_with_full_parsing(
     def run(*, skipping: bool) -> tuple[bytes, list[bytes]]:
         chunks = (body[i : i + block] for i in range(0, len(body), block))
         wanted = owners.wanted() if skipping else None
-        pieces = list(ndjson().pieces(chunks, wanted))
+        pieces = list(chain.from_iterable(ndjson().pieces(chunks, wanted)))
         out = b"".join(map(raw_of, pieces))
         mine = [p.raw for p in pieces if isinstance(p, JsonEntry) and owners.of(p)]
         return out, mine
@@ -173,7 +183,7 @@ def test_csv_agrees_with_the_standard_reader(rows: list[list[str]], block: int) 
     writer.writerows(rows)
     body = text.getvalue().encode()
     chunks = (body[i : i + block] for i in range(0, len(body), block))
-    pieces = list(csv(Dialect(), ["email"]).pieces(chunks, None))
+    pieces = list(chain.from_iterable(csv(Dialect(), ["email"]).pieces(chunks, None)))
     assert b"".join(map(raw_of, pieces)) == body
     found = [[v for _, v in p.scalars()] for p in pieces if isinstance(p, CsvEntry)]
     assert found == rows

@@ -46,4 +46,4 @@ def test_a_row_is_not_told_erased_while_a_version_that_may_hold_it_cannot_be_rea
 
 def trusted(endpoint: str, bucket: str) -> TrialContext:
     """A context in which nobody probes the endpoint."""
-    return sound(TrialContext(), endpoint, bucket, Honoured(put=True))
+    return sound(TrialContext(), endpoint, bucket, Honoured(put=True, delete=True))

@@ -159,7 +159,7 @@ def test_what_holds_is_known_for_a_day(s3: S3Client, shim: Shim, bucket_name: st
         s3.put_object(Bucket=bucket_name, Key="events/a", Body=body)
         shim.seen.clear()
         erased(connector(endpoint, bucket_name, EVENTS), [number("1")], at)
-        return sum(".dsr-probe" in s.path for s in shim.of("PutObject"))
+        return sum(".dsr-probe" in s.path for s in shim.of("CreateMultipartUpload"))
 
     assert probes(ctx, shim.endpoint) == 1
     assert probes(replace(ctx, now=ctx.now + timedelta(hours=23)), shim.endpoint) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.s3.server import preserving
 from connectors.s3.server.bucket import Bucket, with_no_budget
+from connectors.s3.server.probe import Honoured
 from dsr_worker.contract import (
     Action,
     Always,
@@ -40,7 +41,7 @@ from tests.contract.s3_support import (
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-from tests.contract.s3_erasures import ERASE, Crash, crash, erased, event, outcomes
+from tests.contract.s3_erasures import ERASE, Crash, crash, erased, event, outcomes, sound
 
 # ---- lines
 
@@ -110,10 +111,15 @@ def test_a_crash_between_write_and_old_version_is_finished(
     s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines([event(1, "1"), event(2, "2")]))
     made = connector(s3_endpoint, bucket_name, EVENTS)
     keys = list(made.locate([number("1")], TrialContext()))
+    probed = Honoured(put=True, delete=True)
     with monkeypatch.context() as patch:
         patch.setattr(Bucket, "erase_versions", lambda *_: crash())
         with pytest.raises(Crash):
-            list(made.erase([number("1")], keys, TrialContext()))
+            list(
+                made.erase(
+                    [number("1")], keys, sound(TrialContext(), s3_endpoint, bucket_name, probed)
+                )
+            )
     assert len(content(s3, bucket_name)) == 2
     assert outcomes(list(made.erase([number("1")], keys, TrialContext()))) == {"erased": 1}
     assert list(content(s3, bucket_name).values()) == [lines([event(2, "2")])]

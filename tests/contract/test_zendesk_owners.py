@@ -70,5 +70,7 @@ def test_a_user_alone_is_one_person_in_the_bin_as_well(binned: set[int]) -> None
         binned,
     )
     assert known.known == {ANNA, Identity("phone", PHONE), Identity("zendesk_user", "1")}
-    assert not known.doubts
+    assert not known.contested
+    assert not known.several_people
+    assert not known.dropped
     assert found == {"1"}

@@ -97,6 +97,7 @@ collections:
 
 
 # ---- counting
+_PROBED = ".dsr-probe/"  # what we write and erase to see whether conditions hold
 
 
 class Counted:
@@ -148,11 +149,13 @@ class Counted:
         url = urlsplit(path)
         _, _, key = url.path.lstrip("/").partition("/")
         version = "".join(parse_qs(url.query).get("versionId", ()))
-        if key.startswith(".dsr-probe"):
+        if key.startswith(_PROBED):
             return
         if "delete" in parse_qs(url.query, keep_blank_values=True):
             for part in body.decode().split("<Key>")[1:]:
-                self.changes["DELETE", part.partition("<")[0]] += 1
+                erased = part.partition("<")[0]
+                if not erased.startswith(_PROBED):
+                    self.changes["DELETE", erased] += 1
         else:
             self.changes[method, f"{key}{version}"] += 1
 

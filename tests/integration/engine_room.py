@@ -160,7 +160,8 @@ class EngineRoom:
     ) -> None:
         config = folder / "config"
         texts = systems if systems is not None else {"crm": CRM, "files": FILES}
-        self.name = folder.name
+        # rows in memory outlive a test: two tests call a folder of theirs alike
+        self.name = f"{folder.parent.name}-{folder.name}"
         for name, text in texts.items():
             _write(config / "systems" / f"{name}.yaml", text.replace("NAME", self.name))
         for name, text in (policies or {"trial": POLICY}).items():

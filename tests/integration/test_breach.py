@@ -13,7 +13,7 @@ import pytest
 
 from dsr_worker.breach import BreachRefused
 from dsr_worker.breach.desk import APPROVE, DECIDE_UNKNOWN, GO_ON, JUDGE, digest_of
-from dsr_worker.contract import LeakScope
+from dsr_worker.contract import LeakScope, Remainder, Unseen
 from dsr_worker.domain.calendar import end_of_day
 from dsr_worker.notify.mail import MailSession, Sent
 from dsr_worker.people import ActorRefused
@@ -142,13 +142,13 @@ def test_counts_turn_duties_off_only_when_certain(room: BreachRoom) -> None:
 
 def test_a_residence_nobody_declared_adds_its_duty(room: BreachRoom) -> None:
     """People of a country that no market named get the duties of their law, or one to find it."""
-    room.load([*shoppers(1), *shoppers(1, "FR"), *shoppers(1, "BR")])
+    room.load([*shoppers(1), *shoppers(1, "FR"), *shoppers(1, "US")])
     ref = room.declare(markets=("DE",))
     room.settle()
     clocks = room.clocks(ref)
     assert clocks["individuals:FR"].state == "running"
-    assert clocks["authority:BR"].facts["reason"] == "no_law_pack"
-    assert not clocks["authority:BR"].verified
+    assert clocks["authority:US"].facts["reason"] == "no_law_pack"
+    assert not clocks["authority:US"].verified
 
 
 def test_a_broken_system_holds_no_clock_and_can_be_left_out(
@@ -174,6 +174,31 @@ def test_a_broken_system_holds_no_clock_and_can_be_left_out(
     room.settle()
     found = room.job(ref)["facts"]["affected"]
     assert (found["people"], found["complete"]) == (2, False)
+    assert found["silent"] == ["news"]
+    assert room.clocks(ref)["individuals:US-CA"].state == "running"
+
+
+def test_what_a_system_cannot_look_into_leaves_the_count_incomplete(
+    room: BreachRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody else is counted and told at once, and what is unseen is named; no duty goes."""
+    room.load(shoppers(2))
+    whole = Memory.affected
+
+    def partly(self: Memory, *arguments: Any) -> Any:
+        yield from whole(self, *arguments)
+        if self._system.name == "news":
+            for digest in ("aa", "bb", "aa"):
+                yield Unseen("readers", digest, Remainder.ARCHIVED)
+
+    monkeypatch.setattr(Memory, "affected", partly)
+    ref = room.declare()
+    room.settle()
+    found = room.job(ref)["facts"]["affected"]
+    assert (found["people"], found["complete"]) == (2, False)
+    part = {"system": "news", "collection": "readers", "ground": "store-archive", "parts": 2}
+    assert found["unseen"] == [{**part, "named": ["aa", "bb"]}]
+    assert room.job(ref)["state"] == "awaiting_approval"
     assert room.clocks(ref)["individuals:US-CA"].state == "running"
 
 

@@ -52,7 +52,7 @@ WRONG_NAMES = [
     ((*HOLD, "--rows", "crm.invoice.id=1"), "did you mean invoices"),
     ((*HOLD, "--rows", "crm.invoices.idd=1"), "did you mean id"),
     ((*_HOLD_FOR, "ER_LEGAL_CLAIM", "--dataset", "crm"), "did you mean ER_LEGAL_CLAIMS"),
-    ((*_HOLD_FOR, "AC_RIGHTS_OF_OTHERS", "--dataset", "crm"), "unknown reason for a hold"),
+    ((*_HOLD_FOR, "AC_TRADE_SECRET", "--dataset", "crm"), "unknown reason for a hold"),
     ((*HOLD, "--review", "2020-06-30", "--dataset", "crm"), "the review lies in the past"),
     ((*HOLD, "--identity", "costumer_number=1"), "did you mean customer_number"),
     (("check", "--system", "crn"), "did you mean crm"),
@@ -247,6 +247,10 @@ WALK = {
     "retry": ((SECRET,), 4),
     "withdraw": ((SECRET,), 4),
     "refuse": ((SECRET, "--ground", "not a code"), 2),
+    "letter": ((SECRET, "--about", "the weather"), 2),
+    "pause": ((SECRET, "--ground", "they are slow"), 2),
+    "resume": ((SECRET, "--ground", "identity"), 4),
+    "replay": ((SECRET,), 4),
     "extend": ((SECRET, "--reason", "they are slow"), 2),
     "package": ((SECRET, "--to", "/no/such/folder/p.zip"), 2),
     "certificate": ((SECRET, "--to", "/no/such/folder/c.json"), 2),
@@ -254,14 +258,18 @@ WALK = {
     "hold place": ((*HOLD[2:], "--dataset", SECRET), 2),
     "hold list": (("extra",), 2),
     "hold release": ((SECRET,), 4),
+    "hold review": ((SECRET, "--review", "2030-01-01"), 4),
     "leave": ((SECRET,), 4),
     "lift": ((SECRET, "--informed-on", "2026-11-01"), 4),
     "status": ((SECRET,), 4),
     "explain": ((SECRET,), 4),
+    "decisions": ((SECRET,), 4),
     "evidence verify": ((SECRET,), 4),
     "due": (("--country", SECRET, "--right", "access", "--received", AT), 2),
     "statutes list": (("extra",), 2),
     "statutes show": ((SECRET,), 2),
+    "statutes explain": ((SECRET,), 2),
+    "statutes page": (("extra",), 2),
     "warnings": ((SECRET,), 2),
     "warnings ack": (("999999",), 4),
     "sweep plan": ((SECRET,), 2),
@@ -373,7 +381,7 @@ def test_markets_that_no_law_covers_are_found_by_check(desk: Desk) -> None:
     text = file.read_text()
     line = next(n for n, t in enumerate(text.splitlines(), 1) if t.startswith("markets:"))
     try:
-        file.write_text(text.replace("markets: [", "markets: [XX, CH, "))
+        file.write_text(text.replace("markets: [", "markets: [XX, US, "))
         result = desk.run("check", "--json")
     finally:
         file.write_text(text)

@@ -134,7 +134,7 @@ def test_up_starts_what_is_needed_once_and_down_leaves_nothing(installation: Ins
     assert (code, said["started"]) == (0, False)
     assert running <= installation.processes()
     code, said = installation.ask("status")
-    assert (code, said) == (0, {"jobs": []})
+    assert (code, said) == (0, {"jobs": [], "reviews": []})
     code, said = installation.run("down")
     assert (code, said) == (0, {"running": False, "stopped": True})
     assert installation.processes() == set()

@@ -164,6 +164,20 @@ def test_one_persons_stop_keeps_nobody_else_waiting(tmp_path: Path, ledger: Ledg
     assert set(connector.journal.made("find")) == {"3"}
 
 
+def test_what_stops_everybody_is_read_once(tmp_path: Path, ledger: Ledgers) -> None:
+    """Where a unit stops whoever asks, nobody looks by whom it is: one reading for all of them."""
+    room, connector = room_of(tmp_path / "room", ledger(), 5)
+    stop = NeedsHuman("s3-unreadable-object", {}, for_all=True)
+    connector.journal.trouble["find", "3"] = [stop] * 20
+    refs = [room.submit("access", email=f"p.zq{n:04x}zq@mail.example") for n in range(1, 6)]
+    for _ in range(10):
+        room.settle()
+    stuck = [row for ref in refs for row in room.steps(ref) if row[3] == "needs_human"]
+    assert {row[4] for row in stuck} == {"s3-unreadable-object"}
+    assert len(stuck) == 2 * len(refs)
+    assert connector.journal.made("find").count("3") == 2  # of two systems
+
+
 def test_what_units_found_is_kept_while_it_is_needed(tmp_path: Path, ledger: Ledgers) -> None:
     """No blob that a unit names is an orphan; once the scan is forgotten, it is one."""
     room, _ = room_of(tmp_path / "room", ledger(), 3)

@@ -103,7 +103,7 @@ def test_two_people_are_erased_from_a_bucket_in_units(
         body = s3.get_object(Bucket=name, Key=f"events/{n}")["Body"].read()
         assert body == _lines(n, {0, 3})
     calls = {row.call for row in room.rows("SELECT call FROM scans WHERE system = 'files'")}
-    assert calls == {"locate", "recheck", "mentions"}
+    assert calls == {"locate", "erase", "recheck", "mentions"}
     left = room.rows("SELECT result FROM steps WHERE action = 'recheck' AND system = 'files'")
     assert [row.result["remaining"] for row in left] == [0] * len(refs)
     counts = room.rows("SELECT sum(row_count) AS n FROM receipts WHERE system = 'files'")

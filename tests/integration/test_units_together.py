@@ -12,7 +12,7 @@ import pytest
 from dsr_worker.contract import Call, Context, InOnePass, NeedsHuman, Record, Subject
 from dsr_worker.engine.dividing import UNIT
 from dsr_worker.ledger import Ledger, units
-from dsr_worker.ledger.units import Claimed, Turn, UnitEnd
+from dsr_worker.ledger.units import Claimed, NewUnit, Turn, UnitEnd
 from tests.integration.engine_room import EngineRoom
 from tests.integration.test_units import answered, outcome, receipts, room_of
 from tests.integration.unit_systems import InParts, fresh
@@ -226,7 +226,7 @@ def test_who_comes_while_another_divides_waits_for_its_names(
     assert first.divides
     assert second.divides
     assert units.begin(office, second) is Turn.LATER
-    units.add_page(office, first, 1, [(b"one", 0), (b"two", 0)])
+    units.add_page(office, first, 1, [NewUnit(b"one"), NewUnit(b"two")])
     units.end(office, {second: again, first: UnitEnd()})
     (second,) = units.claim(office, "files", 4712, urgent_only=False)
     assert second.divides

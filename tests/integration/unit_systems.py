@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
 from threading import Lock
 from typing import Any, Self, TypeVar
-from zlib import crc32
 
-from dsr_worker.contract import Ask, Call, Context, Key, Mention, Record, Subject, Unit
+from dsr_worker.contract import (
+    Ask,
+    Call,
+    Context,
+    Key,
+    Mention,
+    Receipt,
+    Record,
+    Subject,
+    SweepOrder,
+    Unit,
+)
 from dsr_worker.testing.memory import Memory
+from dsr_worker.testing.memory.rows import Change, Store, Tables
 
 T = TypeVar("T", Record, Key, Mention)
 
@@ -19,6 +32,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []  # call and unit ("" is the whole)
+        self.given: list[int] = []  # how many keys each call was given
         self.trouble: dict[tuple[str, str], list[Exception]] = {}
         self.poison: dict[tuple[str, str], str] = {}  # a customer number that a unit cannot bear
         self._lock = Lock()
@@ -88,9 +102,10 @@ class InParts(Memory):
                 yield item
 
     def _holds(self, collection: str, key: tuple[str, ...]) -> bool:
-        if self._unit is None:
-            return True
-        return crc32(repr((collection, key)).encode()) % self.parts == int(self._unit)
+        return self._unit is None or self._number(collection, key) == int(self._unit)
+
+    def _number(self, collection: str, key: tuple[str, ...]) -> int:
+        return blake2b(repr((collection, key)).encode()).digest()[0] % self.parts
 
 
 class InOnePassToo(InParts):
@@ -109,4 +124,82 @@ def fresh(parts: int, *, together: bool = False) -> type[InParts]:
     base = InOnePassToo if together else InParts
     made: Any = type("Parted", (base,), {"parts": parts, "journal": Journal()})
     connector: type[InParts] = made
+    return connector
+
+
+class ChangingInParts(InParts):
+    """The same, which erases and sweeps in units as well; its rows must not lie below others."""
+
+    def units_of(self, keys: Iterable[Key], ctx: Context, after: str) -> Iterator[Unit]:
+        """The numbers of the units in which these keys lie; the first of all leads."""
+        ctx.check()
+        numbers = {self._number(key.collection, key.key) for key in keys} or {0}
+        for number in sorted(numbers):
+            if not after or number > int(after):
+                yield Unit(str(number), 100, leads=number == min(numbers))
+
+    def unit_of(self, names: Sequence[str]) -> Callable[[Key], int | None]:
+        """By number."""
+        places = {int(name): at for at, name in enumerate(names)}
+        return lambda key: places.get(self._number(key.collection, key.key))
+
+    def erase(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Receipt]:
+        """The unit's rows; it was given no other keys."""
+        self.journal.note("count" if ctx.dry_run else "erase", self._unit or "")
+        yield from super().erase(subjects, self._noted(keys), ctx)
+
+    def recheck(
+        self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context
+    ) -> Iterator[Key]:
+        """What is left in the unit; it was given no other keys."""
+        yield from super().recheck(subjects, self._noted(keys), ctx)
+
+    def _noted(self, keys: Iterable[Key]) -> list[Key]:
+        given = list(keys)
+        assert all(self._holds(key.collection, key.key) for key in given)
+        self.journal.given.append(len(given))
+        return given
+
+    def sweep(self, orders: Sequence[SweepOrder], ctx: Context) -> Iterator[Receipt]:
+        """Whatever lies in the unit."""
+        self.journal.note("count" if ctx.dry_run else "sweep", self._unit or "")
+        part = copy.copy(self)
+        part.store = _Part(self.store, self._holds)
+        yield from Memory.sweep(part, orders, ctx)
+
+
+class _Part(Store):
+    """Of a store, the rows of one unit."""
+
+    def __init__(self, whole: Store, holds: Callable[[str, tuple[str, ...]], bool]) -> None:
+        vars(self).update(vars(whole))
+        self._whole = whole
+        self._holds = holds
+
+    def _of(self, tables: Tables) -> Tables:
+        """The rows of the unit."""
+        mine = Tables(refusals=tables.refusals)
+        for name, rows in tables.rows.items():
+            mine.rows[name] = {key: row for key, row in rows.items() if self._holds(name, key)}
+        return mine
+
+    @contextmanager
+    def reading(self) -> Iterator[Tables]:
+        """Its rows as they are."""
+        with self._whole.reading() as tables:
+            yield self._of(tables)
+
+    @contextmanager
+    def transaction(self) -> Iterator[tuple[Tables, list[Change]]]:
+        """Its rows, and a list that is applied to the whole."""
+        with self._whole.transaction() as (tables, changes):
+            yield self._of(tables), changes
+
+
+def changing(parts: int) -> type[ChangingInParts]:
+    """A connector class with a journal of its own, which changes in units as well."""
+    made: Any = type("Parted", (ChangingInParts,), {"parts": parts, "journal": Journal()})
+    connector: type[ChangingInParts] = made
     return connector

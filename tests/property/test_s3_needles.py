@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -145,7 +146,7 @@ def test_ndjson_names_whom_full_parsing_names(
     owners = _owners(collection, identities)
 
     def named(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
-        pieces = list(ndjson().pieces(_chunks(body, size), wanted))
+        pieces = list(chain.from_iterable(ndjson().pieces(_chunks(body, size), wanted)))
         assert b"".join(map(raw_of, pieces)) == body
         entries = (piece for piece in pieces if isinstance(piece, JsonEntry))
         return [(e.raw, told) for e in entries if (told := owners.of(e))]
@@ -171,7 +172,8 @@ def test_csv_names_whom_full_parsing_names(
     owners = _owners(COLLECTION, identities)
 
     def named(wanted: Wanted | None) -> list[tuple[bytes, dict[str, str]]]:
-        pieces = list(csv(Dialect(), ["number", "mail"]).pieces(_chunks(body, size), wanted))
+        blocks = csv(Dialect(), ["number", "mail"]).pieces(_chunks(body, size), wanted)
+        pieces = list(chain.from_iterable(blocks))
         assert b"".join(map(raw_of, pieces)) == body
         entries = (piece for piece in pieces if isinstance(piece, CsvEntry))
         return [(e.raw, told) for e in entries if (told := owners.of(e))]

@@ -215,8 +215,8 @@ def test_residence_that_no_market_named_adds_its_duties() -> None:
 
 def test_residence_without_a_law_pack_is_not_dropped() -> None:
     """A residence that no pack covers becomes a duty to find its law, marked unverified."""
-    duties = breach_duties([market("DE")], AWARE, counted(DE=5, BR=1))
-    found = duty(duties, Recipient.AUTHORITY, "BR")
+    duties = breach_duties([market("DE")], AWARE, counted(DE=5, KZ=1))
+    found = duty(duties, Recipient.AUTHORITY, "KZ")
     assert found.state is DutyState.CONDITIONAL
     assert found.reason == "no_law_pack"
     assert not found.verified

@@ -31,7 +31,7 @@ from dsr_worker.domain.decision import (
     thaw,
 )
 from dsr_worker.domain.explain import Surroundings, evaluate, explain
-from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld, of_matter, review_due
+from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -209,7 +209,6 @@ def test_a_row_is_free_when_the_last_hold_is_released() -> None:
     both = [replace(hold, released_at=NOW) for hold in holds]
     assert evaluate(_decisions().erasure(holds=one)["orders"], {}).action is Action.KEEP
     assert evaluate(_decisions().erasure(holds=both)["orders"], {}).action is Action.ERASE
-    assert of_matter(one, "m1") == (holds[1],)
 
 
 def test_holds_that_hold_nothing_are_refused() -> None:
@@ -221,11 +220,9 @@ def test_holds_that_hold_nothing_are_refused() -> None:
         Hold("h", "m", "because of the dispute", DatasetHeld("shop"), date(2027, 1, 1))
 
 
-def test_a_hold_asks_for_review_and_never_ends_by_itself() -> None:
-    """Past its review date a hold is due for a look and still holds."""
-    hold = _hold(DatasetHeld("shop"))
-    assert not review_due(hold, date(2027, 1, 30))
-    assert review_due(hold, date(2027, 1, 31))
+def test_a_hold_never_ends_by_itself() -> None:
+    """Past its review date a hold still holds."""
+    hold = replace(_hold(DatasetHeld("shop")), review_on=date(2020, 1, 1))
     assert evaluate(_decisions().erasure(holds=[hold])["orders"], {}).code == "hold"
 
 

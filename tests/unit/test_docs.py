@@ -21,6 +21,7 @@ from dsr_worker.domain.request import diagram
 from dsr_worker.policies import read_policy
 from dsr_worker.registry import Registry
 from dsr_worker.settings import Settings
+from dsr_worker.statutes.page import page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -126,6 +127,12 @@ def test_the_page_of_the_command_line_names_every_command() -> None:
         assert f"dsr {name}" in text, name
         inner = list(command.commands) if isinstance(command, click.Group) else []
         assert set(inner) <= words, name
+
+
+def test_the_page_of_the_laws_is_what_the_packs_say() -> None:
+    """Whoever checks the law on the page checks what the clocks run by."""
+    made = "run `dsr statutes page > docs/law-packs.md`"
+    assert (DOCS / "law-packs.md").read_text("utf-8") == page(), made
 
 
 def test_the_states_are_drawn_as_the_code_goes() -> None:

@@ -25,6 +25,7 @@ from dsr_worker.statutes import (
     retention_rules,
     rights_row,
 )
+from dsr_worker.statutes.load import heads
 from tests.unit.statutes_asked import day, received, respond
 
 
@@ -33,7 +34,8 @@ def test_every_clock_carries_its_source() -> None:
     for name in packs():
         pack = load_pack(name)
         country = pack.default_country or pack.countries[0]
-        for right in {right for row in pack.rights for right in row.provisions}:
+        in_force = [row for row in pack.rights if row.in_force(day("2026-07-01"))]
+        for right in {right for row in in_force for right in row.provisions}:
             for spec in request_clocks(pack, right, country, received("2026-07-01", country)):
                 assert spec.citation
                 assert spec.verified is (spec.standing is not Standing.UNVERIFIED)
@@ -66,8 +68,30 @@ def test_law_follows_from_the_country() -> None:
     assert applicable(None, "eu-gdpr").name == "eu-gdpr"
     with pytest.raises(ValueError, match="does not apply"):
         applicable("FR", "uk-gdpr")
-    with pytest.raises(UnknownNameError, match="US-CA"):
-        applicable("US-CO")
+    assert applicable("US-CO").name == "us-co"
+    with pytest.raises(UnknownNameError, match="country with a law pack"):
+        applicable("US")
+
+
+def test_a_law_without_rights_says_so() -> None:
+    """Where a state has a law on breaches alone, nobody is told that a right was misspelt."""
+    bare = [name for name in packs() if not load_pack(name).rights]
+    assert bare
+    for name in bare:
+        with pytest.raises(ValueError, match="gives no rights"):
+            rights_row(load_pack(name), Right.ACCESS, day("2026-07-01"))
+
+
+def test_a_law_is_known_by_its_other_names() -> None:
+    """An alias names one law and no other."""
+    assert load_pack("us-ca").name == "us-ca-ccpa"
+    names = [name for head in heads() for name in (head.name, *head.aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_the_first_paragraph_is_what_the_pack_says() -> None:
+    """A pack is chosen by its head alone, so the head is the whole pack's."""
+    assert [load_pack(head.name).head for head in heads()] == list(heads())
 
 
 def test_law_of_several_countries_asks_which() -> None:
@@ -84,7 +108,7 @@ def test_no_clock_before_the_law() -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("eu-gpdr", "eu-gdpr"), ("gdpr", "eu-gdpr"), ("us-ca", "us-ca-ccpa"), ("UK-GDPR", "uk-gdpr")],
+    [("eu-gpdr", "eu-gdpr"), ("us-cca", "us-ca"), ("UK-GDPR", "uk-gdpr")],
 )
 def test_wrong_law_gets_the_near_ones(name: str, near: str) -> None:
     """A mistyped law is answered with what was probably meant."""
@@ -190,3 +214,19 @@ def test_retention_limits_carry_their_source() -> None:
         retention_minimum("pci-dss-3-3-1")
     for row in retention_rules():
         assert row.citation
+
+
+def test_the_packs_cover_what_they_promise() -> None:
+    """Regimes for requests, duty sets of breaches, all states, retention rules: none got lost."""
+    found = [load_pack(name) for name in packs()]
+    assert sum(bool(pack.rights) for pack in found) >= 45
+    assert sum(bool(pack.breach) for pack in found) >= 75
+    assert len(retention_rules()) >= 40
+    states = {own for pack in found if pack.breach for own in pack.countries if "US-" in own}
+    assert len(states) == 52  # fifty states, the District of Columbia, Puerto Rico
+
+
+def test_every_right_says_what_becomes_of_a_refusal() -> None:
+    """Each row tells of an appeal, or that the law gives none, and who hears complaints."""
+    silent = [row.id for name in packs() for row in load_pack(name).rights if row.appeal is None]
+    assert silent == []

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from dsr_worker.contract import Collection, Field, Identity, Link, Parent, System, Taken
 from dsr_worker.domain.resolution import (
-    Doubt,
     absorb,
     not_applicable,
     reached,
@@ -129,7 +128,9 @@ def test_names_follow_from_a_verified_one() -> None:
     assert found.identities == (NUMBER, EMAIL, PHONE)
     assert found.grounds[NUMBER].collection == "customers"
     assert found.grounds[NUMBER].via == "email"
-    assert found.doubts == ()
+    assert not found.contested
+    assert not found.several_people
+    assert not found.dropped
 
 
 def test_a_shared_phone_never_leads_on() -> None:
@@ -137,7 +138,9 @@ def test_a_shared_phone_never_leads_on() -> None:
     found = absorb(start([EMAIL]), SHOP, [_link(NUMBER), _link(PHONE, owners=1)])
     assert PHONE not in found.known
     assert NUMBER in found.known
-    assert found.doubts == (Doubt.CONTESTED,)
+    assert found.contested
+    assert not found.several_people
+    assert not found.dropped
     later = absorb(found, DESK, [_link(PHONE, collection="users")])
     assert PHONE not in later.known
 
@@ -153,7 +156,9 @@ def test_two_rows_of_people_stop_and_seed_nothing() -> None:
     """Two customers for one e-mail are two people until a human says otherwise."""
     links = [_link(NUMBER, "1"), _link(Identity("customer_number", "8"), "2")]
     found = absorb(start([EMAIL]), SHOP, links)
-    assert found.doubts == (Doubt.SEVERAL_PEOPLE,)
+    assert found.several_people
+    assert not found.contested
+    assert not found.dropped
     assert found.several_people == {("shop", "customers")}
     assert found.known == {EMAIL}
 
@@ -162,7 +167,9 @@ def test_two_rows_of_people_are_seen_across_rounds() -> None:
     """The second person may turn up in a later round."""
     found = absorb(start([EMAIL]), SHOP, [_link(NUMBER, "1")])
     later = absorb(found, SHOP, [_link(Identity("email", "pia@mail.example"), "2")])
-    assert later.doubts == (Doubt.SEVERAL_PEOPLE,)
+    assert later.several_people
+    assert not later.contested
+    assert not later.dropped
     assert Identity("email", "pia@mail.example") not in later.known
 
 
@@ -170,7 +177,9 @@ def test_too_many_names_are_no_longer_one_person() -> None:
     """A thousand customers behind one phone stop the case (T6)."""
     links = [_link(Identity("order", str(n)), collection="orders") for n in range(1000)]
     found = absorb(start([EMAIL]), SHOP, links)
-    assert found.doubts == (Doubt.TOO_MANY_IDENTITIES,)
+    assert found.dropped
+    assert not found.contested
+    assert not found.several_people
     assert len(found.known) == 50
 
 

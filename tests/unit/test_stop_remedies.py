@@ -30,6 +30,7 @@ _WORKED_OUT = {  # expressions that are no constant: which codes they can be
     ("dsr_worker.engine.drain", "code"): {"configuration", "not_openable"},
     ("dsr_worker.engine.batch", "code"): set(),  # handed on by `_stop` and `_wait`
     ("dsr_worker.engine.batch", "stop.code"): set(),  # a connector's own
+    ("connectors.s3.connector", "stop.code"): set(),  # its rooms'
     ("dsr_worker.engine.batch", "error.code"): set(),
     ("dsr_worker.fulfil.verifying", "f'mail_{sent.value}'"): {
         f"mail_{sent.value}" for sent in Sent if sent is not Sent.SENT

@@ -4,9 +4,10 @@ In: the versions of one object and a judge that knows which records are meant. O
 writes the object without the erased records to a bounded spool; the commit is conditional on the
 ETag that was read, so that a concurrent writer's bytes are never overwritten: the object is read
 again instead. Old versions cannot be rewritten. One that holds such a record is erased whole,
-because the current version carries what stays; unless something that must stay is in it and not in
-the current one. While versioning is suspended, new bytes take the null version's place: where that
-one has to stay, nothing is written.
+because the current version carries what stays; unless something that must stay (on a hold, a law, a
+mask) is in it and not in the current one. What the current version lacks otherwise, because others
+took it out or a delete marker is current, goes with it. While versioning is suspended, new bytes
+take the null version's place: where that one has to stay, nothing is written.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from connectors.s3.server.bucket import Version
 from connectors.s3.server.commit import Staged, staged
 from connectors.s3.server.draft import Draft, NoDraft
 from connectors.s3.server.emptied import Emptied
+from connectors.s3.server.erasing import NO_CONDITION, OTHER_BYTES, replaceable
 from connectors.s3.server.locks import Refusal
 from connectors.s3.server.probe import Honoured
 from connectors.s3.server.readable import ReadableBucket
@@ -139,7 +141,7 @@ class Rewriter:
         if not plan.rewrites or plan.current is None or plan.draft is None:
             return nullcontext()
         version, ctx = plan.current.version, self._ctx
-        if plan.current.emptied:
+        if plan.current.emptied and self._honoured.delete:  # otherwise it stays, empty
             return nullcontext(Emptied(self._bucket, version, ctx.spend))
         place = ctx.digest(self._name, (version.key,))
         return staged(self._bucket, version, plan.draft, self._honoured, place, ctx)
@@ -155,10 +157,29 @@ class Rewriter:
                 doomed[plan.current.version] = plan.current
             if versioning != "Enabled":  # the new bytes took the null version's place
                 doomed = {v: copy for v, copy in doomed.items() if v.version_id != "null"}
-        denied = self._bucket.erase_versions(tuple(doomed), versioning, self._ctx.spend)
-        for version in denied:
+        for version, code in self._erased(plan, tuple(doomed), versioning).items():
+            if code == NO_CONDITION:
+                doomed[version].refusal = Refusal(OLD_VERSION)
+                continue
             locked = self._bucket.locked(version, self._ctx.spend, self._ctx.now)
             doomed[version].refusal = locked or Refusal(ACCESS_DENIED)
+
+    def _erased(
+        self, plan: _Plan, doomed: tuple[Version, ...], versioning: str
+    ) -> dict[Version, str]:
+        """Erase versions by their ids; those that stay, with the code.
+
+        Raises ChangedError, having erased none, where somebody has written in one's place.
+        """
+        loose = [version for version in doomed if replaceable(version, versioning)]
+        named = [version for version in doomed if version not in loose]
+        newest = {plan.current.version.key: plan.current.version} if plan.current else {}
+        stay = dict.fromkeys(loose, NO_CONDITION)
+        if self._honoured.delete:
+            stay = self._bucket.erase_unchanged(loose, versioning, newest, self._ctx.spend)
+        if OTHER_BYTES in stay.values():
+            raise ChangedError("a version was replaced after it was read")
+        return stay | self._bucket.erase_versions(named, versioning, self._ctx.spend)
 
     def _proof(self, plan: _Plan, write: Staged) -> Proof | None:
         if not self._bucket.config.proofs or plan.source is None or plan.current is None:
@@ -184,7 +205,7 @@ class Rewriter:
             stays = current.stays if current else set()
             for copy in (*old, *([current] if current else [])):
                 if copy.fates.changes():
-                    copy.refusal = copy.refusal or self._obstacle(copy, stays)
+                    copy.refusal = copy.refusal or self._obstacle(copy, current, stays)
             in_place = True
             if current is not None and current.fates.changes() and self._displaces(current, old):
                 current.refusal, in_place = Refusal(OLD_VERSION), False
@@ -202,9 +223,13 @@ class Rewriter:
         nulls = {c.version.version_id for c in stays} | self._bucket.of_object(version.key).keys()
         return "null" in nulls and self._bucket.versioning(self._ctx.spend) != "Enabled"
 
-    def _obstacle(self, copy: _Copy, stays: set[RowKey]) -> Refusal | None:
+    def _obstacle(self, copy: _Copy, current: _Copy | None, stays: set[RowKey]) -> Refusal | None:
         if not copy.version.latest and copy.protected - stays:
             return Refusal(OLD_VERSION)
+        if copy.version.version_id == "null" and current is None:  # no condition would tell it
+            versioning = self._bucket.versioning(self._ctx.spend)
+            if replaceable(copy.version, versioning):
+                return Refusal(OLD_VERSION)
         return self._bucket.locked(copy.version, self._ctx.spend, self._ctx.now)
 
     def _read(self, version: Version, judge: Judge, table: DecisionTable) -> _Copy:

@@ -127,6 +127,11 @@ class Tally:
             if any(outcome in _CHANGED for outcome, _ in of_pair):
                 self._proofs.setdefault(pair, []).append(proof)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not self._counts
+
     def changes(self) -> int:
         """Rows that were, or would be, erased or masked."""
         return sum(

@@ -13,13 +13,13 @@ from typing import Any, Final
 EACH: Final = "[]"  # each element of a list
 
 
-class Members(list[tuple[str, Any]]):
+class Pairs(list[tuple[str, Any]]):
     """An object as it is written: a name may stand in it twice."""
 
 
 def scalars_in(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every text and number with the path of its place; of a list, that of the list."""
-    if isinstance(value, dict | Members):
+    if isinstance(value, dict | Pairs):
         for name, inner in value.items() if isinstance(value, dict) else value:
             yield from scalars_in(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):

@@ -18,7 +18,7 @@ from connectors.s3.formats.csv_dialect import Dialect
 from connectors.s3.formats.entries import Broken, UnreadableError
 from connectors.s3.formats.field_needles import Asked, Numbers, Spelling
 from connectors.s3.formats.needles import Literals, Needles, are_literal, in_bytes
-from connectors.s3.formats.text import BOM, MAX_RECORD_BYTES, Looked, Text
+from connectors.s3.formats.text import BOM, MAX_RECORD_BYTES, Looked, Text, raw_of
 from connectors.s3.formats.wanted import Wanted
 
 _TELLING_BYTES = 64 * 1024  # by then a newline has come, if lines end with one
@@ -86,7 +86,7 @@ class CsvEntry:
 def csv(dialect: Dialect, owners: Sequence[str]) -> Text:
     """CSV in this dialect with at least one of these columns."""
 
-    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Looked]:
+    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[list[Looked]]:
         return pieces(plain, dialect, owners, wanted)
 
     return Text(of)
@@ -94,7 +94,7 @@ def csv(dialect: Dialect, owners: Sequence[str]) -> Text:
 
 def pieces(
     plain: Iterator[bytes], dialect: Dialect, owners: Sequence[str], wanted: Wanted | None
-) -> Iterator[Looked]:
+) -> Iterator[list[Looked]]:
     """The pieces of a CSV object.
 
     Raises `UnreadableError` when there is none of the `owners` columns, when the header is not
@@ -116,12 +116,11 @@ def pieces(
                 continue
             reader = _Reader(ended, owners, wanted)
             if data.startswith(BOM):
-                yield BOM
+                yield [BOM]
                 data, at = data[len(BOM) :], len(BOM)
-        used = 0
-        for found in reader.read(data, at, final=final):
-            used += len(found if isinstance(found, bytes) else found.raw)
-            yield found
+        block = list(reader.read(data, at, final=final))
+        used = sum(len(raw_of(piece)) for piece in block)
+        yield block
         held, at = data[used:], at + used
         if len(held) > MAX_RECORD_BYTES:
             raise UnreadableError("record-too-long")
@@ -148,7 +147,10 @@ class _Reader:
             if not record.strip() or self._is_comment(record):
                 yield record
             else:
-                self._columns = _columns(record, self._dialect, self._owners)
+                shows = self._showing(data, pos, end, final=final)
+                if shows is None and not final and len(data) < _TELLING_BYTES:
+                    return
+                self._columns = _columns(shows or record, self._dialect, self._owners)
                 self._needles = _csv_needles(self._wanted, self._dialect, self._columns)
                 if not self._dialect.header:
                     break
@@ -156,6 +158,22 @@ class _Reader:
             pos = end
         if self._columns is not None:
             yield from self._records(data, pos, at, final=final)
+
+    def _showing(self, data: bytes, pos: int, end: int, *, final: bool) -> bytes | None:
+        """The record that shows the columns: the header, or the first at hand that has them all.
+
+        Without a header a short one may be the first by now, since those before it were erased.
+        """
+        while not self._dialect.header:
+            record = data[pos:end]
+            fits = len(self._dialect.fields(record)) == len(self._dialect.columns)
+            if fits and not self._is_comment(record):
+                break
+            pos = end
+            end = self._end(data, pos, final=final) if pos < len(data) else -1
+            if end < 0:
+                return None
+        return data[pos:end]
 
     def _records(self, data: bytes, pos: int, at: int, *, final: bool) -> Iterator[Looked]:
         by_signs = self._dialect.needs_signs(data)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from itertools import chain, groupby
@@ -30,6 +30,7 @@ _SAFE_NAME = re.compile(r"[^\W\d][^\"\\/\x00-\x1f]*")
 _WHOLE = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _VALUES_A_PATTERN = 10_000
 _MOST_BYTES = 64 * 1024 * 1024  # of one automaton, if every state of it is ever visited
+_TELLING_BYTES = 64 * 1024  # of text, for how often each letter comes in it
 
 # What may stand between a name and a value; anything else is odd. `,`, `}` and `]` end a text that
 # only says what the field is called.
@@ -83,19 +84,22 @@ class FieldNeedles:
 
     def __init__(self, fields: Sequence[_Field], escapes: re.Pattern[bytes]) -> None:
         self._fields = fields
+        self._shortened: list[_Field] = []
         self._escapes = escapes
         self._alike = list(_skipping({sign for field in fields for sign in field.alike()}))
 
     @cached_property
     def _plain(self) -> list[_Automaton]:
-        return [one for field in self._fields for one in field.patterns(escaped=False)]
+        return [one for field in self._shortened for one in field.patterns(escaped=False)]
 
     @cached_property
     def _escaped(self) -> list[_Automaton]:
-        return [one for field in self._fields for one in field.patterns(escaped=True)]
+        return [one for field in self._shortened for one in field.patterns(escaped=True)]
 
     def places(self, block: bytes) -> list[int]:
         """Where the name of a field stands whose value could be one of those, and odd signs."""
+        if not self._shortened:
+            self._shortened = [field.from_rarest(block[:_TELLING_BYTES]) for field in self._fields]
         escaped = b"\\" in block
         patterns = self._escaped if escaped else self._plain
         found = [match.start() for one in patterns for match in one.finditer(block)]
@@ -138,13 +142,18 @@ def _escapes(names: Iterable[str]) -> re.Pattern[bytes]:
 class _Field:
     """One field's name, and what has to be looked at behind it.
 
-    Its opening quote is left out: names that end alike are looked at in vain, and a dotted name at
-    the top of a document is found by its last part.
+    Its opening quote is left out, and all that stands before its rarest sign: names that end alike
+    are looked at in vain, and a dotted name at the top of a document is found by its last part.
     """
 
     name: bytes
     asked: Asked
     encoding: str
+
+    def from_rarest(self, text: bytes) -> _Field:
+        """The same without what stands before the rarest sign of its name: that is skipped to."""
+        rarest = min(range(len(self.name)), key=lambda at: text.count(self.name[at]))
+        return replace(self, name=self.name[rarest:])
 
     def patterns(self, *, escaped: bool) -> Iterator[_Automaton]:
         """What finds them in a block, with escapes in it or without."""

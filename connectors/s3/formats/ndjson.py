@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-from connectors.s3.formats.content import Members, is_deep, scalars_in, value_at, without
+from connectors.s3.formats.content import Pairs, is_deep, scalars_in, value_at, without
 from connectors.s3.formats.entries import Broken, Several, UnreadableError
 from connectors.s3.formats.json_scanner import run_before, run_of
 from connectors.s3.formats.text import BOM, Looked, Piece, Text, split, whole_lines
@@ -60,7 +60,7 @@ class JsonEntry:
     def scalars(self) -> Iterator[tuple[str, Any]]:
         """Every text and number with its place, also those that a field of the same name hides."""
         text = _lenient(self.raw, self.encoding)
-        return scalars_in(json.loads(text, object_pairs_hook=Members))
+        return scalars_in(json.loads(text, object_pairs_hook=Pairs))
 
     def body(self, leave_out: frozenset[str]) -> bytes:
         """The record as JSON, without these fields; what JSON has no number for as a text."""
@@ -104,7 +104,7 @@ class JsonEntry:
 def ndjson(encoding: str = "utf-8") -> Text:
     """NDJSON in this encoding."""
 
-    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Piece]:
+    def of(plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[list[Piece]]:
         return pieces(plain, wanted, encoding)
 
     return Text(of)
@@ -112,22 +112,30 @@ def ndjson(encoding: str = "utf-8") -> Text:
 
 def pieces(
     plain: Iterator[bytes], wanted: Wanted | None, encoding: str = "utf-8"
-) -> Iterator[Piece]:
+) -> Iterator[list[Piece]]:
     """The pieces of an NDJSON object. Raises UnreadableError where a record does not end."""
     needles = None if wanted is None else wanted.json_needles(encoding)
     offset = 0
     for lines in whole_lines(plain, _whole_bytes):
-        at = len(BOM) if offset == 0 and lines.data.startswith(BOM) else lines.start
-        if at > lines.start:
-            yield BOM
-            offset = at
+        block: list[Piece] = []
+        at = lines.start
+        if offset == 0 and lines.data.startswith(BOM):
+            block.append(BOM)
+            at = offset = len(BOM)
         for part, looks in split(lines._replace(start=at), needles):
-            piece = json_piece(bytes(part), offset, encoding) if looks else part
-            if isinstance(piece, Broken):
-                yield from _several(piece.raw, offset, encoding) or (piece,)
+            if looks:
+                block.extend(_of_line(bytes(part), offset, encoding))
             else:
-                yield piece
+                block.append(part)
             offset += len(part)
+        yield block
+
+
+def _of_line(raw: bytes, offset: int, encoding: str) -> Sequence[Piece]:
+    piece = json_piece(raw, offset, encoding)
+    if isinstance(piece, Broken):
+        return _several(raw, offset, encoding) or (piece,)
+    return (piece,)
 
 
 def json_piece(raw: bytes, offset: int, encoding: str) -> Looked:

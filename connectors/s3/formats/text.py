@@ -3,11 +3,14 @@
 In: plain bytes as they come. Out: pieces, in order, that together are the object again: bytes that
 nobody looks at, entries, and what could not be parsed. Whoever emits every piece's bytes reproduces
 the object byte for byte, and so everything but the changed records stays as it was.
+
+Pieces come by the block, and a block's records are decided before any of it is written: between two
+records lie thousands of bytes, and whoever turns to each in its turn finds the caches cold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -34,7 +37,9 @@ class TextEntry(Entry, Protocol):
 Looked = bytes | TextEntry | Broken
 """What bytes are that somebody looked at."""
 Piece = Looked | memoryview
-Pieces = Callable[[Iterator[bytes], Wanted | None], Iterator[Piece]]
+Pieces = Callable[[Iterator[bytes], Wanted | None], Iterator[Sequence[Piece]]]
+_PASSED = (bytes, memoryview)
+_NO_RECORD = (*_PASSED, Broken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +50,28 @@ class Text:
 
     def entries(self, plain: Iterator[bytes], wanted: Wanted | None) -> Iterator[Entry | Broken]:
         """The records that may be wanted, and what could not be parsed."""
-        found = self.pieces(narrow(plain), wanted)
-        return (piece for piece in found if not isinstance(piece, bytes | memoryview))
+        blocks = self.pieces(narrow(plain), wanted)
+        return (piece for block in blocks for piece in block if not isinstance(piece, _PASSED))
 
     def rewrite(
         self, plain: Iterator[bytes], wanted: Wanted | None, decide: Decide, out: Rewritten
     ) -> None:
         """Every piece again, each record as decided."""
         at = 0
-        for piece in self.pieces(narrow(plain), wanted):
-            raw = raw_of(piece)
-            if isinstance(piece, bytes | memoryview | Broken) or not (change := decide(piece)):
-                out.keep(at, raw)
-            elif not change.erases:
-                out.write(piece.masked(change.masks))
-            at += len(raw)
+        for block in self.pieces(narrow(plain), wanted):
+            changes = [None if isinstance(piece, _NO_RECORD) else decide(piece) for piece in block]
+            for piece, change in zip(block, changes, strict=True):
+                raw = raw_of(piece)
+                if not change or isinstance(piece, _NO_RECORD):
+                    out.keep(at, raw)
+                elif not change.erases:
+                    out.write(piece.masked(change.masks))
+                at += len(raw)
 
 
 def raw_of(piece: Piece) -> Stored:
     """The bytes that a piece was read from."""
-    return piece if isinstance(piece, bytes | memoryview) else piece.raw
+    return piece if isinstance(piece, _PASSED) else piece.raw
 
 
 def narrow(plain: Iterator[bytes]) -> Iterator[bytes]:

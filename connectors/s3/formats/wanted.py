@@ -23,8 +23,8 @@ class Wanted:
     """Records that hold one of `values` in one of `fields`, or anywhere where there are none.
 
     `may_be(field, value)` says of a parsed value whether it could be one of them. `exact`: they are
-    compared as they are. `sound`: no other bytes than their own (and escapes) can mean them; else
-    in any ASCII case, and with other signs for their dots. `asked` says the same field by field.
+    compared as they are; else in any ASCII case, and with other signs that mean theirs. `sound`: no
+    further bytes than these (and escapes) can mean them. `asked` says the same field by field.
     With `parts`, a record is wanted where it is by one of these.
     """
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from connectors.naming.classifying import Weight
 from connectors.naming.marks import marked, stale
 from connectors.s3.config import AnyLayout, SharedLayout, layout_of
+from connectors.s3.formats.content import EACH
 from connectors.s3.proposing.drafting import Draft
 from connectors.s3.proposing.judging import judged
 from connectors.s3.proposing.sampling import Sample
@@ -56,24 +57,32 @@ def _changed(
 def _other_records(
     system: System, collection: Collection, layout: SharedLayout, sample: Sample
 ) -> Iterator[Finding]:
+    if layout.records:
+        sample = sample.lists.get(layout.records, Sample(code="without_records"))
     if sample.code or sample.format != layout.format:
         now = sample.code or sample.format
         message = f"is mapped as {layout.format}, and its objects are {now}"
-        yield _error(collection.name, message, "map the format that they are in now")
+        remedy = "map the format that they are in now"
+        if layout.records:
+            message = f"no list of records stands at {layout.records} any more"
+            remedy = "name the list that they stand in now: `records: PATH`"
+        yield _error(collection.name, message, remedy)
         return
+    mapped = set(map(_plain, collection.fields))
     for name, look in judged(layout.prefix, sample).looks.items():
-        left = f"{layout.prefix}:{name}"
-        if look.weight is Weight.NONE or name in collection.fields or left in system.left_out:
+        left = {f"{layout.prefix}:{each}" for each in (name, _plain(name))}
+        if look.weight is Weight.NONE or _plain(name) in mapped or left & system.left_out.keys():
             continue
         why = ", ".join(map(str, look.evidence))
         yield _error(
             f"{collection.name}.{name}",
             f"looks like {look.category} ({why}) and is not mapped",
-            f'add the field, or: left_out: {{"{left}": why}}',
+            f'add the field, or: left_out: {{"{layout.prefix}:{name}": why}}',
         )
     used = [*collection.key, *(taken.field for taken in collection.takes.values())]
+    there = {*sample.fields, *(map(_plain, sample.fields) if layout.format == "parquet" else ())}
     for name in dict.fromkeys(used):
-        if name not in sample.fields:
+        if name not in there:
             message = f"no record of {sample.rows} has it"
             yield Finding(
                 Severity.WARNING,
@@ -81,6 +90,11 @@ def _other_records(
                 message,
                 "map the field that took its place",
             )
+
+
+def _plain(name: str) -> str:
+    """A field without the signs of lists: only an owner field needs them."""
+    return name.replace(EACH, "")
 
 
 def _error(subject: str, message: str, remedy: str) -> Finding:

@@ -16,8 +16,10 @@ from connectors.naming.classifying import SURE
 from connectors.naming.forms import form_of
 from connectors.naming.rows import topic
 from connectors.naming.words import Part, means_customer, part_of, referred, singular, words
+from connectors.s3.formats.content import EACH
 from connectors.s3.links import Addresses
 from connectors.s3.proposing.judging import Judged, judged
+from connectors.s3.proposing.naming_people import lists_of_records, taken, yielded
 from connectors.s3.proposing.sampling import Sample
 from connectors.s3.proposing.shapes import Segment, Shape, lead, stem_shape
 from connectors.s3.proposing.walking import Place
@@ -50,6 +52,7 @@ class _Records:
     prefix: str
     sample: Sample
     judged: Judged
+    path: str = ""  # in JSON documents, of the list that they stand in
 
 
 @dataclass
@@ -176,6 +179,13 @@ class Draft:
             self._read(prefix, whole, objects, nested=nested)
 
     def _read(self, prefix: str, sample: Sample, objects: list[Version], *, nested: bool) -> None:
+        lists = [*lists_of_records(prefix, sample)]
+        for path, inner, found in lists:
+            name = self._name(f"{prefix}{path if len(lists) > 1 else ''}")
+            self._shared(_Records(name, prefix, inner, found, path), nested=nested)
+        if lists:
+            self._beside(prefix, sample)
+            return
         if sample.code or not sample.rows:
             self._opaque.append((prefix, sample.code or "empty", objects))
             return
@@ -183,18 +193,25 @@ class Draft:
         if not found.personal:
             self.left_out.append(LeftOut(prefix or "/", "nothing_personal"))
             return
-        records = _Records(self._name(prefix), prefix, sample, found)
-        self._records.append(records)
-        self._shared(records, nested=nested)
+        self._shared(_Records(self._name(prefix), prefix, sample, found), nested=nested)
+
+    def _beside(self, prefix: str, sample: Sample) -> None:
+        """What looks personal in documents outside of the lists that are proposed."""
+        for name in judged(prefix, sample).looks:
+            if EACH not in name:
+                self.left_out.append(LeftOut(f"{prefix}:{name}", "beside_records"))
 
     def _shared(self, records: _Records, *, nested: bool) -> None:
+        self._records.append(records)
         sample, found, name = records.sample, records.judged, records.name
-        takes = _takes(found)
+        takes = taken(found, sample)
+        yields = yielded(records.prefix, takes, sample)
         sure = 0.9 if found.identity else 0.85
         evidence = [Evidence("records", sample.rows), Evidence(f"format.{sample.format}")]
         for code, limit in (
             ("somebodys_work", 1.0 if found.plainly else _DOUBT),
             ("no_way_to_it", 0.4 if not takes else 1.0),
+            ("several_people", _DOUBT if any(EACH in t.field for t in takes.values()) else 1.0),
             ("name.uid", _DOUBT if found.guessed else 1.0),
             ("no_key", 1.0 if found.key else 0.4),
             ("key_is_personal", _DOUBT if found.looks.keys() & found.key else 1.0),
@@ -204,13 +221,16 @@ class Draft:
             if limit < sure:
                 sure = limit
                 evidence.append(Evidence(code))
+        if len(takes) > 1 and not yields:
+            evidence.append(Evidence(f"could_yield.{'.'.join(takes)}"))
         self.grounds[name, ""] = Ground(sure, tuple(evidence))
         fields = {f.name: f for f in self._fields(records)}
         self.collections[name] = Collection(
             name,
-            found.key or tuple(fields)[:1],
+            found.key or tuple(sorted(fields, key=lambda each: EACH in each))[:1],
             fields,
             takes=takes,
+            yields=yields,
             clocks={"record_date": found.clock} if found.clock else {},
             review=sure < SURE,
             source=_source(records),
@@ -222,10 +242,13 @@ class Draft:
         for name in records.sample.fields:
             look = found.looks.get(name)
             if look is not None:
-                ground = Ground(look.sure, look.evidence)
-                mask = None if name in stays else Mask(MaskKind.NULL)
+                unmasked = EACH in name and records.sample.format != "parquet"
+                sure = min(look.sure, _DOUBT) if unmasked else look.sure
+                told = (*look.evidence, Evidence("in_a_list")) if unmasked else look.evidence
+                ground = Ground(sure, told)
+                mask = None if name in stays or unmasked else Mask(MaskKind.NULL)
                 marks = (look.third_party, look.free_text)
-                made = Field(name, look.category, mask, *marks, review=look.sure < SURE)
+                made = Field(name, look.category, mask, *marks, review=sure < SURE)
             elif name in stays - {found.clock} or referred(name.rpartition(".")[2]):
                 ground, made = Ground(0.9, (Evidence("key"),)), Field(name, "user.unique_id")
             elif name in found.unsure:
@@ -247,17 +270,6 @@ class Draft:
         return name
 
 
-def _takes(found: Judged) -> dict[str, Taken]:
-    takes = {"customer_number": Taken(found.identity)} if found.identity else {}
-    if found.emails:
-        takes["email"] = Taken(found.emails[0], Form.ASCII_CASE)
-    if not takes and found.phones:
-        takes["phone"] = Taken(found.phones[0], Form.DIGITS)
-    if not takes and found.sessions:
-        takes["session_id"] = Taken(found.sessions)
-    return takes
-
-
 def _source(records: _Records) -> dict[str, Any]:
     sample = records.sample
     source: dict[str, Any] = {
@@ -265,6 +277,8 @@ def _source(records: _Records) -> dict[str, Any]:
         "prefix": records.prefix,
         "format": sample.format,
     }
+    if records.path:
+        source["records"] = records.path
     if sample.compression != "none":
         source["compression"] = sample.compression
     if sample.format == "csv" and sample.delimiter != ",":

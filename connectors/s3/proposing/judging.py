@@ -21,6 +21,7 @@ from connectors.naming.words import (
     singular,
     words,
 )
+from connectors.s3.formats.content import EACH
 from connectors.s3.proposing.sampling import Sample
 
 _MOST = 0.8
@@ -74,15 +75,17 @@ def judged(prefix: str, sample: Sample) -> Judged:
     """What all fields of a place say together."""
     fields = sample.fields
     found = {name: look for name, seen in fields.items() if (look := _look(name, seen)) is not None}
-    identity = next((name for name in fields if _is_customer(name, fields[name])), "")
+    numbers = [name for name in fields if _is_customer(name, fields[name])]
+    identity = next(iter(sorted(numbers, key=_is_listed)), "")
     found.pop(identity, None)
-    times = {name: unit for name, seen in fields.items() if (unit := _unit(name, seen))}
+    instants = {name: unit for name, seen in fields.items() if (unit := _unit(name, seen))}
+    times = {name: unit for name, unit in instants.items() if not _is_listed(name)}
     ranked = sorted((rank, n) for n in times for rank in (begins(_last(n)),) if rank is not None)
     clock = ranked[0][1] if ranked else next(iter(times), "")
-    for name in times:
+    for name in instants:
         found.pop(name, None)
     key = _key(prefix, sample, found)
-    told = {*found, identity, *times, *key}
+    told = {*found, identity, *instants, *key}
     return Judged(
         looks=found,
         identity=identity,
@@ -109,12 +112,17 @@ def _is_watched(prefix: str, found: Mapping[str, Look]) -> bool:
 
 
 def _last(name: str) -> str:
-    return name.rpartition(".")[2]
+    return name.replace(EACH, "").rpartition(".")[2]
+
+
+def _is_listed(name: str) -> bool:
+    """Whether a field stands in a list: a record may have several values of it."""
+    return EACH in name
 
 
 def _look(name: str, seen: Seen) -> Look | None:
     """The look of a field, by its name with the one before it, or by its name alone."""
-    steps = name.split(".")
+    steps = name.replace(EACH, "").split(".")
     joined = "_".join(steps[-2:])
     told = [Leaf(joined)] if names_a_thing(words(joined)) else [Leaf(steps[-1]), Leaf(joined)]
     found = [look for leaf in told if (look := looks(leaf, seen).get(()))]
@@ -124,7 +132,7 @@ def _look(name: str, seen: Seen) -> Look | None:
 
 def _is_customer(name: str, seen: Seen) -> bool:
     """Whether a field holds the number of a customer: `customer_id`, `user.id`, `uid`."""
-    joined = "_".join(name.split(".")[-2:])
+    joined = "_".join(name.replace(EACH, "").split(".")[-2:])
     told = any(means_customer(referred(each)[-1:]) for each in (_last(name), joined))
     shaped = seen.share("email") + seen.share("prose") + seen.share("date") < 1 - _MOST
     named = (told or _last(name).lower() in _USER_IDS) and "session" not in words(name)
@@ -143,17 +151,19 @@ def _unit(name: str, seen: Seen) -> str:
 
 
 def _of_form(found: Mapping[str, Look], form: str) -> tuple[str, ...]:
-    """Fields that hold identities of a kind, the surest first."""
+    """Fields that hold identities of a kind, the surest first, and any in a list last."""
     named = [
-        (-look.sure, n) for n, look in found.items() if look.form == form and look.sure > SURE / 2
+        (_is_listed(n), -look.sure, n)
+        for n, look in found.items()
+        if look.form == form and look.sure > SURE / 2
     ]
-    return tuple(n for _, n in sorted(named) if not found[n].third_party)
+    return tuple(n for *_, n in sorted(named) if not found[n].third_party)
 
 
 def _key(prefix: str, sample: Sample, found: Mapping[str, Look]) -> tuple[str, ...]:
     """The field that tells the records of an object apart: an id of their own before any other."""
     about = set(map(singular, words(prefix)))
-    distinct = [name for name in sample.fields if name in sample.distinct]
+    distinct = [n for n in sample.fields if n in sample.distinct and not _is_listed(n)]
     own = [n for n in distinct if n.lower() == "id" or about & set(map(singular, referred(n)))]
     plain = [name for name in distinct if "." not in name and name not in found]
     return tuple((own or plain or distinct)[:1])

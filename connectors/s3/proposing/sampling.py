@@ -1,8 +1,8 @@
 """Bounded ranges of a few objects: which format they are in, and what their records look like.
 
-In: objects of one place. Out: counts by field, the links that fields hold, or the code of what
-cannot be read by record. At most a range from the start of each object is asked for; values are
-counted and dropped.
+In: objects of one place. Out: counts by field, also for each list of records in JSON documents, the
+links that fields hold, or the code of what cannot be read by record. At most a range from the start
+of each object is asked for; values are counted and dropped.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from connectors.naming.hints import known_word
 from connectors.naming.words import referred
 from connectors.s3.config import SharedLayout
 from connectors.s3.formats.codecs import codec_of
+from connectors.s3.formats.content import EACH
 from connectors.s3.formats.detecting import format_of
 from connectors.s3.formats.entries import Broken, Entry, UnreadableError
+from connectors.s3.proposing.documents import outline, texts_of
 from connectors.s3.server.bucket import Bucket, Version, with_no_budget
 from connectors.s3.server.refusals import ChangedError, GoneError
 from dsr_worker.contract import ConnectorError
@@ -36,6 +38,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _DATA = frozenset({"email", "date", "number", "ip", "phone", "iban", "uuid", "url", "card"})
 _COMMON_SHARE, _COMMON_LEAST = 0.2, 3
 _LONGEST_FIELD = 200
+_DOCUMENTS = frozenset({"json", "ndjson"})
 _KNOWN = frozenset(get_args(SharedLayout.model_fields["format"].annotation))
 """The formats that records can be read in today."""
 _MAGIC = (
@@ -57,8 +60,22 @@ class Sample:
     fields: Mapping[str, Seen] = field(default_factory=dict)
     distinct: frozenset[str] = frozenset()  # another value in every record of an object
     links: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    various: frozenset[str] = frozenset()  # several values in one object
+    lists: Mapping[str, Sample] = field(default_factory=dict)  # of JSON: records at a path
     code: str = ""
     mixed: bool = False  # objects of the place have other fields, or another format
+
+
+_Row = Mapping[str, str]
+
+
+@dataclass
+class _Read:
+    """What one object holds: its records, and those of each list in its documents."""
+
+    told: Sample
+    rows: list[_Row] = field(default_factory=list, repr=False)
+    lists: dict[str, list[_Row]] = field(default_factory=dict, repr=False)
 
 
 def sample(bucket: Bucket, objects: Sequence[Version]) -> Sample:
@@ -66,7 +83,7 @@ def sample(bucket: Bucket, objects: Sequence[Version]) -> Sample:
     chosen = [v for v in objects if v.size_bytes and not v.archived]
     if not chosen:
         return Sample(code="archived" if any(v.archived for v in objects) else "empty")
-    read: list[tuple[Sample, list[Mapping[str, str]]]] = []
+    read: list[_Read] = []
     for version in _some(chosen):
         try:
             read.append(_read(bucket, version))
@@ -85,33 +102,59 @@ def _some(objects: Sequence[Version]) -> list[Version]:
     return [objects[0], objects[len(objects) // 2], objects[-1]]
 
 
-def _together(read: list[tuple[Sample, list[Mapping[str, str]]]]) -> Sample:
-    first = next((one for one, _ in read if not one.code), read[0][0])
-    rows = [row for one, found in read if one.format == first.format for row in found]
+def _together(read: list[_Read]) -> Sample:
+    first = next((one.told for one in read if not one.told.code), read[0].told)
+    alike = [one for one in read if one.told.format == first.format]
+    _count(first, [one.rows for one in alike])
+    first.mixed = len(alike) < len(read) or _differ(
+        [{name for row in one.rows for name in row} for one in read]
+    )
+    paths = dict.fromkeys(path for one in alike for path in one.lists)
+    first.lists = {
+        path: _listed(first, [one.lists.get(path, []) for one in alike]) for path in paths
+    }
+    return first
+
+
+def _listed(documents: Sample, objects: list[list[_Row]]) -> Sample:
+    """What the records of one list are, in all objects."""
+    found = Sample(format="json", compression=documents.compression)
+    _count(found, objects)
+    found.mixed = _differ([{name for row in rows for name in row} for rows in objects])
+    return found
+
+
+def _count(told: Sample, objects: list[list[_Row]]) -> None:
+    """Count the records of some objects by field."""
+    rows = [row for found in objects for row in found]
     names = _structure(rows)
     values = {name: [row.get(name) for row in rows] for name in names}
-    first.rows = len(rows)
-    first.fields = {name: observe(found) for name, found in values.items()}
-    alike = [found for one, found in read if one.format == first.format and found]
-    first.distinct = frozenset(
-        name for name in names if all(_tells_apart(name, found) for found in alike)
+    told.rows = len(rows)
+    told.fields = {name: observe(found) for name, found in values.items()}
+    told.distinct = frozenset(
+        name for name in names if all(_tells_apart(name, found) for found in objects if found)
     )
-    first.links = {
+    told.various = frozenset(
+        name
+        for name in names
+        if any(len({row.get(name) for row in o} - {None}) > 1 for o in objects)
+    )
+    told.links = {
         name: links
         for name, found in values.items()
         if (links := [v.strip() for v in found if v and _LINK.fullmatch(v.strip())])
     }
-    first.mixed = any(one.format != first.format for one, _ in read) or _differ(
-        [{name for row in found for name in row} for _, found in read]
-    )
-    return first
 
 
-def _tells_apart(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
+def _tells_apart(name: str, rows: Sequence[_Row]) -> bool:
     return len({row.get(name) for row in rows} - {None}) == len(rows) > 1
 
 
-def _structure(rows: Sequence[Mapping[str, str]]) -> list[str]:
+def _differs(name: str, rows: Sequence[_Row]) -> bool:
+    return len({row.get(name) for row in rows} - {None}) > 1
+
+
+def _structure(rows: Sequence[_Row]) -> list[str]:
     """The fields whose names are the structure's own: often there, or of the vocabulary.
 
     A name that is data, as in a document whose keys are addresses, is none and never leaves.
@@ -121,7 +164,7 @@ def _structure(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return [
         name
         for name, times in counted.items()
-        if known_word(name.rpartition(".")[2])
+        if known_word(name.rpartition(".")[2].replace(EACH, ""))
         or (times >= least and form_of(name) not in _DATA and len(name) <= _LONGEST_FIELD)
     ]
 
@@ -132,7 +175,7 @@ def _differ(names: list[set[str]]) -> bool:
     return any(2 * len(told[0] & each) < len(told[0] | each) for each in told)
 
 
-class _Head:
+class Head:
     """The start of one object, and some further ranges."""
 
     def __init__(self, bucket: Bucket, version: Version) -> None:
@@ -144,6 +187,16 @@ class _Head:
     def size_bytes(self) -> int:
         """How many bytes the object has."""
         return self._version.size_bytes
+
+    @property
+    def cut(self) -> bool:
+        """Whether the object goes on behind the start."""
+        return self.size_bytes > len(self.head)
+
+    def plain(self) -> bytes:
+        """As much of the plain bytes as the start gives. Raises UnreadableError."""
+        codec = codec_of(self.head)
+        return self.head if codec is None else _plain(codec.plain(iter([self.head])))
 
     def first(self) -> bytes:
         """The first bytes."""
@@ -166,27 +219,38 @@ class _Head:
         return self._bucket.read(self._version, start, length, with_no_budget)
 
 
-def _read(bucket: Bucket, version: Version) -> tuple[Sample, list[Mapping[str, str]]]:
-    source = _Head(bucket, version)
+def _read(bucket: Bucket, version: Version) -> _Read:
+    source = Head(bucket, version)
     told = Sample()
     magic = next((code for magic, code in _MAGIC if source.head.startswith(magic)), "")
     if magic:
         if magic not in _KNOWN:
-            return Sample(code=magic), []
+            return _Read(Sample(code=magic))
         told.format = magic
-        return told, _rows(source, told, ())
+        return _Read(told, _rows(source, told, ()))
     try:
         codec = codec_of(source.head)
     except UnreadableError as error:
-        return Sample(code=error.reason.replace("-", "_")), []
+        return _Read(Sample(code=error.reason.replace("-", "_")))
     told.compression = codec.name if codec is not None else "none"
-    plain = source.head
-    if codec is not None:
-        plain = _plain(codec.plain(iter([source.head])))
+    plain = source.plain()
     owners = _recognise(plain, told, whole=version.size_bytes <= _HEAD_BYTES)
     if told.code:
-        return told, []
-    return told, _rows(source, told, owners)
+        return _Read(told)
+    found = _Read(told, _rows(source, told, owners))
+    if told.format in _DOCUMENTS:
+        _read_lists(source, plain, found)
+    return found
+
+
+def _read_lists(source: Head, plain: bytes, found: _Read) -> None:
+    """Read the lists of records in documents; of one that is cut off, also what stands before."""
+    seen = outline(plain.decode("utf-8-sig", "ignore"))
+    if found.told.code == "cut_json" and seen.beside:
+        found.told.code, found.rows = "", [seen.beside]
+    for path in seen.lists:
+        inner = Sample(format="json")
+        found.lists[path] = _rows(source, inner, (), records=path)
 
 
 def _plain(pieces: Iterator[bytes]) -> bytes:
@@ -254,22 +318,23 @@ def _is_header(names: Sequence[str]) -> bool:
     return plain and any(known_word(n) or plainly_named(n) or referred(n) for n in names)
 
 
-def _rows(source: _Head, told: Sample, owners: Sequence[str]) -> list[Mapping[str, str]]:
+def _rows(source: Head, told: Sample, owners: Sequence[str], records: str = "") -> list[_Row]:
     """Some records as texts by path; the last may have been cut and is left out."""
     layout = SharedLayout.model_validate(
         {
             "layout": "shared",
             "prefix": "",
             "format": told.format,
+            "records": records,
             "dialect": {"delimiter": told.delimiter},
         }
     )
-    rows: list[Mapping[str, str]] = []
+    rows: list[_Row] = []
     try:
         found = format_of(source, layout, owners).entries(source, None)
         entries = (entry for entry in islice(found, _ROWS + 1) if not isinstance(entry, Broken))
         for entry in entries:
-            rows.append(_texts(entry))  # noqa: PERF401 - what was read before a fault counts
+            rows.append(_texts(entry, told.format))  # noqa: PERF401 - what was read before a fault counts
     except UnreadableError as error:
         if not rows:
             told.code = error.reason.replace("-", "_")
@@ -277,9 +342,8 @@ def _rows(source: _Head, told: Sample, owners: Sequence[str]) -> list[Mapping[st
     return rows[: -1 if cut else _ROWS][:_ROWS]
 
 
-def _texts(entry: Entry) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in entry.scalars():
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            found.setdefault(name, str(value))
-    return found
+def _texts(entry: Entry, format_: str) -> _Row:
+    if format_ == "csv":  # a name may stand over several columns, and none is a list
+        scalars = ((name, str(value)) for name, value in entry.scalars())
+        return dict(reversed([*scalars]))
+    return texts_of(json.loads(entry.body(frozenset())))

@@ -65,6 +65,13 @@ class Keyed:
         refs = set[str]().union(*(some for rows in located.values() for some in rows.values()))
         yield from self.owned(bucket, [s for s in subjects if s.ref in refs], ctx)
 
+    def named(
+        self, bucket: Bucket, version: Version, subjects: Sequence[Subject], ctx: Context
+    ) -> frozenset[str] | None:
+        """None: its key names whom it named, whatever lies there."""
+        del bucket, version, subjects, ctx
+        return None
+
     def every(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """Every object of a person, then every incomplete upload."""
         for number, template in enumerate(self._templates):

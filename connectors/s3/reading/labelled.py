@@ -18,7 +18,7 @@ from connectors.s3.reading.owners import Owners, identities_of
 from connectors.s3.reading.whose import Facts, Located, Owned, key_of, lay_there
 from connectors.s3.server.bucket import Bucket, Version
 from connectors.s3.server.labels import metadata_of, tags_of
-from connectors.s3.server.refusals import GoneError
+from connectors.s3.server.refusals import NOT_GRANTED, GoneError
 from connectors.s3.templates import derived_key
 from dsr_worker.contract import (
     OWNER_CHANGED,
@@ -28,7 +28,10 @@ from dsr_worker.contract import (
     Identity,
     LeakScope,
     Mention,
+    NeedsHuman,
+    Remainder,
     Subject,
+    Unseen,
     body_of,
 )
 
@@ -105,6 +108,15 @@ class Labelled:
             if versions:
                 yield Owned(versions, refs, stays)
 
+    def named(
+        self, bucket: Bucket, version: Version, subjects: Sequence[Subject], ctx: Context
+    ) -> frozenset[str] | None:
+        """Of the subjects, whom its labels name by now; None where they name nobody."""
+        for entry in self._labels(bucket, [version], ctx).values():
+            if identities_of(entry, self._collection, ctx):
+                return frozenset(Owners(self._collection, subjects, ctx).of(entry))
+        return None
+
     def every(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """Every object that names somebody, and what is derived from it."""
         for versions in bucket.objects(self._layout.prefix, ctx.spend):
@@ -121,15 +133,31 @@ class Labelled:
         beside = bucket.versions_of(version.key, ctx.spend) if version.marker else [version]
         return [*self._labels(bucket, beside, ctx).values()]
 
-    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
-        """The people whom the versions of the window name."""
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
+        """The people whom the versions of the window name, and the versions of denied labels."""
         for versions in bucket.objects(self._layout.prefix, ctx.spend):
             ctx.check()
-            there = [version for version in versions if lay_there([version], scope)]
-            for entry in self._labels(bucket, there, ctx).values():
-                person = tuple(sorted(identities_of(entry, self._collection, ctx)))
-                if person:
-                    yield AffectedPerson(self._collection.name, person, None, 1)
+            for version in versions:
+                if lay_there([version], scope):
+                    yield from self._named_by(bucket, version, ctx)
+
+    def _named_by(
+        self, bucket: Bucket, version: Version, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
+        name = self._collection.name
+        try:
+            labels = self._labels(bucket, [version], ctx)
+        except NeedsHuman as stop:
+            if stop.code != NOT_GRANTED:
+                raise
+            yield Unseen(name, ctx.digest(name, key_of(version)), Remainder.DENIED)
+            return
+        for entry in labels.values():
+            person = tuple(sorted(identities_of(entry, self._collection, ctx)))
+            if person:
+                yield AffectedPerson(name, person, None, 1)
 
     def mentions(
         self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context

@@ -20,6 +20,7 @@ from connectors.s3.formats.wanted import Wanted
 from connectors.s3.links import Addresses
 from connectors.s3.reading.owners import Owners, identity_in
 from connectors.s3.reading.shared import Shared
+from connectors.s3.reading.unread import unseen
 from connectors.s3.reading.whose import (
     LINK_ELSEWHERE,
     Elsewhere,
@@ -40,6 +41,7 @@ from dsr_worker.contract import (
     LeakScope,
     Mention,
     Subject,
+    Unseen,
 )
 
 LINKED_BY_OTHERS = "s3-linked-by-others"  # a row of somebody else links the object as well
@@ -95,6 +97,13 @@ class Linked:
                 stays = dict.fromkeys(versions, ground) if ground else {}
                 yield Owned(versions, dict.fromkeys(versions, refs), stays)
 
+    def named(
+        self, bucket: Bucket, version: Version, subjects: Sequence[Subject], ctx: Context
+    ) -> frozenset[str] | None:
+        """None: the rows name somebody, it does not."""
+        del bucket, version, subjects, ctx
+        return None
+
     def every(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """Every object under the prefix: a link that is gone must not keep what it linked."""
         yield from bucket.objects(self._layout.prefix, ctx.spend)
@@ -115,9 +124,12 @@ class Linked:
             for key in self._keys(link)
         )
 
-    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
-        """The owners of the rows that link an object of the window."""
-        for entry in self._every_row(bucket, None, ctx):
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
+        """The owners of the rows that link an object of the window; objects of unread rows."""
+        readable = ReadableBucket(bucket)
+        for entry in self._every_row(readable, None, ctx):
             person = tuple(sorted(self._named(entry, ctx)))
             keys = {key for link in self._links(entry) for key in self._keys(link)}
             if person and keys:
@@ -125,6 +137,7 @@ class Linked:
                 rows = sum(lay_there(versions, scope) for versions in found)
                 if rows:
                     yield AffectedPerson(self._collection.name, person, None, rows)
+        yield from unseen(self._collection.name, readable, ctx)
 
     def mentions(
         self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context

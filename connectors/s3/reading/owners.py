@@ -36,7 +36,7 @@ _Field = tuple[str, str, Form, dict[str, set[str]]]  # kind, field, form, value 
 
 def fold(text: str) -> str:
     """ASCII letters in lower case; every other character as it is."""
-    return text.translate(_UPPER)
+    return text.lower() if text.isascii() else text.translate(_UPPER)
 
 
 class Owners:
@@ -67,11 +67,11 @@ class Owners:
         for kind, name, form, known in self._fields:
             for value in values_of(entry, name):
                 text = self._text(name, value)
-                if text and self._collection.names_nobody(name, text):
+                if not text or self._collection.names_nobody(name, text):
                     continue
-                if text and form is not Form.EXACT:
-                    text = self._ctx.canonical(kind, text)
-                for ref in known.get(text, ()) if text else ():
+                if form is not Form.EXACT:
+                    text = self._ctx.canonical(kind, text) or ""
+                for ref in known.get(text, ()):
                     found.setdefault(ref, kind)
         return found
 

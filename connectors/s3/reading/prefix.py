@@ -35,6 +35,7 @@ from dsr_worker.contract import (
     Remainder,
     Subject,
     Transient,
+    Unseen,
     Withheld,
 )
 
@@ -72,7 +73,8 @@ class Prefixes:
                 continue
             for version in found.versions:
                 for ref in sorted(found.refs.get(version, ())):
-                    yield Key(ref, self.collection.name, key_of(version))
+                    away = Remainder.ARCHIVED if version.archived else ""
+                    yield Key(ref, self.collection.name, key_of(version), away)
 
     def mentions(
         self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
@@ -142,7 +144,9 @@ class Prefixes:
 
     # ---- breaches
 
-    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
         """The people whose objects lay in the window."""
         yield from self.whose.affected(bucket, scope, ctx)
 

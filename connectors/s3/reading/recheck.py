@@ -22,12 +22,17 @@ from dsr_worker.contract import Collection, Context, Key, Subject
 def versions_left(
     room: Prefixes, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
 ) -> Iterator[Key]:
-    """The located versions and markers that still exist, and every other one of the subjects."""
+    """The located versions and markers that still exist, and every other one of the subjects.
+
+    One that names others by now was written in the place of the one that was located.
+    """
     told: set[Key] = set()
     for object_key, rows in located.items():
         ctx.check()
         for version in bucket.versions_of(object_key, ctx.spend):
-            for ref in sorted(rows.get(key_of(version), ())):
+            refs = rows.get(key_of(version), set())
+            named = room.whose.named(bucket, version, subjects, ctx) if refs else None
+            for ref in sorted(refs if named is None else refs & named):
                 key = Key(ref, room.collection.name, key_of(version))
                 told.add(key)
                 yield key

@@ -61,6 +61,7 @@ from dsr_worker.contract import (
     Record,
     Subject,
     Transient,
+    Unseen,
 )
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ class Shared:
         """The stop for a person, naming the object by its digest."""
         place = ctx.digest(self.collection.name, (version.key,))
         fields = {"collection": self.collection.name, "object": place, "reason": reason}
-        return NeedsHuman("s3-unreadable-object", fields)
+        return NeedsHuman("s3-unreadable-object", fields, for_all=True)
 
     def _entries(
         self, bucket: Bucket, versions: list[Version], wanted: Wanted | None, ctx: Context
@@ -202,8 +203,8 @@ class Shared:
                 return OwnedRows(self, ask.subjects, ask.ctx, keys(self))
             case Call.MENTIONS:
                 return Mentions(self, ask.subjects, ask.ctx)
-            case Call.RECHECK:
-                message = "a recheck reads for itself"
+            case Call.RECHECK | Call.ERASE | Call.SWEEP:
+                message = f"{ask.call} reads for itself"
                 raise ValueError(message)
 
     # ---- links
@@ -303,7 +304,9 @@ class Shared:
 
     # ---- breaches
 
-    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
         """The people whose records lay in the scope; a person may come in several parts."""
 
         def read(versions: list[Version]) -> Iterator[tuple[tuple[Identity, ...], str | None]]:

@@ -25,6 +25,7 @@ from dsr_worker.contract import (
     Record,
     Remainder,
     Subject,
+    Unseen,
     Withheld,
     body_of,
 )
@@ -37,7 +38,7 @@ def unread_keys(room: Shared, bucket: ReadableBucket, subjects: Sequence[Subject
     """A key for each version that could not be read, for each subject who may have rows in it."""
     for version, ground in bucket.refused:
         for ref in _whose(room, subjects):
-            yield Key(ref, room.collection.name, _key(room, version, ground))
+            yield Key(ref, room.collection.name, _key(room, version, ground), ground)
 
 
 def unread_records(
@@ -58,6 +59,12 @@ def unread_records(
         withheld = (Withheld("", ground, until_at=until_at),)
         for ref in refs:
             yield Record(ref, name, _key(room, version, ground), body_of(said), withheld=withheld)
+
+
+def unseen(collection: str, bucket: ReadableBucket, ctx: Context) -> Iterator[Unseen]:
+    """Each version that could not be read, for a breach: whoever may be in it is not counted."""
+    for version, ground in bucket.refused:
+        yield Unseen(collection, ctx.digest(collection, (version.key,)), ground)
 
 
 def is_unread(room: Shared, key: tuple[str, ...]) -> bool:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from connectors.s3.server.bucket import Bucket, Version
-from dsr_worker.contract import AffectedPerson, Context, Identity, LeakScope, Mention, Subject
+from dsr_worker.contract import (
+    AffectedPerson,
+    Context,
+    Identity,
+    LeakScope,
+    Mention,
+    Subject,
+    Unseen,
+)
 
 Located = Mapping[str, Mapping[tuple[str, ...], set[str]]]
 """Object key -> row key -> subjects."""
@@ -72,6 +80,12 @@ class Whose(Protocol):
         """The located objects as they are now, for erasing; those that are gone do not come."""
         ...
 
+    def named(
+        self, bucket: Bucket, version: Version, subjects: Sequence[Subject], ctx: Context
+    ) -> frozenset[str] | None:
+        """Of the subjects, whom a version names by now; None where it names nobody at all."""
+        ...
+
     def every(self, bucket: Bucket, ctx: Context) -> Iterator[list[Version]]:
         """Every object of the collection, with all its versions."""
         ...
@@ -80,7 +94,9 @@ class Whose(Protocol):
         """What a decision table may ask of its versions."""
         ...
 
-    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
         """Everyone whose object lay in the window; a person may come in several parts."""
         ...
 

@@ -47,13 +47,13 @@ def rooms_of(system: System, config: Config, first: Config) -> Rooms:
         match layout:
             case PrefixLayout():
                 keyed = Keyed(collection, layout.templates(collection))
-                others[name] = ObjectsRoom(collection, keyed, layout.prefix)
+                others[name] = ObjectsRoom(collection, keyed, layout.prefix, endpoint)
             case LabelledLayout():
                 labelled = Labelled(collection, layout)
-                others[name] = ObjectsRoom(collection, labelled, layout.prefix)
+                others[name] = ObjectsRoom(collection, labelled, layout.prefix, endpoint)
             case LinkedLayout():
                 linked = _linked(collection, layout, shared, first)
-                others[name] = ObjectsRoom(collection, linked, layout.prefix)
+                others[name] = ObjectsRoom(collection, linked, layout.prefix, endpoint)
             case TableLayout():
                 others[name] = TableRoom(collection, layout, config)
             case SharedLayout():

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Self
 
-from connectors.s3.changing.erase_versions import VersionEraser
+from connectors.s3.changing.erase_versions import Rows, VersionEraser
 from connectors.s3.changing.tally import Fate, Tally
 from connectors.s3.reading.keyed import Keyed
 from connectors.s3.reading.linked import is_elsewhere
 from connectors.s3.reading.prefix import Prefixes
 from connectors.s3.reading.recheck import versions_left
-from connectors.s3.reading.whose import LINK_ELSEWHERE, Located
-from connectors.s3.server.bucket import Bucket
+from connectors.s3.reading.whose import LINK_ELSEWHERE, Located, Whose
+from connectors.s3.server.bucket import Bucket, with_no_budget
+from connectors.s3.server.probe import REMEDY, UNGUARDED, Endpoint, deletes
 from connectors.s3.server.ranges import KeyRange
 from connectors.s3.tables.marks import Marks, findings
 from dsr_worker.contract import (
     Ask,
+    Collection,
+    ConnectorError,
     Context,
     Finding,
     Key,
@@ -29,7 +32,10 @@ from dsr_worker.contract import (
     Record,
     Severity,
     Subject,
+    Transient,
 )
+
+_ATTEMPTS = 5
 
 
 class ObjectsRoom(Prefixes):
@@ -38,6 +44,12 @@ class ObjectsRoom(Prefixes):
     whole: ClassVar[bool] = True
     apart: ClassVar[bool] = False  # it lists by whose they are
     key_lengths = frozenset({1, 2, 3})  # see `whose.key_of`
+
+    def __init__(
+        self, collection: Collection, whose: Whose, prefix: str, endpoint: Endpoint
+    ) -> None:
+        super().__init__(collection, whose, prefix)
+        self._endpoint = endpoint
 
     @property
     def keyed(self) -> Keyed | None:
@@ -48,6 +60,8 @@ class ObjectsRoom(Prefixes):
         """Tables whose files these are, and masks that cannot be had."""
         name = self.collection.name
         yield from findings(name, self.prefix, bucket)
+        if self.keyed is None and not _guarded(bucket):
+            yield Finding(Severity.ERROR, name, UNGUARDED, REMEDY)
         if any(f.mask and f.name == "body" for f in self.collection.fields.values()):
             yield Finding(
                 Severity.WARNING,
@@ -89,11 +103,16 @@ class ObjectsRoom(Prefixes):
             kept = ctx.digest(name, key)
             for ref in sorted(rows[key]):
                 tally.add(ref, name, Fate(Outcome.RETAINED, ground=LINK_ELSEWHERE), kept)
-        meant = {key: refs for key, refs in rows.items() if not is_elsewhere(key)}
+        meant: Rows = {key: refs for key, refs in rows.items() if not is_elsewhere(key)}
         objects = {key: found for key, found in located.items() if meant.keys() & found.keys()}
-        owned = self.whose.still_owned(bucket, subjects, objects, ctx)
-        VersionEraser(self, bucket, ctx).erase(owned, meant, tally)
-        return tally
+        eraser = VersionEraser(self, bucket, self._endpoint, ctx)
+        for _ in range(_ATTEMPTS):
+            owned = self.whose.still_owned(bucket, subjects, objects, ctx)
+            meant = eraser.erase(owned, meant, tally)
+            if not meant:
+                return tally
+            objects = {key: found for key, found in objects.items() if meant.keys() & found.keys()}
+        raise Transient("an object changed each time it was looked at")
 
     def left(
         self, bucket: Bucket, subjects: Sequence[Subject], located: Located, ctx: Context
@@ -104,9 +123,17 @@ class ObjectsRoom(Prefixes):
     def sweep(self, bucket: Bucket, ctx: Context, *, dry: bool) -> Iterator[Tally]:
         """Every version of every object, a batch at a time."""
         Marks(bucket, ctx.spend).refuse(self.collection.name, [self.prefix])
-        yield from VersionEraser(self, bucket, ctx).sweep(dry)
+        yield from VersionEraser(self, bucket, self._endpoint, ctx).sweep(dry)
 
     def within(self, keys: KeyRange) -> Self:
         """The same room: it is never divided."""
         del keys
         return self
+
+
+def _guarded(bucket: Bucket) -> bool:
+    """Whether nobody's object can come into the place of one that is to be erased, and go."""
+    try:
+        return bucket.versioning(with_no_budget) == "Enabled" or deletes(bucket, with_no_budget)
+    except ConnectorError:
+        return True  # the bucket's own finding says it

@@ -26,6 +26,7 @@ from dsr_worker.contract import (
     Mention,
     Record,
     Subject,
+    Unseen,
 )
 
 
@@ -83,7 +84,9 @@ class Room(Protocol):
         """Where something of somebody else, or of nobody, names a subject."""
         ...
 
-    def affected(self, bucket: Bucket, scope: LeakScope, ctx: Context) -> Iterator[AffectedPerson]:
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
         """Everyone who has data in the scope; a person may come in several parts."""
         ...
 

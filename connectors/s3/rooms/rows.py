@@ -13,19 +13,22 @@ from typing import ClassVar
 from connectors.s3.changing.completeness import abort_stale
 from connectors.s3.config import Config, SharedLayout
 from connectors.s3.reading.shared import Shared
-from connectors.s3.reading.unread import unread_keys, unread_records
+from connectors.s3.reading.unread import unread_keys, unread_records, unseen
 from connectors.s3.server.bucket import Bucket
 from connectors.s3.server.readable import ReadableBucket
 from dsr_worker.contract import (
+    AffectedPerson,
     Ask,
     Call,
     Collection,
     Context,
     Key,
+    LeakScope,
     Link,
     Mention,
     Record,
     Subject,
+    Unseen,
 )
 
 
@@ -71,6 +74,14 @@ class RowsRoom(Shared):
     ) -> Iterator[Mention]:
         """Places in records of others, and unreadable lines, that name a subject."""
         yield from super().mentions(ReadableBucket(bucket), subjects, ctx)
+
+    def affected(
+        self, bucket: Bucket, scope: LeakScope, ctx: Context
+    ) -> Iterator[AffectedPerson | Unseen]:
+        """Everyone who has data in the scope, and each version that could not be read."""
+        readable = ReadableBucket(bucket)
+        yield from super().affected(readable, scope, ctx)
+        yield from unseen(self.collection.name, readable, ctx)
 
     def locate(self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """Each owned row once, and each version that could not be read."""

@@ -13,15 +13,19 @@ from connectors.s3.changing.tally import Tally
 from connectors.s3.config import Config, SharedLayout
 from connectors.s3.formats.content import EACH
 from connectors.s3.reading.recheck import lines_left
+from connectors.s3.reading.shared import with_bytes
 from connectors.s3.reading.unread import unread_keys
 from connectors.s3.reading.whose import Located
 from connectors.s3.rooms.rows import RowsRoom
+from connectors.s3.scanning.undue import Undue
 from connectors.s3.scanning.verdicts import Verdicts
-from connectors.s3.server.bucket import Bucket
+from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.probe import Endpoint, Honoured
 from connectors.s3.server.readable import ReadableBucket
+from connectors.s3.server.refusals import GoneError
+from connectors.s3.server.retention import hidden_locks
 from connectors.s3.tables.marks import Marks, findings
-from dsr_worker.contract import Collection, Context, Finding, Key, Severity, Subject
+from dsr_worker.contract import Collection, ConnectorError, Context, Finding, Key, Severity, Subject
 
 
 class SharedRoom(RowsRoom):
@@ -49,6 +53,25 @@ class SharedRoom(RowsRoom):
                 "where each element is a record of one person, name the list: `records: PATH`",
             )
 
+        hidden = self._hidden_locks(bucket)
+        if hidden:
+            yield Finding(
+                Severity.ERROR,
+                name,
+                f"Object Lock is on and the worker may not see locks ({', '.join(hidden)} denied):"
+                " nothing is rewritten, since new bytes could be without the lock of the old",
+                "grant GetObjectRetention and GetObjectLegalHold",
+            )
+
+    def _hidden_locks(self, bucket: Bucket) -> list[str]:
+        """The grants that are missing to see whether objects are locked, tried on one of them."""
+        try:
+            listed = bucket.objects(self.prefix, with_no_budget) if bucket.locking else iter(())
+            found = next(filter(None, map(with_bytes, listed)), None)
+            return list(hidden_locks(bucket, found[0], with_no_budget)) if found else []
+        except (ConnectorError, GoneError):
+            return []  # the bucket's own finding says it
+
     def erase(
         self, bucket: Bucket, located: Located, subjects: Sequence[Subject], ctx: Context
     ) -> Tally:
@@ -75,15 +98,24 @@ class SharedRoom(RowsRoom):
         yield from unread_keys(self, readable, subjects)
 
     def sweep(self, bucket: Bucket, ctx: Context, *, dry: bool) -> Iterator[Tally]:
-        """Every record, an object at a time, then what could not be read."""
+        """Every record, an object at a time, then what could not be read.
+
+        An object that is known to have nothing due is not read again.
+        """
         readable, marks = ReadableBucket(bucket), Marks(bucket, ctx.spend)
         eraser = self._eraser(readable, ctx, dry=dry)
-        verdicts = Verdicts(self.collection, ctx)
+        verdicts, undue = Verdicts(self.collection, ctx), Undue(self.collection, ctx)
         for versions in self.objects(readable, ctx):
-            marks.refuse(self.collection.name, [versions[0].key])
+            key = versions[0].key
+            marks.refuse(self.collection.name, [key])
+            if undue.holds(versions):
+                continue
             swept = eraser.sweep(versions, dry=dry)
             if not dry and swept.changes():
-                verdicts.forget(versions[0].key)
+                verdicts.forget(key)
+                undue.forget(versions)
+            elif swept.nothing and not readable.of_object(key):
+                undue.note(versions)
             yield swept
         yield eraser.unswept()
 

@@ -1,4 +1,4 @@
-"""The bucket in parts: `units` and `in_unit` of the contract.
+"""The bucket in parts: `units`, `units_of`, `unit_of` and `in_unit` of the contract.
 
 In: the connector's rooms and bucket. Out: units, and the connector narrowed to one of them. Where
 a report of S3 Inventory says how the objects lie, nothing is listed to divide; each unit lists its
@@ -8,19 +8,32 @@ own range of keys, now, so that nothing depends on how old or right the report i
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
+from operator import itemgetter
 from typing import Self
 
 from connectors.s3.config import Config
 from connectors.s3.rooms.room import Room, Rooms
 from connectors.s3.scanning.inventory import Report, ReportUnusableError, newest
-from connectors.s3.scanning.parts import Cutter, Load, Loads, Piece, pieces_of
+from connectors.s3.scanning.parts import Cutter, Load, Loads, Piece, is_first, pieces_of
 from connectors.s3.server.bucket import Bucket, with_no_budget
 from connectors.s3.server.ranges import KeyRange
-from dsr_worker.contract import Call, Context, Finding, Key, Severity, Subject, Unit
+from dsr_worker.contract import (
+    Call,
+    Configuration,
+    Context,
+    Finding,
+    Key,
+    Severity,
+    Subject,
+    Unit,
+)
 
 _CHECK_EVERY = 1000
+_WEIGHT = 20  # an object that is written anew costs as much as so many that are read
 
 
 class InParts:
@@ -42,7 +55,60 @@ class InParts:
         divides = reads and self._divides(call)
         divided = {name: divides and room.apart for name, room in self._rooms.items()}
         cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
-        yield from cutter.units(divided, self._loads(divided, ctx), after)
+        parts = cutter.units(divided, self._loads(divided, ctx), after)
+        yield from self._led(parts) if call is Call.SWEEP else parts
+
+    def units_of(self, keys: Iterable[Key], ctx: Context, after: str) -> Iterator[Unit]:
+        """Ranges that hold so many of the objects that these keys name as are soon written anew.
+
+        What is not divided lies in the first of them. It leads: a hold on the owner of a linked
+        object is seen by the rows that link it.
+        """
+        named: dict[str, set[str]] = {name: set() for name in self._rooms}
+        for key in self._own(keys):
+            if key.collection not in named:
+                raise Configuration(f"this system has no collection {key.collection}")
+            named[key.collection].add(key.key[0])
+        ctx.check()
+        divided = {name: room.apart for name, room in self._rooms.items()}
+
+        def loads(name: str, after: str) -> Iterator[Load]:
+            start = after.encode()
+            for object_key in sorted(key for key in named[name] if key.encode() > start):
+                yield object_key, _WEIGHT, 0
+
+        cutter = Cutter(self._config.unit_objects, self._config.unit_bytes)
+        yield from self._led(cutter.units(divided, loads, after))
+
+    def unit_of(self, names: Sequence[str]) -> Callable[[Key], int | None]:
+        """Which of these units holds an object's key."""
+        found: dict[str, list[tuple[bytes, KeyRange, int]]] = {}
+        for number, name in enumerate(names):
+            for piece in pieces_of(name):
+                start = piece.keys.after.encode()
+                found.setdefault(piece.collection, []).append((start, piece.keys, number))
+        for ranges in found.values():
+            ranges.sort(key=itemgetter(0))
+
+        def unit_of(key: Key) -> int | None:
+            ranges = found.get(key.collection, [])
+            at = bisect_left(ranges, key.key[0].encode(), key=itemgetter(0)) - 1
+            if at < 0 or key.key[0] not in ranges[at][1]:
+                return None
+            return ranges[at][2]
+
+        return unit_of
+
+    def _led(self, parts: Iterator[Unit]) -> Iterator[Unit]:
+        """The same; the first of them all leads where something of it is not divided."""
+        whole = any(not room.apart for room in self._rooms.values())
+        for part in parts:
+            leads = whole and is_first(part.name, self._rooms)
+            yield replace(part, leads=leads)
+
+    def _own(self, keys: Iterable[Key]) -> Iterator[Key]:
+        """Those of these keys that are of the bucket which is divided."""
+        yield from keys
 
     def in_unit(self, name: str) -> Self:
         """The same connector within one unit.
@@ -120,5 +186,7 @@ class InParts:
 def _reads_all(room: Room, call: Call, subjects: Sequence[Subject]) -> bool:
     """Whether the call reads the room's objects one by one."""
     kinds = room.collection.takes
-    named = call is Call.MENTIONS or any(s.values(kind) for s in subjects for kind in kinds)
+    named = call in {Call.MENTIONS, Call.SWEEP} or any(
+        s.values(kind) for s in subjects for kind in kinds
+    )
     return named and room.apart

@@ -45,7 +45,7 @@ class Verdicts:
         self._collection = collection
         self._ctx = ctx
         self._key = ctx.state.get(_KEY)
-        self._rules = _rules(collection)
+        self._rules = rules_of(collection)
 
     def owners(self, subjects: Sequence[Subject]) -> Asked | None:
         """What asks for records of these subjects; None where there are no filters at all."""
@@ -245,7 +245,7 @@ def _digest(key: bytes, way: str, kind: str, value: str) -> int:
     return int.from_bytes(hashlib.blake2b(text, key=key, digest_size=8).digest())
 
 
-def _rules(collection: Collection) -> bytes:
+def rules_of(collection: Collection) -> bytes:
     """Everything of the map by which the identities of a record are told, and this software."""
     takes = sorted((kind, t.field, str(t.form)) for kind, t in collection.takes.items())
     nobody = sorted((f.name, sorted(f.null_values)) for f in collection.fields.values())

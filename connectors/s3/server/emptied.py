@@ -20,11 +20,13 @@ class Emptied:
         self._bucket = bucket
         self._version = version
         self._spend = spend
+        self.marker_id = ""  # of the marker that was laid
 
     def commit(self) -> None:
         """Erase the current version. Raises ChangedError where it is another one by now."""
         self._spend()
         with translated("DeleteObject"):
-            self._bucket.writes.delete_object(
+            done = self._bucket.writes.delete_object(
                 Bucket=self._bucket.name, Key=self._version.key, IfMatch=self._version.etag
             )
+        self.marker_id = done.get("VersionId", "null")

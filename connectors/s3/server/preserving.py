@@ -20,6 +20,7 @@ from connectors.s3.server.client import Spend, Version
 from connectors.s3.server.labels import tags_of
 from connectors.s3.server.reading import Reads
 from connectors.s3.server.refusals import NOT_IMPLEMENTED, code_of, translated
+from connectors.s3.server.retention import lock_headers
 from dsr_worker.contract import NeedsHuman
 
 MARK: Final = "dsr-rewritten"
@@ -63,7 +64,7 @@ def preserved(
 ) -> dict[str, Any]:
     """The arguments that carry over all of `version` but its bytes.
 
-    Raises `NeedsHuman` where the server does not tell all of it.
+    Raises `NeedsHuman` where the server does not tell all of it, or may not tell us.
     """
     if head.get("MissingMeta"):  # some metadata have no form as headers: they would be lost
         raise NeedsHuman("s3-refused", {"operation": "HeadObject", "error": "hidden-metadata"})
@@ -72,7 +73,7 @@ def preserved(
         kept["Expires"] = datetime.fromtimestamp(0, UTC)  # no date means expired (RFC 9111, 5.3)
     kept |= _tags(bucket, version, spend)
     kept |= _access(bucket, version, spend)
-    kept |= _lock(head, now)
+    kept |= _lock(lock_headers(bucket, version, head, spend), now)
     if head.get("SSECustomerAlgorithm"):
         kept |= bucket.customer_key
     algorithm = next((name for name in _ALGORITHMS if head.get(f"Checksum{name}")), None)
@@ -102,13 +103,13 @@ def _tags(bucket: Reads, version: Version, spend: Spend) -> dict[str, str]:
     return {"Tagging": urlencode(tags)} if tags else {}
 
 
-def _lock(head: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _lock(told: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Retention that still runs, and a legal hold: the new version is bound as the old one is."""
     lock: dict[str, Any] = {}
-    until = head.get("ObjectLockRetainUntilDate")
+    until = told.get("ObjectLockRetainUntilDate")
     if until is not None and until > now:
-        lock = {"ObjectLockMode": head["ObjectLockMode"], "ObjectLockRetainUntilDate": until}
-    if head.get("ObjectLockLegalHoldStatus") == "ON":
+        lock = {"ObjectLockMode": told["ObjectLockMode"], "ObjectLockRetainUntilDate": until}
+    if told.get("ObjectLockLegalHoldStatus") == "ON":
         lock["ObjectLockLegalHoldStatus"] = "ON"
     return lock
 

@@ -1,8 +1,8 @@
 """Which conditions an endpoint honours, tried before anything is rewritten.
 
 In: a bucket. Out: `Honoured`, kept in the connector's state for a day, for each bucket by itself. A
-sound endpoint refuses each of the three and nothing is written; what another wrote in spite of its
-condition is erased at once. Only names under `.dsr-probe/` are written to.
+sound endpoint refuses each of them; what another wrote in spite of its condition is erased at once,
+and so is the object on which deleting is tried. Only names under `.dsr-probe/` are written to.
 """
 
 from __future__ import annotations
@@ -14,15 +14,27 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from connectors.s3.server.bucket import ARCHIVES, Bucket, Spend
-from connectors.s3.server.refusals import GoneError, code_of, translated
+from connectors.s3.server.refusals import (
+    CHANGED,
+    DENIED,
+    MISCONFIGURED,
+    TRANSIENT,
+    GoneError,
+    code_of,
+    translated,
+)
 from connectors.s3.server.uploads import abort
 from dsr_worker.contract import Configuration, Context, NeedsHuman
 
+UNGUARDED: Final = (
+    "the endpoint ignores If-Match of DeleteObject: what somebody else writes meanwhile would go"
+)
+REMEDY: Final = "switch the bucket's versioning on, or use an endpoint with conditional deletes"
 _NO_OBJECTS = '"no such object"'  # an ETag that no object has
 _HOLDS = timedelta(days=1)
 _STATE = "s3-honoured"
@@ -32,26 +44,35 @@ _REFUSALS = frozenset({"PreconditionFailed", "412", "NoSuchKey", "404"})
 
 @dataclass(frozen=True, slots=True)
 class Honoured:
-    """The conditions that hold: If-Match of both ways to write, and of copying into a part."""
+    """The conditions that hold: If-Match of both ways to write, of copying a part, of deleting."""
 
     put: bool = False
     complete: bool = False
     copy: bool = False
+    delete: bool = False
 
 
 class Endpoint:
-    """What rooms that rewrite objects ask of a bucket's endpoint; one thread at a time probes."""
+    """What rooms that change objects ask of a bucket's endpoint; one thread at a time probes."""
 
     def __init__(self) -> None:
         self._probing = threading.Lock()
 
     def honoured(self, bucket: Bucket, ctx: Context) -> Honoured:
         """What holds. Raises `Configuration` where a concurrent writer would be overwritten."""
-        with self._probing:
-            found = _honoured(bucket, ctx)
+        found = self._known(bucket, ctx)
         if not found.put:
             raise Configuration("the endpoint ignores If-Match: shared objects cannot be rewritten")
         return found
+
+    def require_deletes(self, bucket: Bucket, ctx: Context) -> None:
+        """Raise `Configuration` where what somebody wrote meanwhile would be deleted."""
+        if not self._known(bucket, ctx).delete:
+            raise Configuration(f"{UNGUARDED}: {REMEDY}")
+
+    def _known(self, bucket: Bucket, ctx: Context) -> Honoured:
+        with self._probing:
+            return _honoured(bucket, ctx)
 
 
 def _honoured(bucket: Bucket, ctx: Context) -> Honoured:
@@ -61,7 +82,8 @@ def _honoured(bucket: Bucket, ctx: Context) -> Honoured:
     if kept is not None:
         known = json.loads(kept)
         age = ctx.now - datetime.fromisoformat(known["at"])
-        if timedelta(0) <= age < _HOLDS:
+        whole = known["honoured"].keys() == asdict(Honoured()).keys()
+        if whole and timedelta(0) <= age < _HOLDS:
             return Honoured(**known["honoured"])
     found = probe(bucket, ctx.spend)
     value = {"at": ctx.now.isoformat(), "honoured": asdict(found)}
@@ -83,9 +105,41 @@ def probe(bucket: Bucket, spend: Spend) -> Honoured:
         place["UploadId"] = bucket.writes.create_multipart_upload(**place)["UploadId"]
     try:
         copy = _copy_refused(bucket, place, spend)
-        return Honoured(put=True, complete=_complete_refused(bucket, place, spend), copy=copy)
+        complete = _complete_refused(bucket, place, spend)
+        return Honoured(put=True, complete=complete, copy=copy, delete=deletes(bucket, spend))
     finally:
         abort(bucket, place["Key"], place["UploadId"], spend)
+
+
+def deletes(bucket: Bucket, spend: Spend) -> bool:
+    """Whether If-Match of DeleteObject holds: tried on an object of our own, which goes afterwards.
+
+    Where that would be under a lock nobody knows: no.
+    """
+    if bucket.locking:
+        return False
+    place: Any = {"Bucket": bucket.name, "Key": f".dsr-probe/{uuid.uuid4()}"}
+    versioning = bucket.versioning(spend)
+    forms: list[Any] = [{}, {"VersionId": "null"}] if versioning == "Suspended" else [{}]
+    spend()
+    with translated("PutObject"):
+        bucket.writes.put_object(**place, Body=b"")
+    try:
+        return all(_delete_refused(bucket, place | form, spend) for form in forms)
+    finally:
+        bucket.erase_versions(bucket.versions_of(place["Key"], spend), versioning, spend)
+
+
+def _delete_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:
+    spend()
+    with translated("DeleteObject"):
+        try:
+            bucket.writes.delete_object(**place, IfMatch=_NO_OBJECTS)
+        except ClientError as error:
+            if code_of(error) in DENIED | TRANSIENT | MISCONFIGURED:
+                raise
+            return code_of(error) in CHANGED
+    return False
 
 
 def _copy_refused(bucket: Bucket, place: Any, spend: Spend) -> bool:

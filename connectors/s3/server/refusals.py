@@ -48,6 +48,7 @@ MISCONFIGURED = frozenset(
     }
 )
 GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404"})
+CHANGED = frozenset({"PreconditionFailed", "412"})
 NOT_GRANTED = "s3-access-denied"  # the stop for a person
 NOT_IMPLEMENTED = frozenset({"NotImplemented", "501"})
 CONFLICT = "ConditionalRequestConflict"
@@ -100,7 +101,7 @@ def _consequence(operation: str, error: ClientError) -> Exception:
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     text = f"S3 {operation}: {code or status}"
-    if code in ("PreconditionFailed", "412"):
+    if code in CHANGED:
         return ChangedError(text)
     if code in GONE:
         return GoneError(text)

@@ -6,6 +6,7 @@ libraries that change them. No text of a library's error goes further: it may na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,10 @@ from typing import Any, Protocol
 
 from dsr_worker.contract import ConnectorError, NeedsHuman, Transient
 
-_DENIED = ("403", "AccessDenied", "ACCESS_DENIED", "Forbidden")
+# deltalake tells the status and the body of the answer, pyarrow the error's name; either tells the
+# object's key as well, which may hold any of these words by itself
+_DENIED = re.compile(r"\b403 Forbidden\b|<Code>AccessDenied</Code>|AWS Error ACCESS_DENIED\b")
+_FORBIDDEN = frozenset({"ForbiddenError", "PermissionError"})  # pyiceberg's catalogues; of files
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def asked(library: str, conflict: type[Exception]) -> Iterator[None]:
     except conflict:
         raise Transient(f"{library}: somebody else committed first") from None
     except Exception as error:  # noqa: BLE001 - they share no root, and no text of theirs may go on
-        if any(word in str(error) for word in _DENIED):
+        if type(error).__name__ in _FORBIDDEN or _DENIED.search(str(error)):
             raise NeedsHuman("s3-access-denied", {"operation": library}) from None
         if isinstance(error, OSError):
             raise Transient(f"{library}: {type(error).__name__}") from None

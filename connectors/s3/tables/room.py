@@ -25,6 +25,7 @@ from connectors.s3.reading.whose import Located
 from connectors.s3.rooms.rows import RowsRoom
 from connectors.s3.scanning.verdicts import Verdicts
 from connectors.s3.server.bucket import Bucket, Version
+from connectors.s3.server.erasing import OTHER_BYTES
 from connectors.s3.server.locks import Refusal
 from connectors.s3.server.refusals import ChangedError, GoneError
 from connectors.s3.server.source import VersionSource
@@ -309,7 +310,10 @@ class TableRoom(RowsRoom):
         self, bucket: Bucket, versions: list[Version], versioning: str, plan: _Plan, ctx: Context
     ) -> None:
         ctx.check()
-        if versions and bucket.erase_versions(versions, versioning, ctx.spend):
+        stay = bucket.erase_versions(versions, versioning, ctx.spend) if versions else {}
+        if OTHER_BYTES in stay.values():
+            raise Transient("a file of the table was written anew after it was listed")
+        if stay:
             plan.refusal = Refusal(ACCESS_DENIED)
 
 

@@ -116,7 +116,7 @@ CREATE TABLE clocks (
     UNIQUE (job_id, name)
 );
 CREATE INDEX clocks_due ON clocks (conservative_due_at)
-    WHERE state = 'running' OR (state = 'missed' AND settled_at IS NULL);
+    WHERE state IN ('running', 'paused') OR (state = 'missed' AND settled_at IS NULL);
 CREATE INDEX clocks_statutory ON clocks (due_at) WHERE state = 'running';
 
 -- one row per clock and threshold; sent along the chain until somebody acknowledges
@@ -201,6 +201,7 @@ CREATE TABLE scans (
     system       text NOT NULL,
     call         text NOT NULL,
     second_path  boolean NOT NULL,
+    changes      boolean NOT NULL DEFAULT false,  -- not only reads: its answer does not grow old
     urgency_at   timestamptz NOT NULL,
     segment      text NOT NULL DEFAULT '',      -- the keys the call was given
     map          text NOT NULL DEFAULT '',      -- by which its units may be others' too; '': they are its own
@@ -215,6 +216,8 @@ CREATE TABLE scan_steps (
     scan_id  bigint NOT NULL REFERENCES scans ON DELETE CASCADE,
     step_id  bigint NOT NULL REFERENCES steps,
     frame    jsonb,                             -- where this step's keys lie in the segment
+    stated   jsonb NOT NULL DEFAULT '[]',       -- where it changes: what its units stated so far, added up
+    stop     jsonb,                             -- … and why none of them is to be begun any more
     PRIMARY KEY (step_id, scan_id)
 );
 CREATE INDEX scan_steps_scan ON scan_steps (scan_id);
@@ -223,20 +226,34 @@ CREATE TABLE units (
     number       integer NOT NULL,              -- 0 divides: it makes the others, page by page
     name         bytea NOT NULL,                -- sealed; of number 0, the last one that was made
     size_bytes   bigint NOT NULL DEFAULT 0,
+    leads        boolean NOT NULL DEFAULT false,  -- the others wait for its end
+    given        jsonb NOT NULL DEFAULT '{}',   -- by step: where its keys of this unit lie
     state        text NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'done', 'stopped')),
     run_at       timestamptz NOT NULL DEFAULT now(),
     attempt      integer NOT NULL DEFAULT 0,    -- claims so far: the fencing token
     charged      integer NOT NULL DEFAULT 0,    -- those that count for quarantine
     worker       bigint,
     lease_until  timestamptz,
-    segments     text[] NOT NULL DEFAULT '{}',  -- what it found,
+    segments     text[] NOT NULL DEFAULT '{}',  -- what it was given and what it found,
     frames       jsonb NOT NULL DEFAULT '{}',   -- and where in it each step's part lies
     stops        jsonb NOT NULL DEFAULT '{}',   -- why it stopped, by step ('' for all)
+    intents      jsonb NOT NULL DEFAULT '[]',   -- what its attempts were about to change
     PRIMARY KEY (scan_id, number)
 ) WITH (fillfactor = 70);
 CREATE INDEX units_ready ON units (scan_id, number) WHERE state = 'ready';
 CREATE INDEX units_leased ON units (worker) WHERE state = 'leased';
+CREATE INDEX units_leading ON units (scan_id) WHERE leads AND state IN ('ready', 'leased');
 CREATE INDEX units_segments ON units USING gin (segments);
+-- what a step was about to change, by commit: in a call made whole, and in its units
+CREATE VIEW step_intents AS
+SELECT s.id AS step_id, i.intent->'receipts' AS receipts
+FROM steps s CROSS JOIN LATERAL jsonb_array_elements(s.intent) AS i(intent)
+UNION ALL
+SELECT t.step_id, i.intent->'receipts'->(t.step_id::text)
+FROM scan_steps t JOIN scans c ON c.id = t.scan_id AND c.changes
+JOIN units u ON u.scan_id = t.scan_id
+CROSS JOIN LATERAL jsonb_array_elements(u.intents) AS i(intent)
+WHERE i.intent->'receipts' ? (t.step_id::text);
 
 CREATE TABLE slots (
     system       text NOT NULL,

@@ -26,7 +26,7 @@ from dsr_worker.testing.conformance.rights import RectifiesPart, RestrictsPart
 from dsr_worker.testing.conformance.rights_world import RightsWorld, rights_world
 from dsr_worker.testing.conformance.standing import StandingPart
 from dsr_worker.testing.conformance.trial import Adapter, Crash, DyingContext, HeldSinceContext
-from dsr_worker.testing.conformance.units import OnePassPart, UnitsPart
+from dsr_worker.testing.conformance.units import ChangesInUnitsPart, OnePassPart, UnitsPart
 from dsr_worker.testing.conformance.world import Where, World, large_world, standard_world
 
 
@@ -42,6 +42,7 @@ __all__ = [
     "AffectedPart",
     "Basics",
     "BlocksPart",
+    "ChangesInUnitsPart",
     "Conformance",
     "ContactsPart",
     "Crash",

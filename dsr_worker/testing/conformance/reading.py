@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from dsr_worker.contract import (
     Affected,
+    AffectedPerson,
     Contacts,
     FindsBlocks,
     LeakScope,
@@ -169,7 +170,9 @@ class AffectedPart(Basics):
             connector, world = adapter.connector(), adapter.world
             assert isinstance(connector, Affected)
             rows: Counter[str] = Counter()
-            people = list(connector.affected((world.leak,), TrialContext()))
+            found = list(connector.affected((world.leak,), TrialContext()))
+            people = [one for one in found if isinstance(one, AffectedPerson)]
+            assert people == found, "something of the scope was not looked into"
             for person in people:
                 numbers = [i.value for i in person.identities if i.kind == "customer_number"]
                 rows[numbers[0]] += person.rows

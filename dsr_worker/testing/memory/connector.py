@@ -164,7 +164,10 @@ class Memory:
         """The key of every row of every subject."""
         self._called("locate", subjects)
         for collection, subject, key, _ in self._belongings(subjects, ctx):
-            yield Key(subject.ref, collection.name, key)
+            with self.store.reading() as tables:
+                ground, _ = tables.refusal(collection.name, key, ctx.now) or ("", None)
+            refused = ground if ground in _UNREADABLE else ""
+            yield Key(subject.ref, collection.name, key, refused)
 
     def recheck(
         self, subjects: Sequence[Subject], keys: Iterable[Key], ctx: Context

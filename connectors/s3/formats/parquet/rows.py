@@ -126,7 +126,8 @@ class Rows:
             columns[column] = array
         for chunk in array.chunks:
             for place, leaf, parents in leaves(chunk, column, steps, everything=not wanted.fields):
-                hit = np.flatnonzero(may_be(leaf, place, wanted))
+                named = field if wanted.fields else place  # as the map says it, with any `[]`
+                hit = np.flatnonzero(may_be(leaf, named, wanted))
                 found.append(start + (hit if parents is None else parents[hit]))
             start += len(chunk)
         return np.concatenate(found)

@@ -1,0 +1,77 @@
+"""What a letter is made of, as values, and the letter itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from dsr_worker.domain.period import PauseEffect
+from dsr_worker.statutes import LawPack, Right
+
+
+class About(StrEnum):
+    """What a letter says."""
+
+    ACKNOWLEDGEMENT = "acknowledgement"
+    IDENTITY = "identity"
+    CLARIFICATION = "clarification"
+    EXTENSION = "extension"
+    REFUSAL = "refusal"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who writes, and where an answer goes."""
+
+    name: str
+    address: str
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Entries that were not treated as was asked, by ground; `citation`: of a rule of the house."""
+
+    ground: str
+    rows: int
+    until_on: date | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One case as a letter tells it; no value of the person is part of it."""
+
+    about: About
+    ref: str
+    right: Right
+    pack: LawPack
+    country: str | None
+    sender: Sender
+    written_on: date
+    received_on: date
+    due_on: date
+    """When the answer is due by the law; by the house where the law names no number."""
+    has_number: bool = True
+    effect: PauseEffect | None = None
+    """What waiting for the person does to the time to answer, by this law."""
+    new_due_on: date | None = None
+    reason: str = ""
+    """Why the time is extended, as a code."""
+    ground: str = ""
+    """Why it is refused, as a code of the law."""
+    kept: tuple[Kept, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A text to be read, completed and sent."""
+
+    language: str
+    text: str
+    to_complete: int
+    """How many places in [brackets] only a person can fill."""
+    in_english: tuple[str, ...] = ()
+    """Codes, and ways that a law names, for which this language has no words: told in English."""

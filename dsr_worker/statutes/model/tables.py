@@ -1,0 +1,67 @@
+"""The tables that no one law owns: countries with their zones, and retention rules."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from dsr_worker.domain.calendar import zone_of
+from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
+from dsr_worker.statutes.model.pack import refuse_repeats
+from dsr_worker.statutes.model.rows import LAX, Row, SourcedRow, Text
+
+
+class CountryRow(Row):
+    """One country or part of one."""
+
+    name: Text
+    zone: Text
+    calendar: str | None = None
+
+    @model_validator(mode="after")
+    def _zone_exists(self) -> Self:
+        zone_of(self.zone)
+        return self
+
+
+class CountryTable(Row):
+    """Zones by ISO 3166 code: the capital's, or the state's own."""
+
+    version: date
+    aliases: dict[Text, Text]
+    countries: dict[Text, CountryRow]
+
+
+class RetentionRow(SourcedRow):
+    """How long a class of records must be kept (minimum) or may be (maximum)."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
+    country: str | None
+    """ISO 3166 code; None: not bound to one country."""
+    title: Text
+    minimum: str | None = None
+    maximum: str | None = None
+    anchor: Annotated[AnchorKind, LAX]
+    effective_from: date | None = None
+    effective_to: date | None = None
+
+    @model_validator(mode="after")
+    def _has_a_period(self) -> Self:
+        periods = [CalendarPeriod.parse(text) for text in (self.minimum, self.maximum) if text]
+        if not periods:
+            raise ValueError("a minimum, a maximum or both are needed")
+        return self
+
+
+class RetentionTable(Row):
+    """All retention rules."""
+
+    version: date
+    rules: Annotated[tuple[RetentionRow, ...], LAX]
+
+    @model_validator(mode="after")
+    def _is_unambiguous(self) -> Self:
+        refuse_repeats([row.id for row in self.rules], "retention rule")
+        return self
