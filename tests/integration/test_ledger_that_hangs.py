@@ -20,7 +20,7 @@ from dsr_worker.settings import Settings
 from tests.integration.engine_room import CRM, ORGANISATION, POLICY
 from tests.services import private_folder
 
-_PATIENCE_S = 2
+_PATIENCE_S = 4
 
 
 @pytest.fixture(scope="module")
