@@ -13,16 +13,18 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from dsr_worker.datamap import SecretMissing
 from dsr_worker.documents import Document, Strict, parse, read, read_file
 from dsr_worker.documents import Path as Place
 from dsr_worker.domain.calendar import zone_of
+from dsr_worker.domain.complaint import Stage, Timetable, whole_period
 from dsr_worker.domain.identity import ROLE_LOCAL_PARTS, ClaimRules
 from dsr_worker.domain.retention import CalendarPeriod
 
@@ -183,6 +185,71 @@ class Remainders(Strict):
     look_again_after: Period = "P30D"
 
 
+def _whole(text: str) -> str:
+    whole_period(text)
+    return text
+
+
+_Whole = Annotated[str, AfterValidator(_whole)]
+_TO_WRITE = (
+    "complaints: {acknowledge_within: P3D, resolve_within: P30D, refer_after: P60D,"
+    " rest_at_most: P7D, refer_to: {DE: name and address of the body}}"
+)
+_ANY_DAY = date(2001, 1, 1)
+
+
+def _written(value: Any) -> Any:
+    if value is None:
+        raise ValueError(f"the timetable for complaints is missing; write {_TO_WRITE}")
+    return value
+
+
+class Complaints(Strict):
+    """The house's timetable for complaints, counted from receipt. Nothing of it has a default.
+
+    What nobody has decided, nobody keeps. `refer_to` names, by country, whom a person can turn to
+    outside the house; for complaints about personal data the law's authority is told beside it.
+    """
+
+    acknowledge_within: _Whole
+    resolve_within: _Whole
+    refer_after: _Whole
+    """When a complaint that is still open goes before the body of `refer_to`."""
+    rest_at_most: _Whole
+    """For how long an investigation may stand still before somebody is warned."""
+    refer_to: Annotated[dict[Country, Text], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        written = (self.acknowledge_within, self.resolve_within, self.refer_after)
+        ends = [CalendarPeriod.parse(text).after(_ANY_DAY) for text in written]
+        if ends != sorted(ends):
+            raise ValueError(
+                "acknowledge_within is not longer than resolve_within, nor that than refer_after"
+            )
+        return self
+
+    @property
+    def timetable(self) -> Timetable:
+        """The periods as `dsr_worker.domain.complaint` takes them."""
+        return Timetable(
+            {
+                Stage.ACKNOWLEDGE: whole_period(self.acknowledge_within),
+                Stage.RESOLVE: whole_period(self.resolve_within),
+                Stage.REFER: whole_period(self.refer_after),
+                Stage.REST: whole_period(self.rest_at_most),
+            }
+        )
+
+    def body(self, country: str | None) -> str | None:
+        """The body for a country, or for the country that a part belongs to; None without one."""
+        while country:
+            if country in self.refer_to:
+                return self.refer_to[country]
+            country = country.rpartition("-")[0]
+        return None
+
+
 class Claims(Strict):
     """What is refused in a request beside the fixed rules: role mailboxes, the house's domains."""
 
@@ -247,6 +314,10 @@ class Organisation(Strict):
     warnings: Warnings
     packages: Packages = Packages()
     remainders: Remainders = Remainders()
+    complaints: Annotated[Complaints, BeforeValidator(_written)] = Field(
+        None, validate_default=True
+    )
+    """Its absence is a fault: there is no timetable that holds for nobody having written one."""
     claims: Claims = Claims()
     information: dict[Language, Information]
     backups: dict[Language, Text] = Field(default_factory=dict)
@@ -256,6 +327,13 @@ class Organisation(Strict):
     def backups_in(self, language: str) -> str:
         """What certificates say of backups: in a language, else in the first there is."""
         return self.backups.get(language) or next(iter(self.backups.values()), "")
+
+    @model_validator(mode="after")
+    def _a_body_for_every_market(self) -> Self:
+        missing = [market for market in self.markets if self.complaints.body(market) is None]
+        if missing:
+            raise ValueError(f"complaints.refer_to names no body for {', '.join(missing)}; add it")
+        return self
 
     @model_validator(mode="after")
     def _every_language(self) -> Self:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dsr_worker.evidence.automatic import DISPUTE
+
 _SENTENCES: Mapping[str, str] = {
     "submitted": "a request for {request_kind} came in",
     "identity_verified": "the person was verified ({method})",
@@ -61,13 +63,18 @@ _SENTENCES: Mapping[str, str] = {
     "notices_approved": "the notices were approved",
     "notice_sent": "notices were sent",
     "remainders_left": "answered; what a store refuses for now is tried again from {due_on} on",
+    "complaint_moved": "the complaint was {action}",
     "closed": "closed",
     "note_added": "a note was added",
     "shredded": "the identities were shredded",
     "late_result_ignored": "a result that came too late was ignored",
 }
 
-_SWEEP_STARTED = "a {request_kind} was started"  # nobody asked for it
+_CAME_IN: Mapping[str, str] = {
+    "sweep": "a {request_kind} was started",  # nobody asked for it
+    "complaint": "a {request_kind} about {topic} came in",
+}
+_HELD = "the dispute is open: a legal hold was placed by itself"
 _BY_RULE = "the plan was approved by the organisation's standing rule"
 _NO_NUMBER = "the clock {clock} started; no number in the law"
 _NOT_COUNTED = "{action} was about to change rows"
@@ -99,9 +106,11 @@ def _sentence(kind: str, body: Mapping[str, Any]) -> str:
     return f"{said}{': ' if rest else ''}{', '.join(rest)}{signed}"
 
 
-def _template(kind: str, body: Mapping[str, Any]) -> str:
-    if kind == "submitted" and body.get("request_kind") == "sweep":
-        return _SWEEP_STARTED
+def _template(kind: str, body: Mapping[str, Any]) -> str:  # noqa: PLR0911 - a table of cases
+    if kind == "submitted":
+        return _CAME_IN.get(body.get("request_kind", ""), _SENTENCES[kind])
+    if kind == "hold_placed" and body.get("code") == DISPUTE:
+        return _HELD
     if kind == "approved" and body.get("standing") and "signature" not in body:
         return _BY_RULE
     if kind == "clock_started" and "due_at" not in body:

@@ -145,6 +145,12 @@ def note(cursor: Cursor, job_id: int, number: int) -> bytes | None:
     return None if row is None or row.sealed is None else bytes(row.sealed)
 
 
+def notes(cursor: Cursor, job_id: int) -> list[Any]:
+    """Every note of a job, oldest first: id, made_at, sealed (None once shredded)."""
+    cursor.execute("SELECT id, made_at, sealed FROM notes WHERE job_id = %s ORDER BY id", (job_id,))
+    return cursor.fetchall()
+
+
 def cancel_stuck(cursor: Cursor, job: Job, action: str) -> list[str]:
     """Give up a job's steps of an action that wait for a person or failed; their systems."""
     cursor.execute(
