@@ -10,7 +10,15 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import awaiting, desk, faults, questions, remedies, story
+from dsr_worker.cli import (
+    awaiting,
+    complaint_showing,
+    desk,
+    faults,
+    questions,
+    remedies,
+    story,
+)
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
@@ -105,6 +113,10 @@ def _review_line(review: holds.Review) -> str:
 
 def waits_for(row: OpenJob) -> str:
     """What a job waits for, in codes: a person, a system, another case, the workers."""
+    return complaint_showing.awaited(row.state) if row.kind == "complaint" else _awaited(row)
+
+
+def _awaited(row: OpenJob) -> str:
     if row.stuck:
         return "a person: " + ", ".join(row.stuck)
     if row.waiting:
@@ -149,8 +161,14 @@ _CODE_NEXT: Mapping[str | None, str] = {
 }
 
 
-def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
+def next_step(row: OpenJob) -> str | None:
     """The command that takes a job further; None while it goes on by itself."""
+    if row.kind == "complaint":
+        return complaint_showing.next_of(row.ref, row.state)
+    return _next_step(row)
+
+
+def _next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
     if any(code.endswith(":several_people") for code in row.stuck):
         return f"dsr choose {row.ref} KIND=VALUE"
     if row.stuck:

@@ -8,7 +8,7 @@ before a mail server hears of it, so that what may have left is never sent again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -108,6 +108,19 @@ def open_clocks(cursor: Cursor, job_id: int) -> list[Any]:
         " FROM clocks WHERE job_id = %s AND settled_at IS NULL AND state IN ('running', 'missed')"
         " ORDER BY conservative_due_at, name",
         (job_id,),
+    )
+    return cursor.fetchall()
+
+
+def clocks_named(cursor: Cursor, job_id: int, names: Iterable[str]) -> list[Any]:
+    """The clocks of a job of these names, or of a law's under them (`NAME:LAW`), whatever became.
+
+    Each has name, state and conservative_due_on.
+    """
+    cursor.execute(
+        "SELECT name, state, conservative_due_on FROM clocks WHERE job_id = %s"
+        " AND split_part(name, ':', 1) = ANY(%s) ORDER BY name",
+        (job_id, list(names)),
     )
     return cursor.fetchall()
 

@@ -136,7 +136,7 @@ def test_kinds_by_name(text: str, kind: Kind) -> None:
 @pytest.mark.parametrize("text", ["objection", "portability", "delete all", ""])
 def test_kinds_not_carried_out_name_those_that_are(text: str) -> None:
     """A kind that is unknown or not carried out yet is refused with the list of those that are."""
-    with pytest.raises(KindRefusedError, match="access, erasure"):
+    with pytest.raises(KindRefusedError, match="access, complaint, erasure"):
         kind_of(text)
 
 

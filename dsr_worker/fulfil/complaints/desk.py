@@ -70,7 +70,7 @@ class ComplaintDesk:
     def notes(self, ref: str) -> list[Note]:
         """The notes of a complaint, oldest first, in the clear; without texts once shredded."""
         with self._ledger.transaction() as cursor:
-            job = _complaint(cursor, ref)
+            job = complaint_of(cursor, ref)
             return notes.read(cursor, job.id, self._key(job))
 
     def acknowledge(self, ref: str, signed: SignedAction) -> Decided:
@@ -163,7 +163,7 @@ class ComplaintDesk:
     def _opened(
         self, cursor: Cursor, ref: str, signed: SignedAction, action: str, digest: str
     ) -> Job:
-        job = _complaint(cursor, ref)
+        job = complaint_of(cursor, ref)
         accept(cursor, signed, action, ref, digest)
         return job
 
@@ -250,7 +250,8 @@ class ComplaintDesk:
         return {"dispute": True, HOLD: hold.ref}, [event]
 
 
-def _complaint(cursor: Cursor, ref: str) -> Job:
+def complaint_of(cursor: Cursor, ref: str) -> Job:
+    """The complaint of a reference, locked. Raises DecisionRefused where there is none."""
     job = jobs.lock_ref(cursor, ref)
     if job is None or job.kind != KIND:
         raise DecisionRefused(f"{ref} is no complaint; `dsr status` lists the open ones")
