@@ -103,7 +103,7 @@ def test_a_tick_reads_no_more_rows_the_more_there_are(room: EngineRoom, load: st
 
 
 def _settled_count(cursor: Any, room: EngineRoom) -> int:
-    """How many rows of the large tables were read so far, once each session has told, at its end."""
+    """How many rows of the large tables were read so far, once each session has told."""
     lasting = room.workshop.worker._session  # renews leases, reads none of these tables
     assert lasting is not None
     until = time.monotonic() + 100
