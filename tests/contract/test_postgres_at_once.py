@@ -68,7 +68,7 @@ class _Guards(TrialContext):
             self._inside += 1
             self.most = max(self.most, self._inside)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self.most >= self.together, 10)
+            self._changed.wait_for(lambda: self.most >= self.together, 100)
         yield self
         with self._changed:
             self._inside -= 1
