@@ -117,7 +117,8 @@ class Office:
     @cached_property
     def course(self) -> CaseCourse:
         """What follows what in a case."""
-        return CaseCourse(self.materials, self.planner)
+        within = self.files.organisation.verification.answer_within
+        return CaseCourse(self.materials, self.planner, _length(within))
 
     @cached_property
     def texts(self) -> Texts:

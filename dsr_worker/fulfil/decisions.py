@@ -11,7 +11,7 @@ from typing import Any
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.identities import IDENTITY
-from dsr_worker.fulfil import protecting
+from dsr_worker.fulfil import asking, protecting
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
@@ -130,14 +130,15 @@ class Decisions:
         claimed = cases.verify_identities(cursor, job.id, proven)
         cases.cancel_steps(cursor, job.id)
         digests = [bytes(i.digest).hex() for i in claimed]
-        event = verified_event(method, digests, signed)
+        goes_on = asking.answered(cursor, job)
         move = self._course.resolving(
             cursor,
             job._replace(pending=0),
             {i.kind for i in claimed},
-            (event,),
+            (verified_event(method, digests, signed), *goes_on.events),
             verified_at=job.now,
             verified_how=method,
+            urgency_at=goes_on.urgency_at,
         )
         return changed(cursor, move)
 
@@ -252,6 +253,7 @@ class Decisions:
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
             protecting.release(cursor, ref, signed.actor)
+            goes_on = asking.answered(cursor, job)
             ended = state is State.WITHDRAWN
             if ended:
                 cases.settle_clocks(cursor, job.id, "void")
@@ -259,7 +261,8 @@ class Decisions:
                 job._replace(pending=0),
                 state=state,
                 phase=state.value,
-                events=(event,),
+                events=(event, *goes_on.events),
+                urgency_at=goes_on.urgency_at,
                 closed_at=job.now if ended else None,
             )
             decided = changed(cursor, move)
