@@ -14,6 +14,7 @@ from typing import Any
 _SENTENCES: Mapping[str, str] = {
     "submitted": "a request for {request_kind} came in",
     "identity_verified": "the person was verified ({method})",
+    "identity_asked": "the person was asked who they are",
     "code_sent": "a code was sent to the contact on file",
     "code_not_sent": "no code was sent: not exactly one address is on file",
     "code_refused": "a code was not accepted ({reason})",
@@ -44,7 +45,7 @@ _SENTENCES: Mapping[str, str] = {
     "clock_met": "the clock {clock} was met",
     "clock_missed": "the clock {clock} was ended after it was due",
     "clock_paused": "the clock {clock} stands since {since_at}: the person was asked ({reason})",
-    "clock_resumed": "the person answered ({reason}) at {since_at}; the clock {clock} goes on",
+    "clock_resumed": "the question ({reason}) was settled at {since_at}; the clock {clock} goes on",
     "clock_extended": "the clock {clock} was extended ({reason}) to {new_due_at}",
     "warning_sent": "a warning of the clock {clock} went out",
     "warning_acknowledged": "a warning of the clock {clock} was acknowledged",

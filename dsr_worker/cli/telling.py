@@ -17,6 +17,7 @@ from dsr_worker.contract import is_remainder
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.evidence import verify_chain
 from dsr_worker.fulfil import mentioning
+from dsr_worker.fulfil.asking import IDENTITY_UNANSWERED
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.remaining import REMAINING
 from dsr_worker.ledger import holds, reports
@@ -113,6 +114,8 @@ def waits_for(row: OpenJob) -> str:
         return "workers: " + ", ".join(row.working)
     if row.phase == awaiting.AFTER_ACCESS:
         return "access first: " + ", ".join(row.facts.get("waits_for", ()))
+    if row.phase == IDENTITY_UNANSWERED:
+        return "a person: who it is was asked and not answered in time"
     if row.phase == "await_code":
         return _CODE_AWAITED[row.code]
     return _AWAITED.get(row.state, row.phase)
@@ -164,7 +167,7 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
         return f"dsr {'package' if row.kind == 'access' else 'certificate'} {row.ref} --to FILE"
     if row.state == "refused":
         return f"dsr refuse {row.ref} --delivered"
-    if row.state == "needs_human":
+    if row.state == "needs_human" or row.phase == IDENTITY_UNANSWERED:
         return f"dsr status {row.ref}"  # which tells the remedy
     if row.kind == "breach" and row.state == "notified" and row.due_at is None:
         return f"dsr breach close {row.ref}"
@@ -232,7 +235,8 @@ def _unshown(job: JobRow) -> list[dict[str, Any]]:
 
 
 def _stops(job: JobRow, stops: Sequence[Stop]) -> list[dict[str, Any]]:
-    whole = remedies.of_job(job.ref, job.phase) if job.state == "needs_human" else []
+    asks = job.state == "needs_human" or job.phase == IDENTITY_UNANSWERED
+    whole = remedies.of_job(job.ref, job.phase) if asks else []
     return [*whole, *remedies.put(job.ref, stops)]
 
 

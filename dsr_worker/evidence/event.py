@@ -48,6 +48,7 @@ class Kind(StrEnum):
 
     SUBMITTED = "submitted"
     IDENTITY_VERIFIED = "identity_verified"
+    IDENTITY_ASKED = "identity_asked"
     CODE_SENT = "code_sent"
     CODE_NOT_SENT = "code_not_sent"
     CODE_REFUSED = "code_refused"
@@ -223,6 +224,7 @@ _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.IDENTITY_VERIFIED: _fields(
         "method manner assertion identities identity_kinds note commitment signature", _STATE
     ),
+    Kind.IDENTITY_ASKED: _fields("since_at signature", _STATE),
     Kind.CODE_SENT: _fields("contact_kind contact_points attempt expires_at system", _STATE),
     Kind.CODE_NOT_SENT: _fields("contact_kind contact_points attempt system", _STATE),
     Kind.CODE_REFUSED: _fields("reason counts signature", _STATE),

@@ -25,7 +25,7 @@ from dsr_worker.ledger.intake import NewClock
 from dsr_worker.ledger.rows import Event, Job, Move
 
 IDENTITY_CLOCK = "identity"
-IDENTITY_UNANSWERED = "identity_unanswered"  # the phase, and the code of the event
+IDENTITY_UNANSWERED = "identity_unanswered"  # the phase of a case that asks
 _GROUND = PauseGround.IDENTITY
 
 
@@ -90,7 +90,7 @@ def ask_unanswered(ledger: Ledger) -> Duty:
     def ask_about_unanswered() -> None:
         with ledger.transaction() as cursor:
             locked = jobs.lock(cursor, case_clocks.unanswered(cursor, IDENTITY_CLOCK))
-            event = Event("needs_human", {"code": IDENTITY_UNANSWERED})
+            event = Event("needs_human", {"code": "identity_unanswered"})
             moves = [
                 Move(job, phase=IDENTITY_UNANSWERED, events=(event,))
                 for job in locked.values()

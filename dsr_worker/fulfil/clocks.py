@@ -70,17 +70,22 @@ class Clocks:
             job = opened(cursor, ref, signed, action, digest)
             if ground not in grounds:
                 raise UnknownNameError("ground for a pause", ground, grounds)
+            require_past(job, at)
             happened_at = job.now if at is None else at
-            if happened_at > job.now:
-                message = "this lies in the future: say when the person was asked, or answered"
-                raise DecisionRefused(message)
-            if job.received_at is not None and happened_at < job.received_at:
-                message = f"this lies before the request was received ({job.received_at})"
-                raise DecisionRefused(message)
             turn, kind = _TURNS[action]
             turned = _turned(cursor, job, lambda c: turn(c, PauseGround(ground), happened_at))
             body = {"reason": ground, "since_at": happened_at}
             return _set(cursor, job, turned, kind, body, signed.actor)
+
+
+def require_past(job: Job, at: datetime | None) -> None:
+    """Raise DecisionRefused where `at` is no instant between the receipt of a case and now."""
+    if at is not None and at > job.now:
+        message = "this lies in the future: say when the person was asked, or answered"
+        raise DecisionRefused(message)
+    if at is not None and job.received_at is not None and at < job.received_at:
+        message = f"this lies before the request was received ({job.received_at})"
+        raise DecisionRefused(message)
 
 
 _TURNS = {

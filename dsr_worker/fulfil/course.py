@@ -46,7 +46,7 @@ class CaseCourse:
     ) -> None:
         self._materials = materials
         self._planner = planner
-        self._answer_within = answer_within
+        self.answer_within = answer_within
         self._plans: dict[tuple[str, frozenset[str]], tuple[tuple[str, ...], ...]] = {}
         self._next = {
             "contact": self._after_contact,
@@ -122,7 +122,7 @@ class CaseCourse:
     def _after_send_code(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
         sent = codes.sent(cursor, [job.id for job in jobs])
         asking = [job for job in jobs if job.id in sent]
-        events = asked(cursor, asking, self._answer_within)
+        events = asked(cursor, asking, self.answer_within)
         return [Move(job, phase="await_code", events=events.get(job.id, ())) for job in jobs]
 
     # ---- resolving and planning

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.tick import Duty
+from dsr_worker.fulfil.asking import ask_unanswered
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.remaining import look_again
 from dsr_worker.ledger import Ledger, answers, cases, jobs, promises
@@ -143,5 +144,6 @@ def duties(
         shred_closed(ledger),
         close_carried_out(ledger),
         look_again(ledger, planner),
+        ask_unanswered(ledger),
         *others,
     )
