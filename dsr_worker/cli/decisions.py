@@ -42,8 +42,9 @@ WAYS: Mapping[str, str] = {
         " if it had been answered"
     ),
     "identity_unanswered": (
-        "ask again (`dsr verify {case} --send-code`, or by letter and `--asked`), " + _BY_WORD +
-        ", or `dsr refuse {case} --ground CODE`"
+        "ask again (`dsr verify {case} --send-code`, or by letter and `--asked`), "
+        + _BY_WORD
+        + ", or `dsr refuse {case} --ground CODE`"
     ),
     "code_wrong": _NEW_CODE,
     "code_expired": _NEW_CODE,

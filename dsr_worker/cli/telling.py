@@ -114,11 +114,9 @@ def waits_for(row: OpenJob) -> str:
         return "workers: " + ", ".join(row.working)
     if row.phase == awaiting.AFTER_ACCESS:
         return "access first: " + ", ".join(row.facts.get("waits_for", ()))
-    if row.phase == IDENTITY_UNANSWERED:
-        return "a person: who it is was asked and not answered in time"
     if row.phase == "await_code":
         return _CODE_AWAITED[row.code]
-    return _AWAITED.get(row.state, row.phase)
+    return _AWAITED.get(row.phase) or _AWAITED.get(row.state, row.phase)
 
 
 _OF_OUTCOME = (
@@ -134,11 +132,19 @@ _AWAITED: Mapping[str, str] = {
     "awaiting_approval": "approval by a second person",
     "ready": "hand-over",
     "answered_with_remainders": "what a store refuses for now",
-    "refused": "your letter",
+    "refused": "your letter of refusal",
+    "appealed": "a decision on the appeal, by somebody else than who answered",
+    "appeal_answered": "your letter on the appeal",
     "needs_human": "a person",
+    IDENTITY_UNANSWERED: "a person: who it is was asked and not answered in time",
 }
 
 
+_NEXT: Mapping[str, str] = {
+    "refused": "dsr refuse {case} --delivered",
+    "appealed": "dsr appeal {case} --decide VERDICT",
+    "appeal_answered": "dsr appeal {case} --delivered",
+}
 _CODE_AWAITED: Mapping[str | None, str] = {
     "sent": "the code from the person, or an attestation",
     "expired": "a new code, for the one sent has expired, or an attestation",
@@ -165,8 +171,8 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
         return f"dsr verify {row.ref} {_CODE_NEXT[row.code]}"
     if row.state == "ready":
         return f"dsr {'package' if row.kind == 'access' else 'certificate'} {row.ref} --to FILE"
-    if row.state == "refused":
-        return f"dsr refuse {row.ref} --delivered"
+    if row.state in _NEXT:
+        return _NEXT[row.state].format(case=row.ref)
     if row.state == "needs_human" or row.phase == IDENTITY_UNANSWERED:
         return f"dsr status {row.ref}"  # which tells the remedy
     if row.kind == "breach" and row.state == "notified" and row.due_at is None:

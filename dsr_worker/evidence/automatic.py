@@ -155,7 +155,8 @@ NO_DECISION = frozenset(
         "clock_missed", "clock_extended", "identity_asked", "warning_sent",
         "warning_acknowledged", "sweep_done", "rules_proposed", "rules_approved",
         "rules_installed", "rules_verified", "rules_withdrawn", "breach_declared",
-        "notices_approved", "notice_sent", "remainders_left", "closed", "note_added", "shredded",
+        "notices_approved", "notice_sent", "remainders_left", "remedies_told",
+        "appealed", "appeal_decided", "closed", "note_added", "shredded",
         "late_result_ignored",
     }
 )  # fmt: skip

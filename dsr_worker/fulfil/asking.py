@@ -109,7 +109,7 @@ def _clock(cursor: Cursor, job: Job, row: ClockRow, texts: dict[object, str]) ->
 
 
 def _paused(clock: Clock, at: datetime) -> Clock | None:
-    """The clock as it stands then; None where its law does not stop it, or it was stopped for it."""
+    """The clock as it stands then; None where its law stops none, or this was asked before."""
     if any(pause.ground is _GROUND for pause in clock.pauses):
         return None
     try:

@@ -19,7 +19,9 @@ from dsr_worker.domain.clock import Clock, PauseGround
 from dsr_worker.domain.period import PauseEffect
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS, clock_of, law_text_of
-from dsr_worker.ledger import Ledger, cases, jobs, reports
+from dsr_worker.ledger import Ledger, appeals, case_clocks, cases, jobs, reports
+from dsr_worker.ledger.appeals import Appeal
+from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Job
 from dsr_worker.letters import About, Facts, Kept, Letter, LetterRefused, Sender, composed
@@ -28,6 +30,7 @@ from dsr_worker.organisation import Organisation
 from dsr_worker.statutes import Right, UnknownNameError, read_pack
 
 _FALLBACK = "en"
+_AFTER_REFUSAL = {"refused", "closed", "appealed", "appeal_answered"}
 
 
 class Lettering:
@@ -59,17 +62,18 @@ class Lettering:
         return next((str(one) for one in asked if one in written_in()), _FALLBACK)
 
     def _facts(self, cursor: Cursor, job: Job, about: About, reason: str | None) -> Facts:
+        appeal = _appeal(cursor, job, about)
         row = cases.own_answer_clock(cursor, job.id)
         if row is None or job.received_at is None:
             message = f"{job.ref} runs by no law that asks for an answer, so for no letter"
             raise LetterRefused(message)
-        clock = clock_of(cursor, job, row)
+        clock = clock_of(cursor, job, _appeal_clock(cursor, job, row) if appeal else row)
         pack = read_pack(law_text_of(cursor, job, row))
         events = [orjson.loads(link.event) for link in reports.events(cursor, job.id)]
         first = replace(clock, extended_at=None)
         due = first.due if about is About.EXTENSION else clock.due
         own = self._organisation.controller
-        refused = about is About.REFUSAL
+        refused = about in {About.REFUSAL, About.APPEAL_DISMISSED}
         extends = about is About.EXTENSION
         return Facts(
             about=about,
@@ -87,6 +91,7 @@ class Lettering:
             reason=_reason(events, reason, job.ref) if extends else "",
             ground=_refused_on(events, job) if refused else "",
             kept=self._kept(cursor, job) if about is About.PARTIAL else (),
+            appealed_on=None if appeal is None else local_date(appeal.received_at, clock.zone),
         )
 
     def _kept(self, cursor: Cursor, job: Job) -> tuple[Kept, ...]:
@@ -109,6 +114,17 @@ class Lettering:
             )
             for ground, count in sorted(rows.items())
         )
+
+
+def _appeal(cursor: Cursor, job: Job, about: About) -> Appeal | None:
+    """The appeal that this letter answers: the last one, where it was decided so."""
+    last = appeals.last(cursor, job.id)
+    return last if last is not None and about.value == f"appeal_{last.verdict}" else None
+
+
+def _appeal_clock(cursor: Cursor, job: Job, otherwise: ClockRow) -> ClockRow:
+    """The clock of the last appeal under the case's own law, whatever became of it."""
+    return case_clocks.last_appeal(cursor, job.id) or otherwise
 
 
 def _effect(clock: Clock, about: About) -> PauseEffect | None:
@@ -143,4 +159,4 @@ def _refused_on(events: list[dict[str, Any]], job: Job) -> str:
     """The ground, as the law writes its code; empty where the case is not refused."""
     ends = [e["body"] for e in events if e["kind"] == "closed"]
     found = [body["reason"] for body in ends if body.get("response") == "refuse"]
-    return str(found[0]).upper() if found and job.state in {"refused", "closed"} else ""
+    return str(found[0]).upper() if found and job.state in _AFTER_REFUSAL else ""

@@ -37,6 +37,17 @@ def laws_of(cursor: Cursor, job_id: int) -> list[ClockRow]:
     return [ClockRow(*row) for row in cursor.fetchall()]
 
 
+def last_appeal(cursor: Cursor, job_id: int) -> ClockRow | None:
+    """The clock of a case's last appeal under its own law, whatever became of it."""
+    cursor.execute(
+        f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name LIKE 'appeal%%'"  # noqa: S608 - fixed text
+        " AND name NOT LIKE '%%:%%' ORDER BY length(name) DESC, name DESC LIMIT 1",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return None if row is None else ClockRow(*row)
+
+
 def unanswered(cursor: Cursor, clock: str, limit: int = 100) -> list[int]:
     """Cases whose open clock of this name has passed while they wait for the person's answer."""
     cursor.execute(
@@ -58,9 +69,7 @@ def end_clock(cursor: Cursor, job_id: int, name: str) -> None:
     )
 
 
-def set_clocks(
-    cursor: Cursor, turned: Sequence[tuple[int, str, Due, Mapping[str, Any]]]
-) -> None:
+def set_clocks(cursor: Cursor, turned: Sequence[tuple[int, str, Due, Mapping[str, Any]]]) -> None:
     """Set clocks to what was computed anew, each as (id, state, due, facts); one statement.
 
     `facts` are merged into those they have.
@@ -97,7 +106,7 @@ def start(cursor: Cursor, clocks: Sequence[tuple[int, NewClock]]) -> None:
     if clocks:
         values(
             cursor,
-            f"INSERT INTO clocks ({CLOCK_COLUMNS}) VALUES %s {SET_CLOCK_ANEW},"
+            f"INSERT INTO clocks ({CLOCK_COLUMNS}) VALUES %s {SET_CLOCK_ANEW},"  # noqa: S608 - fixed text
             " started_at = excluded.started_at, state = 'running', settled_at = NULL",
             [(job_id, *c[:-1], Json(dict(c.facts))) for job_id, c in clocks],
         )

@@ -100,7 +100,7 @@ def furnish(
             ],
         ),
         Rows(
-            f"INSERT INTO clocks ({CLOCK_COLUMNS}) VALUES %s {SET_CLOCK_ANEW}",
+            f"INSERT INTO clocks ({CLOCK_COLUMNS}) VALUES %s {SET_CLOCK_ANEW}",  # noqa: S608 - fixed text
             [(job_id, *c[:-1], Json(dict(c.facts))) for c in clocks],
         ),
     )

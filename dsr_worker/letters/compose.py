@@ -173,6 +173,56 @@ def _partial(pen: _Pen) -> Iterator[str]:
     return _against(pen, list(said), said)
 
 
+def _appeal_dismissed(pen: _Pen) -> Iterator[str]:
+    """The reasons once more, and how to reach the authority (Va. Code 59.1-577(C) and the like)."""
+    yield _appealed(pen)
+    yield pen.say("appeal_dismissed", basis=_appeal_basis(pen))
+    if pen.facts.ground:
+        yield pen.say("reasons", ground=pen.ground(pen.facts.ground))
+    yield pen.say("appeal_why")
+    yield from _beyond_us(pen)
+
+
+def _appeal_granted(pen: _Pen) -> Iterator[str]:
+    yield _appealed(pen)
+    yield pen.say("appeal_granted", basis=_appeal_basis(pen))
+    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
+
+
+def _appeal_partly(pen: _Pen) -> Iterator[str]:
+    yield _appealed(pen)
+    yield pen.say("appeal_partly", basis=_appeal_basis(pen))
+    yield pen.say("appeal_why")
+    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
+    yield from _beyond_us(pen)
+
+
+def _appealed(pen: _Pen) -> str:
+    facts = pen.facts
+    if facts.appealed_on is None or pen.row.appeal is None:
+        message = (
+            f"no appeal of {facts.ref} was decided so: `dsr appeal {facts.ref} --decide …` comes"
+            " first"
+        )
+        raise LetterRefused(message)
+    return pen.say("appealed", appealed_on=day_of(pen.language, facts.appealed_on))
+
+
+def _appeal_basis(pen: _Pen) -> str:
+    return pen.cite(pen.row.appeal.citation) if pen.row.appeal is not None else ""
+
+
+def _beyond_us(pen: _Pen) -> Iterator[str]:
+    """Whom the person may turn to after us: what the law asks a refusal to name, and the way."""
+    asked = {sentence_of(code) for code in pen.row.refusal.contents}
+    keys = {contents.AUTHORITY, *(contents.REMEDIES & asked)} - {contents.APPEAL}
+    if keys & contents.TO_AUTHORITY - {contents.AUTHORITY}:
+        keys.discard(contents.AUTHORITY)
+    for key in sorted(keys):
+        yield pen.say(key)
+    yield pen.say("appeal_how")
+
+
 def _kept(pen: _Pen, kept: Kept) -> str:
     text = pen.texts["kept"]["entry" if kept.rows == 1 else "entries"]
     line = text.format(rows=kept.rows, ground=pen.ground(kept.ground, kept.citation))
@@ -250,4 +300,7 @@ _BODIES: Mapping[About, Callable[[_Pen], Iterator[str]]] = {
     About.EXTENSION: _extension,
     About.REFUSAL: _refusal,
     About.PARTIAL: _partial,
+    About.APPEAL_DISMISSED: _appeal_dismissed,
+    About.APPEAL_GRANTED: _appeal_granted,
+    About.APPEAL_PARTLY: _appeal_partly,
 }
