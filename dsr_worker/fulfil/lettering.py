@@ -95,7 +95,9 @@ class Lettering:
         )
 
     def _kept(self, cursor: Cursor, job: Job) -> tuple[Kept, ...]:
-        """What stayed as it is, by ground."""
+        """What stayed as it is, or was left out of a package, by ground."""
+        if job.kind == "access":
+            return tuple(map(_left_out, reports.left_out(cursor, job.id)))
         decisions = self._materials.frozen(job.frozen).decisions.values()
         rows: Counter[str] = Counter()
         until: dict[str, date] = {}
@@ -125,6 +127,13 @@ def _appeal(cursor: Cursor, job: Job, about: About) -> Appeal | None:
 def _appeal_clock(cursor: Cursor, job: Job, otherwise: ClockRow) -> ClockRow:
     """The clock of the last appeal under the case's own law, whatever became of it."""
     return case_clocks.last_appeal(cursor, job.id) or otherwise
+
+
+def _left_out(part: dict[str, Any]) -> Kept:
+    until_on = part["until_on"]
+    return Kept(
+        part["ground"], part["values"], None if until_on is None else date.fromisoformat(until_on)
+    )
 
 
 def _effect(clock: Clock, about: About) -> PauseEffect | None:

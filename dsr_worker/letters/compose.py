@@ -17,7 +17,7 @@ from dsr_worker.letters.contents import LetterRefused, sentence_of
 from dsr_worker.letters.facts import About, Facts, Kept, Letter
 from dsr_worker.letters.texts import day_of, has_words, knows, languages, words_of
 from dsr_worker.package.grounds import explained
-from dsr_worker.statutes import rights_row
+from dsr_worker.statutes import Right, rights_row
 from dsr_worker.statutes.model import RightsRow
 
 _TO_COMPLETE = re.compile(r"\[[^\]]+\]")
@@ -100,13 +100,18 @@ def composed(facts: Facts, language: str) -> Letter:
     parts = [
         head,
         day_of(pen.language, facts.written_on),
-        pen.texts["subject"][facts.about.value].format(ref=facts.ref),
+        pen.texts["subject"][_subject(facts)].format(ref=facts.ref),
         pen.texts["greeting"],
         *said,
         pen.texts["closing"].format(name=facts.sender.name),
     ]
     text = "\n\n".join(parts) + "\n"
     return Letter(language, text, len(_TO_COMPLETE.findall(text)), tuple(pen.in_english))
+
+
+def _subject(facts: Facts) -> str:
+    in_part = facts.about is About.PARTIAL and facts.right is Right.ACCESS
+    return "partial_access" if in_part else facts.about.value
 
 
 # ---- bodies
@@ -163,13 +168,14 @@ def _partial(pen: _Pen) -> Iterator[str]:
     if not pen.facts.kept:
         message = (
             f"nothing is known of {pen.facts.ref} that was kept back: a letter about a part comes"
-            " after the work, and where something stays; what an access leaves out is told in its"
-            " package, with the grounds"
+            " after the work, and where something stays, or a package leaves something out"
         )
         raise LetterRefused(message)
     listed = "\n".join(f"- {_kept(pen, one)}" for one in pen.facts.kept)
-    said = {contents.REASONS: f"{pen.say('partial')}\n{listed}"}
-    said[contents.REST_DONE] = pen.say("rest_was_done")
+    is_access = pen.facts.right is Right.ACCESS
+    opening = pen.say("partial_access" if is_access else "partial")
+    said = {contents.REASONS: f"{opening}\n{listed}"}
+    said[contents.REST_DONE] = pen.say("rest_in_package" if is_access else "rest_was_done")
     return _against(pen, list(said), said)
 
 
