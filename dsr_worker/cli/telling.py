@@ -14,14 +14,16 @@ from dsr_worker.cli import awaiting, desk, faults, questions, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
+from dsr_worker.domain.forecast import Forecast
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.evidence import verify_chain
 from dsr_worker.fulfil import mentioning
 from dsr_worker.fulfil.asking import IDENTITY_UNANSWERED
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.remaining import REMAINING
-from dsr_worker.ledger import holds, reports
+from dsr_worker.ledger import holds, reports, warnings
 from dsr_worker.ledger.reports import JobRow, OpenJob, Stop
+from dsr_worker.ledger.warnings import DueRow
 
 
 @click.command("status")
@@ -140,6 +142,7 @@ _AWAITED: Mapping[str, str] = {
 }
 
 
+_TOLD = {Forecast.AT_RISK, Forecast.STUCK, Forecast.LATE, Forecast.OVERDUE}
 _NEXT: Mapping[str, str] = {
     "refused": "dsr refuse {case} --delivered",
     "appealed": "dsr appeal {case} --decide VERDICT",
@@ -193,6 +196,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         answer = reports.answer(cursor, job.id)
         stops = reports.stops(cursor, job.id)
         again = reports.looked_again(cursor, job.id)
+        open_clocks = warnings.due_list(cursor, office.lead_time, job.ref)
         first = [awaiting.accesses(cursor, row, office.lead_time) for row in open_now]
     data = {
         "case": job.ref,
@@ -206,6 +210,8 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "approved_by": job.approved_by,
         "closed_at": job.closed_at,
         "clocks": clocks,
+        "forecast": {row.clock: row.forecast for row in open_clocks},
+        "owed": _owed(open_clocks),
         "outcomes": outcomes,
         "promises": promises,
         "mentions": mentioning.mentioned(again),
@@ -221,6 +227,14 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _owed(rows: Sequence[DueRow]) -> dict[str, Any] | None:
+    """What only a person can do for a case, and by when."""
+    row = next((row for row in rows if row.owed is not None), None)
+    if row is None:
+        return None
+    return {"what": row.owed, "by": row.conservative_due_at, "zone": row.zone}
 
 
 def _unshown(job: JobRow) -> list[dict[str, Any]]:
@@ -268,6 +282,9 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
     if data["waits_for"]:
         yield f"waits for   {data['waits_for']}"
+    if data["owed"]:
+        by = local(data["owed"]["by"], data["owed"]["zone"])
+        yield f"owed        {data['owed']['what'].replace('_', ' ')}, by {by}"
     yield from awaiting.lines(data["access_first"])
     yield from _stop_lines(data["stops"])
     for question in data["questions"]:
@@ -283,7 +300,9 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         mark = "" if clock["verified"] else "  NOT VERIFIED"
         due = local(clock["conservative_due_at"], clock["zone"])
         source = f"{clock['citation']}{mark}"
-        yield f"clock       {clock['name']}: {clock['state']}, act by {due}; {source}"
+        foreseen = data["forecast"].get(clock["name"])
+        state = clock["state"] + (f" ({foreseen})" if foreseen in _TOLD else "")
+        yield f"clock       {clock['name']}: {state}, act by {due}; {source}"
     if data["outcomes"]:
         yield from table(
             ("system", "collection", "outcome", "rows", "ground", "first until", "last until"),

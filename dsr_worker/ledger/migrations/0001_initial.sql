@@ -288,6 +288,14 @@ CREATE TABLE workers (
     seen_at     timestamptz NOT NULL DEFAULT now()
 );
 
+-- how fast each system works off its steps, as last measured: what forecasts go by
+CREATE TABLE pace (
+    system         text PRIMARY KEY,
+    measured_at    timestamptz NOT NULL,
+    ready          bigint NOT NULL,
+    done_per_hour  double precision NOT NULL
+);
+
 -- what is done now and then, by one process for all
 CREATE TABLE chores (name text PRIMARY KEY, done_at timestamptz NOT NULL);
 
