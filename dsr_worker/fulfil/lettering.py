@@ -21,7 +21,6 @@ from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS, clock_of, law_text_of
 from dsr_worker.ledger import Ledger, appeals, case_clocks, cases, jobs, reports
 from dsr_worker.ledger.appeals import Appeal
-from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Job
 from dsr_worker.letters import About, Facts, Kept, Letter, LetterRefused, Sender, composed
@@ -67,7 +66,9 @@ class Lettering:
         if row is None or job.received_at is None:
             message = f"{job.ref} runs by no law that asks for an answer, so for no letter"
             raise LetterRefused(message)
-        clock = clock_of(cursor, job, _appeal_clock(cursor, job, row) if appeal else row)
+        if appeal is not None:  # its letter goes by the law that gives one
+            row = case_clocks.last_appeal(cursor, job.id) or row
+        clock = clock_of(cursor, job, row)
         pack = read_pack(law_text_of(cursor, job, row))
         events = [orjson.loads(link.event) for link in reports.events(cursor, job.id)]
         first = replace(clock, extended_at=None)
@@ -80,7 +81,7 @@ class Lettering:
             ref=job.ref,
             right=Right(job.kind),
             pack=pack,
-            country=job.country,
+            country=row.facts.get("country", job.country),
             sender=Sender(own.name, own.address, own.data_protection_officer or str(own.contact)),
             written_on=local_date(job.now, clock.zone),
             received_on=local_date(job.received_at, clock.zone),
@@ -122,11 +123,6 @@ def _appeal(cursor: Cursor, job: Job, about: About) -> Appeal | None:
     """The appeal that this letter answers: the last one, where it was decided so."""
     last = appeals.last(cursor, job.id)
     return last if last is not None and about.value == f"appeal_{last.verdict}" else None
-
-
-def _appeal_clock(cursor: Cursor, job: Job, otherwise: ClockRow) -> ClockRow:
-    """The clock of the last appeal under the case's own law, whatever became of it."""
-    return case_clocks.last_appeal(cursor, job.id) or otherwise
 
 
 def _left_out(part: dict[str, Any]) -> Kept:

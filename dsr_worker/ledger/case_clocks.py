@@ -38,10 +38,10 @@ def laws_of(cursor: Cursor, job_id: int) -> list[ClockRow]:
 
 
 def last_appeal(cursor: Cursor, job_id: int) -> ClockRow | None:
-    """The clock of a case's last appeal under its own law, whatever became of it."""
+    """The clock of a case's last appeal, ended or not; by its own law where that gives one."""
     cursor.execute(
         f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name LIKE 'appeal%%'"  # noqa: S608 - fixed text
-        " AND name NOT LIKE '%%:%%' ORDER BY length(name) DESC, name DESC LIMIT 1",
+        " ORDER BY started_at DESC, name LIKE '%%:%%', name DESC LIMIT 1",
         (job_id,),
     )
     row = cursor.fetchone()

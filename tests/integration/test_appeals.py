@@ -101,11 +101,17 @@ def test_a_granted_appeal_begins_anew_and_its_answer_meets_the_clock(
     assert json.loads((tmp_path / "c.json").read_text())
 
 
+@pytest.mark.parametrize("kind", ["erasure", "rectification"])
 def test_an_answer_in_part_can_be_appealed_and_carried_out_again(
-    desk: Desk, tmp_path: Path
+    desk: Desk, tmp_path: Path, kind: str
 ) -> None:
-    """An erasure that kept rows is begun anew; a second answer takes the place of the first."""
-    case = _submitted(desk, "erasure", *VIRGINIA)
+    """What was answered is begun anew; a second answer takes the place of the first."""
+    more: tuple[str, ...] = ()
+    if kind == "rectification":
+        more = ("--corrections", str(tmp_path / "given"))
+        place = {"system": "crm", "collection": "customers", "field": "name", "value": "New Name"}
+        (tmp_path / "given").write_text(json.dumps([place]))
+    case = _submitted(desk, kind, *VIRGINIA, *more)
     for number in (1, 2):
         desk.room.settle()
         desk.ok("approve", case, "--yes", actor="berta")
@@ -204,6 +210,9 @@ def test_each_law_has_an_appeal_of_its_own(desk: Desk) -> None:
     after = _clocks(desk, case)
     moved = {name for name in clocks if after[name]["due_at"] > clocks[name]["due_at"]}
     assert [name.rpartition(":")[2] for name in moved] == ["us-co"]
+    desk.ok("appeal", case, "--decide", "dismissed", actor="berta")
+    text = desk.ok("letter", case, "--about", "appeal_dismissed", "--language", "en")["text"]
+    assert "Attorney General" in text
     assert not any(row["moves"] for row in desk.ok("replay", case)["clocks"])
 
 

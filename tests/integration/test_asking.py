@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from dsr_worker.ledger import case_clocks
 from tests.integration.cli_desk import Desk
 from tests.integration.postmen import Postman, with_postman
 
@@ -183,3 +185,30 @@ def test_a_withdrawn_question_leaves_no_clock(desk: Desk) -> None:
     case = _asked(desk, "--country", "DE")
     desk.ok("withdraw", case, actor="anna")
     assert _clocks(desk, case) == {}
+
+
+def test_the_clock_stands_with_the_word_that_the_code_left_or_not_at_all(
+    desk: Desk, postman: Postman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks off between the two leaves neither; a second sending then does both once."""
+    start = case_clocks.start
+
+    def broken(*_args: Any) -> None:
+        message = "the ledger breaks off"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(case_clocks, "start", broken)
+    args = ("submit", "--kind", "access", *desk.named, "--country", "DE")
+    case = str(desk.ok(*args, actor="anna")["case"])
+    with suppress(RuntimeError):
+        desk.room.settle()
+    assert len(postman.sent) == 1
+    assert not {"code_sent", "clock_paused"} & set(desk.room.events(case))
+    assert set(_clocks(desk, case)) == {"respond"}
+    assert _clocks(desk, case)["respond"]["state"] == "running"
+    monkeypatch.setattr(case_clocks, "start", start)
+    desk.ok("verify", case, "--send-code", actor="anna")
+    desk.room.settle()
+    assert (_count(desk, case, "code_sent"), _count(desk, case, "clock_paused")) == (1, 1)
+    desk.ok("verify", case, "--code", postman.sent[-1][1], actor="anna")
+    assert _count(desk, case, "clock_resumed") == 1
