@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from dsr_worker.ledger import pace, warnings
+from dsr_worker.ledger.warnings import RaisedWarning
+from dsr_worker.notify.texts import Texts
+from dsr_worker.notify.warnings import contents
 from tests.integration.cli_desk import Desk
 
 
@@ -33,6 +36,11 @@ def _queued(desk: Desk, case: str, done: int) -> None:
         done,
         case,
     )
+
+
+def _claimed(desk: Desk) -> RaisedWarning:
+    (warning,) = warnings.claim(desk.room.office.ledger)
+    return warning
 
 
 def test_a_refusal_is_owed_by_letter_until_it_has_left(desk: Desk) -> None:
@@ -71,6 +79,9 @@ def test_a_queue_that_ends_after_the_clock_is_foreseen_and_warned_of_once(desk: 
             warnings.raise_foreseen(cursor)
     (row,) = desk.room.rows("SELECT threshold, sent FROM warnings")
     assert row.threshold == "forecast"
+    told = Texts({"sender": "Shop"}).render("warning", "en", contents(_claimed(desk)))
+    assert told.subject.startswith("Will be missed")
+    assert "dsr due" in told.body
     (standing,) = desk.ok("warnings")["warnings"]
     assert standing["threshold"] == "forecast"
 
