@@ -257,13 +257,13 @@ def _clock(name: str, remedy: Remedy, spec: ClockSpec, at: datetime) -> NewClock
 
 
 def _answered_by(cursor: Cursor, job: Job) -> str | None:
-    """Who refused, else who approved what was answered; None where a rule did."""
-    refusals = [
-        known.event["actor"]
-        for known in reports.events_of(cursor, ["closed"], ref=job.ref)
-        if known.event["body"].get("response") == "refuse"
+    """Who refused, or approved what was answered, whichever came last; None where a rule did."""
+    answers = [
+        known.event["actor"] if "signature" in body or body.get("response") == "refuse" else None
+        for known in reports.events_of(cursor, ["approved", "closed"], ref=job.ref)
+        if (body := known.event["body"]).get("response", "refuse") == "refuse"
     ]
-    return refusals[-1] if refusals and job.approved_by is None else job.approved_by
+    return answers[-1] if answers else None
 
 
 def _taken_in(

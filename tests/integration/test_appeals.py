@@ -278,3 +278,17 @@ def test_what_was_told_against_the_answer_is_on_record(desk: Desk) -> None:
     assert "appeal" in body["remedies"]
     today = _now(desk).astimezone(ZoneInfo("America/New_York")).date()
     assert body["until_on"] == str(today + timedelta(days=60))
+
+
+def test_who_refused_after_an_approval_is_who_answered(desk: Desk) -> None:
+    """The last word counts: Berta approved what Anna refused, so Berta may decide and Anna not."""
+    _submitted(desk, "access", *VIRGINIA)
+    case = _submitted(desk, "erasure", *VIRGINIA)
+    desk.room.settle()
+    desk.ok("approve", case, "--yes", actor="berta")  # and it waits for the access
+    desk.ok("refuse", case, "--ground", "US_NOT_AUTHENTICATED", actor="anna")
+    desk.ok("refuse", case, "--delivered", actor="anna")
+    _appealed(desk, case)
+    decided = ("appeal", case, "--decide", "dismissed")
+    assert desk.refused(*decided, actor="anna", code=1)[0] == "actor_refused"
+    desk.ok(*decided, actor="berta")
