@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from dsr_worker.ledger import appeals
 from dsr_worker.letters import languages
 from tests.integration.cli_desk import Desk
+from tests.integration.engine_room import ORGANISATION, POLICY, EngineRoom
 
 VIRGINIA = ("--country", "US-VA")
 
@@ -292,3 +294,19 @@ def test_who_refused_after_an_approval_is_who_answered(desk: Desk) -> None:
     decided = ("appeal", case, "--decide", "dismissed")
     assert desk.refused(*decided, actor="anna", code=1)[0] == "actor_refused"
     desk.ok(*decided, actor="berta")
+
+
+@pytest.mark.parametrize(("within", "is_kept"), [("P60D", 0), ("P1Y", 1)])
+def test_identities_are_kept_as_long_as_an_appeal_may_come(
+    tmp_path: Path, ledger: Callable[[], str], within: str, is_kept: int
+) -> None:
+    """180 days after the close, and never less than the house's time for an appeal."""
+    own = f"{ORGANISATION}appeals: {{file_within: {within}}}\n"
+    room = EngineRoom(tmp_path, ledger(), organisation=own, policies={"trial": POLICY})
+    room.load_people(1)
+    ref = room.submit("erasure", email="p.zq0000zq@mail.example")
+    room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
+    for days, kept in ((200, bool(is_kept)), (220, False)):
+        room.move_clock(days=days)
+        room.settle()
+        assert (room.job(ref)["data_key"] is not None) == kept
