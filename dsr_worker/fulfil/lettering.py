@@ -17,6 +17,7 @@ from dsr_worker.domain import clock as rules
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import Clock, PauseGround
 from dsr_worker.domain.period import PauseEffect
+from dsr_worker.domain.request import State
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS, clock_of, law_text_of
 from dsr_worker.ledger import Ledger, appeals, case_clocks, cases, jobs, reports
@@ -120,8 +121,10 @@ class Lettering:
 
 
 def _appeal(cursor: Cursor, job: Job, about: About) -> Appeal | None:
-    """The appeal that this letter answers: the last one, where it was decided so."""
+    """The appeal that this letter is about: the last one, where it was decided so, or is open."""
     last = appeals.last(cursor, job.id)
+    if about is About.EXTENSION and job.state == State.APPEALED:
+        return last
     return last if last is not None and about.value == f"appeal_{last.verdict}" else None
 
 

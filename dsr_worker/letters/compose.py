@@ -145,7 +145,9 @@ def _extension(pen: _Pen) -> Iterator[str]:
         raise LetterRefused("an extension has a new date and a reason: see `dsr extend --help`")
     new = day_of(pen.language, facts.new_due_on)
     reason = pen.texts["reason"][facts.reason]
-    basis = pen.cite(pen.row.respond.citation)
+    appeal = pen.row.appeal.answer if pen.row.appeal is not None else None
+    clock = appeal if facts.appealed_on is not None and appeal is not None else pen.row.respond
+    basis = pen.cite(clock.citation)
     yield pen.say("extension", new_due_on=new, reason=reason, basis=basis)
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import pytest
 
+from dsr_worker.evidence import words
 from dsr_worker.ledger import appeals
 from dsr_worker.letters import languages
 from tests.integration.cli_desk import Desk
@@ -310,3 +311,17 @@ def test_identities_are_kept_as_long_as_an_appeal_may_come(
         room.move_clock(days=days)
         room.settle()
         assert (room.job(ref)["data_key"] is not None) == kept
+
+
+def test_an_extension_of_an_appeal_is_told_by_its_own_clock(desk: Desk) -> None:
+    """Colo. Rev. Stat. 6-1-1306(3): 45 days and 60 more, the person having been told why."""
+    case = _refused(desk, "--country", "US-CO")
+    _appealed(desk, case)
+    asked = ("letter", case, "--about", "extension", "--language", "en")
+    text = desk.ok(*asked, "--reason", "complex")["text"]
+    assert "6-1-1306" in text
+    desk.ok("extend", case, "--reason", "complex", actor="anna")
+    assert desk.ok(*asked)["text"] == text
+    due = datetime.fromisoformat(_clocks(desk, case)["appeal"]["due_at"])
+    last = (due.astimezone(ZoneInfo("America/Denver")) - timedelta(hours=12)).date()
+    assert words("en").day(last) in text
