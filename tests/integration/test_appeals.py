@@ -125,7 +125,10 @@ def test_an_answer_in_part_can_be_appealed_and_carried_out_again(
             assert desk.refused("appeal", case, "--decide", "granted", actor="berta", code=1)
             desk.ok("appeal", case, "--decide", "partly", actor="anna")
     assert _ended(desk, case)["appeal"] == "met"
-    assert desk.ok("explain", case)["verified"]
+    told = desk.ok("explain", case)
+    assert told["verified"]
+    days = [e["body"]["until_on"] for e in told["events"] if e["kind"] == "remedies_told"]
+    assert len(days) == (2 if kind == "erasure" else 0)  # what was granted whole tells of none
 
 
 def test_an_access_is_appealed_and_packed_again(desk: Desk, tmp_path: Path) -> None:
