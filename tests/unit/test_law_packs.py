@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
 from dsr_worker.domain.clock import PauseGround, StartKind
+from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.statutes import (
     PackError,
     Right,
     Standing,
     UnknownNameError,
+    appeal_until,
     applicable,
     load_pack,
     locality,
@@ -230,3 +232,15 @@ def test_every_right_says_what_becomes_of_a_refusal() -> None:
     """Each row tells of an appeal, or that the law gives none, and who hears complaints."""
     silent = [row.id for name in packs() for row in load_pack(name).rights if row.appeal is None]
     assert silent == []
+
+
+def test_every_time_for_an_appeal_to_us_gives_a_last_day_or_none() -> None:
+    """A row that gives an appeal to whoever answered says until when in words that are computed."""
+    house = CalendarPeriod.parse("P60D")
+    rows = [r for n in packs() for r in load_pack(n).rights if r.appeal and r.appeal.answer]
+    days = {row.id: appeal_until(row, date(2026, 1, 31), house) for row in rows}
+    assert set(days.values()) == {None, date(2026, 4, 1)}
+    assert days["us-hipaa-164-524"] is None
+    others = load_pack("eu-gdpr").rights[0]
+    with pytest.raises(ValueError, match="gives no appeal"):
+        appeal_until(others, date(2026, 1, 31), house)
