@@ -123,7 +123,7 @@ def _lines(pack: LawPack) -> Iterator[str]:
         body = f" ({duty.body})" if duty.body else ""
         yield f"breach: {duty.recipient}{body}{stage}  [{duty.id}, {wording.in_force(duty)}]"
         yield f"  notify       {_clock(duty.clock, duty.after)}"
-        yield f"  when         {duty.condition}"
+        yield f"  when         {', '.join(filter(None, (duty.condition, wording.threshold(duty))))}"
     for record in pack.records:
         yield f"records of {record.of}: {record.contents}, {record.period or 'no term'}"
         yield f"               {_source(record)}"

@@ -17,13 +17,13 @@ from dsr_worker.domain.breach import (
     BreachFacts,
     Duty,
     DutyRule,
-    DutyState,
     Place,
     Recipient,
     assess_duty,
 )
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import ClockRule, Period, StartKind, Unit
+from dsr_worker.domain.headcount import DutyState
 from dsr_worker.statutes.load import heads_naming, load_pack
 from dsr_worker.statutes.model import BreachRow, LawPack
 from dsr_worker.statutes.places import (
@@ -129,6 +129,7 @@ def _rows(
     local = locality_under(pack, where.country or pack.countries[0], zone)
     aware_on = local_date(aware_at, local.zone)
     place = Place(
+        law=pack.name,
         jurisdiction=pack.name if where.country is None else pack.jurisdiction(where.country),
         counted=pack.countries if where.country is None else (pack.jurisdiction(where.country),),
         body="",
@@ -166,6 +167,6 @@ def _uncovered_duty(code: str, near: Market, aware_at: datetime, facts: BreachFa
         role=facts.role,
     )
     calendar = locality(near.country or near.pack.countries[0]).calendar
-    place = Place(code, (code,), "authority not known", "UTC", calendar)
+    place = Place("", code, (code,), "authority not known", "UTC", calendar)
     duty = assess_duty(rule, place, aware_at, facts)
     return replace(duty, state=DutyState.CONDITIONAL, reason="no_law_pack")

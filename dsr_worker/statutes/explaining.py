@@ -144,7 +144,7 @@ def _(source: BreachRow) -> str:
     people = wording.threshold(source)
     parts = [
         f"{source.recipient}{f' ({source.body})' if source.body else ''}, {source.stage}",
-        f"when: {source.condition}{f', {people} residents' if people else ''}",
+        f"when: {source.condition}{f', {people}' if people else ''}",
         *([f"the clock starts with the notice to {source.after}"] if source.after else ()),
         *([f"harm: {source.harm.wording}"] if source.harm else ()),
         *(["not where encrypted and the key is safe"] if source.encryption_exempts else ()),

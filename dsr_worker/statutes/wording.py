@@ -5,7 +5,7 @@ In: rows of a pack. Out: plain English. What nobody has read a source for says s
 
 from __future__ import annotations
 
-from dsr_worker.domain.breach import Compare
+from dsr_worker.domain.headcount import Compare, Counted
 from dsr_worker.domain.period import FirstDay, Roll, StartKind, Unit
 from dsr_worker.statutes.model import BreachRow, ClockRow, DatedRow, SourcedRow
 from dsr_worker.statutes.model.rows import PeriodRow
@@ -33,6 +33,12 @@ _COMPARED = {
     Compare.MORE_THAN: "more than {}",
     Compare.AT_LEAST: "{} or more",
     Compare.FEWER_THAN: "fewer than {}",
+}
+_COUNTED = {
+    Counted.RESIDENTS: "residents",
+    Counted.PERSONS_TOLD: "persons told, wherever they live",
+    Counted.PERSONS: "persons, wherever they live",
+    Counted.ONE_PART: "residents of one state",
 }
 
 
@@ -64,7 +70,8 @@ def threshold(row: BreachRow) -> str:
     """From how many people on a duty binds; empty where number matters to nothing."""
     if row.threshold is None:
         return ""
-    return _COMPARED[row.threshold.compare].format(f"{row.threshold.count:,}")
+    number = _COMPARED[row.threshold.compare].format(f"{row.threshold.count:,}")
+    return f"{number} {_COUNTED[row.threshold.counted]}"
 
 
 def standing(row: SourcedRow) -> str:

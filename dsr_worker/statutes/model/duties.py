@@ -6,16 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from dsr_worker.domain.breach import (
-    Compare,
-    DutyRule,
-    Harm,
-    HarmTest,
-    Recipient,
-    Role,
-    Stage,
-    Threshold,
-)
+from dsr_worker.domain.breach import DutyRule, Harm, HarmTest, Recipient, Role, Stage
+from dsr_worker.domain.headcount import Compare, Counted, Threshold
 from dsr_worker.domain.period import StartKind
 from dsr_worker.statutes.model.rows import (
     LAX,
@@ -29,10 +21,15 @@ from dsr_worker.statutes.model.rows import (
 
 
 class ThresholdRow(Row):
-    """A number of affected residents."""
+    """A number of people, and who counts towards it."""
 
     count: Annotated[int, Field(gt=0)]
     compare: Annotated[Compare, LAX]
+    counted: Annotated[Counted, LAX] = Counted.RESIDENTS
+
+    def rule(self) -> Threshold:
+        """Return the threshold that `dsr_worker.domain.headcount` decides with."""
+        return Threshold(self.count, self.compare, self.counted)
 
 
 class HarmRow(Row):
@@ -86,7 +83,7 @@ class BreachRow(DatedRow):
             role=self.role,
             trigger=self.trigger,
             condition=self.condition,
-            threshold=Threshold(threshold.count, threshold.compare) if threshold else None,
+            threshold=threshold.rule() if threshold else None,
             harm=HarmTest(harm.level, harm.presumed, harm.wording) if harm else None,
             encryption_exempts=self.encryption_exempts,
             contents=self.contents,
