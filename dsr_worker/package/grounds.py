@@ -66,7 +66,8 @@ def period_text(
 
 
 def _statute(used: Words, row: RetentionRow) -> str:
-    form = "statute_minimum" if row.minimum else "statute_maximum"
+    who = "statute" if row.nature.ordered else row.nature
+    form = f"{who}_minimum" if row.minimum else f"{who}_maximum"
     period = CalendarPeriod.parse(row.minimum or row.maximum or "")
     return period_text(used, form, period, row.anchor, row.title)
 

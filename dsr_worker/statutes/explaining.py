@@ -22,7 +22,7 @@ from dsr_worker.statutes.model import (
 )
 from dsr_worker.statutes.model.rights import AppealRow, FeeRow, RefusalRow
 from dsr_worker.statutes.model.rows import PauseRow
-from dsr_worker.statutes.model.tables import RetentionRow
+from dsr_worker.statutes.model.tables import Nature, RetentionRow
 from dsr_worker.statutes.names import UnknownNameError
 from dsr_worker.statutes.page import Place, places
 
@@ -155,7 +155,16 @@ def _(source: BreachRow) -> str:
     return "; ".join(parts)
 
 
+_NATURES = {
+    Nature.STATUTE_MINIMUM: "a law orders it",
+    Nature.MAXIMUM: "a law orders it",
+    Nature.LIMITATION: "the limitation of claims: it binds only where a policy takes it up",
+    Nature.GUIDANCE: "guidance or a standard: it binds only where a policy takes it up",
+}
+
+
 def _retention(row: RetentionRow) -> str:
     sides = (("at least", row.minimum), ("at most", row.maximum))
     periods = ", ".join(f"{side} {period}" for side, period in sides if period)
-    return f"{row.title}: {periods} from {row.anchor.replace('_', ' ')}"
+    told = f"{row.title}: {periods} from {row.anchor.replace('_', ' ')}; {_NATURES[row.nature]}"
+    return "; ".join(filter(None, (told, wording.dates(row.effective_from, row.effective_to))))

@@ -202,16 +202,32 @@ def _records(found: Sequence[LawPack]) -> Iterator[str]:
 
 def _retention() -> Iterator[str]:
     yield "\n## Retention\n"
+    yield "A law orders a *statute minimum* and a *maximum*. Nobody orders *limitation* (claims may"
+    yield "be brought for so long) and *guidance* (an authority or a standard): a policy takes them"
+    yield "up by that name. A rule that is not yet or no longer in force is not applied.\n"
     yield from _table(
-        ("Rule", "Country", "Records", "At least", "At most", "From", "Source", "Standing"),
+        (
+            "Rule",
+            "Country",
+            "Records",
+            "Nature",
+            "At least",
+            "At most",
+            "From",
+            "In force",
+            "Source",
+            "Standing",
+        ),
         (
             (
                 row.id,
                 row.country or "",
                 row.title,
+                row.nature.replace("_", " "),
                 row.minimum or "",
                 row.maximum or "",
                 row.anchor.replace("_", " "),
+                wording.dates(row.effective_from, row.effective_to),
                 row.citation,
                 wording.standing(row),
             )

@@ -5,6 +5,8 @@ In: rows of a pack. Out: plain English. What nobody has read a source for says s
 
 from __future__ import annotations
 
+from datetime import date
+
 from dsr_worker.domain.headcount import Compare, Counted
 from dsr_worker.domain.period import FirstDay, Roll, StartKind, Unit
 from dsr_worker.statutes.model import BreachRow, ClockRow, DatedRow, SourcedRow
@@ -81,8 +83,11 @@ def standing(row: SourcedRow) -> str:
 
 def in_force(row: DatedRow) -> str:
     """Since when, and until when a row is law."""
-    if row.effective_from is None:
-        return "not in force yet, no date"
-    if row.effective_to is None:
-        return f"since {row.effective_from}"
-    return f"{row.effective_from} until {row.effective_to}"
+    return dates(row.effective_from, row.effective_to) or "not in force yet, no date"
+
+
+def dates(since: date | None, until: date | None) -> str:
+    """Such as `since 2025-01-01`; empty where neither day is known."""
+    if until is None:
+        return f"since {since}" if since else ""
+    return f"{since} until {until}" if since else f"until {until}"

@@ -143,3 +143,16 @@ def test_grounds_name_their_provision() -> None:
     own = explained("trial/support-calls", EN, "eu-gdpr", "house rule")
     assert str(own) == "a retention rule of ours: support calls (our own rule)"
     assert str(explained("ER_LEGAL_CLAIMS", EN, "no-such-law")).startswith("needed to establish")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("us-tcpa-consent-proof", "rule of ours, as long as claims may be brought"),
+        ("fr-cnil-logs", "rule of ours, by the guidance"),
+        ("de-ao-147-voucher", "a law asks for it"),
+    ],
+)
+def test_an_answer_calls_only_a_law_a_law(code: str, says: str) -> None:
+    """Certificates and answers say of limitation and guidance that the house took them up."""
+    assert says in explained(code, EN, None).words
