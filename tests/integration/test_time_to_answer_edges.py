@@ -46,6 +46,21 @@ def test_a_pack_that_is_gone_is_told_and_its_cases_go_on(
     desk.ok("status", case)
 
 
+def test_a_clock_that_its_own_pack_cannot_give_any_more_is_told(desk: Desk) -> None:
+    """`dsr replay` leaves out no open clock: one that is not computable has its reason."""
+    case = _submitted(desk, "DE", _now(desk))
+    desk.room.rows(
+        "UPDATE clocks SET facts = facts || '{\"country\": \"ZZ\"}' WHERE name = 'respond'"
+        " AND job_id = (SELECT id FROM jobs WHERE ref = %s) RETURNING id",
+        (case,),
+    )
+    (row,) = desk.ok("replay", case)["clocks"]
+    assert (row["frozen"], row["moves"]) == (None, False)
+    assert row["why"].startswith("unknown country")
+    assert desk.ok("replay")["not_computable"] == 1
+    assert "not computable" in desk.run("replay").output
+
+
 def test_of_two_questions_the_last_answer_starts_the_clock(desk: Desk) -> None:
     """Questions on two grounds may cross: the clock stands until both have their answer."""
     received = _now(desk) - timedelta(days=10)

@@ -334,3 +334,26 @@ def test_persons_told_at_one_time_are_counted_wherever_they_live(
         "US-TX",
     )
     assert agencies.state is state
+
+
+def test_a_law_that_is_still_to_come_is_told_with_its_day_and_watched_by_the_house() -> None:
+    """India before 2027-05-13: no statute's date, the house's own, and the law's first day."""
+    (found,) = breach_duties([market("IN")], AWARE)
+    assert (found.due_at, found.state) == (None, DutyState.CONDITIONAL)
+    assert found.house_due_at == AWARE + timedelta(hours=72)
+    assert found.reason == "law_not_in_force"
+    assert "in-dpdp is in force from 2027-05-13 on" in found.condition
+    assert not found.verified
+
+
+def test_a_market_whose_law_is_still_to_come_is_told_beside_others() -> None:
+    """A market whose law asks for nothing yet does not vanish among those that do."""
+    reasons = {d.jurisdiction: d.reason for d in breach_duties([market("DE"), market("IN")], AWARE)}
+    assert reasons["IN"] == "law_not_in_force"
+
+
+def test_on_its_first_day_the_law_itself_asks() -> None:
+    """From 2027-05-13 on India's own duties stand, and nothing is left to find out."""
+    duties = breach_duties([market("IN")], datetime(2027, 5, 13, 6, tzinfo=UTC))
+    assert {d.law for d in duties} == {"in-dpdp"}
+    assert all(d.reason != "law_not_in_force" for d in duties)
