@@ -99,6 +99,23 @@ def test_an_extension_while_the_clock_stands_holds_after_the_answer(desk: Desk) 
     assert desk.refused(*again, actor="anna", code=1)[0] == "decision_refused"
 
 
+def test_a_question_put_in_time_stops_a_clock_that_was_marked_missed(desk: Desk) -> None:
+    """The question stops the clock, not its record; one put too late still stops nothing."""
+    received = _now(desk) - timedelta(days=100)
+    case = _submitted(desk, "GB-ENG", received)
+    desk.room.settle()
+    assert _clock(desk, case)["state"] == "missed"
+    late, in_time = ((received + timedelta(days=day)).isoformat() for day in (60, 20))
+    asking = ("pause", case, "--ground", "clarification", "--asked")
+    code, message = desk.refused(*asking, late, actor="anna", code=1)
+    assert (code, "run out" in message) == ("decision_refused", True)
+    desk.ok(*asking, in_time, actor="anna")
+    assert _clock(desk, case)["state"] == "paused"
+    desk.ok("extend", case, "--reason", "complex", actor="anna")
+    desk.ok("resume", case, "--ground", "clarification", actor="anna")
+    assert _clock(desk, case)["state"] == "running"
+
+
 def test_a_case_that_has_ended_has_no_clock_to_turn(desk: Desk) -> None:
     """A refusal that was delivered is an answer: nothing is paused or extended after it."""
     case = _submitted(desk, "DE", _now(desk))
