@@ -44,7 +44,7 @@ def _explained(code: str, language: str, law: str | None, citation: str) -> Expl
     used = words(language)
     exemption = next((e for e in _exemptions(law) if e.code == code), None)
     if exemption is not None:
-        said = used.known("ground", code) or exemption.meaning
+        said = used.known("ground", exemption.words) or exemption.meaning
         return Explained(said, used.citation(exemption.citation))
     row = next((rule for rule in retention_rules() if rule.id == code), None)
     if row is not None:
