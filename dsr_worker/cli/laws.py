@@ -134,6 +134,9 @@ def _lines(pack: LawPack) -> Iterator[str]:
         yield f"breach: {duty.recipient}{body}{stage}  [{duty.id}, {wording.in_force(duty)}]"
         yield f"  notify       {_clock(duty.clock, duty.after)}"
         yield f"  when         {', '.join(filter(None, (duty.condition, wording.threshold(duty))))}"
+    for again in pack.recurring:
+        yield f"every {wording.period(again.every)}  [{again.id}, {wording.in_force(again)}]"
+        yield f"  {again.what} {_source(again)}"
     for record in pack.records:
         yield f"records of {record.of}: {record.contents}, {record.period or 'no term'}"
         yield f"               {_source(record)}"

@@ -17,6 +17,7 @@ from dsr_worker.statutes.model import (
     ClockRow,
     ExemptionRow,
     RecordsRow,
+    RecurringRow,
     RightsRow,
     SourcedRow,
 )
@@ -132,6 +133,11 @@ def _(source: AppealRow) -> str:
 @_says.register
 def _(source: PauseRow) -> str:
     return f"waiting for {source.ground} {source.effect}s the clock"
+
+
+@_says.register
+def _(source: RecurringRow) -> str:
+    return f"{source.what}: every {wording.period(source.every)}; {wording.in_force(source)}"
 
 
 @_says.register

@@ -27,8 +27,8 @@ def page() -> str:
     """Return the page."""
     found = [load_pack(name) for name in packs()]
     lines = [_HEAD, *_counts(found), *_requests(found), *_appeals(found), *_complaints(found)]
-    lines += [*_breaches(found), *_records(found), *_retention(), *_grounds(found)]
-    lines += _unverified(found)
+    lines += [*_breaches(found), *_recurring(found), *_records(found), *_retention()]
+    lines += [*_grounds(found), *_unverified(found)]
     return "\n".join(lines) + "\n"
 
 
@@ -69,10 +69,13 @@ def places(pack: LawPack) -> Iterator[Place]:
     for duty in pack.breach:
         yield from at(duty.id, "", duty)
         yield from at(duty.id, "deadline", duty.clock)
-    for record in pack.records:
-        yield from at("records", record.of, record)
-    for ground in pack.exemptions:
-        yield from at(ground.code, "", ground)
+    whole = [
+        *((again.id, "", again) for again in pack.recurring),
+        *(("records", record.of.value, record) for record in pack.records),
+        *((ground.code, "", ground) for ground in pack.exemptions),
+    ]
+    for name, part, source in whole:
+        yield from at(name, part, source)
 
 
 def _counts(found: Sequence[LawPack]) -> Iterator[str]:
@@ -196,6 +199,26 @@ def _records(found: Sequence[LawPack]) -> Iterator[str]:
             )
             for pack in found
             for row in pack.records
+        ),
+    )
+
+
+def _recurring(found: Sequence[LawPack]) -> Iterator[str]:
+    yield "\n## Recurring duties\n"
+    yield from _table(
+        ("Law", "Row", "What", "Every", "In force", "Source", "Standing"),
+        (
+            (
+                _named(pack),
+                row.id,
+                row.what,
+                wording.period(row.every),
+                wording.in_force(row),
+                row.citation,
+                wording.standing(row),
+            )
+            for pack in found
+            for row in pack.recurring
         ),
     )
 

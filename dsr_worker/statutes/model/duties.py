@@ -8,11 +8,12 @@ from pydantic import Field, model_validator
 
 from dsr_worker.domain.breach import DutyRule, Harm, HarmTest, Recipient, Role, Stage
 from dsr_worker.domain.headcount import Compare, Counted, Threshold
-from dsr_worker.domain.period import StartKind
+from dsr_worker.domain.period import StartKind, Unit
 from dsr_worker.statutes.model.rows import (
     LAX,
     ClockRow,
     DatedRow,
+    PeriodRow,
     Row,
     SourcedRow,
     Text,
@@ -91,6 +92,19 @@ class BreachRow(DatedRow):
             verified=self.verified and self.clock.verified,
             alone=alone,
         )
+
+
+class RecurringRow(DatedRow):
+    """Something to be done again and again, first on the day on which the row comes into force."""
+
+    what: Text
+    every: PeriodRow
+
+    @model_validator(mode="after")
+    def _is_counted_in_days(self) -> Self:
+        if self.every.unit not in {Unit.CALENDAR_DAYS, Unit.MONTHS} or self.every.amount < 1:
+            raise ValueError("`every` is a number of calendar_days or months")
+        return self
 
 
 class AuthorityTable(SourcedRow):
