@@ -133,7 +133,9 @@ def _lines(pack: LawPack) -> Iterator[str]:
         body = f" ({duty.body})" if duty.body else ""
         yield f"breach: {duty.recipient}{body}{stage}  [{duty.id}, {wording.in_force(duty)}]"
         yield f"  notify       {_clock(duty.clock, duty.after)}"
-        yield f"  when         {', '.join(filter(None, (duty.condition, wording.threshold(duty))))}"
+        yield f"  when         {duty.condition}"
+        if duty.threshold is not None:
+            yield f"  counts       {wording.threshold(duty)}"
     for again in pack.recurring:
         yield f"every {wording.period(again.every)}  [{again.id}, {wording.in_force(again)}]"
         yield f"  {again.what} {_source(again)}"
