@@ -113,6 +113,12 @@ class LawPack(PackHead):
         """The part by which the pack is chosen."""
         return PackHead(**{name: getattr(self, name) for name in PackHead.model_fields})
 
+    @property
+    def begins_on(self) -> date | None:
+        """The first day on which it gives a right or asks for a notice; None where none is set."""
+        days = (row.effective_from for row in (*self.rights, *self.breach))
+        return min((day for day in days if day is not None), default=None)
+
     def duty(self, row: BreachRow) -> DutyRule:
         """Return the rule of one of these rows, as it is named beside the others."""
         others = [other for other in self.breach if other.recipient is row.recipient]
