@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dsr_worker.contract import Outcome
 from dsr_worker.domain.request import CARRIED_OUT
 from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
-from dsr_worker.evidence.wording import languages, readable, words
+from dsr_worker.evidence.wording import Words, languages, readable, words
 from dsr_worker.fulfil.access import NOT_ASKED
 from dsr_worker.fulfil.rechecking import LOCATED_AGAIN, SECOND_PATH
 from dsr_worker.package import texts as frames
@@ -169,3 +169,9 @@ def test_an_answer_calls_only_a_law_a_law(code: str, says: str) -> None:
 def test_a_ground_is_told_as_its_own_law_means_it(law: str, says: str) -> None:
     """Laws share a code of a ground and differ in substance: each has the words that fit it."""
     assert explained("ANY_UNFOUNDED", EN, law).words == says
+
+
+@pytest.mark.parametrize("said", languages().values(), ids=lambda w: w.language)
+def test_a_country_stands_where_no_grammar_bends_it(said: Words) -> None:
+    """Names of countries need articles and cases that a table has not: the authority's has none."""
+    assert "({country})" in said.table("format")["authority"]
