@@ -357,6 +357,19 @@ def test_a_notice_to_germans_starts_no_californian_period(room: BreachRoom) -> N
     assert room.clocks(ref)["attorney-general:US-CA"].due_at is None
 
 
+def test_mail_to_germans_starts_no_californian_period(room: BreachRoom) -> None:
+    """Notices that went out start what runs from them where their readers live, nowhere else."""
+    unreachable = [{**shopper, "email": None} for shopper in shoppers(501, "US-CA")]
+    room.load([*shoppers(1, "DE"), *unreachable])
+    ref = room.declare(markets=("DE", "US-CA"))
+    room.settle()
+    room.write(ref)
+    room.approve_notices(ref)
+    room.settle()
+    assert room.notices(ref) == {"sent": 1, "no_contact": 501}
+    assert room.clocks(ref)["attorney-general:US-CA"].due_at is None
+
+
 def test_telling_late_stays_late(room: BreachRoom) -> None:
     """An authority told after its instant is recorded as missed, and never as met."""
     ref = room.declare(aware_at=SPRING)
