@@ -25,6 +25,7 @@ from dsr_worker.documents import Path as Place
 from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.identity import ROLE_LOCAL_PARTS, ClaimRules
 from dsr_worker.domain.retention import CalendarPeriod
+from dsr_worker.statutes import UnknownNameError, load_pack
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PLACEHOLDER = re.compile(r"replace[ -](me|street)\b", re.IGNORECASE)
@@ -45,6 +46,15 @@ def _address(text: str) -> str:
     if _ADDRESS.fullmatch(text) is None:
         raise ValueError("not one bare e-mail address")
     return text
+
+
+def _declared(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            load_pack(name)
+        except UnknownNameError as error:
+            raise ValueError(str(error)) from None
+    return names
 
 
 def _webhook(text: str) -> str:
@@ -248,6 +258,8 @@ class Organisation(Strict):
     authority: Text | None = None
     """The lead supervisory authority (Art. 56 GDPR), where it is not the country's only one."""
     markets: Annotated[tuple[Country, ...], Field(min_length=1)]
+    declared: Annotated[tuple[Text, ...], AfterValidator(_declared)] = ()
+    """Laws of a sector or a status that bind this house, such as `us-ca-drop` (data brokers)."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
     policies: tuple[Text, ...] = ()
     approval: Approvals = Approvals()

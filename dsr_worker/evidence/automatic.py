@@ -263,6 +263,15 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
 """How the decisions of an event are read, by its kind."""
 
 
+ADVERSE_KINDS = frozenset(
+    {
+        "approval_voided", "certificate_made", "code_not_sent", "code_refused", "contested",
+        "effect", "needs_human", "package_made",
+    }
+)  # fmt: skip
+"""Kinds of events that may record a decision against the person; the others never do."""
+
+
 def decisions(kind: str, actor: str, body: Mapping[str, Any]) -> list[Decision]:
     """The automatic decisions that an event records; none for most.
 

@@ -116,7 +116,7 @@ def _turned(cursor: Cursor, job: Job, turn: _Turn) -> list[_Turned]:
     A person who may live in several places stands under several laws, each with a clock.
     """
     found = []
-    for row in cases.answer_clocks(cursor, job.id):
+    for row in cases.unanswered_clocks(cursor, job.id):
         clock = clock_of(cursor, job, row)
         try:
             found.append(_Turned(row, turn(clock)))

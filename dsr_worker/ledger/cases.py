@@ -266,9 +266,18 @@ _OWN = f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name = 'respond'"  # n
 _OPEN = f"SELECT {JOB_COLUMNS} FROM jobs WHERE closed_at IS NULL ORDER BY urgency_at, id"  # noqa: S608 - fixed text
 
 
+_UNANSWERED = _OF_CASE.replace("state IN (", "settled_at IS NULL AND state IN ('missed', ")
+
+
 def answer_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
     """The clocks by which a case is to be answered, locked; its own law's first."""
     cursor.execute(_OF_CASE, (job_id,))
+    return [ClockRow(*row) for row in cursor.fetchall()]
+
+
+def unanswered_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
+    """The same, and those that are missed: a question put in time may be recorded late."""
+    cursor.execute(_UNANSWERED, (job_id,))
     return [ClockRow(*row) for row in cursor.fetchall()]
 
 

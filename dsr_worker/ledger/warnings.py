@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from dsr_worker.domain.forecast import Forecast, Outlook, forecast, owed
+from dsr_worker.domain.recurring import Recurrence
 from dsr_worker.ledger import jobs, pace
 from dsr_worker.ledger.connection import Cursor, Ledger
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -265,8 +266,11 @@ def forecasts(rows: Sequence[DueRow]) -> dict[str, int]:
     return dict(Counter(row.forecast for row in rows))
 
 
-def ics(rows: Sequence[DueRow]) -> str:
-    """The open clocks as iCalendar text (RFC 5545): one event each, when alerts are due."""
+def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
+    """The open clocks as iCalendar text (RFC 5545): one event each, when alerts are due.
+
+    So is the next time of each recurring duty.
+    """
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//dsr-worker//due//EN"]
     for row in rows:
         if row.conservative_due_at is None:
@@ -281,6 +285,17 @@ def ics(rows: Sequence[DueRow]) -> str:
             f"DTSTART:{at}",
             f"DTEND:{at}",
             f"SUMMARY:{_escaped(f'{row.ref} {row.clock}{stands}')}",
+            f"DESCRIPTION:{_escaped(told)}",
+            "END:VEVENT",
+        ]
+    for again in recurring:
+        told = f"{again.what}; {again.citation}{'' if again.verified else ' (not verified)'}"
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{again.row_id}-{again.due_on:%Y%m%d}@dsr-worker.invalid",
+            f"DTSTAMP:{again.due_at:%Y%m%dT%H%M%SZ}",
+            f"DTSTART;VALUE=DATE:{again.due_on:%Y%m%d}",
+            f"SUMMARY:{_escaped(f'{again.law} every {again.every.amount} {again.every.unit}')}",
             f"DESCRIPTION:{_escaped(told)}",
             "END:VEVENT",
         ]

@@ -72,9 +72,9 @@ class _Pen:
             said, cited = explained(code, self.words, law.name, citation)
             borrowed = not has_words(self.language)
         else:
-            said = self.words.known("ground", code) or exemption.meaning
+            said = self.words.known("ground", exemption.words) or exemption.meaning
             cited = exemption.citation
-            borrowed = not knows(self.language, "ground", code)
+            borrowed = not knows(self.language, "ground", exemption.words)
         if borrowed and self.language != "en":
             self.borrowed(code)
         return f"{said} ({self.cite(cited)})" if cited else said

@@ -20,6 +20,7 @@ from dsr_worker.statutes.load import (
 from dsr_worker.statutes.model import LawPack, Right, Standing
 from dsr_worker.statutes.names import UnknownNameError
 from dsr_worker.statutes.places import Locality, applicable, canonical_country, locality
+from dsr_worker.statutes.recurring import recurring
 from dsr_worker.statutes.request import (
     ClockKind,
     ClockSpec,
@@ -62,6 +63,7 @@ __all__ = [
     "packs",
     "packs_saying",
     "read_pack",
+    "recurring",
     "request_clocks",
     "retention_maximum",
     "retention_minimum",

@@ -80,8 +80,22 @@ def rights_row(pack: LawPack, right: Right | str, received_on: date) -> RightsRo
     rows = (row for row in pack.rights if right in row.provisions and row.in_force(received_on))
     found = next(rows, None)
     if found is None:
-        raise ValueError(f"{pack.name} gave no {right} on {received_on}")
+        raise ValueError(_not_in_force(pack, right, received_on))
     return found
+
+
+def _not_in_force(pack: LawPack, right: Right | str, received_on: date) -> str:
+    starts = [row.effective_from for row in pack.rights if right in row.provisions]
+    known = max(received_on, pack.version)
+    later = [start for start in starts if start is not None and start > known]
+    if not later and None not in starts:
+        return f"{pack.name} gave no {right} on {received_on}; check the year"
+    since = f"from {min(later)} on" if later else "from a day that is not set yet"
+    return (
+        f"{pack.name} gives {right} {since} and was not in force on {received_on}: no statute sets"
+        " a date there. If the law of your own establishment protects the person, submit under it"
+        " (--law LAW --country ITS-COUNTRY); else answer by hand"
+    )
 
 
 def request_clocks(

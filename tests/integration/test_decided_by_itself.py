@@ -15,7 +15,7 @@ from tests.integration.postmen import Postman, with_postman
 
 def _decided(room: EngineRoom, ref: str) -> dict[str, Decision]:
     with room.office.ledger.transaction() as cursor:
-        found = reports.events_of(cursor, READERS, ref=ref)
+        found = reports.events_of(cursor, READERS, ref)
     return {
         decision.rule: decision
         for _, event in found

@@ -13,6 +13,7 @@ from dsr_worker.cli.decisions import WAYS
 from dsr_worker.cli.root import _COMMANDS
 from dsr_worker.evidence import BODIES, ENGINE, Event, Kind, decisions
 from dsr_worker.evidence.automatic import (
+    ADVERSE_KINDS,
     NO_DECISION,
     READERS,
     RULES,
@@ -73,6 +74,19 @@ def test_every_code_of_a_stop_is_a_rule_or_technical() -> None:
     for code in sorted(codes):
         assert (code in RULES) != (code in TECHNICAL), code
     assert codes >= TECHNICAL - {"clock_missed"}  # made where it is a variable
+
+
+def test_no_decision_against_a_person_hides_in_a_kind_that_is_not_looked_at() -> None:
+    """`--adverse` reads the kinds that may record one; the others never do, whatever they say."""
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"method": "code", "standing": "rule", "affected": 3, "new_state": "awaiting_approval"},
+        {"response": "denied", "code": "several_people", "action": "apply", "complete": False},
+        {"reason": "wrong", "counts": {"withheld": 1}, "outcomes": [{"ground": "hold"}]},
+    ]
+    for kind in set(READERS) - ADVERSE_KINDS:
+        found = [d for body in bodies for d in decisions(kind, ENGINE, body)]
+        assert not any(decision.meaning.adverse for decision in found), kind
 
 
 def test_every_adverse_decision_has_a_way_to_a_human() -> None:

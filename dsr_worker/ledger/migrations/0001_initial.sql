@@ -310,6 +310,7 @@ CREATE TABLE events (
     chain   bytea NOT NULL,
     PRIMARY KEY (job_id, seq)
 );
+CREATE INDEX events_newest ON events (at, job_id, seq);  -- `dsr decisions` reads from the end
 CREATE FUNCTION events_only_grow() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'events are never changed'; END $$;
 CREATE TRIGGER events_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON events
