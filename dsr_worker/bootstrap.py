@@ -37,6 +37,7 @@ from dsr_worker.fulfil.delivery import Delivery
 from dsr_worker.fulfil.holding import Holding
 from dsr_worker.fulfil.inspecting import erased_in_unit
 from dsr_worker.fulfil.intake import Intake
+from dsr_worker.fulfil.laws import CaseLaws
 from dsr_worker.fulfil.leaving import Leavings
 from dsr_worker.fulfil.lifting import Liftings
 from dsr_worker.fulfil.planning import Planner
@@ -115,9 +116,14 @@ class Office:
         return Planner(self.materials, self.files.organisation)
 
     @cached_property
+    def laws(self) -> CaseLaws:
+        """Adds laws to cases."""
+        return CaseLaws(self.ledger, self.files.organisation.establishment.zone)
+
+    @cached_property
     def course(self) -> CaseCourse:
         """What follows what in a case."""
-        return CaseCourse(self.materials, self.planner)
+        return CaseCourse(self.materials, self.planner, self.laws)
 
     @cached_property
     def texts(self) -> Texts:

@@ -86,7 +86,15 @@ def _clock(row: DueRow) -> dict[str, Any]:
     plain = row._asdict()
     plain["case"] = plain.pop("ref")
     plain["remaining_s"] = plain.pop("remaining")
+    because = plain.pop("because")
+    plain["why"] = None if row.kind == "breach" else _why(because)
     return plain
+
+
+def _why(because: dict[str, Any] | None) -> str:
+    from dsr_worker.cli import regimes  # noqa: PLC0415 - the what-if starts without a ledger
+
+    return regimes.reason(because)
 
 
 def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
@@ -94,7 +102,17 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
         yield "No clock is open."
         return
     yield from table(
-        ("case", "clock", "recipient", "act by", "left", "statute says", "forecast", "stuck"),
+        (
+            "case",
+            "clock",
+            "recipient",
+            "act by",
+            "left",
+            "statute says",
+            "forecast",
+            "why",
+            "stuck",
+        ),
         (
             (
                 row.ref,
@@ -104,6 +122,7 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
                 remaining(row.remaining),
                 local(row.due_at, row.zone) + ("" if row.verified else " NOT VERIFIED"),
                 row.forecast,
+                _why(row.because) if row.because else "",
                 ", ".join(row.stuck),
             )
             for row in rows

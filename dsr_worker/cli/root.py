@@ -35,6 +35,7 @@ _COMMANDS = {
     "leave": ("leaves", "End a case that changed rows and cannot go on."),
     "refuse": ("cases", "Refuse a request on a ground; then record that the letter left."),
     "letter": ("letters", "Print the letter that the law of a case asks for; nothing is sent."),
+    "also": ("clocks", "Add the law of a further country to a case; its clocks run beside."),
     "pause": ("clocks", "Stop the clock of a case while the person answers."),
     "resume": ("clocks", "Let the clock of a case go on, the person having answered."),
     "extend": ("clocks", "Extend the time to answer, the person having been told."),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import awaiting, desk, faults, questions, remedies, story
+from dsr_worker.cli import awaiting, desk, faults, questions, regimes, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
@@ -179,7 +179,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         open_now = _in_one_zone(office, reports.open_jobs(cursor, job.ref))
         promises = [row._asdict() for row in reports.promised(cursor, job.ref)]
         promises += _unshown(job)
-        clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
+        clocks = [_clock(job, row._asdict()) for row in reports.clocks(cursor, job.id)]
         outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
         answer = reports.answer(cursor, job.id)
         stops = reports.stops(cursor, job.id)
@@ -197,6 +197,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "approved_by": job.approved_by,
         "closed_at": job.closed_at,
         "clocks": clocks,
+        "residence": regimes.residence(job.facts, {clock["law"] for clock in clocks}),
         "outcomes": outcomes,
         "promises": promises,
         "mentions": mentioning.mentioned(again),
@@ -212,6 +213,14 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _clock(job: JobRow, clock: dict[str, Any]) -> dict[str, Any]:
+    """A clock with the law by which it runs and why; a breach's duties have reasons of their own."""
+    asked = job.received_at is not None and job.law is not None
+    because = clock.pop("because")
+    why = regimes.reason(because) if asked else None
+    return {**clock, "law": clock["law"] or job.law, "why": why}
 
 
 def _unshown(job: JobRow) -> list[dict[str, Any]]:
@@ -273,7 +282,9 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         mark = "" if clock["verified"] else "  NOT VERIFIED"
         due = local(clock["conservative_due_at"], clock["zone"])
         source = f"{clock['citation']}{mark}"
-        yield f"clock       {clock['name']}: {clock['state']}, act by {due}; {source}"
+        why = f" ({clock['law']}, {clock['why']})" if clock["why"] else ""
+        yield f"clock       {clock['name']}: {clock['state']}, act by {due}; {source}{why}"
+    yield from regimes.lines(data["case"], data["residence"])
     if data["outcomes"]:
         yield from table(
             ("system", "collection", "outcome", "rows", "ground", "first until", "last until"),

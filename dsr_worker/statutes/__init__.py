@@ -19,7 +19,15 @@ from dsr_worker.statutes.load import (
 )
 from dsr_worker.statutes.model import LawPack, Right, Standing
 from dsr_worker.statutes.names import UnknownNameError
-from dsr_worker.statutes.places import Locality, applicable, canonical_country, country_of, locality
+from dsr_worker.statutes.places import (
+    Locality,
+    applicable,
+    canonical_country,
+    country_of,
+    hinted,
+    laws_of,
+    locality,
+)
 from dsr_worker.statutes.request import (
     ClockKind,
     ClockSpec,
@@ -56,6 +64,8 @@ __all__ = [
     "chosen_beside",
     "complaint_clocks",
     "country_of",
+    "hinted",
+    "laws_of",
     "load_pack",
     "locality",
     "market",

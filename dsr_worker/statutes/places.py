@@ -101,6 +101,18 @@ def country_of(residence: str | None) -> str | None:
         return code if _CODE.fullmatch(code) else None
 
 
+def hinted(phone: str) -> str | None:
+    """Return the country that a number's calling code hints at (E.164, `+` and digits); or None.
+
+    A hint and no more: numbers move with their people, and several countries share some codes.
+    """
+    if not phone.startswith("+"):
+        return None
+    calling = countries().calling
+    lengths = range(1, 4)  # E.164, 6.2.1: one to three digits, of which none begins another
+    return next((calling[phone[1 : n + 1]] for n in lengths if phone[1 : n + 1] in calling), None)
+
+
 def calendar_of(code: str) -> Calendar:
     """Return the holiday calendar of `DE`, `DE-BY` or `GB-ENG`.
 
