@@ -91,6 +91,12 @@ def _clock(row: DueRow) -> dict[str, Any]:
     return plain
 
 
+_COLUMNS = (
+    *("case", "clock", "recipient", "act by", "left", "statute says"),
+    *("forecast", "why", "stuck"),
+)
+
+
 def _why(because: dict[str, Any] | None) -> str:
     from dsr_worker.cli import regimes  # noqa: PLC0415 - the what-if starts without a ledger
 

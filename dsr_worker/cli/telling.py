@@ -216,7 +216,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
 
 
 def _clock(job: JobRow, clock: dict[str, Any]) -> dict[str, Any]:
-    """A clock with the law by which it runs and why; a breach's duties have reasons of their own."""
+    """A clock, the law by which it runs, and why; the duties of a breach have their own reasons."""
     asked = job.received_at is not None and job.law is not None
     because = clock.pop("because")
     why = regimes.reason(because) if asked else None

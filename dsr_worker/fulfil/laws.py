@@ -256,12 +256,14 @@ def _with(move: Move, joined: _Joined | None) -> Move:
 def _places(rows: Sequence[Any]) -> tuple[dict[str, tuple[str, ...]], int]:
     """Where which country was found, in an order that does not depend on who answered first."""
     found: dict[str, set[str]] = defaultdict(set)
+    unreadable: dict[str, int] = defaultdict(int)
     for row in rows:
+        unreadable[row.system] = max(unreadable[row.system], row.unreadable)  # asked in each round
         for collection, codes in (row.residences or {}).items():
             for code in codes:
                 found[code].add(f"{row.system}.{collection}")
     places = {code: tuple(sorted(found[code])) for code in sorted(found)}
-    return places, sum(row.unreadable for row in rows)
+    return places, sum(unreadable.values())
 
 
 def _silent_before(job: Job) -> list[dict[str, str]]:
