@@ -13,7 +13,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -24,9 +23,10 @@ from dsr_worker.datamap import SecretMissing
 from dsr_worker.documents import Document, Strict, parse, read, read_file
 from dsr_worker.documents import Path as Place
 from dsr_worker.domain.calendar import zone_of
-from dsr_worker.domain.complaint import Stage, Timetable, whole_period
 from dsr_worker.domain.identity import ROLE_LOCAL_PARTS, ClaimRules
 from dsr_worker.domain.retention import CalendarPeriod
+from dsr_worker.statutes import UnknownNameError, load_pack
+from dsr_worker.timetable import Complaints, Country, Text, written
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PLACEHOLDER = re.compile(r"replace[ -](me|street)\b", re.IGNORECASE)
@@ -49,14 +49,21 @@ def _address(text: str) -> str:
     return text
 
 
+def _declared(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            load_pack(name)
+        except UnknownNameError as error:
+            raise ValueError(str(error)) from None
+    return names
+
+
 def _webhook(text: str) -> str:
     if not text.startswith("https://") and not text.startswith("http://127.0.0.1"):
         raise ValueError("a webhook is an https address")
     return text
 
 
-Text = Annotated[str, Field(min_length=1)]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 Period = Annotated[str, AfterValidator(_period)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -147,6 +154,8 @@ class Verification(Strict):
     code_tries: Annotated[int, Field(ge=1, le=10)] = 5
     contact_settled_days: Annotated[int, Field(ge=0, le=365)] = 14
     """A contact on file that changed more recently goes to a person."""
+    answer_within: Period = "P14D"
+    """The time that a person who was asked who they are has for it; then the case asks a human."""
 
 
 class Link(Strict):
@@ -185,69 +194,10 @@ class Remainders(Strict):
     look_again_after: Period = "P30D"
 
 
-def _whole(text: str) -> str:
-    whole_period(text)
-    return text
+class Appeals(Strict):
+    """What the house takes for a reasonable time, where a law gives an appeal and no number."""
 
-
-_Whole = Annotated[str, AfterValidator(_whole)]
-_TO_WRITE = (
-    "complaints: {acknowledge_within: P3D, resolve_within: P30D, refer_after: P60D,"
-    " rest_at_most: P7D, refer_to: {DE: name and address of the body}}"
-)
-_ANY_DAY = date(2001, 1, 1)
-
-
-def _written(value: Any) -> Any:
-    if value is None:
-        raise ValueError(f"the timetable for complaints is missing; write {_TO_WRITE}")
-    return value
-
-
-class Complaints(Strict):
-    """The house's timetable for complaints, counted from receipt. Nothing of it has a default.
-
-    What nobody has decided, nobody keeps. `refer_to` names, by country, whom a person can turn to
-    outside the house; for complaints about personal data the law's authority is told beside it.
-    """
-
-    acknowledge_within: _Whole
-    resolve_within: _Whole
-    refer_after: _Whole
-    """When a complaint that is still open goes before the body of `refer_to`."""
-    rest_at_most: _Whole
-    """For how long an investigation may stand still before somebody is warned."""
-    refer_to: Annotated[dict[Country, Text], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        written = (self.acknowledge_within, self.resolve_within, self.refer_after)
-        ends = [CalendarPeriod.parse(text).after(_ANY_DAY) for text in written]
-        if ends != sorted(ends):
-            raise ValueError(
-                "acknowledge_within is not longer than resolve_within, nor that than refer_after"
-            )
-        return self
-
-    @property
-    def timetable(self) -> Timetable:
-        """The periods as `dsr_worker.domain.complaint` takes them."""
-        return Timetable(
-            {
-                Stage.ACKNOWLEDGE: whole_period(self.acknowledge_within),
-                Stage.RESOLVE: whole_period(self.resolve_within),
-                Stage.REFER: whole_period(self.refer_after),
-                Stage.REST: whole_period(self.rest_at_most),
-            }
-        )
-
-    def body(self, country: str | None) -> str | None:
-        """The body for a country, or for the country that a part belongs to; None without one."""
-        while country:
-            if country in self.refer_to:
-                return self.refer_to[country]
-            country = country.rpartition("-")[0]
-        return None
+    file_within: Period = "P60D"
 
 
 class Claims(Strict):
@@ -307,6 +257,8 @@ class Organisation(Strict):
     authority: Text | None = None
     """The lead supervisory authority (Art. 56 GDPR), where it is not the country's only one."""
     markets: Annotated[tuple[Country, ...], Field(min_length=1)]
+    declared: Annotated[tuple[Text, ...], AfterValidator(_declared)] = ()
+    """Laws of a sector or a status that bind this house, such as `us-ca-drop` (data brokers)."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
     policies: tuple[Text, ...] = ()
     approval: Approvals = Approvals()
@@ -314,10 +266,11 @@ class Organisation(Strict):
     warnings: Warnings
     packages: Packages = Packages()
     remainders: Remainders = Remainders()
-    complaints: Annotated[Complaints, BeforeValidator(_written)] = Field(
+    complaints: Annotated[Complaints, BeforeValidator(written)] = Field(
         None, validate_default=True
     )
     """Its absence is a fault: there is no timetable that holds for nobody having written one."""
+    appeals: Appeals = Appeals()
     claims: Claims = Claims()
     information: dict[Language, Information]
     backups: dict[Language, Text] = Field(default_factory=dict)
