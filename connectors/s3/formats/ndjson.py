@@ -21,6 +21,7 @@ from connectors.s3.formats.wanted import Wanted
 
 _LEVELS = 400  # of objects and lists in each other: whoever walks through more runs out of stack
 _WRITTEN_LEVELS = 253  # what the writer takes
+_MAY_BE_ROUNDED = (float, Several)
 
 
 class Spelled(float):
@@ -51,8 +52,10 @@ class JsonEntry:
 
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
-        found = _value(self.document, name)
-        if _is_rounded(found):  # the quick parser makes floats of whole numbers over 64 bits
+        found = _value(self.document, name) if "[]" in name else value_at(self.document, name)
+        if isinstance(found, _MAY_BE_ROUNDED) and _is_rounded(
+            found
+        ):  # the quick parser makes floats of whole numbers over 64 bits
             exact = json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled)
             return _value(exact, name)
         return found

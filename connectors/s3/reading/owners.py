@@ -72,8 +72,9 @@ class Owners:
         """The subjects that own the record, each with the identity kind that says so."""
         found: dict[str, str] = {}
         for kind, name, form, known, nobody, compared in self._fields:
-            for value in values_of(entry, name):
-                text = compared(value)
+            value = entry.value(name)
+            for one in value if isinstance(value, Several) else (value,):
+                text = compared(one)
                 if not text or text in nobody:
                     continue
                 if form is not Form.EXACT:
