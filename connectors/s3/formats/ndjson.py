@@ -193,7 +193,8 @@ def _parsed(raw: bytes, encoding: str) -> Any:
 
 
 def _may_be_deep(raw: bytes) -> bool:
-    return raw.count(b"[") + raw.count(b"{") > _WRITTEN_LEVELS
+    """Whether what was parsed from these bytes may be deep: each level takes two of them."""
+    return len(raw) > 2 * _WRITTEN_LEVELS and raw.count(b"[") + raw.count(b"{") > _WRITTEN_LEVELS
 
 
 def _lenient(raw: bytes, encoding: str) -> str:
