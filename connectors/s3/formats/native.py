@@ -21,6 +21,7 @@ from weakref import finalize
 
 _SOURCE = Path(__file__).with_name("_scan.c")
 _PLACES_AT_ONCE = 256
+_Places = ctypes.c_size_t * _PLACES_AT_ONCE
 _MOST_BYTES = 2**32 - 1  # of all values: places within them have 32 bits
 
 
@@ -86,7 +87,7 @@ class Scan:
     def places(self, block: bytes) -> list[int]:
         """Where the name of the field stands whose value could be one of those."""
         size, found = len(block), list[int]()
-        places, at = (ctypes.c_size_t * _PLACES_AT_ONCE)(), ctypes.c_size_t(0)
+        places, at = _Places(), ctypes.c_size_t(0)
         while at.value < size:
             count = self._places(
                 self._made, block, at.value, size, places, _PLACES_AT_ONCE, ctypes.byref(at)

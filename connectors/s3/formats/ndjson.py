@@ -126,19 +126,13 @@ def pieces(
             block.append(BOM)
             at = offset = len(BOM)
         for part, looks in split(lines._replace(start=at), needles):
-            if looks:
-                block.extend(_of_line(bytes(part), offset, encoding))
+            piece = json_piece(bytes(part), offset, encoding) if looks else part
+            if isinstance(piece, Broken):
+                block.extend(_several(piece.raw, offset, encoding) or (piece,))
             else:
-                block.append(part)
+                block.append(piece)
             offset += len(part)
         yield block
-
-
-def _of_line(raw: bytes, offset: int, encoding: str) -> Sequence[Piece]:
-    piece = json_piece(raw, offset, encoding)
-    if isinstance(piece, Broken):
-        return _several(raw, offset, encoding) or (piece,)
-    return (piece,)
 
 
 def json_piece(raw: bytes, offset: int, encoding: str) -> Looked:
