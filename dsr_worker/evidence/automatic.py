@@ -25,6 +25,7 @@ class Effect(StrEnum):
     MATCH = "match"
     APPROVAL = "approval"
     DENIAL = "denial"
+    TIME = "time"  # the time to answer stands, or goes on
     STOP = "stop"  # it goes no further without a person
 
 
@@ -68,6 +69,15 @@ RULES: Mapping[str, Meaning] = {
     "no_single_contact": _denial(
         "the names of the request do not lead to exactly one address on file: no code was sent"
     ),
+    "clock_stopped": Meaning(
+        Effect.TIME,
+        "the person was asked who they are: the time to answer stands, by the law of the case",
+        adverse=True,
+    ),
+    "clock_goes_on": Meaning(
+        Effect.TIME, "the question who the person is was settled: the time to answer goes on"
+    ),
+    "identity_unanswered": _stop("the person did not show who they are in the time for it"),
     "code_wrong": _denial("the code that was given is not the one that was sent"),
     "code_expired": _denial("the code was given after its time"),
     "code_used_up": _denial("the code was tried more often than the organisation allows"),
@@ -85,6 +95,14 @@ RULES: Mapping[str, Meaning] = {
     "too_many_identities": _stop("more names were found than one person has"),
     "helpdesk_agent": _stop("the person is an agent of the helpdesk, not only its customer"),
     "helpdesk_too_many_matches": _stop("the helpdesk finds more candidates than it lists"),
+    # which law
+    "law_found": Meaning(
+        Effect.MATCH,
+        "rows of the person name a country whose law gives the request clocks beside the others",
+    ),
+    "law_without_right": _denial(
+        "rows of the person name a country whose law knows no such right: no clock was added"
+    ),
     # what goes ahead
     "approved_by_rule": Meaning(
         Effect.APPROVAL, "the organisation lets requests of this kind go ahead by standing rule"
@@ -142,10 +160,11 @@ NO_DECISION = frozenset(
         "submitted", "planned", "step_done", "intent", "waiting", "failed", "package_handed_over",
         "package_destroyed", "deferred_promised", "hold_placed", "hold_reviewed", "hold_released",
         "lift_ordered", "restriction_lifted", "left_undone", "clock_started", "clock_met",
-        "clock_missed", "clock_extended", "clock_paused", "clock_resumed", "warning_sent",
+        "clock_missed", "clock_extended", "identity_asked", "warning_sent",
         "warning_acknowledged", "sweep_done", "rules_proposed", "rules_approved",
         "rules_installed", "rules_verified", "rules_withdrawn", "breach_declared",
-        "notices_approved", "notice_sent", "remainders_left", "closed", "note_added", "shredded",
+        "notices_approved", "notice_sent", "remainders_left", "remedies_told",
+        "appealed", "appeal_decided", "closed", "note_added", "shredded",
         "late_result_ignored",
     }
 )  # fmt: skip
@@ -229,13 +248,21 @@ def _affected(actor: str, body: _Body) -> _Read:
         yield "affected", {}
 
 
+def _law(actor: str, body: _Body) -> _Read:
+    if actor == ENGINE:
+        yield ("law_without_right" if body.get("reason") == "right_unknown" else "law_found"), {}
+
+
 READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "identity_verified": _code_right,
     "code_sent": _always("contact_on_file"),
     "code_not_sent": _always("no_single_contact"),
     "code_refused": _code_refused,
+    "clock_paused": _always("clock_stopped"),
+    "clock_resumed": _always("clock_goes_on"),
     "resolved": _always("resolved"),
     "contested": _always("contested"),
+    "law_added": _law,
     "approved": _by_standing("approved_by_rule"),
     "approval_voided": _always("approval_voided"),
     "effect": _kept,
@@ -248,6 +275,15 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "breach_assessed": _affected,
 }
 """How the decisions of an event are read, by its kind."""
+
+
+ADVERSE_KINDS = frozenset(
+    {
+        "approval_voided", "certificate_made", "code_not_sent", "code_refused", "contested",
+        "effect", "needs_human", "package_made",
+    }
+)  # fmt: skip
+"""Kinds of events that may record a decision against the person; the others never do."""
 
 
 def decisions(kind: str, actor: str, body: Mapping[str, Any]) -> list[Decision]:

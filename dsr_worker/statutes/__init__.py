@@ -8,7 +8,7 @@ arithmetic is `dsr_worker.domain`.
 """
 
 from dsr_worker.statutes.breach import Market, breach_duties, market
-from dsr_worker.statutes.choosing import Choice, chosen
+from dsr_worker.statutes.choosing import Beside, Choice, chosen, chosen_beside, unsupported
 from dsr_worker.statutes.load import (
     PackError,
     load_pack,
@@ -19,11 +19,21 @@ from dsr_worker.statutes.load import (
 )
 from dsr_worker.statutes.model import LawPack, Right, Standing
 from dsr_worker.statutes.names import UnknownNameError
-from dsr_worker.statutes.places import Locality, applicable, canonical_country, locality
+from dsr_worker.statutes.places import (
+    Locality,
+    applicable,
+    canonical_country,
+    country_of,
+    hinted,
+    laws_of,
+    locality,
+)
+from dsr_worker.statutes.recurring import recurring
 from dsr_worker.statutes.request import (
     ClockKind,
     ClockSpec,
     appeal_clock,
+    appeal_until,
     complaint_clocks,
     request_clocks,
     rights_row,
@@ -36,6 +46,7 @@ from dsr_worker.statutes.retention import (
 )
 
 __all__ = [
+    "Beside",
     "Choice",
     "ClockKind",
     "ClockSpec",
@@ -48,11 +59,16 @@ __all__ = [
     "Standing",
     "UnknownNameError",
     "appeal_clock",
+    "appeal_until",
     "applicable",
     "breach_duties",
     "canonical_country",
     "chosen",
+    "chosen_beside",
     "complaint_clocks",
+    "country_of",
+    "hinted",
+    "laws_of",
     "load_pack",
     "locality",
     "market",
@@ -60,9 +76,11 @@ __all__ = [
     "packs",
     "packs_saying",
     "read_pack",
+    "recurring",
     "request_clocks",
     "retention_maximum",
     "retention_minimum",
     "retention_rules",
     "rights_row",
+    "unsupported",
 ]
