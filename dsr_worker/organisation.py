@@ -155,6 +155,8 @@ class Verification(Strict):
     code_tries: Annotated[int, Field(ge=1, le=10)] = 5
     contact_settled_days: Annotated[int, Field(ge=0, le=365)] = 14
     """A contact on file that changed more recently goes to a person."""
+    answer_within: Period = "P14D"
+    """The time that a person who was asked who they are has for it; then the case asks a human."""
 
 
 class Link(Strict):
@@ -191,6 +193,12 @@ class Remainders(Strict):
     """What becomes of rows that a store refuses for now without naming a day."""
 
     look_again_after: Period = "P30D"
+
+
+class Appeals(Strict):
+    """What the house takes for a reasonable time, where a law gives an appeal and no number."""
+
+    file_within: Period = "P60D"
 
 
 class Claims(Strict):
@@ -259,6 +267,7 @@ class Organisation(Strict):
     warnings: Warnings
     packages: Packages = Packages()
     remainders: Remainders = Remainders()
+    appeals: Appeals = Appeals()
     claims: Claims = Claims()
     information: dict[Language, Information]
     backups: dict[Language, Text] = Field(default_factory=dict)

@@ -39,6 +39,15 @@ _NAMES = (
 
 WAYS: Mapping[str, str] = {
     "no_single_contact": _BY_WORD,
+    "clock_stopped": (
+        "where the question was not needed, `dsr resume {case} --ground identity` lets it go on as"
+        " if it had been answered"
+    ),
+    "identity_unanswered": (
+        "ask again (`dsr verify {case} --send-code`, or by letter and `--asked`), "
+        + _BY_WORD
+        + ", or `dsr refuse {case} --ground CODE`"
+    ),
     "code_wrong": _NEW_CODE,
     "code_expired": _NEW_CODE,
     "code_used_up": _NEW_CODE,

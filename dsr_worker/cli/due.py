@@ -60,7 +60,7 @@ def _open_clocks(ctx: click.Context, *, ics: bool, as_json: bool) -> None:
     from dsr_worker.statutes import recurring  # noqa: PLC0415 - as above
 
     with ctx.ensure_object(Opening).office() as office, office.ledger.transaction() as cursor:
-        rows = warnings.due_list(cursor)
+        rows = warnings.due_list(cursor, office.lead_time)
         promised = reports.promised(cursor)
         declared = office.files.organisation.declared
         again = recurring(declared, sweeps.business_now(cursor)) if declared else []
@@ -119,7 +119,10 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
         yield "No clock is open."
         return
     yield from table(
-        ("case", "clock", "recipient", "act by", "left", "statute says", "forecast", "stuck"),
+        (
+            *("case", "clock", "recipient", "act by", "left", "statute says"),
+            *("forecast", "owed", "stuck"),
+        ),
         (
             (
                 row.ref,
@@ -129,6 +132,7 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
                 remaining(row.remaining),
                 local(row.due_at, row.zone) + ("" if row.verified else " NOT VERIFIED"),
                 row.forecast,
+                (row.owed or "").replace("_", " "),
                 ", ".join(row.stuck),
             )
             for row in rows

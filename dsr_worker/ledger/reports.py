@@ -288,6 +288,17 @@ def outcomes(cursor: Cursor, job_id: int) -> list[Any]:
     return cursor.fetchall()
 
 
+def left_out(cursor: Cursor, job_id: int) -> list[dict[str, Any]]:
+    """What the last package of an access left out, by ground: values, until when."""
+    cursor.execute(
+        "SELECT result->'left_out' AS parts FROM steps WHERE job_id = %s AND action = 'package'"
+        " AND state = 'done' ORDER BY round DESC LIMIT 1",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return list((row and row.parts) or ())
+
+
 def clocks(cursor: Cursor, job_id: int) -> list[Any]:
     """The clocks of a job, soonest first."""
     cursor.execute(

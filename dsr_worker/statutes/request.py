@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import Clock, Due, Pause, extension_notice_by
+from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.statutes.model import (
     ClockRow,
     DatedRow,
@@ -25,6 +26,10 @@ from dsr_worker.statutes.model import (
 )
 from dsr_worker.statutes.names import UnknownNameError
 from dsr_worker.statutes.places import Locality, locality_under
+
+UNLIMITED = "not limited"
+REASONABLE = "a reasonable period after the decision"
+"""The times for an appeal to whoever answered, as the packs write them."""
 
 
 class ClockKind(StrEnum):
@@ -143,6 +148,24 @@ def appeal_clock(
         return None
     appeal = _receive(pack, country, appealed_at, zone, None)
     return _spec(ClockKind.APPEAL, appeal, row, row.appeal.answer)
+
+
+def appeal_until(row: RightsRow, answered_on: date, house: CalendarPeriod) -> date | None:
+    """Return the last day for an appeal to whoever answered; None where nothing limits it.
+
+    Where the law says "a reasonable period", `house` is what the house takes for one.
+
+    Raises:
+        ValueError: the row gives no such appeal, or a time that is not known here.
+
+    """
+    if row.appeal is None or row.appeal.answer is None:
+        raise ValueError(f"{row.id} gives no appeal to whoever answered")
+    if row.appeal.file_within == UNLIMITED:
+        return None
+    if row.appeal.file_within == REASONABLE:
+        return house.after(answered_on)
+    raise ValueError(f"{row.id}: `{row.appeal.file_within}` is no time for an appeal known here")
 
 
 def complaint_clocks(

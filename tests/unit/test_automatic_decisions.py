@@ -114,6 +114,8 @@ _STAYS = {"collection": "orders", "outcome": "retained", "rows": 3, "ground": "E
 _SAMPLES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("code_sent", {"contact_points": 1}, ["contact_on_file"]),
     ("code_not_sent", {"contact_points": 0}, ["no_single_contact"]),
+    ("clock_paused", {"clock": "respond", "reason": "identity"}, ["clock_stopped"]),
+    ("clock_resumed", {"clock": "respond", "reason": "identity"}, ["clock_goes_on"]),
     ("code_refused", {"reason": "wrong", "signature": "c" * 64}, ["code_wrong"]),
     ("code_refused", {"reason": "expired", "signature": "c" * 64}, ["code_expired"]),
     ("code_refused", {"reason": "used_up", "signature": "c" * 64}, ["code_used_up"]),

@@ -8,11 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from dsr_worker.domain.clock import PauseGround, StartKind
+from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.statutes import (
     PackError,
     Right,
     Standing,
     UnknownNameError,
+    appeal_until,
     applicable,
     load_pack,
     locality,
@@ -241,3 +243,15 @@ def test_a_law_that_is_still_to_come_is_told_with_its_day_and_what_to_do() -> No
         load_pack("in-dpdp"), "access", "IN", before + timedelta(minutes=1)
     )
     assert answer.due.started_on == date(2027, 5, 13)
+
+
+def test_every_time_for_an_appeal_to_us_gives_a_last_day_or_none() -> None:
+    """A row that gives an appeal to whoever answered says until when in words that are computed."""
+    house = CalendarPeriod.parse("P60D")
+    rows = [r for n in packs() for r in load_pack(n).rights if r.appeal and r.appeal.answer]
+    days = {row.id: appeal_until(row, date(2026, 1, 31), house) for row in rows}
+    assert set(days.values()) == {None, date(2026, 4, 1)}
+    assert days["us-hipaa-164-524"] is None
+    others = load_pack("eu-gdpr").rights[0]
+    with pytest.raises(ValueError, match="gives no appeal"):
+        appeal_until(others, date(2026, 1, 31), house)
