@@ -38,6 +38,7 @@ from dsr_worker.fulfil.delivery import Delivery
 from dsr_worker.fulfil.holding import Holding
 from dsr_worker.fulfil.inspecting import erased_in_unit
 from dsr_worker.fulfil.intake import Intake
+from dsr_worker.fulfil.laws import CaseLaws
 from dsr_worker.fulfil.leaving import Leavings
 from dsr_worker.fulfil.lifting import Liftings
 from dsr_worker.fulfil.planning import Planner
@@ -116,10 +117,15 @@ class Office:
         return Planner(self.materials, self.files.organisation)
 
     @cached_property
+    def laws(self) -> CaseLaws:
+        """Adds laws to cases."""
+        return CaseLaws(self.ledger, self.files.organisation.establishment.zone)
+
+    @cached_property
     def course(self) -> CaseCourse:
         """What follows what in a case."""
         within = self.files.organisation.verification.answer_within
-        return CaseCourse(self.materials, self.planner, _length(within))
+        return CaseCourse(self.materials, self.planner, self.laws, _length(within))
 
     @cached_property
     def texts(self) -> Texts:

@@ -36,6 +36,7 @@ from dsr_worker.contract import (
     Mention,
     Receipt,
     Record,
+    Residence,
     Severity,
     Subject,
     SweepOrder,
@@ -156,6 +157,18 @@ class Zendesk:
             for link in links:
                 others = binned.get(link.identity, set()) - found[link.subject_ref].users.keys()
                 yield replace(link, owners=link.owners + len(others))
+
+    def residences(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Residence]:
+        """What the subjects' users say of where they live, those in the bin too. Reads only."""
+        users = self._layout.users
+        if users is None or users.residence is None or not subjects:
+            return
+        with self._api(ctx) as api:
+            found = People(api, self._layout, ctx).find(subjects, deleted=True)
+        for ref, one in found.items():
+            stated = {value(user, users.residence) for user in one.users.values()}
+            for text in sorted(str(each) for each in stated if each):
+                yield Residence(ref, users.name, text)
 
     def _links(
         self, subject: Subject, user: Row, found: Found, people: People, users: Collection

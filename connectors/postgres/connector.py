@@ -53,6 +53,7 @@ from dsr_worker.contract import (
     Receipt,
     Record,
     RecordBlock,
+    Residence,
     Role,
     Subject,
     SweepOrder,
@@ -151,6 +152,11 @@ class Postgres:
     def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
         """One hop: what the owned rows yield, with how many others carry it."""
         yield from self._owned(subjects, ctx, resolving.links)
+
+    def residences(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Residence]:
+        """What the owned rows say of where people live."""
+        if any(collection.residence for collection in self.system.collections.values()):
+            yield from self._owned(subjects, ctx, finding.residences)
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The key of every owned row; so many people at once that indexes serve to reach them."""

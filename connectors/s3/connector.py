@@ -49,6 +49,7 @@ from dsr_worker.contract import (
     Proposal,
     Receipt,
     Record,
+    Residence,
     Severity,
     StandingCheck,
     StandingOrder,
@@ -117,13 +118,19 @@ class OneBucket(InParts):
         for room in self._rooms.values():
             yield from room.find(bucket, subjects, ctx)
 
-    # ---- Resolves, Mentions, Affected
+    # ---- Resolves, Residences, Mentions, Affected
 
     def resolve(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Link]:
         """One hop: identities that the subjects' records in shared objects yield."""
         bucket = self._reading(ctx)
         for room in self._rooms.values():
             yield from room.resolve(bucket, subjects, ctx, self._owner_kinds)
+
+    def residences(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Residence]:
+        """What the subjects' records in shared objects say of where they live."""
+        bucket = self._reading(ctx)
+        for room in self._rooms.values():
+            yield from room.residences(bucket, subjects, ctx)
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records, and unreadable lines, that name a subject."""

@@ -9,17 +9,14 @@ than one who is not told.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from dsr_worker.contract import Identity, Mask, MaskKind, System
-from dsr_worker.statutes import UnknownNameError, canonical_country
+from dsr_worker.statutes import country_of
 
 SHARED_KINDS = frozenset({"phone"})
 _TOMBSTONE = Mask(MaskKind.TOMBSTONE)
-_CODE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
 Digest = Callable[[str, str], bytes]
 
@@ -129,21 +126,6 @@ def joining_kinds(systems: Mapping[str, System]) -> frozenset[str]:
         for kind in collection.takes
     }
     return frozenset(taken - SHARED_KINDS)
-
-
-@lru_cache(maxsize=1024)
-def country_of(residence: str | None) -> str | None:
-    """An ISO 3166 code in canonical form; None where it is missing or no such code.
-
-    A code that no law pack knows stays: somebody has to find its law.
-    """
-    if not residence:
-        return None
-    try:
-        return canonical_country(residence)
-    except UnknownNameError:
-        code = residence.strip().upper()
-        return code if _CODE.fullmatch(code) else None
 
 
 def by_residence(people: Iterable[Person]) -> tuple[dict[str, int], int]:

@@ -1,4 +1,4 @@
-"""The time to answer a case: `dsr pause`, `dsr resume`, `dsr extend`, and `dsr replay`.
+"""The time to answer a case: `dsr also`, `pause`, `resume`, `extend`, and `dsr replay`.
 
 In: a case and what happened with the person, or nothing. Out: the clock anew, by the law of the
 case; or what today's packs would make of the clocks that run.
@@ -16,11 +16,13 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli.cases import CASES, decide
 from dsr_worker.cli.desk import Caller, Opening, acting, job_of, pass_opening
+from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import INSTANT, Word
 from dsr_worker.domain.period import PauseGround
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS
 from dsr_worker.fulfil.decided import Decided
+from dsr_worker.fulfil.laws import ALSO
 from dsr_worker.people import digest_of
 
 if TYPE_CHECKING:
@@ -52,6 +54,34 @@ def _turn(action: str, said: str, **options: Any) -> None:
         said,
         as_json=options["as_json"],
     )
+
+
+@click.command("also")
+@click.argument("case")
+@click.option("--country", metavar="CODE", help="Where the person may live: DE, GB-ENG, US-CA.")
+@click.option("--law", metavar="NAME", help="That law, where a country alone does not name it.")
+@acting
+@json_option
+@pass_opening
+def also_command(
+    opening: Opening,
+    *,
+    case: str,
+    country: str | None,
+    law: str | None,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Add the law of a further country to an open case: its clocks count from the receipt."""
+    if country is None and law is None:
+        raise usage("name a --country (such as CH), a --law (such as ch-fadp), or both")
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        stated = digest_of(ALSO, ref, country=country or "", law=law or "")
+        return office.laws.also(ref, country, law, caller.sign(ALSO, ref, stated))
+
+    decide(opening, case, actor, key_file, decision, "a law was added", as_json=as_json)
 
 
 @click.command("pause")

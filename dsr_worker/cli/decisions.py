@@ -53,6 +53,10 @@ WAYS: Mapping[str, str] = {
     "code_used_up": _NEW_CODE,
     "code_none": _NEW_CODE,
     "contested": _NAMES,
+    "law_without_right": (
+        "ask a lawyer which law gives the person this right there, and add it: `dsr also {case}"
+        " --law NAME --country CODE`"
+    ),
     "several_people": "say who is meant: `dsr choose {case} KIND=VALUE`",
     "approval_voided": _PLAN,
     "nothing_found": _ANSWER,

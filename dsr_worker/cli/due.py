@@ -111,7 +111,21 @@ def _clock(row: DueRow) -> dict[str, Any]:
     plain = row._asdict()
     plain["case"] = plain.pop("ref")
     plain["remaining_s"] = plain.pop("remaining")
+    because = plain.pop("because")
+    plain["why"] = None if row.kind == "breach" else _why(because)
     return plain
+
+
+_COLUMNS = (
+    *("case", "clock", "recipient", "act by", "left", "statute says"),
+    *("forecast", "why", "stuck"),
+)
+
+
+def _why(because: dict[str, Any] | None) -> str:
+    from dsr_worker.cli import regimes  # noqa: PLC0415 - the what-if starts without a ledger
+
+    return regimes.reason(because)
 
 
 def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
@@ -121,7 +135,7 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
     yield from table(
         (
             *("case", "clock", "recipient", "act by", "left", "statute says"),
-            *("forecast", "owed", "stuck"),
+            *("forecast", "owed", "why", "stuck"),
         ),
         (
             (
@@ -133,6 +147,7 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
                 local(row.due_at, row.zone) + ("" if row.verified else " NOT VERIFIED"),
                 row.forecast,
                 (row.owed or "").replace("_", " "),
+                _why(row.because) if row.because else "",
                 ", ".join(row.stuck),
             )
             for row in rows

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dsr_worker.cli import desk
+from dsr_worker.cli import desk, regimes
 from dsr_worker.cli.cases import CASES
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
@@ -54,6 +54,7 @@ def plan_data(job: JobRow) -> dict[str, Any]:
         "free_texts": plan.get("free_texts", {}),
         "not_restricted": unrestricted.places(plan),
         "cutoffs": plan.get("cutoffs", {}),
+        "residence": regimes.found(job.facts),
         "versions": plan.get("versions", {}),
         "decided_at": plan.get("decided_at"),
         "submitted_by": job.submitted_by,
@@ -89,6 +90,7 @@ def plan_lines(job: JobRow) -> Iterator[str]:
         yield f"not applicable: {', '.join(map(_place, data['not_applicable']))}"
     if data["contested"]:
         yield f"contested (not used to find anything): {', '.join(data['contested'])}"
+    yield from regimes.lines(job.ref, data["residence"])
     yield f"hash {data['hash']}"
 
 

@@ -8,7 +8,7 @@ it, but for counts of nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _SENTENCES: Mapping[str, str] = {
@@ -41,6 +41,7 @@ _SENTENCES: Mapping[str, str] = {
     "lift_ordered": "the end of the restriction was ordered, the person told on {informed_on}",
     "restriction_lifted": "the restriction has ended",
     "left_undone": "what could not be carried out was left undone",
+    "law_added": "the law {regime} was added for {country} ({reason})",
     "clock_started": "the clock {clock} started, due {due_at}",
     "clock_met": "the clock {clock} was met",
     "clock_missed": "the clock {clock} was ended after it was due",
@@ -73,9 +74,20 @@ _SENTENCES: Mapping[str, str] = {
 
 _SWEEP_STARTED = "a {request_kind} was started"  # nobody asked for it
 _BY_RULE = "the plan was approved by the organisation's standing rule"
+_NO_SUCH_RIGHT = "the law {regime} of {country} knows no such right: it adds no clock"
 _NO_NUMBER = "the clock {clock} started; no number in the law"
 _NOT_COUNTED = "{action} was about to change rows"
 _NOTHING_CHANGED = "there were no rows to change"
+
+_SPECIAL: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    "submitted": (lambda body: body.get("request_kind") == "sweep", _SWEEP_STARTED),
+    "approved": (lambda body: bool(body.get("standing")) and "signature" not in body, _BY_RULE),
+    "law_added": (lambda body: body.get("reason") == "right_unknown", _NO_SUCH_RIGHT),
+    "clock_started": (lambda body: "due_at" not in body, _NO_NUMBER),
+    "intent": (lambda body: not body.get("counts"), _NOT_COUNTED),
+    "effect": (lambda body: body.get("counts") == {}, _NOTHING_CHANGED),
+}
+"""Events of a kind that are told otherwise: when, and how."""
 
 _QUIET = frozenset({"signature", "versions"})  # `dsr decisions` tells the versions
 _MOST_SHOWN = 6
@@ -104,16 +116,9 @@ def _sentence(kind: str, body: Mapping[str, Any]) -> str:
 
 
 def _template(kind: str, body: Mapping[str, Any]) -> str:
-    if kind == "submitted" and body.get("request_kind") == "sweep":
-        return _SWEEP_STARTED
-    if kind == "approved" and body.get("standing") and "signature" not in body:
-        return _BY_RULE
-    if kind == "clock_started" and "due_at" not in body:
-        return _NO_NUMBER
-    if kind == "intent" and not body.get("counts"):
-        return _NOT_COUNTED
-    if kind == "effect" and body.get("counts") == {}:
-        return _NOTHING_CHANGED
+    special = _SPECIAL.get(kind)
+    if special is not None and special[0](body):
+        return special[1]
     return _SENTENCES.get(kind, kind)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import awaiting, desk, faults, questions, remedies, story
+from dsr_worker.cli import awaiting, desk, faults, questions, regimes, remedies, story
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
@@ -191,7 +191,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         open_now = _in_one_zone(office, reports.open_jobs(cursor, job.ref))
         promises = [row._asdict() for row in reports.promised(cursor, job.ref)]
         promises += _unshown(job)
-        clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
+        clocks = [_clock(job, row._asdict()) for row in reports.clocks(cursor, job.id)]
         outcomes = [row._asdict() for row in reports.outcomes(cursor, job.id)]
         answer = reports.answer(cursor, job.id)
         stops = reports.stops(cursor, job.id)
@@ -212,6 +212,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "clocks": clocks,
         "forecast": {row.clock: row.forecast for row in open_clocks},
         "owed": _owed(open_clocks),
+        "residence": regimes.residence(job.facts, {clock["law"] for clock in clocks}),
         "outcomes": outcomes,
         "promises": promises,
         "mentions": mentioning.mentioned(again),
@@ -235,6 +236,14 @@ def _owed(rows: Sequence[DueRow]) -> dict[str, Any] | None:
     if row is None:
         return None
     return {"what": row.owed, "by": row.conservative_due_at, "zone": row.zone}
+
+
+def _clock(job: JobRow, clock: dict[str, Any]) -> dict[str, Any]:
+    """A clock, the law by which it runs, and why; the duties of a breach have their own reasons."""
+    asked = job.received_at is not None and job.law is not None
+    because = clock.pop("because")
+    why = regimes.reason(because) if asked else None
+    return {**clock, "law": clock["law"] or job.law, "why": why}
 
 
 def _unshown(job: JobRow) -> list[dict[str, Any]]:
@@ -302,7 +311,9 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         source = f"{clock['citation']}{mark}"
         foreseen = data["forecast"].get(clock["name"])
         state = clock["state"] + (f" ({foreseen})" if foreseen in _TOLD else "")
-        yield f"clock       {clock['name']}: {state}, act by {due}; {source}"
+        why = f" ({clock['law']}, {clock['why']})" if clock["why"] else ""
+        yield f"clock       {clock['name']}: {state}, act by {due}; {source}{why}"
+    yield from regimes.lines(data["case"], data["residence"])
     if data["outcomes"]:
         yield from table(
             ("system", "collection", "outcome", "rows", "ground", "first until", "last until"),

@@ -6,8 +6,8 @@ ledger, the queue, or another system. Nothing here imports anything of ours.
 
 The smallest connector has a `Config`, `check` and `find`. Further protocols declare what else it
 can do, and the core asks by `isinstance`: `FindsBlocks`, `Contacts`, `Resolves`, `Erases`,
-`Rectifies`, `Restricts`, `Mentions`, `Sweeps`, `StandingRules`, `Affected`, `Grants`, `Proposes`,
-`InUnits`, `InOnePass`.
+`Rectifies`, `Restricts`, `Mentions`, `Residences`, `Sweeps`, `StandingRules`, `Affected`, `Grants`,
+`Proposes`, `InUnits`, `InOnePass`.
 Everything is a stream: a connector holds no result in memory that grows with the data.
 
 Errors state their consequence::
@@ -31,6 +31,7 @@ from dsr_worker.contract.capabilities import (
     Proposes,
     Rechecks,
     Rectifies,
+    Residences,
     Resolves,
     Restricts,
     StandingRules,
@@ -100,6 +101,7 @@ from dsr_worker.contract.records import (
     Mention,
     Record,
     RecordBlock,
+    Residence,
     Withheld,
     body_of,
     content_of,
@@ -180,6 +182,8 @@ __all__ = [
     "RecordBlock",
     "Rectifies",
     "Remainder",
+    "Residence",
+    "Residences",
     "Resolves",
     "Restriction",
     "RestrictionKind",

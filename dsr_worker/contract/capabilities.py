@@ -14,7 +14,14 @@ from dsr_worker.contract.findings import Finding, Proposal, Role
 from dsr_worker.contract.leaks import AffectedPerson, LeakScope, Unseen
 from dsr_worker.contract.people import Subject
 from dsr_worker.contract.receipts import Key, Receipt
-from dsr_worker.contract.records import ContactPoint, Link, Mention, Record, RecordBlock
+from dsr_worker.contract.records import (
+    ContactPoint,
+    Link,
+    Mention,
+    Record,
+    RecordBlock,
+    Residence,
+)
 from dsr_worker.contract.standing import StandingCheck, StandingOrder, StandingPlan, StandingWay
 
 
@@ -148,6 +155,19 @@ class Mentions(Protocol):
 
     def mentions(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Mention]:
         """Places in other people's records that name a subject. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Residences(Protocol):
+    """Tells where its rows say that people live."""
+
+    def residences(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Residence]:
+        """What the `residence` fields of the subjects' own rows say, as it stands. Reads only.
+
+        Each differing text once for a subject and collection; a row that says nothing gives none.
+        Which country a text names is the core's to say.
+        """
         ...
 
 

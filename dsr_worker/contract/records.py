@@ -112,6 +112,19 @@ def key_within(body: bytes, fields: Sequence[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Residence:
+    """Where a row says that a subject lives: the `residence` field as the store writes it."""
+
+    subject_ref: str
+    collection: str
+    stated: str
+
+    def __repr__(self) -> str:
+        """Return where it was found, without what it says."""
+        return f"Residence({self.collection})"
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """An identity that a subject's row carries, with its ground.
 

@@ -23,6 +23,8 @@ MAX_IDENTITIES = 50
 def rounds(systems: Mapping[str, System], kinds: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     """Return the names of the systems to ask in each round, starting from identities of `kinds`.
 
+    Asked is who yields names, tells people apart, or says where they live.
+
     Finite whatever the map says: an edge (asked system, yielded kind, system that takes it) is
     walked once. A round asks only systems for which `to_ask` returns something by then.
     """
@@ -75,7 +77,7 @@ def _yielded(system: System, kinds: Iterable[str]) -> frozenset[str]:
 
 
 def _tells(system: System, kind: str) -> bool:
-    return any(collection.yields or collection.person for collection in reached(system, {kind}))
+    return any(c.yields or c.person or c.residence for c in reached(system, {kind}))
 
 
 # ---- the walk

@@ -95,6 +95,14 @@ RULES: Mapping[str, Meaning] = {
     "too_many_identities": _stop("more names were found than one person has"),
     "helpdesk_agent": _stop("the person is an agent of the helpdesk, not only its customer"),
     "helpdesk_too_many_matches": _stop("the helpdesk finds more candidates than it lists"),
+    # which law
+    "law_found": Meaning(
+        Effect.MATCH,
+        "rows of the person name a country whose law gives the request clocks beside the others",
+    ),
+    "law_without_right": _denial(
+        "rows of the person name a country whose law knows no such right: no clock was added"
+    ),
     # what goes ahead
     "approved_by_rule": Meaning(
         Effect.APPROVAL, "the organisation lets requests of this kind go ahead by standing rule"
@@ -240,6 +248,11 @@ def _affected(actor: str, body: _Body) -> _Read:
         yield "affected", {}
 
 
+def _law(actor: str, body: _Body) -> _Read:
+    if actor == ENGINE:
+        yield ("law_without_right" if body.get("reason") == "right_unknown" else "law_found"), {}
+
+
 READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "identity_verified": _code_right,
     "code_sent": _always("contact_on_file"),
@@ -249,6 +262,7 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "clock_resumed": _always("clock_goes_on"),
     "resolved": _always("resolved"),
     "contested": _always("contested"),
+    "law_added": _law,
     "approved": _by_standing("approved_by_rule"),
     "approval_voided": _always("approval_voided"),
     "effect": _kept,

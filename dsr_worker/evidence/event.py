@@ -75,6 +75,7 @@ class Kind(StrEnum):
     LIFT_ORDERED = "lift_ordered"
     RESTRICTION_LIFTED = "restriction_lifted"
     LEFT_UNDONE = "left_undone"
+    LAW_ADDED = "law_added"
     CLOCK_STARTED = "clock_started"
     CLOCK_MET = "clock_met"
     CLOCK_MISSED = "clock_missed"
@@ -265,6 +266,7 @@ _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.LIFT_ORDERED: _fields("case informed_on signature", _STATE),
     Kind.RESTRICTION_LIFTED: _fields("case", _STATE),
     Kind.LEFT_UNDONE: _fields("systems signature", _STATE),
+    Kind.LAW_ADDED: _fields("regime country collections reason counts signature"),
     Kind.CLOCK_STARTED: _fields("clock regime country since_at due_at due_on ground law_pack"),
     Kind.CLOCK_MET: _fields("clock due_at since_at manner"),
     Kind.CLOCK_MISSED: _fields("clock due_at since_at manner"),

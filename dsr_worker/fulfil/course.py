@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from dsr_worker.contract import Resolves, System
+from dsr_worker.contract import Residences, Resolves, System
 from dsr_worker.domain.request import State
 from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
@@ -26,6 +26,7 @@ from dsr_worker.engine.phases import followed
 from dsr_worker.fulfil import planning
 from dsr_worker.fulfil.asking import asked
 from dsr_worker.fulfil.composing import LEFT
+from dsr_worker.fulfil.laws import CaseLaws
 from dsr_worker.fulfil.remaining import REMAINING, looked_in_vain, remaining
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
 from dsr_worker.ledger import cases, codes
@@ -42,10 +43,15 @@ class CaseCourse:
     """The course of cases, and of the jobs that promises and liftings are."""
 
     def __init__(
-        self, materials: Materials, planner: planning.Planner, answer_within: timedelta
+        self,
+        materials: Materials,
+        planner: planning.Planner,
+        laws: CaseLaws,
+        answer_within: timedelta,
     ) -> None:
         self._materials = materials
         self._planner = planner
+        self._laws = laws
         self.answer_within = answer_within
         self._plans: dict[tuple[str, frozenset[str]], tuple[tuple[str, ...], ...]] = {}
         self._next = {
@@ -136,7 +142,8 @@ class CaseCourse:
             if systems
         ]
         closed = [job for job, systems in asking if not systems]
-        return moves + self._planner.begin(closed, found)
+        begun = self._planner.begin(closed, found)
+        return moves + self._laws.resolved(cursor, closed, begun)
 
     def _following(self, job: Job, found: Sequence[Any]) -> list[str]:
         frozen = self._materials.frozen(job.frozen)
@@ -158,6 +165,7 @@ class CaseCourse:
             name: system
             for name, system in frozen.systems.items()
             if self._materials.can(frozen, name, Resolves)
+            or self._materials.can(frozen, name, Residences)
         }
         return rounds(able, kinds)
 

@@ -21,31 +21,22 @@ from dsr_worker.engine.corrections import sealed as sealed_corrections
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil import correcting
-from dsr_worker.fulfil.clocks import facts_of
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.course import CaseCourse
+from dsr_worker.fulfil.laws import SUGGESTED, beside, clocks_by, new_clock, started
 from dsr_worker.fulfil.plans import CORRECTED, CORRECTIONS_DIGEST
 from dsr_worker.ledger import Ledger, intake, jobs
 from dsr_worker.ledger import frozen as texts
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.intake import NewClock, NewJob
+from dsr_worker.ledger.intake import NewJob
 from dsr_worker.ledger.rows import Event, Job, Move, NewStep
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import SignedAction, accept
-from dsr_worker.statutes import (
-    Choice,
-    ClockSpec,
-    LawPack,
-    chosen,
-    locality,
-    pack_text_and_hash,
-    request_clocks,
-)
+from dsr_worker.statutes import Choice, ClockSpec, chosen, hinted
 from dsr_worker.vault import KeyRing
 
 CODE = "code"
 SUBMIT = "submit"
-_BY_ESTABLISHMENT = ("eu-gdpr", "uk-gdpr")  # days are counted where the controller is established
 _FUTURE_S = 300
 
 
@@ -173,21 +164,8 @@ class Intake:
 
     def _laws(self, request: Request) -> list[Choice]:
         """The laws that the person may stand under, with their clocks, the strictest first."""
-
-        def clocks(pack: LawPack, country: str | None) -> list[ClockSpec]:
-            zone, subject_zone = request.zone, None
-            if zone is None and pack.name in _BY_ESTABLISHMENT:
-                zone = self._organisation.establishment.zone
-                subject_zone = None if country is None else locality(country).zone
-            return request_clocks(
-                pack,
-                request.kind.value,
-                country,
-                request.received_at,
-                zone,
-                subject_zone=subject_zone,
-            )
-
+        zone = self._organisation.establishment.zone
+        clocks = clocks_by(request.kind.value, request.received_at, request.zone, zone)
         places = [(request.country, request.law), *((country, None) for country in request.also)]
         try:
             return chosen(places, clocks)
@@ -247,15 +225,16 @@ class Intake:
                     "language": request.language,
                     **sealed_corrections(key, corrections),
                     **self._corrected(request),
+                    **_suggested(request),
                 },
             ),
         )
         standing = "claimed" if request.verification == CODE else "verified"
         sealed = [seal_identity(self._keys, key, i, standing) for i in request.identities]
-        further = [_beside(c, request) for law in laws[1:] for c in law.clocks]
+        further = [beside(c, request.received_at) for law in laws[1:] for c in law.clocks]
         if further:
             texts.keep_texts(cursor, {clock.facts["law_hash"]: text for text, clock in further})
-        own = [_new_clock(c, request) for c in clocks]
+        own = [new_clock(c, request.received_at) for c in clocks]
         intake.furnish(cursor, job.id, sealed, [*own, *(clock for _, clock in further)])
         return job
 
@@ -292,7 +271,7 @@ class Intake:
                 },
                 signed.actor,
             ),
-            *(_started(c, request) for c in clocks),
+            *(started(c, request.received_at) for c in clocks),
         ]
         if request.verification == CODE:
             return self.send_code(job, events)
@@ -337,44 +316,12 @@ def verified_event(method: str, digests: Sequence[str], signed: SignedAction) ->
     )
 
 
-def _new_clock(spec: ClockSpec, request: Request) -> NewClock:
-    due = spec.due
-    return NewClock(
-        name=spec.kind.value,
-        recipient="subject",
-        citation=spec.citation,
-        verified=spec.verified,
-        zone=due.zone,
-        started_at=request.received_at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-        facts=facts_of(spec.clock),
-    )
-
-
-def _beside(spec: ClockSpec, request: Request) -> tuple[str, NewClock]:
-    """A clock of a further law, which keeps that law's text for itself."""
-    text, law_hash = pack_text_and_hash(spec.law)
-    clock = _new_clock(spec, request)
-    facts = {**clock.facts, "law": spec.law, "law_hash": law_hash}
-    facts |= {"country": spec.country, "zone": spec.due.zone}
-    return text, clock._replace(name=f"{clock.name}:{spec.law}", facts=facts)
+def _suggested(request: Request) -> dict[str, list[str]]:
+    """Countries that the person's phone numbers hint at, for somebody to look at."""
+    phones = [i.value for i in request.identities if i.kind == "phone"]
+    countries = sorted({code for phone in phones if (code := hinted(phone))})
+    return {SUGGESTED: countries} if countries else {}
 
 
 def _sha256(stated: dict[str, object]) -> str:
     return hashlib.sha256(canonical_json(stated).encode()).hexdigest()
-
-
-def _started(spec: ClockSpec, request: Request) -> Event:
-    body = {
-        "clock": spec.kind.value,
-        "regime": spec.law,
-        "country": spec.country,
-        "since_at": request.received_at,
-        "due_at": spec.due.due_at,
-        "due_on": spec.due.due_on,
-    }
-    return Event("clock_started", body)

@@ -300,11 +300,12 @@ def left_out(cursor: Cursor, job_id: int) -> list[dict[str, Any]]:
 
 
 def clocks(cursor: Cursor, job_id: int) -> list[Any]:
-    """The clocks of a job, soonest first."""
+    """The clocks of a job, soonest first; of those of further laws, why they are there."""
     cursor.execute(
         "SELECT name, recipient, state, citation, verified, zone, due_at, due_on,"
         " conservative_due_at, conservative_due_on, condition,"
-        " CASE WHEN state = 'void' THEN facts->>'reason' END AS reason"
+        " CASE WHEN state = 'void' THEN facts->>'reason' END AS reason,"
+        " coalesce(facts->>'law', '') AS law, facts->'because' AS because"
         " FROM clocks WHERE job_id = %s"
         " ORDER BY conservative_due_at NULLS LAST, name",
         (job_id,),

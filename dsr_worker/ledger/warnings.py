@@ -59,7 +59,7 @@ _DUE = f"""
 SELECT j.ref, j.kind, j.state AS job_state, c.id AS clock_id, c.name, c.recipient, c.citation,
        c.verified, c.zone, c.state, c.started_at, c.due_at, c.due_on, c.conservative_due_at,
        c.conservative_due_on, c.condition, business_now() AS now,
-       coalesce((c.facts ->> 'firm')::boolean, false) AS firm,
+       coalesce((c.facts ->> 'firm')::boolean, false) AS firm, c.facts -> 'because' AS because,
        ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
              WHERE s.job_id = j.id AND s.state IN ('needs_human', 'failed') ORDER BY 1) AS stuck,
        (SELECT max(s.run_at) FROM steps s WHERE s.job_id = j.id AND s.state = 'waiting')
@@ -119,6 +119,7 @@ class DueRow(NamedTuple):
     stuck: tuple[str, ...]  # "system:action:code" of steps that wait for a person
     forecast: str
     owed: str | None
+    because: dict[str, Any] | None = None  # who or what added its law; None: it was stated
 
 
 def raise_reached(ledger: Ledger, lead_times: Sequence[str]) -> int:
@@ -324,6 +325,7 @@ def _due_row(row: Any, lead: timedelta) -> DueRow:
         stuck=tuple(row.stuck),
         forecast=forecast(_outlook(row, due_at), lead).value,
         owed=owed(row.kind, row.job_state),
+        because=row.because,
     )
 
 

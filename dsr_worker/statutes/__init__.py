@@ -8,7 +8,7 @@ arithmetic is `dsr_worker.domain`.
 """
 
 from dsr_worker.statutes.breach import Market, breach_duties, market
-from dsr_worker.statutes.choosing import Choice, chosen
+from dsr_worker.statutes.choosing import Beside, Choice, chosen, chosen_beside, unsupported
 from dsr_worker.statutes.load import (
     PackError,
     load_pack,
@@ -19,7 +19,15 @@ from dsr_worker.statutes.load import (
 )
 from dsr_worker.statutes.model import LawPack, Right, Standing
 from dsr_worker.statutes.names import UnknownNameError
-from dsr_worker.statutes.places import Locality, applicable, canonical_country, locality
+from dsr_worker.statutes.places import (
+    Locality,
+    applicable,
+    canonical_country,
+    country_of,
+    hinted,
+    laws_of,
+    locality,
+)
 from dsr_worker.statutes.recurring import recurring
 from dsr_worker.statutes.request import (
     ClockKind,
@@ -38,6 +46,7 @@ from dsr_worker.statutes.retention import (
 )
 
 __all__ = [
+    "Beside",
     "Choice",
     "ClockKind",
     "ClockSpec",
@@ -55,7 +64,11 @@ __all__ = [
     "breach_duties",
     "canonical_country",
     "chosen",
+    "chosen_beside",
     "complaint_clocks",
+    "country_of",
+    "hinted",
+    "laws_of",
     "load_pack",
     "locality",
     "market",
@@ -69,4 +82,5 @@ __all__ = [
     "retention_minimum",
     "retention_rules",
     "rights_row",
+    "unsupported",
 ]

@@ -8,7 +8,9 @@ with a subdivision (`DE-BY`) asks for the regional holidays, one without for the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from dsr_worker.domain.calendar import Calendar, has_holidays, zone_of
 from dsr_worker.statutes.load import countries, heads, heads_naming, load_pack
@@ -53,6 +55,7 @@ def locality_under(pack: LawPack, country: str, zone: str | None = None) -> Loca
     return replace(where, calendar=replace(calendar, closed=closed))
 
 
+_CODE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 _LISTED = (
     "`dsr statutes list --json` lists those that have a law; parts are written as in ISO 3166-2,"
     " such as DE-BY"
@@ -80,6 +83,34 @@ def canonical_country(country: str) -> str:
         return code
     known = [*table.countries, *table.aliases]
     raise UnknownNameError("country", country, known, _LISTED)
+
+
+@lru_cache(maxsize=1024)
+def country_of(residence: str | None) -> str | None:
+    """Return the ISO 3166 code that a stored residence is; None where it is missing or none.
+
+    Names of countries are not guessed. A code that no law pack knows stays: somebody has to find
+    its law.
+    """
+    if not residence:
+        return None
+    try:
+        return canonical_country(residence)
+    except UnknownNameError:
+        code = residence.strip().upper()
+        return code if _CODE.fullmatch(code) else None
+
+
+def hinted(phone: str) -> str | None:
+    """Return the country that a number's calling code hints at (E.164, `+` and digits); or None.
+
+    A hint and no more: numbers move with their people, and several countries share some codes.
+    """
+    if not phone.startswith("+"):
+        return None
+    calling = countries().calling
+    lengths = range(1, 4)  # E.164, 6.2.1: one to three digits, of which none begins another
+    return next((calling[phone[1 : n + 1]] for n in lengths if phone[1 : n + 1] in calling), None)
 
 
 def calendar_of(code: str) -> Calendar:

@@ -37,6 +37,7 @@ from dsr_worker.testing.conformance import (
     MentionsPart,
     OnePassPart,
     RechecksPart,
+    ResidencesPart,
     ResolvesPart,
     StandingPart,
     SweepsPart,
@@ -237,6 +238,7 @@ def _id_in(line: bytes, key: str) -> str:
 
 
 class TestS3(
+    ResidencesPart,
     ResolvesPart,
     MentionsPart,
     AffectedPart,

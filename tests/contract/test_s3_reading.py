@@ -130,6 +130,24 @@ def test_affected_people(s3: S3Client, s3_endpoint: str, bucket_name: str) -> No
     }
 
 
+def test_residences_are_those_of_own_records(
+    s3: S3Client, s3_endpoint: str, bucket_name: str
+) -> None:
+    """Each differing text of a person's own records once, as it stands, and nobody else's."""
+    rows = [event(1, "1", country="DE"), event(2, "1", country="DE"), event(3, "1", country="ch")]
+    rows += [event(4, "2", country="FR"), event(5, "3")]
+    s3.put_object(Bucket=bucket_name, Key="events/a", Body=lines(rows))
+    s3.put_object(Bucket=bucket_name, Key="customers/1/a", Body=b"x")
+    made = connector(s3_endpoint, bucket_name, FILES, EVENTS)
+    asked = [Subject(f"s{n}", (Identity("customer_number", n),)) for n in ("1", "3")]
+    found = [
+        (r.subject_ref, r.collection, r.stated) for r in made.residences(asked, TrialContext())
+    ]
+    assert sorted(found) == [("s1", "events", "DE"), ("s1", "events", "ch")]
+    unmarked = connector(s3_endpoint, bucket_name, replace(EVENTS, residence=None))
+    assert not list(unmarked.residences(asked, TrialContext()))
+
+
 values = st.sampled_from(
     ["1", "10", 1, 1.0, True, None, "a@b.example", "A@b.Example", "\u0131", "x"]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -277,6 +278,19 @@ def test_mentions_are_listed_by_place(desk: Zendesk) -> None:
 
 
 # ---- breaches
+
+
+def test_residences_are_what_users_say(fake: Fake, desk: Zendesk) -> None:
+    """The mapped field of the person's own user, as it stands; unmapped or empty, nothing."""
+    lives = {"id": 300, "name": "Zoe", "email": "zoe@mail.example", "user_fields": {"land": "ch"}}
+    fake.load(users=[lives, {"id": 301, "name": "Max", "email": "max@mail.example"}])
+    users = replace(SYSTEM.collections["users"], residence="user_fields.land")
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "users": users})
+    asked = [subject(f"{name}@mail.example", user=None, ref=name) for name in ("zoe", "max")]
+    with closing(connect(fake, system)) as marked:
+        told = list(marked.residences(asked, TrialContext()))
+    assert [(r.subject_ref, r.collection, r.stated) for r in told] == [("zoe", "users", "ch")]
+    assert not list(desk.residences(asked, TrialContext()))
 
 
 def test_a_breach_names_everyone_in_scope_once(desk: Zendesk) -> None:

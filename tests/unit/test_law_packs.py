@@ -234,17 +234,6 @@ def test_every_right_says_what_becomes_of_a_refusal() -> None:
     assert silent == []
 
 
-def test_a_law_that_is_still_to_come_is_told_with_its_day_and_what_to_do() -> None:
-    """India's law of 2027-05-13 gives nobody a deadline before, and the refusal says so."""
-    before = datetime(2027, 5, 12, 18, 29, tzinfo=UTC)
-    with pytest.raises(ValueError, match=r"from 2027-05-13 on .* answer by hand"):
-        request_clocks(load_pack("in-dpdp"), "access", "IN", before)
-    (answer, *_) = request_clocks(
-        load_pack("in-dpdp"), "access", "IN", before + timedelta(minutes=1)
-    )
-    assert answer.due.started_on == date(2027, 5, 13)
-
-
 def test_every_time_for_an_appeal_to_us_gives_a_last_day_or_none() -> None:
     """A row that gives an appeal to whoever answered says until when in words that are computed."""
     house = CalendarPeriod.parse("P60D")
@@ -255,3 +244,14 @@ def test_every_time_for_an_appeal_to_us_gives_a_last_day_or_none() -> None:
     others = load_pack("eu-gdpr").rights[0]
     with pytest.raises(ValueError, match="gives no appeal"):
         appeal_until(others, date(2026, 1, 31), house)
+
+
+def test_a_law_that_is_still_to_come_is_told_with_its_day_and_what_to_do() -> None:
+    """India's law of 2027-05-13 gives nobody a deadline before, and the refusal says so."""
+    before = datetime(2027, 5, 12, 18, 29, tzinfo=UTC)
+    with pytest.raises(ValueError, match=r"from 2027-05-13 on .* answer by hand"):
+        request_clocks(load_pack("in-dpdp"), "access", "IN", before)
+    (answer, *_) = request_clocks(
+        load_pack("in-dpdp"), "access", "IN", before + timedelta(minutes=1)
+    )
+    assert answer.due.started_on == date(2027, 5, 13)

@@ -27,6 +27,7 @@ from dsr_worker.contract import (
     Mention,
     Record,
     RecordBlock,
+    Residence,
     Withheld,
 )
 
@@ -211,6 +212,21 @@ def contact_points(own: Ownership) -> Iterator[ContactPoint]:
             ).format(own.rows(table, SQL("o.s, {} AS value").format(value), direct=True))
             for number, stored in own.session.arrays(query):
                 yield ContactPoint(own.subjects[number].ref, kind, stored)
+
+
+def residences(own: Ownership) -> Iterator[Residence]:
+    """What the owned rows say of where people live: each text once for a person and collection."""
+    for table in own.catalogue.tables.values():
+        field = table.collection.residence
+        if field is None:
+            continue
+        own.ctx.check()
+        value = table.place(field).text("t")
+        query = SQL(
+            "SELECT DISTINCT json_build_array(s, value)::text FROM ({}) r WHERE value <> ''"
+        ).format(own.rows(table, SQL("o.s, {} AS value").format(value)))
+        for number, stated in own.session.arrays(query):
+            yield Residence(own.subjects[number].ref, table.collection.name, stated)
 
 
 def mentions(own: Ownership) -> Iterator[Mention]:

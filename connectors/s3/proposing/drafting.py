@@ -42,6 +42,7 @@ _LINKED_LEAST, _LINKED_SHARE = 3, 0.5
 _MOST_LEADS = 6
 _LONGEST_NAME = 60
 _DOUBT = 0.5
+_COUNTRY = "user.contact.address.country"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +233,19 @@ class Draft:
             takes=takes,
             yields=yields,
             clocks={"record_date": found.clock} if found.clock else {},
+            residence=self._residence(records) if takes else None,
             review=sure < SURE,
             source=_source(records),
         )
+
+    @staticmethod
+    def _residence(records: _Records) -> str | None:
+        """The field that is a country beyond doubt, one and the same for the whole record."""
+        for name in records.sample.fields:
+            look = records.judged.looks.get(name)
+            if look and look.category == _COUNTRY and look.sure >= SURE and EACH not in name:
+                return name
+        return None
 
     def _fields(self, records: _Records) -> Iterator[Field]:
         found, about = records.judged, topic(records.name)

@@ -59,6 +59,7 @@ from dsr_worker.contract import (
     Mention,
     NeedsHuman,
     Record,
+    Residence,
     Subject,
     Transient,
     Unseen,
@@ -301,6 +302,20 @@ class Shared:
                     seen.add((ref, identity, key))
                     counts[ref, identity] = known + 1
         return counts
+
+    def residences(
+        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Residence]:
+        """What owned records say of where people live, each text once for each of them."""
+        if self.collection.residence is None:
+            return
+        told: set[tuple[str, str]] = set()
+        for row in self.owned(bucket, subjects, ctx):
+            stated = self._residence(row.entry)
+            for ref in row.owners if stated else ():
+                if stated and (ref, stated) not in told:
+                    told.add((ref, stated))
+                    yield Residence(ref, self.collection.name, stated)
 
     # ---- breaches
 

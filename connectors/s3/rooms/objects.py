@@ -30,6 +30,7 @@ from dsr_worker.contract import (
     Mention,
     Outcome,
     Record,
+    Residence,
     Severity,
     Subject,
     Transient,
@@ -79,6 +80,13 @@ class ObjectsRoom(Prefixes):
     ) -> Iterator[Link]:
         """None: an object yields no identity."""
         del bucket, subjects, ctx, owner_kinds
+        return iter(())
+
+    def residences(
+        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Residence]:
+        """None: an object has no field that says it."""
+        del bucket, subjects, ctx
         return iter(())
 
     def together(

@@ -25,6 +25,7 @@ from dsr_worker.contract import (
     Link,
     Mention,
     Record,
+    Residence,
     Subject,
     Unseen,
 )
@@ -76,6 +77,12 @@ class Room(Protocol):
         owner_kinds: frozenset[str],
     ) -> Iterator[Link]:
         """One hop; `owner_kinds` are those by which any collection of the system takes rows."""
+        ...
+
+    def residences(
+        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Residence]:
+        """What its records say of where the subjects live."""
         ...
 
     def mentions(

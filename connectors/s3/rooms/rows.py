@@ -27,6 +27,7 @@ from dsr_worker.contract import (
     Link,
     Mention,
     Record,
+    Residence,
     Subject,
     Unseen,
 )
@@ -68,6 +69,12 @@ class RowsRoom(Shared):
     ) -> Iterator[Link]:
         """The identities that owned records yield, with how many others carry them."""
         yield from super().resolve(ReadableBucket(bucket), subjects, ctx, owner_kinds)
+
+    def residences(
+        self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context
+    ) -> Iterator[Residence]:
+        """What owned records say of where people live."""
+        yield from super().residences(ReadableBucket(bucket), subjects, ctx)
 
     def mentions(
         self, bucket: Bucket, subjects: Sequence[Subject], ctx: Context

@@ -32,6 +32,8 @@ class CountryTable(Row):
 
     version: date
     aliases: dict[Text, Text]
+    calling: dict[Text, Text]
+    """Country by country calling code (E.164), where a code is one country's."""
     countries: dict[Text, CountryRow]
 
 

@@ -20,6 +20,7 @@ from dsr_worker.testing.conformance.reading import (
     BlocksPart,
     ContactsPart,
     MentionsPart,
+    ResidencesPart,
     ResolvesPart,
 )
 from dsr_worker.testing.conformance.rights import RectifiesPart, RestrictsPart
@@ -30,7 +31,15 @@ from dsr_worker.testing.conformance.units import ChangesInUnitsPart, OnePassPart
 from dsr_worker.testing.conformance.world import Where, World, large_world, standard_world
 
 
-class Conformance(ContactsPart, ResolvesPart, MentionsPart, AffectedPart, RechecksPart, SweepsPart):
+class Conformance(
+    ContactsPart,
+    ResolvesPart,
+    ResidencesPart,
+    MentionsPart,
+    AffectedPart,
+    RechecksPart,
+    SweepsPart,
+):
     """The parts for most stores.
 
     Others join where a store has it: blocks, rights, units and passes, standing rules.
@@ -53,6 +62,7 @@ __all__ = [
     "OnePassPart",
     "RechecksPart",
     "RectifiesPart",
+    "ResidencesPart",
     "ResolvesPart",
     "RestrictsPart",
     "RightsWorld",

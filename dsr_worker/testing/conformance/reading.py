@@ -18,6 +18,7 @@ from dsr_worker.contract import (
     Mentions,
     Record,
     RecordBlock,
+    Residences,
     Resolves,
 )
 from dsr_worker.testing.conformance.basics import PARTS, Basics
@@ -148,6 +149,27 @@ class ResolvesPart(Basics):
             assert not list(connector.resolve(hostile(adapter.world), TrialContext()))
 
 
+class ResidencesPart(Basics):
+    """Where do its rows say that people live?"""
+
+    def test_residences_are_what_own_rows_say(self) -> None:
+        """Each person's own rows tell, as they are stored, and nobody else's."""
+        with made(self) as adapter:
+            connector, world = adapter.connector(), adapter.world
+            assert isinstance(connector, Residences)
+            found = list(connector.residences(world.people, TrialContext()))
+            told = [(x.subject_ref, x.collection, x.stated) for x in found]
+            assert set(told) == world.residences
+            assert len(told) == len(set(told)), "each text comes once"
+
+    def test_hostile_claims_live_nowhere(self) -> None:
+        """A value that names nobody tells nothing of where anybody lives."""
+        with made(self) as adapter:
+            connector = adapter.connector()
+            assert isinstance(connector, Residences)
+            assert not list(connector.residences(hostile(adapter.world), TrialContext()))
+
+
 class MentionsPart(Basics):
     """Places in other people's records."""
 
@@ -211,6 +233,7 @@ PARTS.update(
         Contacts: ContactsPart,
         Resolves: ResolvesPart,
         Mentions: MentionsPart,
+        Residences: ResidencesPart,
         Affected: AffectedPart,
     }
 )

@@ -26,6 +26,7 @@ from dsr_worker.contract import (
     Receipt,
     Rechecks,
     Record,
+    Residences,
     Resolves,
     Rule,
     Subject,
@@ -166,6 +167,9 @@ def calls(connector: Connector, world: World) -> list[Callable[[], object]]:
         found.append(lambda: list(connector.contacts(world.claimed, ctx)))
     if isinstance(connector, Resolves):
         found.append(lambda: list(connector.resolve(world.claimed, ctx)))
+    marks = any(c.residence for c in world.system.collections.values())
+    if marks and isinstance(connector, Residences):
+        found.append(lambda: list(connector.residences(people, ctx)))
     if isinstance(connector, Erases):
         found.append(lambda: list(connector.locate(people, ctx)))
         found.append(lambda: list(connector.erase(people, keys(world), dry)))

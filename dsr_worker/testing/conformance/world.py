@@ -77,6 +77,19 @@ class World:
     """Whether a key names one row for ever; else only together with whose it is, or was."""
 
     @property
+    def residences(self) -> frozenset[tuple[str, str, str]]:
+        """What the asked people's own rows say of where they live: ref, collection, text."""
+        fields = {n: c.residence for n, c in self.system.collections.items() if c.residence}
+        return frozenset(
+            (ref, collection, str(row[field]))
+            for ref, places in self.owned.items()
+            for collection, field in fields.items()
+            for row in self.rows[collection]
+            if row[field]
+            and any(c == collection and key[-1] == str(row["id"]) for c, key in places)
+        )
+
+    @property
     def kinds(self) -> frozenset[str]:
         """The identity kinds that any collection takes."""
         return frozenset(k for c in self.system.collections.values() for k in c.takes)

@@ -36,6 +36,7 @@ from dsr_worker.contract import (
     Receipt,
     Record,
     Remainder,
+    Residence,
     Severity,
     Subject,
     SweepOrder,
@@ -159,6 +160,19 @@ class Memory:
                     own = reached(self._system, tables, collection, subject, ctx)
                     links = list(_links(self._system, tables, collection, subject, own, ctx))
                 yield from links
+
+    def residences(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Residence]:
+        """What the rows of the subjects say of where they live."""
+        self._called("residences", subjects)
+        for collection in self._system.collections.values():
+            if (name := collection.residence) is None:
+                continue
+            for subject in subjects:
+                with self.store.reading() as tables:
+                    keys = owned(self._system, tables, collection, subject, ctx)
+                    stated = {tables.rows[collection.name][key].get(name) for key in keys}
+                for text in sorted(str(one) for one in stated if one):
+                    yield Residence(subject.ref, collection.name, text)
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
         """The key of every row of every subject."""
