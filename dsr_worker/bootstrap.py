@@ -28,6 +28,7 @@ from dsr_worker.engine.tick import Duty, Ticker, rescue, ring_for_ready
 from dsr_worker.engine.upkeep import upkeep
 from dsr_worker.fulfil import housekeeping
 from dsr_worker.fulfil.access import Accessing
+from dsr_worker.fulfil.appealing import Appeals
 from dsr_worker.fulfil.certifying import Certifying
 from dsr_worker.fulfil.changing import Changing
 from dsr_worker.fulfil.clocks import Clocks
@@ -123,7 +124,8 @@ class Office:
     @cached_property
     def course(self) -> CaseCourse:
         """What follows what in a case."""
-        return CaseCourse(self.materials, self.planner, self.laws)
+        within = self.files.organisation.verification.answer_within
+        return CaseCourse(self.materials, self.planner, self.laws, _length(within))
 
     @cached_property
     def texts(self) -> Texts:
@@ -162,7 +164,14 @@ class Office:
     @cached_property
     def delivery(self) -> Delivery:
         """What hands answers over."""
-        return Delivery(self.ledger, self.keys, self.store)
+        within = CalendarPeriod.parse(self.files.organisation.appeals.file_within)
+        return Delivery(self.ledger, self.keys, self.store, within)
+
+    @cached_property
+    def appeals(self) -> Appeals:
+        """People's decisions on appeals."""
+        within = CalendarPeriod.parse(self.files.organisation.appeals.file_within)
+        return Appeals(self.ledger, self.materials, self.intake, self.course, within)
 
     @cached_property
     def holding(self) -> Holding:
@@ -242,7 +251,12 @@ class Office:
         return (
             rescue(self.ledger),
             *housekeeping.duties(
-                self.ledger, self.store, self.planner, self.lead_time, promises.duty()
+                self.ledger,
+                self.store,
+                self.planner,
+                self.lead_time,
+                _length(own.appeals.file_within),
+                promises.duty(),
             ),
             firing.fire_schedules,
             self.standing_guard.duty,

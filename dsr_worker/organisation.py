@@ -25,6 +25,7 @@ from dsr_worker.documents import Path as Place
 from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.identity import ROLE_LOCAL_PARTS, ClaimRules
 from dsr_worker.domain.retention import CalendarPeriod
+from dsr_worker.statutes import UnknownNameError, load_pack
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PLACEHOLDER = re.compile(r"replace[ -](me|street)\b", re.IGNORECASE)
@@ -45,6 +46,15 @@ def _address(text: str) -> str:
     if _ADDRESS.fullmatch(text) is None:
         raise ValueError("not one bare e-mail address")
     return text
+
+
+def _declared(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            load_pack(name)
+        except UnknownNameError as error:
+            raise ValueError(str(error)) from None
+    return names
 
 
 def _webhook(text: str) -> str:
@@ -145,6 +155,8 @@ class Verification(Strict):
     code_tries: Annotated[int, Field(ge=1, le=10)] = 5
     contact_settled_days: Annotated[int, Field(ge=0, le=365)] = 14
     """A contact on file that changed more recently goes to a person."""
+    answer_within: Period = "P14D"
+    """The time that a person who was asked who they are has for it; then the case asks a human."""
 
 
 class Link(Strict):
@@ -181,6 +193,12 @@ class Remainders(Strict):
     """What becomes of rows that a store refuses for now without naming a day."""
 
     look_again_after: Period = "P30D"
+
+
+class Appeals(Strict):
+    """What the house takes for a reasonable time, where a law gives an appeal and no number."""
+
+    file_within: Period = "P60D"
 
 
 class Claims(Strict):
@@ -240,6 +258,8 @@ class Organisation(Strict):
     authority: Text | None = None
     """The lead supervisory authority (Art. 56 GDPR), where it is not the country's only one."""
     markets: Annotated[tuple[Country, ...], Field(min_length=1)]
+    declared: Annotated[tuple[Text, ...], AfterValidator(_declared)] = ()
+    """Laws of a sector or a status that bind this house, such as `us-ca-drop` (data brokers)."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
     policies: tuple[Text, ...] = ()
     approval: Approvals = Approvals()
@@ -247,6 +267,7 @@ class Organisation(Strict):
     warnings: Warnings
     packages: Packages = Packages()
     remainders: Remainders = Remainders()
+    appeals: Appeals = Appeals()
     claims: Claims = Claims()
     information: dict[Language, Information]
     backups: dict[Language, Text] = Field(default_factory=dict)

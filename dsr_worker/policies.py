@@ -12,137 +12,30 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-
-from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from typing import Any
 
 from dsr_worker.contract import Action, Collection, System
-from dsr_worker.documents import Document, DocumentError, Strict, near, parse, read, read_file
-from dsr_worker.domain.calendar import zone_of
+from dsr_worker.documents import Document, DocumentError, near, parse, read, read_file
 from dsr_worker.domain.decision import Bound, Term
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod, YearEnd
+from dsr_worker.policy_file import KeepFile, PolicyFile, RuleFile, year_end_of
 from dsr_worker.statutes.names import UnknownNameError
 from dsr_worker.statutes.retention import RetentionLimit, retention_maximum, retention_minimum
 
-_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 _EXAMPLE_YEAR = date(2023, 12, 1)
 _EXAMPLE_DAYS = 1 + 366 + 31
 """A leap year and a month on both sides: every way in which periods can differ by start."""
-_EXAMPLE_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+_NATURES = {
+    "statute": "what a law orders",
+    "limitation": "the limitation of claims, which orders nobody to keep anything",
+    "guidance": "guidance or a standard, which no law orders",
+}
 
 
-def _is_zone(name: str) -> str:
-    zone_of(name)
-    return name
-
-
-def _is_period(text: str) -> str:
-    CalendarPeriod.parse(text)
-    return text
-
-
-def _is_cron(text: str) -> str:
-    try:
-        CronSim(text, _EXAMPLE_TIME)
-    except CronSimError as error:
-        raise ValueError('not a cron expression; write "15 3 * * *" for 03:15 every day') from error
-    return text
-
-
-def _year_end(text: str) -> YearEnd:
-    month, dash, day = text.partition("-")
-    if not dash or not month.isdigit() or not day.isdigit():
-        raise ValueError('write month and day, such as "03-31"')
-    return YearEnd(int(month), int(day))
-
-
-def _is_year_end(text: str) -> str:
-    _year_end(text)
-    return text
-
-
-def _is_text(value: object) -> object:
-    if isinstance(value, int | float):
-        raise ValueError('put it in quotes, three numbers with dots: "1.0.0"')  # noqa: TRY004 - pydantic takes no TypeError
-    return value
-
-
-def _is_filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse an empty list; one whose only part has a fault of its own is not empty."""
-    if not values:
-        raise ValueError("empty; write at least one")
-    return values
-
-
-_FILLED = (AfterValidator(_is_filled), Field(json_schema_extra={"minItems": 1}))
-Name = Annotated[str, Field(pattern=_NAME)]
-Text = Annotated[str, Field(min_length=1)]
-Zone = Annotated[str, AfterValidator(_is_zone)]
-
-
-class KeepFile(Strict):
-    """A period: a statute's row by id, or a period of one's own with its source."""
-
-    statute: Name | None = None
-    period: Annotated[str, AfterValidator(_is_period)] | None = None
-    anchor: AnchorKind | None = None
-    citation: Text | None = None
-    year_end: Annotated[str, AfterValidator(_is_year_end)] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        own = (self.period, self.anchor, self.citation)
-        if self.statute is not None and any(own):
-            raise ValueError("a statute brings its own period, anchor and citation; leave one out")
-        if self.statute is None and not all(own):
-            raise ValueError("write {statute: id}, or period, anchor and citation together")
-        return self
-
-
-class RuleFile(Strict):
-    """One rule of a policy."""
-
-    id: Name
-    record_class: Annotated[Name, Field(alias="class")]
-    keep_at_least: KeepFile | None = None
-    keep_at_most: KeepFile | None = None
-    clock: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-    action: Literal["erase", "mask"] | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.keep_at_least is None and self.keep_at_most is None:
-            raise ValueError("a rule has keep_at_least, keep_at_most or both")
-        if self.keep_at_most is None and self.action is not None:
-            raise ValueError("an action belongs to keep_at_most; take it out")
-        return self
-
-
-class LimitsFile(Strict):
-    """How much one sweep may touch without asking a person."""
-
-    rows: Annotated[int, Field(ge=0)]
-    share: Annotated[float, Field(ge=0, le=1, strict=False)]
-
-
-class PolicyFile(Strict):
-    """One file of retention policy."""
-
-    policy: Name
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$"), BeforeValidator(_is_text)]
-    title: Text
-    owner: Text
-    jurisdictions: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")], ...],
-        *_FILLED,
-    ]
-    zone: Zone
-    schedule: Annotated[str, AfterValidator(_is_cron)] | None = None
-    limits: LimitsFile
-    rules: Annotated[tuple[RuleFile, ...], *_FILLED]
+class UnfitNatureError(ValueError):
+    """A rule is named as what it is not; the text says how to name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +169,16 @@ def _contradictions(policies: Policies) -> Iterator[tuple[Term, str]]:
 
 def _ends_earlier(limit: Term, minimum: Term) -> bool:
     """Say whether, counted from one day, the limit ever ends first; year ends make days differ."""
+    if not _ever_together(limit, minimum):
+        return False
     days = (_EXAMPLE_YEAR + timedelta(days=n) for n in range(_EXAMPLE_DAYS))
     return any(limit.ends_on(day) < minimum.ends_on(day) for day in days)
+
+
+def _ever_together(one: Term, other: Term) -> bool:
+    """Say whether there is a day on which both are in force."""
+    first = max(one.effective_from or date.min, other.effective_from or date.min)
+    return first < min(one.effective_to or date.max, other.effective_to or date.max)
 
 
 def _unmapped(policies: Policies, systems: tuple[System, ...]) -> Iterator[str]:
@@ -302,7 +203,7 @@ def _policy(document: Document) -> Policy:
         try:
             minimums = _terms(file, rule, "keep_at_least", rule.keep_at_least)
             limits = _terms(file, rule, "keep_at_most", rule.keep_at_most)
-        except UnknownNameError as error:
+        except (UnknownNameError, UnfitNatureError) as error:
             faults.append(document.fault(("rules", at), str(error)))
             continue
         earlier = bound.get(rule.record_class, Bound())
@@ -323,7 +224,7 @@ _STATUTES: Mapping[str, Callable[[str], RetentionLimit]] = {
 
 def _place(file: PolicyFile, limit: Term) -> tuple[str | int, ...]:
     grounds = [
-        rule.keep_at_most and (rule.keep_at_most.statute or f"{file.policy}/{rule.id}")
+        rule.keep_at_most and (rule.keep_at_most.row or f"{file.policy}/{rule.id}")
         for rule in file.rules
     ]
     return ("rules", grounds.index(limit.ground), "keep_at_most")
@@ -334,12 +235,22 @@ def _terms(file: PolicyFile, rule: RuleFile, key: str, keep: KeepFile | None) ->
 
 
 def _term(file: PolicyFile, rule: RuleFile, key: str, keep: KeepFile) -> Term:
-    closes = YearEnd() if keep.year_end is None else _year_end(keep.year_end)
+    closes = YearEnd() if keep.year_end is None else year_end_of(keep.year_end)
     action = Action.MASK if rule.action == "mask" else Action.ERASE
-    if keep.statute is not None:
-        row = _STATUTES[key](keep.statute)
-        anchor = Anchor(row.anchor, closes)
-        return Term(row.id, row.citation, row.period, anchor, file.zone, rule.clock, action)
+    if keep.row is not None:
+        row = _STATUTES[key](keep.row)
+        _refuse_another_nature(keep, row)
+        return Term(
+            ground=row.id,
+            citation=row.citation,
+            period=row.period,
+            anchor=Anchor(row.anchor, closes),
+            zone=file.zone,
+            clock=rule.clock,
+            action=action,
+            effective_from=row.effective_from,
+            effective_to=row.effective_to,
+        )
     return Term(
         ground=f"{file.policy}/{rule.id}",
         citation=keep.citation or "",
@@ -351,13 +262,27 @@ def _term(file: PolicyFile, rule: RuleFile, key: str, keep: KeepFile) -> Term:
     )
 
 
+def _refuse_another_nature(keep: KeepFile, row: RetentionLimit) -> None:
+    right = "statute" if row.nature.ordered else row.nature.value
+    if getattr(keep, right) is None:
+        raise UnfitNatureError(
+            f"{row.id} is {_NATURES[right]}: a policy that takes it up"
+            f" says so, {{{right}: {row.id}}}"
+        )
+
+
 def _frozen(file: PolicyFile, bound: Mapping[str, Bound], data: Mapping[str, Any]) -> Policy:
     periods = {
-        name: [f"{t.ground} {t.period} {t.anchor.kind}" for t in (*b.minimums, *b.limits)]
-        for name, b in bound.items()
+        name: [_said(term) for term in (*b.minimums, *b.limits)] for name, b in bound.items()
     }
     text = _canonical({"policy": data, "periods": periods})
     return Policy(file, bound, text, _sha256(text))
+
+
+def _said(term: Term) -> str:
+    since, until = term.effective_from, term.effective_to
+    dates = f" {since or ''}/{until or ''}" if since or until else ""
+    return f"{term.ground} {term.period} {term.anchor.kind}{dates}"
 
 
 def _canonical(data: object) -> str:

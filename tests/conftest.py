@@ -27,14 +27,14 @@ from tests import services as real
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=20)
 settings.register_profile("search", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("repeatable")  # --hypothesis-profile=search: all examples, new ones each run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many random schemas to try: some in every run, many in `./scripts/nightly`."""
-    parser.addoption("--schemas", type=int, default=50, help="random schemas to try")
+    parser.addoption("--schemas", type=int, default=20, help="random schemas to try")
     parser.addoption("--first-seed", type=int, default=1, help="seed of the first of them")
 
 

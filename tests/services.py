@@ -38,7 +38,7 @@ from dsr_worker.embedded import Services
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 S3_KEY = S3_SECRET = "testing"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - Linux: memory as a file system
 _PLENTY_BYTES: Final = 4 * 1024**3
@@ -192,7 +192,8 @@ class Databases:
     def __call__(self) -> str:
         """The DSN of a new database."""
         name = f"test_{uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        # files copied, not logged page by page: half the work
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY")
         self._made.append(name)
         return self._maintenance_dsn.replace("/postgres?", f"/{name}?")
 

@@ -96,13 +96,17 @@ def told_people(
     """What the notices sent so far change: clocks met, and duties that run from them.
 
     A clock towards people is met when everybody it may concern was sent their notice, those of
-    unknown residence included. The earliest notice starts what runs from it (the cautious reading).
+    unknown residence included. What runs from a notice to people starts with the earliest one to a
+    resident of its jurisdiction, and its alerts with the earliest one that may have been.
     """
     tally = notices.tally(cursor, job.id)
-    sent = [t.first_at for t in tally if t.state == _SETTLED and t.first_at is not None]
-    facts = dict(job.facts)
-    if sent:
-        facts["notices_sent"] = with_notice(facts["notices_sent"], Recipient.INDIVIDUALS, min(sent))
+    told = {
+        t.residence or "": t.first_at.isoformat()
+        for t in tally
+        if t.state == _SETTLED and t.first_at is not None
+    }
+    facts = {**job.facts, "people_told": told}
+    if told:
         duties.set_clocks(cursor, job.id, facts, organisation)
     events = []
     for clock in notices.open_clocks(cursor, job.id):
@@ -110,7 +114,7 @@ def told_people(
         if at is not None:
             settled = notices.settle(cursor, job.id, clock.name, at)
             events.append(met_event(settled, at))
-    return {"notices_sent": facts["notices_sent"]}, events
+    return {"people_told": told}, events
 
 
 def met_event(settled: Any, at: datetime, actor: str = "") -> Event:
@@ -125,12 +129,20 @@ def met_event(settled: Any, at: datetime, actor: str = "") -> Event:
     return Event("clock_met", body, actor)
 
 
-def with_notice(sent: Mapping[str, str], told: str, at: datetime) -> dict[str, str]:
-    """The notices sent by recipient or rule, with this one where none came earlier."""
-    earlier = sent.get(told)
-    if earlier is not None and datetime.fromisoformat(earlier) <= at:
-        return dict(sent)
-    return {**sent, told: at.isoformat()}
+def with_notice(
+    sent: Sequence[Sequence[str]], duty: Mapping[str, Any], at: datetime
+) -> list[list[str]]:
+    """The notices recorded (law, jurisdiction, recipient or rule, instant), with this duty's.
+
+    Of two of the same the earlier one stays.
+    """
+    found = {(law, where, told): since for law, where, told, since in sent}
+    for told in (duty["recipient"], duty["rule"]):
+        key = (duty["law"], duty["jurisdiction"], told)
+        earlier = found.get(key)
+        if earlier is None or datetime.fromisoformat(earlier) > at:
+            found[key] = at.isoformat()
+    return [[*key, since] for key, since in found.items()]
 
 
 def _all_told_at(tally: Sequence[Tally], duty: dict[str, Any]) -> datetime | None:

@@ -13,8 +13,9 @@ from typing import Any
 from dsr_worker.breach import duties, prose
 from dsr_worker.breach.course import KIND, BreachState
 from dsr_worker.breach.leak import Leak, facts_of, faults
-from dsr_worker.domain.breach import Duty, DutyState
+from dsr_worker.domain.breach import Duty
 from dsr_worker.domain.calendar import to_utc
+from dsr_worker.domain.headcount import DutyState
 from dsr_worker.engine.materials import Materials
 from dsr_worker.ledger import Ledger, intake, jobs, notices
 from dsr_worker.ledger.connection import Cursor

@@ -331,11 +331,8 @@ class BreachDesk:
         self, cursor: Cursor, job: Job, duty: Mapping[str, Any], at: datetime
     ) -> dict[str, Any]:
         """What runs from this notice is set anew."""
-        known: dict[str, str] = job.facts["notices_sent"]
-        sent = known
-        for told in (duty["recipient"], duty["rule"]):
-            sent = with_notice(sent, told, at)
-        if sent == known:
+        sent = with_notice(job.facts["notices_sent"], duty, at)
+        if sent == job.facts["notices_sent"]:
             return {}
         changed = {"notices_sent": sent}
         duties.set_clocks(cursor, job.id, {**job.facts, **changed}, self._organisation)

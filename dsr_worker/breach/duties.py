@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dsr_worker.breach.leak import breach_facts
-from dsr_worker.domain.breach import Duty, DutyState, Recipient
+from dsr_worker.domain.breach import Duty, Recipient
 from dsr_worker.domain.calendar import local_date
+from dsr_worker.domain.headcount import DutyState
 from dsr_worker.ledger import frozen, notices
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock
@@ -98,6 +99,7 @@ def _clock(duty: Duty, aware_at: datetime, organisation: Organisation) -> tuple[
         calendar_version=duty.calendar_version,
         condition=duty.condition,
         facts={
+            "law": duty.law,
             "rule": duty.rule_id,
             "recipient": duty.recipient,
             "stage": duty.stage,

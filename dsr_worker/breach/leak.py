@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsr_worker.contract import LeakScope, System
-from dsr_worker.domain.breach import Affected, BreachFacts, Harm, Role
+from dsr_worker.domain.breach import BreachFacts, Harm, Notice, Role
 from dsr_worker.domain.calendar import to_utc
 from dsr_worker.domain.clock import StartKind
 from dsr_worker.domain.decision import canonical_json
+from dsr_worker.domain.headcount import Affected
 
 PARTS = ("nature", "consequences", "measures", "advice")
 """The prose that Art. 33(3) and 34(2) GDPR ask for and only people can write."""
@@ -65,7 +66,8 @@ def facts_of(leak: Leak, systems: Mapping[str, System]) -> dict[str, Any]:
         "role": leak.role,
         "lead_country": leak.lead_country,
         "events": {kind: to_utc(at).isoformat() for kind, at in sorted(leak.events.items())},
-        "notices_sent": {},
+        "notices_sent": [],
+        "people_told": {},
         "affected": None,
     }
 
@@ -87,7 +89,11 @@ def breach_facts(facts: Mapping[str, Any]) -> BreachFacts:
         lead_country=facts["lead_country"],
         events={StartKind(k): datetime.fromisoformat(at) for k, at in facts["events"].items()},
         notices_sent={
-            told: datetime.fromisoformat(at) for told, at in facts["notices_sent"].items()
+            Notice(law, jurisdiction, told): datetime.fromisoformat(at)
+            for law, jurisdiction, told, at in facts["notices_sent"]
+        },
+        people_told={
+            residence: datetime.fromisoformat(at) for residence, at in facts["people_told"].items()
         },
         affected=None
         if found is None

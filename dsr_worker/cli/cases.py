@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, show
-from dsr_worker.cli.values import CODE, canonical, pair, stdin_text
+from dsr_worker.cli.values import CODE, INSTANT, canonical, pair, stdin_text
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.people import digest_of
@@ -52,6 +53,8 @@ def decide(
 @click.option("--send-code", is_flag=True, help="Send a (new) code to the contact on file.")
 @click.option("--code", "entered", metavar="N", help="The code that the person gave you.")
 @click.option("--attest", type=CODE, metavar="METHOD", help="You know who it is, and how you know.")
+@click.option("--asked", is_flag=True, help="You asked for more, by letter or otherwise.")
+@click.option("--at", type=INSTANT, help="When you asked (with --asked); default: now.")
 @acting
 @json_option
 @pass_opening
@@ -62,13 +65,17 @@ def verify_command(
     send_code: bool,
     entered: str | None,
     attest: str | None,
+    asked: bool,
+    at: datetime | None,
     actor: str | None,
     key_file: Path | None,
     as_json: bool,
 ) -> None:
     """Settle whether the requester is who they say: by code, or by your signed word."""
-    if sum((send_code, entered is not None, attest is not None)) != 1:
-        raise usage("give one of --send-code, --code N, --attest METHOD")
+    if sum((send_code, entered is not None, attest is not None, asked)) != 1:
+        raise usage("give one of --send-code, --code N, --attest METHOD, --asked")
+    if at is not None and not asked:
+        raise usage("--at says when you asked: give --asked with it")
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
         decisions = office.decisions
@@ -76,13 +83,18 @@ def verify_command(
             return decisions.send_code(ref, caller.sign("send-code", ref))
         if entered is not None:
             return decisions.enter_code(ref, entered, caller.sign("enter-code", ref))
+        if asked:
+            stated = digest_of("asked", ref, at="" if at is None else at.isoformat())
+            return decisions.asked(ref, at, caller.sign("asked", ref, stated))
         method = attest or ""
         signed = caller.sign("attest", ref, digest_of("attest", ref, method=method))
         return decisions.attest(ref, method, signed)
 
-    said = (
-        "a code is on its way if the person is on file" if send_code else "the person is verified"
-    )
+    said = "the person is verified"
+    if send_code:
+        said = "a code is on its way if the person is on file"
+    elif asked:
+        said = "the person was asked who they are"
     decide(opening, case, actor, key_file, decision, said, as_json=as_json)
 
 

@@ -10,6 +10,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -29,7 +30,7 @@ from dsr_worker.organisation import unfilled
 from dsr_worker.package import MissingText, missing_texts
 from dsr_worker.policies import lint
 from dsr_worker.registry import Registry
-from dsr_worker.statutes import UnknownNameError, applicable
+from dsr_worker.statutes import LawPack, UnknownNameError, applicable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _WIDTH: Final = 100
@@ -144,12 +145,21 @@ def _organisation(files: Files) -> Iterator[Line]:
     places += [(("markets", at), code) for at, code in enumerate(own.markets)]
     for path, code in places:
         try:
-            applicable(code)
+            pack = applicable(code)
         except UnknownNameError as error:
             message = f"{error}; `dsr statutes list` shows which countries have a law pack"
             wrong.append(document.fault(path, message))
+            continue
+        if pack.begins_on is None or pack.begins_on > datetime.now(UTC).date():
+            yield _to_come(code, pack)
     for fault in wrong:
         yield Line("files", "error", "", fault)
+
+
+def _to_come(code: str, pack: LawPack) -> Line:
+    since = pack.begins_on or "a day that is not set yet"
+    message = f"{pack.name} is in force from {since} on: until then no statute sets a date there"
+    return Line("files", "warning", code, message, "a breach there gets a duty to find the law")
 
 
 def _policies(files: Files) -> Iterator[Line]:

@@ -168,22 +168,33 @@ def replay_command(opening: Opening, *, case: str | None, as_json: bool) -> None
             case = job_of(office, case, CASES).ref
         found = [row for row in replayed(office.ledger) if case in {None, row.ref}]
     moved = [row for row in found if row.moves]
+    stuck = [row for row in found if row.frozen is None]
     lines = table(
         ("case", "law", "frozen pack", "due", "act by", "today's pack", "due", "act by"),
         (_cells(row) for row in (found if case else moved)),
     )
     count = f"{len(moved)} of {len(found)} open clock(s) would be due on another day."
-    data = {"clocks": [row.plain() for row in found], "moved": len(moved)}
-    show(data, [*(lines if moved or case else ()), count], as_json=as_json)
+    untold = [
+        "",
+        f"{len(stuck)} open clock(s) not computable from their frozen pack keep their dates:",
+        *(f"  {row.ref} {row.clock} ({row.law or 'no law'}): {row.why}" for row in stuck),
+    ]
+    data = {
+        "clocks": [row.plain() for row in found],
+        "moved": len(moved),
+        "not_computable": len(stuck),
+    }
+    text = [*(lines if moved or case else ()), count, *(untold if stuck else ())]
+    show(data, text, as_json=as_json)
 
 
 def _cells(row: Replayed) -> tuple[object, ...]:
     return (
         row.ref,
         row.law,
-        row.frozen.version,
-        row.frozen.due_on,
-        row.frozen.conservative_due_on,
+        row.frozen.version if row.frozen else "not computable",
+        row.frozen and row.frozen.due_on,
+        row.frozen and row.frozen.conservative_due_on,
         row.today.version if row.today else "says nothing of it any more",
         row.today and row.today.due_on,
         row.today and row.today.conservative_due_on,

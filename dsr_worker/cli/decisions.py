@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import click
@@ -18,10 +19,11 @@ from dsr_worker.cli import desk, faults
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.evidence import Decision, decisions, verify_chain
-from dsr_worker.evidence.automatic import READERS
+from dsr_worker.evidence.automatic import ADVERSE_KINDS, READERS
 from dsr_worker.ledger import reports
 from dsr_worker.ledger.reports import KnownEvent
 
+_NEWEST = 500
 _BY_WORD = "settle who it is by your own word: `dsr verify {case} --attest METHOD`"
 _NEW_CODE = "`dsr verify {case} --send-code` sends a new code; or " + _BY_WORD
 _LOOK = "`dsr status {case}` asks what a person has to settle, or says what helps"
@@ -37,6 +39,15 @@ _NAMES = (
 
 WAYS: Mapping[str, str] = {
     "no_single_contact": _BY_WORD,
+    "clock_stopped": (
+        "where the question was not needed, `dsr resume {case} --ground identity` lets it go on as"
+        " if it had been answered"
+    ),
+    "identity_unanswered": (
+        "ask again (`dsr verify {case} --send-code`, or by letter and `--asked`), "
+        + _BY_WORD
+        + ", or `dsr refuse {case} --ground CODE`"
+    ),
     "code_wrong": _NEW_CODE,
     "code_expired": _NEW_CODE,
     "code_used_up": _NEW_CODE,
@@ -93,6 +104,13 @@ WAYS: Mapping[str, str] = {
 @click.argument("case", required=False)
 @click.option("--adverse", is_flag=True, help="Only decisions against the person.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day on (UTC).")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=_NEWEST,
+    show_default=True,
+    help="Without CASE: the newest so many.",
+)
 @json_option
 @pass_opening
 @click.pass_context
@@ -103,23 +121,54 @@ def decisions_command(
     case: str | None,
     adverse: bool,
     since: datetime | None,
+    limit: int,
     as_json: bool,
 ) -> None:
     """List what was decided without a person: rule, versions, inputs, reason, the way to a human.
 
     With CASE the decisions of that job alone, whose chain is checked on the way.
     """
+    kinds = ADVERSE_KINDS if adverse else READERS
     start = None if since is None else since.replace(tzinfo=UTC)
     with opening.office() as office:
         bad = None if case is None else _first_bad(office, case)
-        with office.ledger.transaction() as cursor:
-            found = reports.events_of(cursor, READERS, ref=case, since=start)
+        if case is None:
+            events = reports.newest_events(office.ledger, kinds, start)
+            found = list(islice(_decided(events, adverse=adverse), limit + 1))
+            found, more = sorted(found[:limit], key=_place), len(found) > limit
+        else:
+            with office.ledger.transaction() as cursor:
+                events = iter(reports.events_of(cursor, kinds, case))
+            found, more = list(_decided(events, adverse=adverse)), False
+            found = [one for one in found if start is None or _at(one[0]) >= start]
         person = _contact(office)
-    listed = [_listed(known, d, person) for known in found for d in _of(known)]
-    listed = [entry for entry in listed if entry["adverse"] or not adverse]
-    data = {"decisions": listed, "verified": None if case is None else bad is None}
-    show(data, _lines(listed, bad), as_json=as_json)
+    listed = [_listed(known, decision, person) for known, decision in found]
+    data = {
+        "decisions": listed,
+        "more": more,
+        "verified": None if case is None else bad is None,
+    }
+    show(data, _lines(listed, bad, more=more), as_json=as_json)
     ctx.exit(faults.OK if bad is None else faults.REFUSED)
+
+
+def _decided(
+    events: Iterator[KnownEvent], *, adverse: bool
+) -> Iterator[tuple[KnownEvent, Decision]]:
+    """What the events record, in their order; with `adverse` what is against the person alone."""
+    for known in events:
+        for decision in _of(known):
+            if decision.meaning.adverse or not adverse:
+                yield known, decision
+
+
+def _place(one: tuple[KnownEvent, Decision]) -> tuple[datetime, str, int]:
+    known, _ = one
+    return _at(known), known.ref, known.event["seq"]
+
+
+def _at(known: KnownEvent) -> datetime:
+    return datetime.fromisoformat(known.event["at"])
 
 
 def _first_bad(office: Office, case: str) -> int | None:
@@ -164,7 +213,9 @@ def _listed(
     }
 
 
-def _lines(listed: Sequence[Mapping[str, Any]], bad: int | None) -> Iterator[str]:
+def _lines(listed: Sequence[Mapping[str, Any]], bad: int | None, *, more: bool) -> Iterator[str]:
+    if more:
+        yield f"There are earlier ones: these are the newest {len(listed)}; `--limit` shows more."
     for entry in listed:
         against = ", against the person" if entry["adverse"] else ""
         head = f"{entry['at'][:19]}Z  {entry['case']}/{entry['seq']}"

@@ -18,6 +18,7 @@ from dsr_worker.cli.values import INSTANT
 
 if TYPE_CHECKING:
     from dsr_worker.domain.breach import Duty
+    from dsr_worker.domain.recurring import Recurrence
     from dsr_worker.ledger.reports import Promised
     from dsr_worker.ledger.warnings import DueRow
 
@@ -55,20 +56,44 @@ def due_command(ctx: click.Context, /, *, ics: bool, as_json: bool, **options: A
 
 def _open_clocks(ctx: click.Context, *, ics: bool, as_json: bool) -> None:
     from dsr_worker.cli.desk import Opening  # noqa: PLC0415 - the what-if starts without a ledger
-    from dsr_worker.ledger import reports, warnings  # noqa: PLC0415 - as above
+    from dsr_worker.ledger import reports, sweeps, warnings  # noqa: PLC0415 - as above
+    from dsr_worker.statutes import recurring  # noqa: PLC0415 - as above
 
     with ctx.ensure_object(Opening).office() as office, office.ledger.transaction() as cursor:
-        rows = warnings.due_list(cursor)
+        rows = warnings.due_list(cursor, office.lead_time)
         promised = reports.promised(cursor)
+        declared = office.files.organisation.declared
+        again = recurring(declared, sweeps.business_now(cursor)) if declared else []
     if ics:
-        click.echo(warnings.ics(rows), nl=False)
+        click.echo(warnings.ics(rows, again), nl=False)
         return
     data = {
         "clocks": [_clock(row) for row in rows],
         "forecasts": warnings.forecasts(rows),
         "promises": [_promise(row) for row in promised],
+        "recurring": [_again(one) for one in again],
     }
-    show(data, [*_clock_lines(rows), *map(_promise_line, promised)], as_json=as_json)
+    lines = [*_clock_lines(rows), *map(_promise_line, promised), *map(_again_line, again)]
+    show(data, lines, as_json=as_json)
+
+
+def _again(one: Recurrence) -> dict[str, Any]:
+    return {
+        "law": one.law,
+        "row": one.row_id,
+        "what": one.what,
+        "every": f"{one.every.amount} {one.every.unit}",
+        "due_on": one.due_on,
+        "due_at": one.due_at,
+        "zone": one.zone,
+        "citation": one.citation,
+        "verified": one.verified,
+    }
+
+
+def _again_line(one: Recurrence) -> str:
+    unverified = "" if one.verified else " NOT VERIFIED"
+    return f"{one.law} by {one.due_on}: {one.what} ({one.citation}{unverified})"
 
 
 def _promise(row: Promised) -> dict[str, Any]:
@@ -109,15 +134,8 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
         return
     yield from table(
         (
-            "case",
-            "clock",
-            "recipient",
-            "act by",
-            "left",
-            "statute says",
-            "forecast",
-            "why",
-            "stuck",
+            *("case", "clock", "recipient", "act by", "left", "statute says"),
+            *("forecast", "owed", "why", "stuck"),
         ),
         (
             (
@@ -128,6 +146,7 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
                 remaining(row.remaining),
                 local(row.due_at, row.zone) + ("" if row.verified else " NOT VERIFIED"),
                 row.forecast,
+                (row.owed or "").replace("_", " "),
                 _why(row.because) if row.because else "",
                 ", ".join(row.stuck),
             )

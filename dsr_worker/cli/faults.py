@@ -63,7 +63,7 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
     "dsr_worker.sweep.decisions.SweepRefused": ("sweep_refused", REFUSED),
     "dsr_worker.package.contents.PackageRefused": ("package_refused", REFUSED),
     "dsr_worker.evidence.certificate.CertificateRefused": ("certificate_refused", REFUSED),
-    "dsr_worker.domain.clock.ClockRefusedError": ("clock_refused", REFUSED),
+    "dsr_worker.domain.due.ClockRefusedError": ("clock_refused", REFUSED),
     "dsr_worker.domain.identity.IdentityRefused": ("identity_refused", USAGE),
     "dsr_worker.domain.request.KindRefusedError": ("kind_refused", USAGE),
     "dsr_worker.statutes.names.UnknownNameError": ("unknown_name", USAGE),

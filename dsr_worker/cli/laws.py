@@ -43,8 +43,12 @@ def _list(*, as_json: bool) -> None:
         ),
     )
     lines += ["", *table(
-        ("retention rule", "country", "at least", "at most", "standing"),
-        ((r["rule"], r["country"], r["minimum"], r["maximum"], r["standing"]) for r in rules),
+        ("retention rule", "country", "at least", "at most", "nature", "in force", "standing"),
+        (
+            (r["rule"], r["country"], r["minimum"], r["maximum"], r["nature"], r["in_force"],
+             r["standing"] if r["verified"] else "NOT VERIFIED")
+            for r in rules
+        ),
     )]  # fmt: skip
     show({"laws": laws, "retention": rules}, lines, as_json=as_json)
 
@@ -68,10 +72,16 @@ def _head(head: PackHead) -> dict[str, Any]:
 
 
 def _retention(row: Any) -> dict[str, Any]:
+    from dsr_worker.statutes import wording  # noqa: PLC0415 - read when asked
+
     return {
         "rule": row.id,
         "country": row.country,
         "title": row.title,
+        "nature": row.nature,
+        "in_force": wording.dates(row.effective_from, row.effective_to),
+        "effective_from": row.effective_from,
+        "effective_to": row.effective_to,
         "minimum": row.minimum,
         "maximum": row.maximum,
         "anchor": row.anchor,
@@ -124,6 +134,11 @@ def _lines(pack: LawPack) -> Iterator[str]:
         yield f"breach: {duty.recipient}{body}{stage}  [{duty.id}, {wording.in_force(duty)}]"
         yield f"  notify       {_clock(duty.clock, duty.after)}"
         yield f"  when         {duty.condition}"
+        if duty.threshold is not None:
+            yield f"  counts       {wording.threshold(duty)}"
+    for again in pack.recurring:
+        yield f"every {wording.period(again.every)}  [{again.id}, {wording.in_force(again)}]"
+        yield f"  {again.what} {_source(again)}"
     for record in pack.records:
         yield f"records of {record.of}: {record.contents}, {record.period or 'no term'}"
         yield f"               {_source(record)}"

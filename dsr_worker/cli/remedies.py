@@ -165,6 +165,14 @@ _OF_JOBS: Mapping[str, str] = {
         " (a job of the shop, a copy that is restored) and stop it, then `dsr retry {case}`; or"
         " `dsr leave {case}`, which says in the certificate what is left"
     ),
+    "identity_unanswered": (
+        "the person was asked who they are, and the time for it is over: ask again (`dsr verify"
+        " {case} --send-code`, or a letter and `dsr verify {case} --asked`), take your own word"
+        " (`dsr verify {case} --attest METHOD`), or refuse on the ground that the law names for"
+        " whom nobody can identify (`dsr refuse {case} --ground CODE`, by its law such as"
+        " ANY_NOT_IDENTIFIABLE, CA_NOT_VERIFIED, US_NOT_AUTHENTICATED); an answer that comes late"
+        " is taken as ever"
+    ),
     "promise_exceeded": (
         "more rows are there by now than this promise was made for: submit an erasure of the same"
         " person, then `dsr retry {case}`"

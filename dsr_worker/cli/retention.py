@@ -36,6 +36,7 @@ _WHY: Mapping[str, str] = {
     "masks": "the limit masks, and a store's rule can only let a whole row go",
     "year_end": "the limit counts from a year's end, which is no number of days",
     "several_clocks": "limits and minimums count from different fields",
+    "limit_ends": "a limit goes out of force on a day that the store does not know",
     "s3-rows-in-shared-objects": "each record of a shared object has a clock of its own",
     "s3-clock-inside-objects": "the clock is not the object's own date",
     "s3-lifecycle-not-declared": "the map does not say `lifecycle: true` in its `source`",

@@ -34,6 +34,7 @@ _COMMANDS = {
     "withdraw": ("cases", "Record that the person has withdrawn the request."),
     "leave": ("leaves", "End a case that changed rows and cannot go on."),
     "refuse": ("cases", "Refuse a request on a ground; then record that the letter left."),
+    "appeal": ("appeals", "Take in, decide and close an appeal against the answer of a case."),
     "letter": ("letters", "Print the letter that the law of a case asks for; nothing is sent."),
     "also": ("clocks", "Add the law of a further country to a case; its clocks run beside."),
     "pause": ("clocks", "Stop the clock of a case while the person answers."),

@@ -14,13 +14,16 @@ from dsr_worker.cli import awaiting, desk, faults, questions, regimes, remedies,
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
+from dsr_worker.domain.forecast import Forecast
 from dsr_worker.domain.rights import LIFTING_FACT
 from dsr_worker.evidence import verify_chain
 from dsr_worker.fulfil import mentioning
+from dsr_worker.fulfil.asking import IDENTITY_UNANSWERED
 from dsr_worker.fulfil.protecting import LIFTED_AT
 from dsr_worker.fulfil.remaining import REMAINING
-from dsr_worker.ledger import holds, reports
+from dsr_worker.ledger import holds, reports, warnings
 from dsr_worker.ledger.reports import JobRow, OpenJob, Stop
+from dsr_worker.ledger.warnings import DueRow
 
 
 @click.command("status")
@@ -115,7 +118,7 @@ def waits_for(row: OpenJob) -> str:
         return "access first: " + ", ".join(row.facts.get("waits_for", ()))
     if row.phase == "await_code":
         return _CODE_AWAITED[row.code]
-    return _AWAITED.get(row.state, row.phase)
+    return _AWAITED.get(row.phase) or _AWAITED.get(row.state, row.phase)
 
 
 _OF_OUTCOME = (
@@ -131,11 +134,20 @@ _AWAITED: Mapping[str, str] = {
     "awaiting_approval": "approval by a second person",
     "ready": "hand-over",
     "answered_with_remainders": "what a store refuses for now",
-    "refused": "your letter",
+    "refused": "your letter of refusal",
+    "appealed": "a decision on the appeal, by somebody else than who answered",
+    "appeal_answered": "your letter on the appeal",
     "needs_human": "a person",
+    IDENTITY_UNANSWERED: "a person: who it is was asked and not answered in time",
 }
 
 
+_TOLD = {Forecast.AT_RISK, Forecast.STUCK, Forecast.LATE, Forecast.OVERDUE}
+_NEXT: Mapping[str, str] = {
+    "refused": "dsr refuse {case} --delivered",
+    "appealed": "dsr appeal {case} --decide VERDICT",
+    "appeal_answered": "dsr appeal {case} --delivered",
+}
 _CODE_AWAITED: Mapping[str | None, str] = {
     "sent": "the code from the person, or an attestation",
     "expired": "a new code, for the one sent has expired, or an attestation",
@@ -162,9 +174,9 @@ def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
         return f"dsr verify {row.ref} {_CODE_NEXT[row.code]}"
     if row.state == "ready":
         return f"dsr {'package' if row.kind == 'access' else 'certificate'} {row.ref} --to FILE"
-    if row.state == "refused":
-        return f"dsr refuse {row.ref} --delivered"
-    if row.state == "needs_human":
+    if row.state in _NEXT:
+        return _NEXT[row.state].format(case=row.ref)
+    if row.state == "needs_human" or row.phase == IDENTITY_UNANSWERED:
         return f"dsr status {row.ref}"  # which tells the remedy
     if row.kind == "breach" and row.state == "notified" and row.due_at is None:
         return f"dsr breach close {row.ref}"
@@ -184,6 +196,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         answer = reports.answer(cursor, job.id)
         stops = reports.stops(cursor, job.id)
         again = reports.looked_again(cursor, job.id)
+        open_clocks = warnings.due_list(cursor, office.lead_time, job.ref)
         first = [awaiting.accesses(cursor, row, office.lead_time) for row in open_now]
     data = {
         "case": job.ref,
@@ -197,6 +210,8 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "approved_by": job.approved_by,
         "closed_at": job.closed_at,
         "clocks": clocks,
+        "forecast": {row.clock: row.forecast for row in open_clocks},
+        "owed": _owed(open_clocks),
         "residence": regimes.residence(job.facts, {clock["law"] for clock in clocks}),
         "outcomes": outcomes,
         "promises": promises,
@@ -213,6 +228,14 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     if open_now:
         data |= _job(open_now[0]) | {"next": _next(office, open_now[0])}
     return data
+
+
+def _owed(rows: Sequence[DueRow]) -> dict[str, Any] | None:
+    """What only a person can do for a case, and by when."""
+    row = next((row for row in rows if row.owed is not None), None)
+    if row is None:
+        return None
+    return {"what": row.owed, "by": row.conservative_due_at, "zone": row.zone}
 
 
 def _clock(job: JobRow, clock: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +264,8 @@ def _unshown(job: JobRow) -> list[dict[str, Any]]:
 
 
 def _stops(job: JobRow, stops: Sequence[Stop]) -> list[dict[str, Any]]:
-    whole = remedies.of_job(job.ref, job.phase) if job.state == "needs_human" else []
+    asks = job.state == "needs_human" or job.phase == IDENTITY_UNANSWERED
+    whole = remedies.of_job(job.ref, job.phase) if asks else []
     return [*whole, *remedies.put(job.ref, stops)]
 
 
@@ -267,6 +291,9 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
     if data["waits_for"]:
         yield f"waits for   {data['waits_for']}"
+    if data["owed"]:
+        by = local(data["owed"]["by"], data["owed"]["zone"])
+        yield f"owed        {data['owed']['what'].replace('_', ' ')}, by {by}"
     yield from awaiting.lines(data["access_first"])
     yield from _stop_lines(data["stops"])
     for question in data["questions"]:
@@ -282,8 +309,10 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         mark = "" if clock["verified"] else "  NOT VERIFIED"
         due = local(clock["conservative_due_at"], clock["zone"])
         source = f"{clock['citation']}{mark}"
+        foreseen = data["forecast"].get(clock["name"])
+        state = clock["state"] + (f" ({foreseen})" if foreseen in _TOLD else "")
         why = f" ({clock['law']}, {clock['why']})" if clock["why"] else ""
-        yield f"clock       {clock['name']}: {clock['state']}, act by {due}; {source}{why}"
+        yield f"clock       {clock['name']}: {state}, act by {due}; {source}{why}"
     yield from regimes.lines(data["case"], data["residence"])
     if data["outcomes"]:
         yield from table(

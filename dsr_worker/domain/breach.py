@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dsr_worker.domain.calendar import Calendar, end_of_day, local_date, to_utc
 from dsr_worker.domain.clock import ClockRule, Due, StartKind, compute_due
+from dsr_worker.domain.headcount import Affected, DutyState, Threshold, by_threshold, within
 
 
 class Recipient(StrEnum):
@@ -63,41 +65,6 @@ class Harm(StrEnum):
 _HARM_ORDER = (Harm.UNLIKELY, Harm.RISK, Harm.HIGH)
 
 
-class Compare(StrEnum):
-    """Whether the threshold's own number already triggers."""
-
-    MORE_THAN = "more_than"
-    AT_LEAST = "at_least"
-    FEWER_THAN = "fewer_than"
-
-
-class DutyState(StrEnum):
-    """Whether a duty binds, on what is known."""
-
-    LIVE = "live"
-    CONDITIONAL = "conditional"
-    """Something that decides it is not known yet; its clock runs all the same."""
-    NOT_DUE = "not_due"
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A number of affected residents of the jurisdiction."""
-
-    count: int
-    compare: Compare
-
-    def met_by(self, residents: int) -> bool:
-        """Say whether so many residents trigger the duty."""
-        match self.compare:
-            case Compare.AT_LEAST:
-                return residents >= self.count
-            case Compare.MORE_THAN:
-                return residents > self.count
-            case Compare.FEWER_THAN:
-                return 0 < residents < self.count
-
-
 @dataclass(frozen=True, slots=True)
 class HarmTest:
     """The least harm at which a duty binds; `presumed` where the law makes us disprove it."""
@@ -131,47 +98,12 @@ class DutyRule:
     """No other duty of its jurisdiction goes to such a recipient: its name needs no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Affected:
-    """People affected, by residence (ISO 3166 codes), as far as the systems have answered."""
+class Notice(NamedTuple):
+    """A notice that was given: under which law, where, and to whom (a recipient or a rule)."""
 
-    by_residence: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    unknown: int = 0
-    complete: bool = False
-    """True once every system has answered; before that no count turns a duty off."""
-
-    def __post_init__(self) -> None:
-        """Refuse counts below zero.
-
-        Raises:
-            ValueError: a count is negative.
-
-        """
-        if self.unknown < 0 or any(count < 0 for count in self.by_residence.values()):
-            raise ValueError("a number of people cannot be negative")
-
-    def residents(self, jurisdictions: Collection[str]) -> int:
-        """Return those known to live in one of `jurisdictions` or a part of it."""
-        return sum(
-            count
-            for code, count in self.by_residence.items()
-            if any(_within(code, jurisdiction) for jurisdiction in jurisdictions)
-        )
-
-    def possible(self, jurisdictions: Collection[str]) -> int:
-        """Return those who may live there: residents, unknown ones, and "US" for "US-CA"."""
-        return self.unknown + sum(
-            count
-            for code, count in self.by_residence.items()
-            if any(
-                _within(code, jurisdiction) or _within(jurisdiction, code)
-                for jurisdiction in jurisdictions
-            )
-        )
-
-
-def _within(code: str, wider: str) -> bool:
-    return code == wider or code.startswith(f"{wider}-")
+    law: str
+    jurisdiction: str
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +124,10 @@ class BreachFacts:
     """Country of the main establishment in the EU (GDPR Art 56), where there is one."""
     events: Mapping[StartKind, datetime] = field(default_factory=lambda: MappingProxyType({}))
     """Instants of events other than awareness, such as a determination."""
-    notices_sent: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
-    """When the first notice went out, by recipient and by rule."""
+    notices_sent: Mapping[Notice, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    """When the first notice that a person recorded went out."""
+    people_told: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    """When the first notice was sent to somebody of each residence; "" where it is not known."""
     affected: Affected | None = None
 
     def __post_init__(self) -> None:
@@ -218,8 +152,9 @@ class BreachFacts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a duty applies, whose residents count for it, and its zone and calendar."""
+    """Where a duty applies under which law, whose residents count for it, zone and calendar."""
 
+    law: str
     jurisdiction: str
     counted: tuple[str, ...]
     body: str
@@ -237,6 +172,7 @@ class Duty:
 
     name: str
     """Recipient and jurisdiction, and the rule where these are not its alone."""
+    law: str
     rule_id: str
     recipient: Recipient
     stage: Stage
@@ -261,12 +197,14 @@ def assess_duty(rule: DutyRule, place: Place, aware_at: datetime, facts: BreachF
         ValueError: an instant without an offset.
 
     """
-    started_at = _started_at(rule, place.zone, aware_at, facts)
+    started_at = _started_at(rule, place, aware_at, facts)
     due = _due(rule, place, aware_at if started_at is None else started_at)
+    house = _due(rule, place, _alarmed_at(rule, place, aware_at, facts, started_at))
     state, reason = judge(rule, place.counted, facts)
     named = f"{rule.recipient}:{place.jurisdiction}"
     return Duty(
         name=named if rule.alone else f"{named}:{rule.id}",
+        law=place.law,
         rule_id=rule.id,
         recipient=rule.recipient,
         stage=rule.stage,
@@ -275,7 +213,7 @@ def assess_duty(rule: DutyRule, place: Place, aware_at: datetime, facts: BreachF
         state=state,
         reason=reason,
         due_at=None if started_at is None else due.due_at,
-        house_due_at=due.conservative_due_at,
+        house_due_at=house.conservative_due_at,
         citation=rule.citation,
         verified=rule.verified,
         trigger=rule.trigger,
@@ -286,20 +224,57 @@ def assess_duty(rule: DutyRule, place: Place, aware_at: datetime, facts: BreachF
 
 
 def _started_at(
-    rule: DutyRule, zone: str, aware_at: datetime, facts: BreachFacts
+    rule: DutyRule, place: Place, aware_at: datetime, facts: BreachFacts
 ) -> datetime | None:
     """Return when the period began, None where that event is still to come.
 
     Awareness stands for discovery unless the facts name an instant of its own; no other event
-    is ever replaced by another.
+    is ever replaced by another, nor a notice by one under another law or in another place.
     """
     if rule.start is StartKind.AFTER_OTHER_NOTICE:
-        return None if rule.after is None else facts.notices_sent.get(rule.after)
+        return min(_given(rule, place, facts), default=None)
     if rule.start in {StartKind.AWARENESS, StartKind.DISCOVERY}:
         return facts.events.get(rule.start, aware_at)
     if rule.start is StartKind.YEAR_END:
-        return _year_end(facts.events.get(StartKind.DISCOVERY, aware_at), zone)
+        return _year_end(facts.events.get(StartKind.DISCOVERY, aware_at), place.zone)
     return facts.events.get(rule.start)
+
+
+def _given(rule: DutyRule, place: Place, facts: BreachFacts) -> list[datetime]:
+    """When the notice that starts a period was given under this law, to people who live there."""
+    recorded = facts.notices_sent.get(Notice(place.law, place.jurisdiction, rule.after or ""))
+    given = [] if recorded is None else [recorded]
+    if rule.after == Recipient.INDIVIDUALS:
+        given += [
+            at
+            for residence, at in facts.people_told.items()
+            if any(within(residence, where) for where in place.counted)
+        ]
+    return given
+
+
+def _alarmed_at(
+    rule: DutyRule,
+    place: Place,
+    aware_at: datetime,
+    facts: BreachFacts,
+    started_at: datetime | None,
+) -> datetime:
+    """Return from when alerts count: the earliest notice that may have been given to a resident."""
+    possible = [] if started_at is None else [started_at]
+    if rule.start is StartKind.AFTER_OTHER_NOTICE and rule.after == Recipient.INDIVIDUALS:
+        possible += [
+            at
+            for residence, at in facts.people_told.items()
+            if not residence or any(within(where, residence) for where in place.counted)
+        ]
+        possible += [
+            at
+            for notice, at in facts.notices_sent.items()
+            if notice.told == Recipient.INDIVIDUALS
+            and any(within(notice.jurisdiction, where) for where in place.counted)
+        ]
+    return min(possible, default=aware_at)
 
 
 def _year_end(at: datetime, zone: str) -> datetime:
@@ -346,7 +321,7 @@ def _by_count(
     rule: DutyRule, counted: Collection[str], affected: Affected | None
 ) -> tuple[DutyState, str]:
     if rule.threshold is not None:
-        return _by_threshold(rule.threshold, counted, affected)
+        return by_threshold(rule.threshold, counted, affected)
     if rule.recipient is not Recipient.INDIVIDUALS:
         return DutyState.LIVE, "no_threshold"
     if affected is None or not affected.complete or affected.residents(counted):
@@ -354,35 +329,3 @@ def _by_count(
     if affected.possible(counted):
         return DutyState.CONDITIONAL, "unknown_residence_may_count"
     return DutyState.NOT_DUE, "no_resident_affected"
-
-
-def _by_threshold(
-    threshold: Threshold, counted: Collection[str], affected: Affected | None
-) -> tuple[DutyState, str]:
-    if affected is None:
-        return DutyState.CONDITIONAL, "residents_not_counted"
-    if threshold.compare is Compare.FEWER_THAN:
-        return _by_fewer(threshold, counted, affected)
-    if threshold.met_by(affected.residents(counted)):
-        return DutyState.LIVE, "threshold_met"
-    if not affected.complete:
-        return DutyState.CONDITIONAL, "count_not_complete"
-    if threshold.met_by(affected.possible(counted)):
-        return DutyState.CONDITIONAL, "unknown_residence_may_count"
-    return DutyState.NOT_DUE, "below_threshold"
-
-
-def _by_fewer(
-    threshold: Threshold, counted: Collection[str], affected: Affected
-) -> tuple[DutyState, str]:
-    """A duty that a larger number replaces: what is not counted yet may only turn it off."""
-    if affected.residents(counted) >= threshold.count:
-        return DutyState.NOT_DUE, "above_threshold"
-    if not affected.complete:
-        return DutyState.CONDITIONAL, "count_not_complete"
-    possible = affected.possible(counted)
-    if not possible:
-        return DutyState.NOT_DUE, "no_resident_affected"
-    if possible >= threshold.count or not threshold.met_by(affected.residents(counted)):
-        return DutyState.CONDITIONAL, "unknown_residence_may_count"
-    return DutyState.LIVE, "threshold_met"

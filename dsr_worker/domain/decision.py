@@ -37,9 +37,7 @@ from dsr_worker.domain.calendar import local_date, start_of_day
 from dsr_worker.domain.hold import Hold, rules_for
 from dsr_worker.domain.retention import (
     Anchor,
-    AnchorKind,
     CalendarPeriod,
-    YearEnd,
     cutoff_on,
     ends_on,
 )
@@ -59,7 +57,8 @@ class Term:
     are exact everywhere, instants are exact in the east and in the west at most a day later.
 
     `ground` is the id of a statute's row or `policy/rule`; `clock` is the start event, which the
-    collection maps to a field; `action` counts for limits alone.
+    collection maps to a field; `action` counts for limits alone. A law binds from `effective_from`
+    until the day before `effective_to`, by the day of the decision.
     """
 
     ground: str
@@ -69,6 +68,14 @@ class Term:
     zone: str
     clock: str
     action: Action = Action.ERASE
+    effective_from: date | None = None
+    effective_to: date | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        """Say whether the term is law on the civil day of `now` in its zone."""
+        on = local_date(now, self.zone)
+        began = self.effective_from is None or on >= self.effective_from
+        return began and (self.effective_to is None or on < self.effective_to)
 
     def cutoff(self, now: datetime) -> datetime:
         """Return the instant from which clock values are still inside the period at `now`."""
@@ -88,6 +95,18 @@ class Bound:
 
     minimums: tuple[Term, ...] = ()
     limits: tuple[Term, ...] = ()
+
+    @property
+    def all(self) -> tuple[Term, ...]:
+        """Return minimums and limits together."""
+        return (*self.minimums, *self.limits)
+
+    def in_force(self, now: datetime) -> Bound:
+        """Return those that are in force at `now`."""
+        return Bound(
+            tuple(term for term in self.minimums if term.in_force(now)),
+            tuple(term for term in self.limits if term.in_force(now)),
+        )
 
 
 class Ends(NamedTuple):
@@ -123,7 +142,7 @@ class Decisions:
             collection = self.system.collections.get(name)
             if collection is None:
                 raise DecisionError(f"{self.system.name} has no collection {name}")
-            for term in (*bound.minimums, *bound.limits):
+            for term in bound.all:
                 _clock_field(collection, term)
 
     def erasure(
@@ -186,7 +205,7 @@ class Decisions:
 
     def ends(self, collection: str, part: OutcomeCount) -> Ends:
         """Return until when rows of a collection have to be kept; no days where no period says."""
-        minimums = self.bound.get(collection, UNBOUND).minimums
+        minimums = self.terms_of(collection).minimums
         terms = [term for term in minimums if term.ground == part.ground]
         if not terms or part.latest_at is None:
             return Ends(None, None)
@@ -198,25 +217,28 @@ class Decisions:
 
     def citation(self, ground: str) -> str | None:
         """Return the source of a ground that a term gives; None for holds and needed rows."""
-        bounds = self.bound.values()
-        terms = (term for bound in bounds for term in (*bound.minimums, *bound.limits))
+        terms = (term for bound in self.bound.values() for term in bound.all)
         return next((term.citation for term in terms if term.ground == ground), None)
 
     def cutoffs(self) -> dict[str, datetime]:
         """Return the cut-off instants by collection and ground, for the plan that is approved."""
         return {
             f"{self.system.name}.{name}:{term.ground}": term.cutoff(self.at)
-            for name, bound in sorted(self.bound.items())
-            for term in (*bound.minimums, *bound.limits)
+            for name in sorted(self.bound)
+            for term in self.terms_of(name).all
         }
 
+    def terms_of(self, collection: str) -> Bound:
+        """Return the terms that bind a collection at `at`: those of laws that are in force."""
+        return self.bound.get(collection, UNBOUND).in_force(self.at)
+
     def _minimums(self, collection: Collection) -> list[Term]:
-        terms = self.bound.get(collection.name, UNBOUND).minimums
+        terms = self.terms_of(collection.name).minimums
         return sorted(terms, key=lambda term: (term.cutoff(self.at), term.ground))
 
     def _limits(self, collection: Collection) -> list[Term]:
         """Return the limits, erasing ones first: a row past two of them takes the harsher."""
-        terms = self.bound.get(collection.name, UNBOUND).limits
+        terms = self.terms_of(collection.name).limits
         return sorted(terms, key=lambda term: term.action is not Action.ERASE)
 
     def _since(self, collection: Collection, term: Term) -> Since:
@@ -266,7 +288,7 @@ class Decisions:
         return (Rule("default", latest, Action.KEEP, NOT_DUE), *_needed(collection, children))
 
     def _is_swept(self, collection: Collection) -> bool:
-        if self.bound.get(collection.name, UNBOUND).limits:
+        if self.terms_of(collection.name).limits:
             return True
         above = collection.parent
         return above is not None and self._is_swept(self.system.collections[above.collection])
@@ -331,75 +353,8 @@ def _clock_field(collection: Collection, term: Term) -> str:
     return clock
 
 
-# ---- frozen on a job
-
-
-def freeze(decisions: Decisions) -> str:
-    """Return the decisions as canonical JSON; the system is frozen as its own text."""
-    return canonical_json(
-        {
-            "system": decisions.system.name,
-            "at": decisions.at.isoformat(),
-            "bound": {
-                name: {
-                    "minimums": [_term_to_json(term) for term in bound.minimums],
-                    "limits": [_term_to_json(term) for term in bound.limits],
-                }
-                for name, bound in decisions.bound.items()
-            },
-        }
-    )
-
-
-def thaw(text: str, system: System) -> Decisions:
-    """Return the decisions that `freeze` wrote, for the system that was frozen with them.
-
-    Raises:
-        DecisionError: the text is of another system or the map no longer fits.
-
-    """
-    plain = json.loads(text)
-    if plain["system"] != system.name:
-        raise DecisionError(f"these decisions are of {plain['system']}, not of {system.name}")
-    bound = {
-        name: Bound(
-            tuple(map(_term_from_json, terms["minimums"])),
-            tuple(map(_term_from_json, terms["limits"])),
-        )
-        for name, terms in plain["bound"].items()
-    }
-    return Decisions(system, datetime.fromisoformat(plain["at"]), bound)
-
-
 def canonical_json(value: object) -> str:
     """Return JSON with sorted keys and no spaces: the same text for the same value."""
     return json.dumps(
         value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
-
-
-def _term_to_json(term: Term) -> dict[str, str]:
-    closes = term.anchor.year_end
-    return {
-        "ground": term.ground,
-        "citation": term.citation,
-        "period": str(term.period),
-        "anchor": term.anchor.kind.value,
-        "year_end": f"{closes.month:02}-{closes.day:02}",
-        "zone": term.zone,
-        "clock": term.clock,
-        "action": term.action.value,
-    }
-
-
-def _term_from_json(plain: Mapping[str, str]) -> Term:
-    month, _, day = plain["year_end"].partition("-")
-    return Term(
-        ground=plain["ground"],
-        citation=plain["citation"],
-        period=CalendarPeriod.parse(plain["period"]),
-        anchor=Anchor(AnchorKind(plain["anchor"]), YearEnd(int(month), int(day))),
-        zone=plain["zone"],
-        clock=plain["clock"],
-        action=Action(plain["action"]),
     )

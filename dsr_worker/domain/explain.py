@@ -102,15 +102,15 @@ def _instant(value: object) -> datetime | None:
 
 _REASONS: Mapping[tuple[str, Action], str] = {
     ("hold", Action.KEEP): "kept whole: a legal hold stands",
-    ("minimum", Action.KEEP): "kept whole: a statutory period runs",
-    ("minimum", Action.MASK): "kept with its protected fields only: a statutory period runs",
+    ("minimum", Action.KEEP): "kept whole: a period of keeping runs",
+    ("minimum", Action.MASK): "kept with its protected fields only: a period of keeping runs",
     ("needed", Action.MASK): "masked: a row that stays refers to it",
     ("needed", Action.KEEP): "kept: a row that stays refers to it, and the map names no mask",
     ("limit", Action.ERASE): "erased: its period is over",
     ("limit", Action.MASK): "masked: its period is over",
     ("default", Action.ERASE): "erased: nothing asks for keeping it",
     ("default", Action.KEEP): "left alone: no limit is reached",
-    ("minimum", Action.RECTIFY): "put right but for its protected fields: a statutory period runs",
+    ("minimum", Action.RECTIFY): "put right but for its protected fields: a period of keeping runs",
     ("default", Action.RECTIFY): "put right: nothing asks for keeping it as it is",
     ("default", Action.RESTRICT): "restricted by the means that the map names",
     ("default", Action.LIFT): "freed by the means that the map names",

@@ -52,6 +52,10 @@ class State(StrEnum):
     REFUSED = "refused"
     """A refusal is an answer too: it has to be delivered."""
     WITHDRAWN = "withdrawn"
+    APPEALED = "appealed"
+    """The person appeals to us against the answer: somebody else decides, by a clock of its own."""
+    APPEAL_ANSWERED = "appeal_answered"
+    """The appeal is decided and its letter has not left: its clock runs on."""
 
 
 class Event(StrEnum):
@@ -74,6 +78,9 @@ class Event(StrEnum):
     RESUMED = "resumed"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    APPEALED = "appealed"
+    APPEAL_DECIDED = "appeal_decided"
+    APPEAL_WITHDRAWN = "appeal_withdrawn"
 
 
 ANSWER_STATE: Mapping[Kind, State] = {
@@ -107,11 +114,16 @@ ANSWERED = {
     State.ANSWERED_WITH_REMAINDERS,
     State.CLOSED,
     State.WITHDRAWN,
+    State.APPEALED,
+    State.APPEAL_ANSWERED,
 }
 """The states in which nothing of a plan is still to come, but its promises."""
 _OPEN = tuple(state for state in State if state not in ANSWERED | {State.NEEDS_HUMAN})
 _BEFORE_WORK = _OPEN[: _OPEN.index(State.WORKING)]
 ENDED = frozenset({State.CLOSED, State.WITHDRAWN})
+APPEALABLE = frozenset({State.CLOSED, State.ANSWERED_WITH_REMAINDERS})
+"""Where an appeal comes, and where the case is again once its letter has left."""
+_ON_APPEAL = {State.APPEALED, State.APPEAL_ANSWERED}
 
 
 def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
@@ -136,6 +148,11 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
         (State.ANSWERED_WITH_REMAINDERS, Event.CLOSED): State.CLOSED,
         (State.ANSWERED_WITH_REMAINDERS, Event.LOOK_AGAIN): State.WORKING,  # an access: find anew
         (State.WORKING, Event.REMAINED): State.ANSWERED_WITH_REMAINDERS,  # and in vain
+        (State.CLOSED, Event.APPEALED): State.APPEALED,
+        (State.ANSWERED_WITH_REMAINDERS, Event.APPEALED): State.APPEALED,
+        (State.APPEALED, Event.APPEAL_DECIDED): State.APPEAL_ANSWERED,
+        (State.APPEALED, Event.VERIFICATION_STARTED): State.VERIFYING,  # granted: begun anew
+        (State.APPEALED, Event.RESOLVE_AGAIN): State.RESOLVING,  # … of a person who is verified
         (State.NEEDS_HUMAN, Event.VERIFICATION_STARTED): State.VERIFYING,
         (State.NEEDS_HUMAN, Event.REFUSED): State.REFUSED,
         (State.NEEDS_HUMAN, Event.WITHDRAWN): State.WITHDRAWN,
@@ -143,6 +160,8 @@ def _transitions() -> dict[tuple[State, Event], frozenset[State]]:
     table = {pair: frozenset({target}) for pair, target in fixed.items()}
     table[State.WORKING, Event.WORK_DONE] = frozenset(ANSWER_STATE.values())
     table[State.NEEDS_HUMAN, Event.RESUMED] = frozenset(_OPEN)
+    table[State.APPEALED, Event.APPEAL_WITHDRAWN] = APPEALABLE
+    table[State.APPEAL_ANSWERED, Event.DELIVERED] = APPEALABLE
     for state in _OPEN:
         table[state, Event.STOPPED] = frozenset({State.NEEDS_HUMAN})
     for state in (*_BEFORE_WORK, State.WORKING, State.PACKAGING):  # while nothing was changed
@@ -155,6 +174,25 @@ TRANSITIONS: Mapping[tuple[State, Event], frozenset[State]] = _transitions()
 """Every legal move. Where it has several targets, the kind or the place of the stop decides."""
 
 
+class Verdict(StrEnum):
+    """How an appeal against an answer was decided."""
+
+    DISMISSED = "dismissed"
+    GRANTED = "granted"
+    PARTLY = "partly"
+
+
+def after_appeal(verdict: Verdict, *, is_verified: bool, can_begin: bool) -> Event:
+    """Return what a decision on an appeal does to the case.
+
+    What was granted is begun anew, from the verification where the person never was verified;
+    where it cannot be (`can_begin`), as where a verdict is against the person, a letter is owed.
+    """
+    if verdict is Verdict.DISMISSED or not can_begin:
+        return Event.APPEAL_DECIDED
+    return Event.RESOLVE_AGAIN if is_verified else Event.VERIFICATION_STARTED
+
+
 class KindRefusedError(ValueError):
     """The kind is unknown or not carried out yet; the text lists those that are."""
 
@@ -165,11 +203,15 @@ class TransitionRefusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a case stands. `stopped_in` is set exactly while it needs a human."""
+    """Where a case stands.
+
+    `stopped_in` is set exactly while it needs a human, `appealed_in` while an appeal is open.
+    """
 
     kind: Kind
     state: State = State.RECEIVED
     stopped_in: State | None = None
+    appealed_in: State | None = None
 
     def __post_init__(self) -> None:
         """Refuse a memory without a stop, and a stop without a memory.
@@ -181,6 +223,8 @@ class Progress:
         stopped = self.state is State.NEEDS_HUMAN
         if stopped != (self.stopped_in is not None) or (stopped and self.stopped_in not in _OPEN):
             raise ValueError(f"{self.state} does not fit stopped_in {self.stopped_in}")
+        if (self.state in _ON_APPEAL) != (self.appealed_in in APPEALABLE):
+            raise ValueError(f"{self.state} does not fit appealed_in {self.appealed_in}")
 
 
 def kind_of(text: str) -> Kind:
@@ -217,7 +261,11 @@ def advance(progress: Progress, event: Event) -> Progress:
         )
     if event is Event.STOPPED:
         return replace(progress, state=State.NEEDS_HUMAN, stopped_in=progress.state)
-    return Progress(progress.kind, _target(progress, event, targets))
+    target = _target(progress, event, targets)
+    appealed_in = progress.state if event is Event.APPEALED else progress.appealed_in
+    return Progress(
+        progress.kind, target, appealed_in=appealed_in if target in _ON_APPEAL else None
+    )
 
 
 def _target(progress: Progress, event: Event, targets: frozenset[State]) -> State:
@@ -225,6 +273,8 @@ def _target(progress: Progress, event: Event, targets: frozenset[State]) -> Stat
         return ANSWER_STATE[progress.kind]
     if event is Event.RESUMED and progress.stopped_in is not None:
         return progress.stopped_in
+    if progress.appealed_in in targets:
+        return progress.appealed_in
     (target,) = targets
     return target
 

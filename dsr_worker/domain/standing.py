@@ -23,6 +23,8 @@ YEAR_END = "year_end"
 """A limit counts from a year's end: in days it would be up to a year late."""
 SEVERAL_CLOCKS = "several_clocks"
 """Limits and minimums count from different fields."""
+LIMIT_ENDS = "limit_ends"
+"""A limit goes out of force on a day that the store does not know."""
 FAMILY = "family"
 """The collection has a parent or children, which go or stay together."""
 
@@ -42,8 +44,21 @@ def standing_orders(decisions: Decisions, holds: Iterable[Hold] = ()) -> tuple[S
     tables = decisions.sweep(holds)
     return tuple(
         _order(decisions, decisions.system.collections[name], bound, tables[name])
-        for name, bound in sorted(decisions.bound.items())
-        if bound.limits
+        for name in sorted(decisions.bound)
+        if (bound := _standing(decisions, name)).limits
+    )
+
+
+def _standing(decisions: Decisions, name: str) -> Bound:
+    """The terms that the store's rules have to honour: limits of today, minimums that still come.
+
+    Nobody looks at what the store does later, so a minimum that is no law yet counts already.
+    """
+    minimums = decisions.bound[name].minimums
+    ended = {t for t in minimums if t.effective_to and t.effective_to <= decisions.at.date()}
+    return Bound(
+        tuple(term for term in minimums if term not in ended or term.in_force(decisions.at)),
+        decisions.terms_of(name).limits,
     )
 
 
@@ -88,6 +103,7 @@ def _reason(
                 (MASKS, any(term.action is not Action.ERASE for term in bound.limits)),
                 (YEAR_END, any(term.anchor.closes is not None for term in bound.limits)),
                 (SEVERAL_CLOCKS, len(clocks) > 1),
+                (LIMIT_ENDS, any(term.effective_to is not None for term in bound.limits)),
             )
             if holds
         ),

@@ -24,7 +24,8 @@ from dsr_worker.datamap import (
     parse_maps,
 )
 from dsr_worker.documents import DocumentError
-from dsr_worker.domain.decision import Decisions, canonical_json, compile_decisions, freeze, thaw
+from dsr_worker.domain.decision import Decisions, canonical_json, compile_decisions
+from dsr_worker.domain.frozen import freeze, thaw
 from dsr_worker.ledger import Ledger, frozen
 from dsr_worker.policies import Policies, bindings
 from dsr_worker.registry import Registry

@@ -25,6 +25,7 @@ class Effect(StrEnum):
     MATCH = "match"
     APPROVAL = "approval"
     DENIAL = "denial"
+    TIME = "time"  # the time to answer stands, or goes on
     STOP = "stop"  # it goes no further without a person
 
 
@@ -68,6 +69,15 @@ RULES: Mapping[str, Meaning] = {
     "no_single_contact": _denial(
         "the names of the request do not lead to exactly one address on file: no code was sent"
     ),
+    "clock_stopped": Meaning(
+        Effect.TIME,
+        "the person was asked who they are: the time to answer stands, by the law of the case",
+        adverse=True,
+    ),
+    "clock_goes_on": Meaning(
+        Effect.TIME, "the question who the person is was settled: the time to answer goes on"
+    ),
+    "identity_unanswered": _stop("the person did not show who they are in the time for it"),
     "code_wrong": _denial("the code that was given is not the one that was sent"),
     "code_expired": _denial("the code was given after its time"),
     "code_used_up": _denial("the code was tried more often than the organisation allows"),
@@ -150,10 +160,11 @@ NO_DECISION = frozenset(
         "submitted", "planned", "step_done", "intent", "waiting", "failed", "package_handed_over",
         "package_destroyed", "deferred_promised", "hold_placed", "hold_reviewed", "hold_released",
         "lift_ordered", "restriction_lifted", "left_undone", "clock_started", "clock_met",
-        "clock_missed", "clock_extended", "clock_paused", "clock_resumed", "warning_sent",
+        "clock_missed", "clock_extended", "identity_asked", "warning_sent",
         "warning_acknowledged", "sweep_done", "rules_proposed", "rules_approved",
         "rules_installed", "rules_verified", "rules_withdrawn", "breach_declared",
-        "notices_approved", "notice_sent", "remainders_left", "closed", "note_added", "shredded",
+        "notices_approved", "notice_sent", "remainders_left", "remedies_told",
+        "appealed", "appeal_decided", "closed", "note_added", "shredded",
         "late_result_ignored",
     }
 )  # fmt: skip
@@ -247,6 +258,8 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "code_sent": _always("contact_on_file"),
     "code_not_sent": _always("no_single_contact"),
     "code_refused": _code_refused,
+    "clock_paused": _always("clock_stopped"),
+    "clock_resumed": _always("clock_goes_on"),
     "resolved": _always("resolved"),
     "contested": _always("contested"),
     "law_added": _law,
@@ -262,6 +275,15 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "breach_assessed": _affected,
 }
 """How the decisions of an event are read, by its kind."""
+
+
+ADVERSE_KINDS = frozenset(
+    {
+        "approval_voided", "certificate_made", "code_not_sent", "code_refused", "contested",
+        "effect", "needs_human", "package_made",
+    }
+)  # fmt: skip
+"""Kinds of events that may record a decision against the person; the others never do."""
 
 
 def decisions(kind: str, actor: str, body: Mapping[str, Any]) -> list[Decision]:

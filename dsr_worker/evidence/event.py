@@ -48,6 +48,7 @@ class Kind(StrEnum):
 
     SUBMITTED = "submitted"
     IDENTITY_VERIFIED = "identity_verified"
+    IDENTITY_ASKED = "identity_asked"
     CODE_SENT = "code_sent"
     CODE_NOT_SENT = "code_not_sent"
     CODE_REFUSED = "code_refused"
@@ -96,6 +97,9 @@ class Kind(StrEnum):
     NOTICES_APPROVED = "notices_approved"
     NOTICE_SENT = "notice_sent"
     REMAINDERS_LEFT = "remainders_left"
+    REMEDIES_TOLD = "remedies_told"
+    APPEALED = "appealed"
+    APPEAL_DECIDED = "appeal_decided"
     CLOSED = "closed"
     NOTE_ADDED = "note_added"
     SHREDDED = "shredded"
@@ -182,11 +186,13 @@ FIELDS: Mapping[str, Check] = {
     "records": count,
     "regime": code,
     "remaining": count,
+    "remedies": many(code),
     "request_kind": code,
     "residences": each(count),
     "response": code,
     "retry_at": instant,
     "round": count,
+    "row": name,  # of a law pack
     "rows": count,
     "signature": digest,
     "since_at": instant,
@@ -224,6 +230,7 @@ _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.IDENTITY_VERIFIED: _fields(
         "method manner assertion identities identity_kinds note commitment signature", _STATE
     ),
+    Kind.IDENTITY_ASKED: _fields("since_at signature", _STATE),
     Kind.CODE_SENT: _fields("contact_kind contact_points attempt expires_at system", _STATE),
     Kind.CODE_NOT_SENT: _fields("contact_kind contact_points attempt system", _STATE),
     Kind.CODE_REFUSED: _fields("reason counts signature", _STATE),
@@ -289,6 +296,9 @@ _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.NOTICES_APPROVED: _fields("campaign recipients template_hash signature countries", _STATE),
     Kind.NOTICE_SENT: _fields("campaign authority recipient recipients channel attempt", _STATE),
     Kind.REMAINDERS_LEFT: _fields("response rows due_on", _STATE),
+    Kind.REMEDIES_TOLD: _fields("row remedies until_on ground"),
+    Kind.APPEALED: _fields("received_at reason signature", _STATE),
+    Kind.APPEAL_DECIDED: _fields("response signature", _STATE),
     Kind.CLOSED: _fields("response reason outcomes counts", _STATE),
     Kind.NOTE_ADDED: _fields("note commitment reason"),
     Kind.SHREDDED: _fields("reason counts key_version"),

@@ -144,7 +144,8 @@ class Accessing:
                 "complete": made.complete,
             },
         )
-        return member.done(result={"records": made.records}, events=(event,), answer=answer)
+        result = {"records": made.records, "left_out": [part.plain() for part in made.left_out]}
+        return member.done(result=result, events=(event,), answer=answer)
 
     def _write(self, out: BinaryIO, batch: Batch, member: Member) -> PackageMade:
         try:

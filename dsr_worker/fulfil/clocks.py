@@ -20,12 +20,19 @@ from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.people import SignedAction, digest_of
-from dsr_worker.statutes import UnknownNameError, read_pack, request_clocks
+from dsr_worker.statutes import (
+    LawPack,
+    UnknownNameError,
+    appeal_clock,
+    read_pack,
+    request_clocks,
+)
 
 EXTENSION_REASONS = ("complex", "many_requests")
 """Why the time to answer may be extended: the complexity and number of the requests (Art. 12(3)
 GDPR and UK GDPR; Cal. Civ. Code 1798.145(h)(1))."""
 
+_APPEALED_AT = "appealed_at"
 _Turn = Callable[[Clock], Clock]
 
 
@@ -70,17 +77,22 @@ class Clocks:
             job = opened(cursor, ref, signed, action, digest)
             if ground not in grounds:
                 raise UnknownNameError("ground for a pause", ground, grounds)
+            require_past(job, at)
             happened_at = job.now if at is None else at
-            if happened_at > job.now:
-                message = "this lies in the future: say when the person was asked, or answered"
-                raise DecisionRefused(message)
-            if job.received_at is not None and happened_at < job.received_at:
-                message = f"this lies before the request was received ({job.received_at})"
-                raise DecisionRefused(message)
             turn, kind = _TURNS[action]
             turned = _turned(cursor, job, lambda c: turn(c, PauseGround(ground), happened_at))
             body = {"reason": ground, "since_at": happened_at}
             return _set(cursor, job, turned, kind, body, signed.actor)
+
+
+def require_past(job: Job, at: datetime | None) -> None:
+    """Raise DecisionRefused where `at` is no instant between the receipt of a case and now."""
+    if at is not None and at > job.now:
+        message = "this lies in the future: say when the person was asked, or answered"
+        raise DecisionRefused(message)
+    if at is not None and job.received_at is not None and at < job.received_at:
+        message = f"this lies before the request was received ({job.received_at})"
+        raise DecisionRefused(message)
 
 
 _TURNS = {
@@ -104,7 +116,7 @@ def _turned(cursor: Cursor, job: Job, turn: _Turn) -> list[_Turned]:
     A person who may live in several places stands under several laws, each with a clock.
     """
     found = []
-    for row in cases.answer_clocks(cursor, job.id):
+    for row in cases.unanswered_clocks(cursor, job.id):
         clock = clock_of(cursor, job, row)
         try:
             found.append(_Turned(row, turn(clock)))
@@ -160,8 +172,11 @@ def clock_of(cursor: Cursor, job: Job, row: ClockRow, text: str | None = None) -
     Raises ValueError, UnknownNameError where that law says nothing of such a request.
     """
     assert job.received_at is not None  # noqa: S101 - whoever asks has asked at some time
+    pack = read_pack(law_text_of(cursor, job, row) if text is None else text)
+    if _APPEALED_AT in row.facts:
+        return _extended(_appeal(pack, job, row), row)
     answer, *_ = request_clocks(
-        read_pack(law_text_of(cursor, job, row) if text is None else text),
+        pack,
         job.kind,
         row.facts.get("country", job.country),
         job.received_at,
@@ -169,10 +184,25 @@ def clock_of(cursor: Cursor, job: Job, row: ClockRow, text: str | None = None) -
         pauses=[_pause(stored) for stored in row.facts.get("pauses", ())],
         subject_zone=row.facts.get("subject_zone"),
     )
+    return _extended(answer.clock, row)
+
+
+def _appeal(pack: LawPack, job: Job, row: ClockRow) -> Clock:
+    assert job.received_at is not None  # noqa: S101 - whoever appeals has asked at some time
+    country, zone = row.facts.get("country", job.country), row.facts.get("zone", job.zone)
+    at = datetime.fromisoformat(row.facts[_APPEALED_AT])
+    spec = appeal_clock(pack, job.kind, country, job.received_at, at, zone)
+    if spec is None:
+        message = f"{pack.name} gives no appeal any more"
+        raise ValueError(message)
+    return spec.clock
+
+
+def _extended(clock: Clock, row: ClockRow) -> Clock:
     extended_at = row.facts.get("extended_at")
     if extended_at is None:
-        return answer.clock
-    return replace(answer.clock, extended_at=datetime.fromisoformat(extended_at))
+        return clock
+    return replace(clock, extended_at=datetime.fromisoformat(extended_at))
 
 
 def facts_of(clock: Clock) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from dsr_worker.contract import Residences, Resolves, System
@@ -23,11 +24,12 @@ from dsr_worker.domain.resolution import rounds
 from dsr_worker.engine.materials import Frozen, Materials
 from dsr_worker.engine.phases import followed
 from dsr_worker.fulfil import planning
+from dsr_worker.fulfil.asking import asked
 from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.laws import CaseLaws
 from dsr_worker.fulfil.remaining import REMAINING, looked_in_vain, remaining
 from dsr_worker.fulfil.verbs import DEFERRED, REQUESTED, RESTRICTION
-from dsr_worker.ledger import cases
+from dsr_worker.ledger import cases, codes
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import DESK, Event, Job, Move, NewStep
 
@@ -40,10 +42,17 @@ _ANSWERED = REQUESTED | {"access"}
 class CaseCourse:
     """The course of cases, and of the jobs that promises and liftings are."""
 
-    def __init__(self, materials: Materials, planner: planning.Planner, laws: CaseLaws) -> None:
+    def __init__(
+        self,
+        materials: Materials,
+        planner: planning.Planner,
+        laws: CaseLaws,
+        answer_within: timedelta,
+    ) -> None:
         self._materials = materials
         self._planner = planner
         self._laws = laws
+        self.answer_within = answer_within
         self._plans: dict[tuple[str, frozenset[str]], tuple[tuple[str, ...], ...]] = {}
         self._next = {
             "contact": self._after_contact,
@@ -116,8 +125,11 @@ class CaseCourse:
         step = NewStep("send_code", DESK, effect="manual")
         return [Move(job, phase="send_code", steps=(_again(step, job),)) for job in jobs]
 
-    def _after_send_code(self, _cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
-        return [Move(job, phase="await_code") for job in jobs]
+    def _after_send_code(self, cursor: Cursor, jobs: Sequence[Job]) -> list[Move]:
+        sent = codes.sent(cursor, [job.id for job in jobs])
+        asking = [job for job in jobs if job.id in sent]
+        events = asked(cursor, asking, self.answer_within)
+        return [Move(job, phase="await_code", events=events.get(job.id, ())) for job in jobs]
 
     # ---- resolving and planning
 

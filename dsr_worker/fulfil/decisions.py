@@ -7,11 +7,13 @@ systems to ring for. Each refusal says why and what is possible.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.identities import IDENTITY
-from dsr_worker.fulfil import protecting
+from dsr_worker.fulfil import asking, protecting
+from dsr_worker.fulfil.clocks import require_past
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
@@ -20,7 +22,7 @@ from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.rows import Event, Job, Move
+from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import ActorRefused, SignedAction, digest_of
 from dsr_worker.statutes import UnknownNameError, load_pack
@@ -95,6 +97,23 @@ class Decisions:
         }[verdict]
         raise DecisionRefused(message)
 
+    def asked(self, ref: str, at: datetime | None, signed: SignedAction) -> Decided:
+        """The person was asked who they are, by letter or the like, at `at` (default: now).
+
+        Stops each clock of the case whose law stops it for that, once, and starts the house's own
+        time for the answer. Raises DecisionRefused.
+        """
+        with self._ledger.transaction() as cursor:
+            digest = digest_of("asked", ref, at="" if at is None else at.isoformat())
+            job = opened(cursor, ref, signed, "asked", digest)
+            _require(job, State.RECEIVED, State.VERIFYING)
+            require_past(job, at)
+            paused = asking.asked(cursor, [job], self._course.answer_within, at)
+            body = {"since_at": at or job.now, "signature": signed.signature_hex}
+            events = (Event("identity_asked", body, signed.actor), *paused.get(job.id, ()))
+            phase = UNCHANGED if job.phase != asking.IDENTITY_UNANSWERED else "await_code"
+            return changed(cursor, Move(job, phase=phase, events=events))
+
     def attest(self, ref: str, method: str, signed: SignedAction) -> Decided:
         """Take an operator's word for who the person is, and how they know."""
         with self._ledger.transaction() as cursor:
@@ -130,14 +149,15 @@ class Decisions:
         claimed = cases.verify_identities(cursor, job.id, proven)
         cases.cancel_steps(cursor, job.id)
         digests = [bytes(i.digest).hex() for i in claimed]
-        event = verified_event(method, digests, signed)
+        goes_on = asking.answered(cursor, job)
         move = self._course.resolving(
             cursor,
             job._replace(pending=0),
             {i.kind for i in claimed},
-            (event,),
+            (verified_event(method, digests, signed), *goes_on.events),
             verified_at=job.now,
             verified_how=method,
+            urgency_at=goes_on.urgency_at,
         )
         return changed(cursor, move)
 
@@ -252,6 +272,7 @@ class Decisions:
             cases.cancel_steps(cursor, job.id)
             event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
             protecting.release(cursor, ref, signed.actor)
+            goes_on = asking.answered(cursor, job)
             ended = state is State.WITHDRAWN
             if ended:
                 cases.settle_clocks(cursor, job.id, "void")
@@ -259,7 +280,8 @@ class Decisions:
                 job._replace(pending=0),
                 state=state,
                 phase=state.value,
-                events=(event,),
+                events=(event, *goes_on.events),
+                urgency_at=goes_on.urgency_at,
                 closed_at=job.now if ended else None,
             )
             decided = changed(cursor, move)

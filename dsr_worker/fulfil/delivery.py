@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dsr_worker.domain.request import State
+from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.evidence import render_certificate
 from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
 from dsr_worker.fulfil.decided import DecisionRefused
 from dsr_worker.fulfil.remaining import Remaining, remaining, remains
+from dsr_worker.fulfil.remedies import remedies
 from dsr_worker.ledger import Ledger, answers, cases, jobs, promises, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
@@ -36,6 +38,7 @@ from dsr_worker.store import Store
 from dsr_worker.vault import KeyRing, opening
 
 _LEFT_THE_HOUSE = {State.ANSWERED_WITH_REMAINDERS, State.CLOSED}
+_ANSWERS = ("closed", "package_made", "certificate_made")
 _HANDED_OVER = "package_handed_over"  # the kind of the event
 
 
@@ -76,10 +79,13 @@ class _Leaving:
 class Delivery:
     """Hands answers over."""
 
-    def __init__(self, ledger: Ledger, keys: KeyRing, store: Store) -> None:
+    def __init__(
+        self, ledger: Ledger, keys: KeyRing, store: Store, appeal_within: CalendarPeriod
+    ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._store = store
+        self._appeal_within = appeal_within
 
     def package(
         self, ref: str, to: Path, method: Method, secret: str, signed: SignedAction
@@ -171,8 +177,18 @@ class Delivery:
                 raise DecisionRefused(message)
             accept(cursor, signed, "hand-over", ref)
             settled = cases.settle_clocks(cursor, job.id, "met")
-            jobs.change(cursor, [_closing(job, settled, signed.actor, "refused")])
+            closing = _closing(job, settled, signed.actor, "refused")
+            told = self._told(cursor, job)
+            jobs.change(cursor, [replace(closing, events=(*told, *closing.events))])
         return Delivered(ref, (), tuple((c.name, c.state) for c in settled))
+
+    def _told(self, cursor: Cursor, job: Job) -> list[Event]:
+        """What the person was told to do against an answer that is not all that was asked for."""
+        is_against, ground = _against(cursor, job)
+        if not is_against:
+            return []
+        found = remedies(cursor, job, job.now, self._appeal_within)
+        return [remedy.event(ground) for remedy in found]
 
     def _ready(self, cursor: Cursor, ref: str, kind: str) -> tuple[Job, answers.Made]:
         job = jobs.lock_ref(cursor, ref)
@@ -221,7 +237,8 @@ class Delivery:
             left = remaining(cursor, [job]).get(job.id)
             owed = promises.still_owed(cursor, job.id)
             answered = _answered(job, settled, signed.actor, owed, left)
-            move = replace(answered, events=(event, *answered.events))
+            told = self._told(cursor, job)
+            move = replace(answered, events=(event, *told, *answered.events))
         jobs.change(cursor, [move])
         state = job.state if move.state is UNCHANGED else move.state
         return Delivered(job.ref, (), tuple((c.name, c.state) for c in settled), before, state)
@@ -262,6 +279,20 @@ def _hand_overs(cursor: Cursor, job: Job) -> list[dict[str, Any]]:
     """The events of every hand-over of a job so far."""
     events = (json.loads(link.event) for link in reports.events(cursor, job.id))
     return [event for event in events if event["kind"] == _HANDED_OVER]
+
+
+def _against(cursor: Cursor, job: Job) -> tuple[bool, str | None]:
+    """Whether a part at least of what was asked for is not granted; the ground of a refusal."""
+    bodies = {
+        known.event["kind"]: known.event["body"]
+        for known in reports.events_of(cursor, _ANSWERS, ref=job.ref)
+    }
+    if job.state == State.REFUSED:
+        return True, bodies["closed"].get("reason", "").upper()
+    package = bodies.get("package_made", {})
+    withheld = package.get("counts", {}).get("withheld", 0) or not package.get("complete", True)
+    response = bodies.get("certificate_made", {}).get("response", "granted")
+    return bool(withheld) or response != "granted", None
 
 
 def _handed_before(cursor: Cursor, job: Job) -> tuple[HandedBefore, ...]:

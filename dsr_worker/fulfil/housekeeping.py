@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from dsr_worker.domain.request import State
 from dsr_worker.engine.tick import Duty
+from dsr_worker.fulfil.asking import ask_unanswered
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.remaining import look_again
 from dsr_worker.ledger import Ledger, answers, cases, jobs, promises
@@ -20,6 +21,8 @@ from dsr_worker.store import Store
 SHRED_AFTER = timedelta(days=180)
 """From close to the destruction of the key: the longest of appeal (60 days in most US states),
 complaint and our own re-check; a house rule, since no text gives one number for all of them."""
+
+_ON_THE_WAY = timedelta(days=30)  # an appeal that was sent in time and is taken in later
 
 
 def destroy_expired(ledger: Ledger) -> Duty:
@@ -93,12 +96,15 @@ def destroy_spent(ledger: Ledger, store: Store) -> Duty:
     return destroy_spent_blobs
 
 
-def shred_closed(ledger: Ledger) -> Duty:
-    """The duty that destroys the keys of cases nobody may ask about any more."""
+def shred_closed(ledger: Ledger, after: timedelta = SHRED_AFTER) -> Duty:
+    """The duty that destroys the keys of cases nobody may ask about any more.
+
+    A case with an open appeal is not closed. `after` is never shorter than the time for one.
+    """
 
     def shred_closed_cases() -> None:
         with ledger.transaction() as cursor:
-            locked = jobs.lock(cursor, cases.to_shred(cursor, SHRED_AFTER))
+            locked = jobs.lock(cursor, cases.to_shred(cursor, after))
             moves = [
                 Move(job, events=(Event("shredded", {"reason": "closed"}),))
                 for job in locked.values()
@@ -132,6 +138,7 @@ def duties(
     store: Store,
     planner: Planner,
     lead_time: timedelta,
+    appeal_within: timedelta,
     *others: Callable[[], None],
 ) -> Sequence[Duty]:
     """All of them."""
@@ -140,8 +147,9 @@ def duties(
         start_after_access(ledger, planner, lead_time),
         destroy_expired(ledger),
         destroy_spent(ledger, store),
-        shred_closed(ledger),
+        shred_closed(ledger, max(SHRED_AFTER, appeal_within + _ON_THE_WAY)),
         close_carried_out(ledger),
         look_again(ledger, planner),
+        ask_unanswered(ledger),
         *others,
     )

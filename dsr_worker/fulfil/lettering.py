@@ -17,9 +17,11 @@ from dsr_worker.domain import clock as rules
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import Clock, PauseGround
 from dsr_worker.domain.period import PauseEffect
+from dsr_worker.domain.request import State
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS, clock_of, law_text_of
-from dsr_worker.ledger import Ledger, cases, jobs, reports
+from dsr_worker.ledger import Ledger, appeals, case_clocks, cases, jobs, reports
+from dsr_worker.ledger.appeals import Appeal
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Job
 from dsr_worker.letters import About, Facts, Kept, Letter, LetterRefused, Sender, composed
@@ -28,6 +30,7 @@ from dsr_worker.organisation import Organisation
 from dsr_worker.statutes import Right, UnknownNameError, read_pack
 
 _FALLBACK = "en"
+_AFTER_REFUSAL = {"refused", "closed", "appealed", "appeal_answered"}
 
 
 class Lettering:
@@ -59,24 +62,27 @@ class Lettering:
         return next((str(one) for one in asked if one in written_in()), _FALLBACK)
 
     def _facts(self, cursor: Cursor, job: Job, about: About, reason: str | None) -> Facts:
+        appeal = _appeal(cursor, job, about)
         row = cases.own_answer_clock(cursor, job.id)
         if row is None or job.received_at is None:
             message = f"{job.ref} runs by no law that asks for an answer, so for no letter"
             raise LetterRefused(message)
+        if appeal is not None:  # its letter goes by the law that gives one
+            row = case_clocks.last_appeal(cursor, job.id) or row
         clock = clock_of(cursor, job, row)
         pack = read_pack(law_text_of(cursor, job, row))
         events = [orjson.loads(link.event) for link in reports.events(cursor, job.id)]
         first = replace(clock, extended_at=None)
         due = first.due if about is About.EXTENSION else clock.due
         own = self._organisation.controller
-        refused = about is About.REFUSAL
+        refused = about in {About.REFUSAL, About.APPEAL_DISMISSED}
         extends = about is About.EXTENSION
         return Facts(
             about=about,
             ref=job.ref,
             right=Right(job.kind),
             pack=pack,
-            country=job.country,
+            country=row.facts.get("country", job.country),
             sender=Sender(own.name, own.address, own.data_protection_officer or str(own.contact)),
             written_on=local_date(job.now, clock.zone),
             received_on=local_date(job.received_at, clock.zone),
@@ -87,10 +93,13 @@ class Lettering:
             reason=_reason(events, reason, job.ref) if extends else "",
             ground=_refused_on(events, job) if refused else "",
             kept=self._kept(cursor, job) if about is About.PARTIAL else (),
+            appealed_on=None if appeal is None else local_date(appeal.received_at, clock.zone),
         )
 
     def _kept(self, cursor: Cursor, job: Job) -> tuple[Kept, ...]:
-        """What stayed as it is, by ground."""
+        """What stayed as it is, or was left out of a package, by ground."""
+        if job.kind == "access":
+            return tuple(map(_left_out, reports.left_out(cursor, job.id)))
         decisions = self._materials.frozen(job.frozen).decisions.values()
         rows: Counter[str] = Counter()
         until: dict[str, date] = {}
@@ -109,6 +118,21 @@ class Lettering:
             )
             for ground, count in sorted(rows.items())
         )
+
+
+def _appeal(cursor: Cursor, job: Job, about: About) -> Appeal | None:
+    """The appeal that this letter is about: the last one, where it was decided so, or is open."""
+    last = appeals.last(cursor, job.id)
+    if about is About.EXTENSION and job.state == State.APPEALED:
+        return last
+    return last if last is not None and about.value == f"appeal_{last.verdict}" else None
+
+
+def _left_out(part: dict[str, Any]) -> Kept:
+    until_on = part["until_on"]
+    return Kept(
+        part["ground"], part["values"], None if until_on is None else date.fromisoformat(until_on)
+    )
 
 
 def _effect(clock: Clock, about: About) -> PauseEffect | None:
@@ -143,4 +167,4 @@ def _refused_on(events: list[dict[str, Any]], job: Job) -> str:
     """The ground, as the law writes its code; empty where the case is not refused."""
     ends = [e["body"] for e in events if e["kind"] == "closed"]
     found = [body["reason"] for body in ends if body.get("response") == "refuse"]
-    return str(found[0]).upper() if found and job.state in {"refused", "closed"} else ""
+    return str(found[0]).upper() if found and job.state in _AFTER_REFUSAL else ""

@@ -16,7 +16,7 @@ from dsr_worker.ledger import Ledger, cases
 from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Job
-from dsr_worker.statutes import UnknownNameError, pack_text_and_hash, read_pack
+from dsr_worker.statutes import pack_text_and_hash, read_pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,26 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One clock by its frozen pack and by today's; None where that says nothing of it any more."""
+    """One clock by its frozen pack and by today's; None where that gives no date for it.
+
+    `why` says why the frozen pack gives none any more: such a clock runs on by the date it has.
+    """
 
     ref: str
-    law: str
-    frozen: Dated
+    clock: str
+    law: str | None
+    frozen: Dated | None
     today: Dated | None
+    why: str = ""
 
     @property
     def moves(self) -> bool:
         """Whether the days differ."""
-        if self.today is None:
-            return True
         was, now = self.frozen, self.today
+        if was is None:
+            return False
+        if now is None:
+            return True
         return (was.due_on, was.conservative_due_on) != (now.due_on, now.conservative_due_on)
 
     def plain(self) -> dict[str, Any]:
@@ -60,24 +67,30 @@ def _rows(cursor: Cursor) -> Iterator[Replayed]:
     texts: dict[object, str] = {}  # many cases were taken in under one
     for job, row in cases.open_answers(cursor):
         law, place = row.facts.get("law", job.law), row.facts.get("law_hash", job.frozen)
-        if place not in texts:
-            texts[place] = law_text_of(cursor, job, row)
-        kept = _dated(cursor, job, row, texts[place])
-        if law is not None and kept is not None:
-            yield Replayed(job.ref, law, kept, _today(cursor, job, row, law))
+        today = None if law is None else _today(cursor, job, row, law)
+        try:
+            if place not in texts:
+                texts[place] = law_text_of(cursor, job, row)
+            kept = _dated(cursor, job, row, texts[place])
+        except (LookupError, ValueError) as error:
+            yield Replayed(job.ref, row.name, law, None, today, _why(error))
+        else:
+            yield Replayed(job.ref, row.name, law, kept, today)
+
+
+def _why(error: Exception) -> str:
+    """Why a pack gives no date; what a parser says of a whole file is cut to its first line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _today(cursor: Cursor, job: Job, row: ClockRow, law: str) -> Dated | None:
     try:
         text, _ = pack_text_and_hash(law)
-    except UnknownNameError:
+        return _dated(cursor, job, row, text)
+    except (LookupError, ValueError):  # no such law, right, place or extension any more
         return None
-    return _dated(cursor, job, row, text)
 
 
-def _dated(cursor: Cursor, job: Job, row: ClockRow, text: str) -> Dated | None:
-    try:
-        due = clock_of(cursor, job, row, text).due
-    except (LookupError, ValueError):  # no such right, place or extension by this pack
-        return None
+def _dated(cursor: Cursor, job: Job, row: ClockRow, text: str) -> Dated:
+    due = clock_of(cursor, job, row, text).due
     return Dated(read_pack(text).version, due.due_on, due.conservative_due_on)

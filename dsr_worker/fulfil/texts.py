@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, date, datetime
 
 from dsr_worker.contract import Collection, System
 from dsr_worker.domain.decision import Bound, Term
@@ -30,6 +31,7 @@ class Texts:
         self._systems = systems
         self._bounds = _bounds(policies)
         self._made: dict[tuple[str, str | None, str | None], OrganisationTexts] = {}
+        self._made_on: date | None = None
 
     def worded(self, system: System) -> System:
         """A frozen system with today's texts where it had none: a gap mended since is no gap."""
@@ -65,7 +67,10 @@ class Texts:
         ]
 
     def for_package(self, language: str, law: str | None, country: str | None) -> OrganisationTexts:
-        """What a package has to tell beside the data map; the same value for the same question."""
+        """What a package has to tell beside the data map; the same value on the same day."""
+        today = datetime.now(UTC).date()
+        if self._made_on != today:  # a law may have come into force
+            self._made_on, self._made = today, {}
         asked = (language, law, country)
         if asked not in self._made:
             self._made[asked] = self._told(language, law, country)
@@ -74,6 +79,8 @@ class Texts:
     def _told(self, language: str, law: str | None, country: str | None) -> OrganisationTexts:
         own = self._organisation
         said = own.information[language]
+        now = datetime.now(UTC)
+        bounds = {name: bound.in_force(now) for name, bound in self._bounds.items()}
         return OrganisationTexts(
             controller=own.controller.name,
             address=own.controller.address,
@@ -82,8 +89,8 @@ class Texts:
             complaint=_complaint(said.complaint, law, country, words(language)),
             automated_decisions=said.automated_decisions,
             transfers=said.transfers,
-            storage=_Storage(self._bounds, said.retention, words(language)),
-            terms={name: _terms(bound) for name, bound in self._bounds.items()},
+            storage=_Storage(bounds, said.retention, words(language)),
+            terms={name: _terms(bound) for name, bound in bounds.items()},
         )
 
 

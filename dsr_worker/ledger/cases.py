@@ -247,24 +247,37 @@ def retry(cursor: Cursor, job_id: int) -> list[str]:
     return sorted({row.system for row in cursor.fetchall()})
 
 
-_CLOCK = "id, name, state, due_at, due_on, facts"
-_ANSWERS = "(name = 'respond' OR name LIKE 'respond:%%') AND state IN ('running', 'paused')"
-"""The clocks by which a request is to be answered: its own law's, and those of further laws."""
+CLOCK = "id, name, state, due_at, due_on, facts"
+ANSWERS = (
+    "(name = 'respond' OR name LIKE 'respond:%%' OR name LIKE 'appeal%%')"
+    " AND state IN ('running', 'paused')"
+)
+"""The clocks by which a request, or an appeal against its answer, is to be answered: its own law's,
+and those of further laws."""
 _OF_CASE = (
-    f"SELECT {_CLOCK} FROM clocks WHERE job_id = %s AND {_ANSWERS}"  # noqa: S608 - fixed text
+    f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND {ANSWERS}"  # noqa: S608 - fixed text
     " ORDER BY length(name), name FOR UPDATE"
 )
 _OF_CASES = (
-    f"SELECT job_id, {_CLOCK} FROM clocks WHERE job_id = ANY(%s) AND {_ANSWERS}"  # noqa: S608 - fixed text
+    f"SELECT job_id, {CLOCK} FROM clocks WHERE job_id = ANY(%s) AND {ANSWERS}"  # noqa: S608 - fixed text
     " ORDER BY length(name), name"
 )
-_OWN = f"SELECT {_CLOCK} FROM clocks WHERE job_id = %s AND name = 'respond'"  # noqa: S608 - fixed text
+_OWN = f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name = 'respond'"  # noqa: S608 - fixed text
 _OPEN = f"SELECT {JOB_COLUMNS} FROM jobs WHERE closed_at IS NULL ORDER BY urgency_at, id"  # noqa: S608 - fixed text
+
+
+_UNANSWERED = _OF_CASE.replace("state IN (", "settled_at IS NULL AND state IN ('missed', ")
 
 
 def answer_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
     """The clocks by which a case is to be answered, locked; its own law's first."""
     cursor.execute(_OF_CASE, (job_id,))
+    return [ClockRow(*row) for row in cursor.fetchall()]
+
+
+def unanswered_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
+    """The same, and those that are missed: a question put in time may be recorded late."""
+    cursor.execute(_UNANSWERED, (job_id,))
     return [ClockRow(*row) for row in cursor.fetchall()]
 
 

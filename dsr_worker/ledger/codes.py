@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -23,6 +24,12 @@ def put(cursor: Cursor, job_id: int, digest: bytes, expires_at: datetime) -> Non
 def forget(cursor: Cursor, job_id: int) -> None:
     """Let a case's code count no longer."""
     cursor.execute("DELETE FROM codes WHERE job_id = %s", (job_id,))
+
+
+def sent(cursor: Cursor, job_ids: Sequence[int]) -> set[int]:
+    """Which of these cases have a code."""
+    cursor.execute("SELECT job_id FROM codes WHERE job_id = ANY(%s)", (list(job_ids),))
+    return {row.job_id for row in cursor.fetchall()}
 
 
 def try_code(cursor: Cursor, job_id: int, digests: list[bytes], most_tries: int) -> Verdict:

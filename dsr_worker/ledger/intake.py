@@ -62,6 +62,20 @@ FROM n RETURNING {JOB_COLUMNS}
 """  # noqa: S608 - fixed text
 
 
+CLOCK_COLUMNS = (
+    "job_id, name, recipient, citation, verified, zone, started_at, due_at, due_on,"
+    " conservative_due_at, conservative_due_on, calendar_version, condition, facts"
+)
+SET_CLOCK_ANEW = (
+    "ON CONFLICT (job_id, name) DO UPDATE SET"
+    " recipient = excluded.recipient, citation = excluded.citation,"
+    " due_at = excluded.due_at, due_on = excluded.due_on,"
+    " conservative_due_at = excluded.conservative_due_at,"
+    " conservative_due_on = excluded.conservative_due_on, condition = excluded.condition,"
+    " facts = excluded.facts"
+)
+
+
 def insert(cursor: Cursor, job: NewJob) -> Job:
     """Insert a job, which is this transaction's alone. Its reference is `PREFIX-YEAR-NUMBER`."""
     cursor.execute(_INSERT, (*job[:-1], Json(dict(job.facts))))
@@ -86,14 +100,7 @@ def furnish(
             ],
         ),
         Rows(
-            "INSERT INTO clocks (job_id, name, recipient, citation, verified, zone, started_at,"
-            " due_at, due_on, conservative_due_at, conservative_due_on, calendar_version,"
-            " condition, facts) VALUES %s ON CONFLICT (job_id, name) DO UPDATE SET"
-            " recipient = excluded.recipient, citation = excluded.citation,"
-            " due_at = excluded.due_at, due_on = excluded.due_on,"
-            " conservative_due_at = excluded.conservative_due_at,"
-            " conservative_due_on = excluded.conservative_due_on, condition = excluded.condition,"
-            " facts = excluded.facts",
+            f"INSERT INTO clocks ({CLOCK_COLUMNS}) VALUES %s {SET_CLOCK_ANEW}",  # noqa: S608 - fixed text
             [(job_id, *c[:-1], Json(dict(c.facts))) for c in clocks],
         ),
     )

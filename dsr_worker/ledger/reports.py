@@ -216,17 +216,38 @@ def events(cursor: Cursor, job_id: int) -> list[ChainedEvent]:
     ]
 
 
-def events_of(
-    cursor: Cursor, kinds: Iterable[str], *, ref: str | None = None, since: datetime | None = None
-) -> list[KnownEvent]:
-    """Events of these kinds, of one job or of all, oldest first; with `since` from then on."""
+def events_of(cursor: Cursor, kinds: Iterable[str], ref: str) -> list[KnownEvent]:
+    """The events of these kinds of one job, oldest first."""
     cursor.execute(
         "SELECT j.ref, e.body FROM events e JOIN jobs j ON j.id = e.job_id"
-        " WHERE e.kind = ANY(%s) AND (%s::text IS NULL OR j.ref = upper(%s))"
-        " AND (%s::timestamptz IS NULL OR e.at >= %s) ORDER BY e.at, e.job_id, e.seq",
-        (sorted(kinds), ref, ref, since, since),
+        " WHERE e.kind = ANY(%s) AND j.ref = upper(%s) ORDER BY e.seq",
+        (sorted(kinds), ref),
     )
     return [KnownEvent(row.ref, json.loads(row.body)) for row in cursor.fetchall()]
+
+
+_NEWEST = """
+SELECT e.at, e.job_id, e.seq, j.ref, e.body FROM events e JOIN jobs j ON j.id = e.job_id
+WHERE e.kind = ANY(%s) AND e.at >= %s AND (e.at, e.job_id, e.seq) < (%s, %s, %s)
+ORDER BY e.at DESC, e.job_id DESC, e.seq DESC LIMIT %s
+"""
+
+
+def newest_events(
+    ledger: Ledger, kinds: Iterable[str], since: datetime | None = None, part: int = 2_000
+) -> Iterator[KnownEvent]:
+    """Events of these kinds of all jobs, newest first, back to `since`; read in parts as asked."""
+    wanted, start = sorted(kinds), "-infinity" if since is None else since
+    last: tuple[Any, ...] = ("infinity", 0, 0)
+    while True:
+        with ledger.transaction() as cursor:
+            cursor.execute(_NEWEST, (wanted, start, *last, part))
+            rows = cursor.fetchall()
+        for row in rows:
+            yield KnownEvent(row.ref, json.loads(row.body))
+        if len(rows) < part:
+            return
+        last = (rows[-1].at, rows[-1].job_id, rows[-1].seq)
 
 
 def heads(ledger: Ledger, part: int = 1_000) -> Iterator[Head]:
@@ -265,6 +286,17 @@ def outcomes(cursor: Cursor, job_id: int) -> list[Any]:
         (job_id,),
     )
     return cursor.fetchall()
+
+
+def left_out(cursor: Cursor, job_id: int) -> list[dict[str, Any]]:
+    """What the last package of an access left out, by ground: values, until when."""
+    cursor.execute(
+        "SELECT result->'left_out' AS parts FROM steps WHERE job_id = %s AND action = 'package'"
+        " AND state = 'done' ORDER BY round DESC LIMIT 1",
+        (job_id,),
+    )
+    row = cursor.fetchone()
+    return list((row and row.parts) or ())
 
 
 def clocks(cursor: Cursor, job_id: int) -> list[Any]:

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from dsr_worker.ledger import jobs
+from dsr_worker.domain.forecast import Forecast, Outlook, forecast, owed
+from dsr_worker.domain.recurring import Recurrence
+from dsr_worker.ledger import jobs, pace
 from dsr_worker.ledger.connection import Cursor, Ledger
 from dsr_worker.ledger.rows import Event, Job, Move
 
 OVERDUE = "overdue"  # the threshold of a clock that has run out
+FORESEEN = "forecast"  # … of one that will be missed, as things stand
 _CLAIM_S = 300.0
 WARNED_OF = """
 (c.state IN ('running', 'paused') OR (c.state = 'missed' AND c.settled_at IS NULL))
@@ -52,7 +55,7 @@ RETURNING w.id, w.clock_id, w.threshold, w.link, w.sent, j.id AS job_id, j.ref, 
           c.condition, business_now() AS now
 """  # noqa: S608 - fixed text
 
-_DUE = """
+_DUE = f"""
 SELECT j.ref, j.kind, j.state AS job_state, c.id AS clock_id, c.name, c.recipient, c.citation,
        c.verified, c.zone, c.state, c.started_at, c.due_at, c.due_on, c.conservative_due_at,
        c.conservative_due_on, c.condition, business_now() AS now,
@@ -60,11 +63,12 @@ SELECT j.ref, j.kind, j.state AS job_state, c.id AS clock_id, c.name, c.recipien
        ARRAY(SELECT DISTINCT s.system || ':' || s.action || ':' || s.code FROM steps s
              WHERE s.job_id = j.id AND s.state IN ('needs_human', 'failed') ORDER BY 1) AS stuck,
        (SELECT max(s.run_at) FROM steps s WHERE s.job_id = j.id AND s.state = 'waiting')
-           AS waits_until
+           AS waits_until, {pace.WORKED_OFF_AT} AS worked_off_at
 FROM clocks c JOIN jobs j ON j.id = c.job_id
-WHERE c.state IN ('running', 'paused') OR (c.state = 'missed' AND c.settled_at IS NULL)
+WHERE (c.state IN ('running', 'paused') OR (c.state = 'missed' AND c.settled_at IS NULL))
+  AND (%(ref)s::text IS NULL OR j.ref = upper(%(ref)s))
 ORDER BY c.conservative_due_at NULLS LAST, j.id, c.name
-"""
+"""  # noqa: S608 - fixed text
 
 
 class RaisedWarning(NamedTuple):
@@ -95,7 +99,7 @@ class RaisedWarning(NamedTuple):
 
 
 class DueRow(NamedTuple):
-    """One open clock. `forecast`: overdue | stuck | late (work waits past it) | paused | open."""
+    """One open clock, with what becomes of it as things stand and what a person owes to it."""
 
     ref: str
     kind: str
@@ -114,6 +118,7 @@ class DueRow(NamedTuple):
     remaining: timedelta | None
     stuck: tuple[str, ...]  # "system:action:code" of steps that wait for a person
     forecast: str
+    owed: str | None
     because: dict[str, Any] | None = None  # who or what added its law; None: it was stated
 
 
@@ -136,8 +141,8 @@ def forget_unreached(cursor: Cursor, job_id: int) -> None:
     cursor.execute(
         "DELETE FROM warnings w USING clocks c WHERE c.job_id = %s AND w.clock_id = c.id"
         " AND c.conservative_due_at > business_now()"
-        " + CASE w.threshold WHEN %s THEN interval '0' ELSE w.threshold::interval END",
-        (job_id, OVERDUE),
+        " + CASE WHEN w.threshold IN (%s, %s) THEN interval '0' ELSE w.threshold::interval END",
+        (job_id, OVERDUE, FORESEEN),
     )
 
 
@@ -235,10 +240,26 @@ def acknowledge(
     return len(events)
 
 
-def due_list(cursor: Cursor) -> list[DueRow]:
-    """Every open clock, soonest first; clocks that were missed stay until they are met."""
-    cursor.execute(_DUE)
-    return [_due_row(row) for row in cursor.fetchall()]
+def raise_foreseen(cursor: Cursor) -> int:
+    """Warn once of each clock that will be missed as things stand; how many were new."""
+    late = [row.clock_id for row in due_list(cursor) if row.forecast == Forecast.LATE]
+    cursor.execute(
+        "INSERT INTO warnings (clock_id, threshold) SELECT unnest(%s::bigint[]), %s"
+        " ON CONFLICT (clock_id, threshold) DO NOTHING",
+        (late, FORESEEN),
+    )
+    return cursor.rowcount
+
+
+def due_list(
+    cursor: Cursor, lead: timedelta = timedelta(0), ref: str | None = None
+) -> list[DueRow]:
+    """Every open clock, soonest first, or those of one job; missed ones stay until they are met.
+
+    What only a person can do is a risk from `lead` before the clock.
+    """
+    cursor.execute(_DUE, {"ref": ref})
+    return [_due_row(row, lead) for row in cursor.fetchall()]
 
 
 def forecasts(rows: Sequence[DueRow]) -> dict[str, int]:
@@ -246,8 +267,11 @@ def forecasts(rows: Sequence[DueRow]) -> dict[str, int]:
     return dict(Counter(row.forecast for row in rows))
 
 
-def ics(rows: Sequence[DueRow]) -> str:
-    """The open clocks as iCalendar text (RFC 5545): one event each, when alerts are due."""
+def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
+    """The open clocks as iCalendar text (RFC 5545): one event each, when alerts are due.
+
+    So is the next time of each recurring duty.
+    """
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//dsr-worker//due//EN"]
     for row in rows:
         if row.conservative_due_at is None:
@@ -265,11 +289,22 @@ def ics(rows: Sequence[DueRow]) -> str:
             f"DESCRIPTION:{_escaped(told)}",
             "END:VEVENT",
         ]
+    for again in recurring:
+        told = f"{again.what}; {again.citation}{'' if again.verified else ' (not verified)'}"
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{again.row_id}-{again.due_on:%Y%m%d}@dsr-worker.invalid",
+            f"DTSTAMP:{again.due_at:%Y%m%dT%H%M%SZ}",
+            f"DTSTART;VALUE=DATE:{again.due_on:%Y%m%d}",
+            f"SUMMARY:{_escaped(f'{again.law} every {again.every.amount} {again.every.unit}')}",
+            f"DESCRIPTION:{_escaped(told)}",
+            "END:VEVENT",
+        ]
     lines.append("END:VCALENDAR")
     return "".join(f"{_folded(line)}\r\n" for line in lines)
 
 
-def _due_row(row: Any) -> DueRow:
+def _due_row(row: Any, lead: timedelta) -> DueRow:
     due_at = row.conservative_due_at
     return DueRow(
         ref=row.ref,
@@ -288,22 +323,23 @@ def _due_row(row: Any) -> DueRow:
         condition=row.condition,
         remaining=None if due_at is None else due_at - row.now,
         stuck=tuple(row.stuck),
-        forecast=_forecast(row, due_at),
+        forecast=forecast(_outlook(row, due_at), lead).value,
+        owed=owed(row.kind, row.job_state),
         because=row.because,
     )
 
 
-def _forecast(row: Any, due_at: datetime | None) -> str:
-    passed = due_at is not None and row.now >= due_at
-    if row.state == "paused" and (row.firm or not passed):
-        return "paused"
-    if passed:
-        return OVERDUE
-    if row.stuck:
-        return "stuck"
-    if due_at is not None and row.waits_until is not None and row.waits_until >= due_at:
-        return "late"
-    return "open"
+def _outlook(row: Any, due_at: datetime | None) -> Outlook:
+    return Outlook(
+        now=row.now,
+        due_at=due_at,
+        is_paused=row.state == "paused",
+        is_firm=row.firm,
+        is_stuck=bool(row.stuck),
+        waits_until=row.waits_until,
+        worked_off_at=row.worked_off_at,
+        owed=owed(row.kind, row.job_state),
+    )
 
 
 def _escaped(text: str) -> str:

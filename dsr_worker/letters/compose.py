@@ -17,7 +17,7 @@ from dsr_worker.letters.contents import LetterRefused, sentence_of
 from dsr_worker.letters.facts import About, Facts, Kept, Letter
 from dsr_worker.letters.texts import day_of, has_words, knows, languages, words_of
 from dsr_worker.package.grounds import explained
-from dsr_worker.statutes import rights_row
+from dsr_worker.statutes import Right, rights_row
 from dsr_worker.statutes.model import RightsRow
 
 _TO_COMPLETE = re.compile(r"\[[^\]]+\]")
@@ -72,9 +72,9 @@ class _Pen:
             said, cited = explained(code, self.words, law.name, citation)
             borrowed = not has_words(self.language)
         else:
-            said = self.words.known("ground", code) or exemption.meaning
+            said = self.words.known("ground", exemption.words) or exemption.meaning
             cited = exemption.citation
-            borrowed = not knows(self.language, "ground", code)
+            borrowed = not knows(self.language, "ground", exemption.words)
         if borrowed and self.language != "en":
             self.borrowed(code)
         return f"{said} ({self.cite(cited)})" if cited else said
@@ -100,13 +100,18 @@ def composed(facts: Facts, language: str) -> Letter:
     parts = [
         head,
         day_of(pen.language, facts.written_on),
-        pen.texts["subject"][facts.about.value].format(ref=facts.ref),
+        pen.texts["subject"][_subject(facts)].format(ref=facts.ref),
         pen.texts["greeting"],
         *said,
         pen.texts["closing"].format(name=facts.sender.name),
     ]
     text = "\n\n".join(parts) + "\n"
     return Letter(language, text, len(_TO_COMPLETE.findall(text)), tuple(pen.in_english))
+
+
+def _subject(facts: Facts) -> str:
+    in_part = facts.about is About.PARTIAL and facts.right is Right.ACCESS
+    return "partial_access" if in_part else facts.about.value
 
 
 # ---- bodies
@@ -140,7 +145,9 @@ def _extension(pen: _Pen) -> Iterator[str]:
         raise LetterRefused("an extension has a new date and a reason: see `dsr extend --help`")
     new = day_of(pen.language, facts.new_due_on)
     reason = pen.texts["reason"][facts.reason]
-    basis = pen.cite(pen.row.respond.citation)
+    appeal = pen.row.appeal.answer if pen.row.appeal is not None else None
+    clock = appeal if facts.appealed_on is not None and appeal is not None else pen.row.respond
+    basis = pen.cite(clock.citation)
     yield pen.say("extension", new_due_on=new, reason=reason, basis=basis)
 
 
@@ -163,14 +170,65 @@ def _partial(pen: _Pen) -> Iterator[str]:
     if not pen.facts.kept:
         message = (
             f"nothing is known of {pen.facts.ref} that was kept back: a letter about a part comes"
-            " after the work, and where something stays; what an access leaves out is told in its"
-            " package, with the grounds"
+            " after the work, and where something stays, or a package leaves something out"
         )
         raise LetterRefused(message)
     listed = "\n".join(f"- {_kept(pen, one)}" for one in pen.facts.kept)
-    said = {contents.REASONS: f"{pen.say('partial')}\n{listed}"}
-    said[contents.REST_DONE] = pen.say("rest_was_done")
+    is_access = pen.facts.right is Right.ACCESS
+    opening = pen.say("partial_access" if is_access else "partial")
+    said = {contents.REASONS: f"{opening}\n{listed}"}
+    said[contents.REST_DONE] = pen.say("rest_in_package" if is_access else "rest_was_done")
     return _against(pen, list(said), said)
+
+
+def _appeal_dismissed(pen: _Pen) -> Iterator[str]:
+    """The reasons once more, and how to reach the authority (Va. Code 59.1-577(C) and the like)."""
+    yield _appealed(pen)
+    yield pen.say("appeal_dismissed", basis=_appeal_basis(pen))
+    if pen.facts.ground:
+        yield pen.say("reasons", ground=pen.ground(pen.facts.ground))
+    yield pen.say("appeal_why")
+    yield from _beyond_us(pen)
+
+
+def _appeal_granted(pen: _Pen) -> Iterator[str]:
+    yield _appealed(pen)
+    yield pen.say("appeal_granted", basis=_appeal_basis(pen))
+    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
+
+
+def _appeal_partly(pen: _Pen) -> Iterator[str]:
+    yield _appealed(pen)
+    yield pen.say("appeal_partly", basis=_appeal_basis(pen))
+    yield pen.say("appeal_why")
+    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
+    yield from _beyond_us(pen)
+
+
+def _appealed(pen: _Pen) -> str:
+    facts = pen.facts
+    if facts.appealed_on is None or pen.row.appeal is None:
+        message = (
+            f"no appeal of {facts.ref} was decided so: `dsr appeal {facts.ref} --decide …` comes"
+            " first"
+        )
+        raise LetterRefused(message)
+    return pen.say("appealed", appealed_on=day_of(pen.language, facts.appealed_on))
+
+
+def _appeal_basis(pen: _Pen) -> str:
+    return pen.cite(pen.row.appeal.citation) if pen.row.appeal is not None else ""
+
+
+def _beyond_us(pen: _Pen) -> Iterator[str]:
+    """Whom the person may turn to after us: what the law asks a refusal to name, and the way."""
+    asked = {sentence_of(code) for code in pen.row.refusal.contents}
+    keys = {contents.AUTHORITY, *(contents.REMEDIES & asked)} - {contents.APPEAL}
+    if keys & contents.TO_AUTHORITY - {contents.AUTHORITY}:
+        keys.discard(contents.AUTHORITY)
+    for key in sorted(keys):
+        yield pen.say(key)
+    yield pen.say("appeal_how")
 
 
 def _kept(pen: _Pen, kept: Kept) -> str:
@@ -250,4 +308,7 @@ _BODIES: Mapping[About, Callable[[_Pen], Iterator[str]]] = {
     About.EXTENSION: _extension,
     About.REFUSAL: _refusal,
     About.PARTIAL: _partial,
+    About.APPEAL_DISMISSED: _appeal_dismissed,
+    About.APPEAL_GRANTED: _appeal_granted,
+    About.APPEAL_PARTLY: _appeal_partly,
 }

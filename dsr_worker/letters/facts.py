@@ -19,6 +19,9 @@ class About(StrEnum):
     EXTENSION = "extension"
     REFUSAL = "refusal"
     PARTIAL = "partial"
+    APPEAL_DISMISSED = "appeal_dismissed"
+    APPEAL_GRANTED = "appeal_granted"
+    APPEAL_PARTLY = "appeal_partly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Facts:
     ground: str = ""
     """Why it is refused, as a code of the law."""
     kept: tuple[Kept, ...] = ()
+    appealed_on: date | None = None
+    """When the appeal came that this answers; None where there is none that was so decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,14 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.retention import CalendarPeriod
-from dsr_worker.ledger import Ledger, warnings
+from dsr_worker.ledger import Ledger, orphans, pace, warnings
 from dsr_worker.ledger.rows import Event
-from dsr_worker.ledger.warnings import OVERDUE, RaisedWarning
+from dsr_worker.ledger.warnings import FORESEEN, OVERDUE, RaisedWarning
 from dsr_worker.notify.mail import Mailer, Sent
 from dsr_worker.organisation import Link
 from dsr_worker.organisation import Warnings as WarningRules
@@ -36,6 +37,7 @@ _COMMAND_TIMEOUT_S = 30.0
 _AGAIN_AFTER_FAILURE_S = 60.0
 _TEMPLATE = "warning"
 _DAY_S = 86_400
+_FORESEE_EVERY = timedelta(minutes=15)
 
 
 class Warner:
@@ -64,6 +66,10 @@ class Warner:
         """Turn clocks that have run out into missed ones, raise the thresholds reached."""
         warnings.mark_missed(self._ledger)
         warnings.raise_reached(self._ledger, self._rules.lead_times)
+        with self._ledger.transaction() as cursor:
+            if orphans.take_chore(cursor, "forecast", _FORESEE_EVERY):
+                pace.measure(cursor)
+                warnings.raise_foreseen(cursor)
 
     def deliver(self) -> int:
         """Deliver every warning that is to go out now; how many did. Safe to run in parallel."""
@@ -184,6 +190,14 @@ def _todo(warning: RaisedWarning) -> str:
             f"look whether the hold is still needed (dsr hold list): dsr hold review {warning.ref}"
             f" --review DATE where it is, dsr hold release {warning.ref} where not"
         )
+    if warning.threshold == FORESEEN:
+        return (
+            f"as things stand this will be missed (dsr due): see what it waits for, dsr status"
+            f" {warning.ref}; more workers, the system mended, or an extension where the law gives"
+            " one"
+        )
+    if warning.clock.startswith("appeal"):
+        return f"dsr status {warning.ref}: the appeal is to be decided, and its letter to leave"
     return f"dsr explain {warning.ref}: see what the case waits for, and answer it"
 
 
@@ -232,9 +246,11 @@ def _event(warning: RaisedWarning, link: Link) -> Event:
 
 
 def _lead_s(threshold: str) -> int | None:
-    """A threshold's lead in seconds; None where it is told in months, which have no length."""
+    """A threshold's lead in seconds; None for a forecast, and for months, which have no length."""
     if threshold == OVERDUE:
         return 0
+    if threshold == FORESEEN:
+        return None
     period = CalendarPeriod.parse(threshold)
     return None if period.months else period.days * _DAY_S
 

@@ -44,7 +44,7 @@ def _explained(code: str, language: str, law: str | None, citation: str) -> Expl
     used = words(language)
     exemption = next((e for e in _exemptions(law) if e.code == code), None)
     if exemption is not None:
-        said = used.known("ground", code) or exemption.meaning
+        said = used.known("ground", exemption.words) or exemption.meaning
         return Explained(said, used.citation(exemption.citation))
     row = next((rule for rule in retention_rules() if rule.id == code), None)
     if row is not None:
@@ -66,7 +66,8 @@ def period_text(
 
 
 def _statute(used: Words, row: RetentionRow) -> str:
-    form = "statute_minimum" if row.minimum else "statute_maximum"
+    who = "statute" if row.nature.ordered else row.nature
+    form = f"{who}_minimum" if row.minimum else f"{who}_maximum"
     period = CalendarPeriod.parse(row.minimum or row.maximum or "")
     return period_text(used, form, period, row.anchor, row.title)
 

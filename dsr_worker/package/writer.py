@@ -6,6 +6,7 @@ first byte when a text that the law asks for is missing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,19 @@ from dsr_worker.package.texts import texts
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many values a ground kept out of a package, and the last day on which it does."""
+
+    ground: str
+    values: int
+    until_on: str
+
+    def plain(self) -> dict[str, Any]:
+        """The same for the result of a step."""
+        return {"ground": self.ground, "values": self.values, "until_on": self.until_on or None}
+
+
+@dataclass(frozen=True, slots=True)
 class PackageMade:
     """What was written: for the event, and for whoever checks."""
 
@@ -34,6 +48,8 @@ class PackageMade:
     members: int
     complete: bool
     manifest_sha256: str
+    left_out: tuple[LeftOut, ...] = ()
+    """What `withheld` counts, by ground."""
 
 
 def write_package(out: BinaryIO, contents: Contents) -> PackageMade:
@@ -90,7 +106,17 @@ class _Writer:
             members=self._archive.members + 1,
             complete=complete,
             manifest_sha256=manifest,
+            left_out=tuple(self._by_ground()),
         )
+
+    def _by_ground(self) -> Iterator[LeftOut]:
+        values: Counter[str] = Counter()
+        until: dict[str, str] = {}
+        for (_, _, _, ground, _, until_on), number in self._withheld.items():
+            values[ground] += number
+            until[ground] = max(until_on, until.get(ground, ""))
+        for ground in sorted(values):
+            yield LeftOut(ground, values[ground], until[ground])
 
     def _parts(self, source: Source, records: Records, folder: str) -> Iterator[Part]:
         """The collections that have records and are handed out."""

@@ -28,10 +28,12 @@ from dsr_worker.statutes.places import (
     laws_of,
     locality,
 )
+from dsr_worker.statutes.recurring import recurring
 from dsr_worker.statutes.request import (
     ClockKind,
     ClockSpec,
     appeal_clock,
+    appeal_until,
     complaint_clocks,
     request_clocks,
     rights_row,
@@ -57,6 +59,7 @@ __all__ = [
     "Standing",
     "UnknownNameError",
     "appeal_clock",
+    "appeal_until",
     "applicable",
     "breach_duties",
     "canonical_country",
@@ -73,6 +76,7 @@ __all__ = [
     "packs",
     "packs_saying",
     "read_pack",
+    "recurring",
     "request_clocks",
     "retention_maximum",
     "retention_minimum",

@@ -17,16 +17,17 @@ from dsr_worker.domain.breach import (
     BreachFacts,
     Duty,
     DutyRule,
-    DutyState,
     Place,
     Recipient,
     assess_duty,
 )
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import ClockRule, Period, StartKind, Unit
+from dsr_worker.domain.headcount import DutyState
 from dsr_worker.statutes.load import heads_naming, load_pack
 from dsr_worker.statutes.model import BreachRow, LawPack
 from dsr_worker.statutes.places import (
+    Locality,
     applicable,
     canonical_country,
     locality,
@@ -86,12 +87,14 @@ def breach_duties(
                 (row.id, place.jurisdiction),
                 assess_duty(where.pack.duty(row), place, aware_at, facts),
             )
-    if not by_place:
+    early = [where for where in _distinct([*markets, *found]) if _is_early(where, aware_at, zone)]
+    if not by_place and not early:
         laws = ", ".join(sorted({where.pack.name for where in markets}))
         raise ValueError(f"{laws}: no duty was in force on the day of awareness; check the year")
     duties = [
         *by_place.values(),
         *(_uncovered_duty(code, markets[0], aware_at, facts) for code in uncovered),
+        *(_early_duty(where, aware_at, facts, zone) for where in early),
     ]
     return sorted(
         duties,
@@ -126,9 +129,10 @@ def _rows(
     where: Market, aware_at: datetime, facts: BreachFacts, zone: str | None
 ) -> Iterator[tuple[Place, BreachRow]]:
     pack = where.pack
-    local = locality_under(pack, where.country or pack.countries[0], zone)
+    local = _local(where, zone)
     aware_on = local_date(aware_at, local.zone)
     place = Place(
+        law=pack.name,
         jurisdiction=pack.name if where.country is None else pack.jurisdiction(where.country),
         counted=pack.countries if where.country is None else (pack.jurisdiction(where.country),),
         body="",
@@ -152,20 +156,66 @@ def _led(place: Place, where: Market, row: BreachRow, facts: BreachFacts) -> Pla
     return replace(place, jurisdiction=pack.jurisdiction(lead), body=pack.body_of(row, lead))
 
 
-def _uncovered_duty(code: str, near: Market, aware_at: datetime, facts: BreachFacts) -> Duty:
-    rule = DutyRule(
-        id="no-law-pack",
+def _is_early(where: Market, aware_at: datetime, zone: str | None) -> bool:
+    """Say whether this law asks for nothing yet: all of its duties were still to come when written.
+
+    A day long before its duties is a wrong year and nothing to wait for.
+    """
+    pack = where.pack
+    aware_on = local_date(aware_at, _local(where, zone).zone)
+    starts = [row.effective_from for row in pack.breach]
+    return bool(starts) and all(
+        start is None or (start > aware_on and start > pack.version) for start in starts
+    )
+
+
+def _early_duty(where: Market, aware_at: datetime, facts: BreachFacts, zone: str | None) -> Duty:
+    pack = where.pack
+    starts = [row.effective_from for row in pack.breach if row.effective_from is not None]
+    since = f"in force from {min(starts)} on" if starts else "in force from no day that is set yet"
+    local = _local(where, zone)
+    rule = _found_out(
+        "law-not-in-force",
+        f"{pack.name} is {since}",
+        f"{pack.name} is {since}: find out which other law applies there and what it asks",
+        facts,
+    )
+    code = pack.name if where.country is None else pack.jurisdiction(where.country)
+    counted = pack.countries if where.country is None else (code,)
+    body = pack.authorities.body(where.country)
+    place = Place(pack.name, code, counted, body, local.zone, local.calendar)
+    duty = assess_duty(rule, place, aware_at, facts)
+    return replace(duty, state=DutyState.CONDITIONAL, reason="law_not_in_force")
+
+
+def _local(where: Market, zone: str | None) -> Locality:
+    return locality_under(where.pack, where.country or where.pack.countries[0], zone)
+
+
+def _found_out(rule_id: str, trigger: str, condition: str, facts: BreachFacts) -> DutyRule:
+    """A duty of our own to find out what the law is, by the house's term."""
+    return DutyRule(
+        id=rule_id,
         recipient=Recipient.AUTHORITY,
         clock=ClockRule(Period(0, Unit.NONE), house=Period(_UNCOVERED_HOUSE_HOURS, Unit.HOURS)),
         start=StartKind.AWARENESS,
-        trigger="affected people live where no law pack reaches",
-        condition="find out which law applies there and what it asks",
+        trigger=trigger,
+        condition=condition,
         contents=(),
-        citation="none: no law pack covers this residence",
+        citation=f"none: {trigger}",
         verified=False,
         role=facts.role,
     )
+
+
+def _uncovered_duty(code: str, near: Market, aware_at: datetime, facts: BreachFacts) -> Duty:
+    rule = _found_out(
+        "no-law-pack",
+        "no law pack covers this residence",
+        "find out which law applies there and what it asks",
+        facts,
+    )
     calendar = locality(near.country or near.pack.countries[0]).calendar
-    place = Place(code, (code,), "authority not known", "UTC", calendar)
+    place = Place("", code, (code,), "authority not known", "UTC", calendar)
     duty = assess_duty(rule, place, aware_at, facts)
     return replace(duty, state=DutyState.CONDITIONAL, reason="no_law_pack")

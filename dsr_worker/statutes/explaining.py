@@ -17,12 +17,13 @@ from dsr_worker.statutes.model import (
     ClockRow,
     ExemptionRow,
     RecordsRow,
+    RecurringRow,
     RightsRow,
     SourcedRow,
 )
 from dsr_worker.statutes.model.rights import AppealRow, FeeRow, RefusalRow
 from dsr_worker.statutes.model.rows import PauseRow
-from dsr_worker.statutes.model.tables import RetentionRow
+from dsr_worker.statutes.model.tables import Nature, RetentionRow
 from dsr_worker.statutes.names import UnknownNameError
 from dsr_worker.statutes.page import Place, places
 
@@ -135,6 +136,11 @@ def _(source: PauseRow) -> str:
 
 
 @_says.register
+def _(source: RecurringRow) -> str:
+    return f"{source.what}: every {wording.period(source.every)}; {wording.in_force(source)}"
+
+
+@_says.register
 def _(source: RecordsRow) -> str:
     return f"{source.contents}: {source.period or 'no term'}"
 
@@ -144,7 +150,7 @@ def _(source: BreachRow) -> str:
     people = wording.threshold(source)
     parts = [
         f"{source.recipient}{f' ({source.body})' if source.body else ''}, {source.stage}",
-        f"when: {source.condition}{f', {people} residents' if people else ''}",
+        f"when: {source.condition}{f', {people}' if people else ''}",
         *([f"the clock starts with the notice to {source.after}"] if source.after else ()),
         *([f"harm: {source.harm.wording}"] if source.harm else ()),
         *(["not where encrypted and the key is safe"] if source.encryption_exempts else ()),
@@ -155,7 +161,16 @@ def _(source: BreachRow) -> str:
     return "; ".join(parts)
 
 
+_NATURES = {
+    Nature.STATUTE_MINIMUM: "a law orders it",
+    Nature.MAXIMUM: "a law orders it",
+    Nature.LIMITATION: "the limitation of claims: it binds only where a policy takes it up",
+    Nature.GUIDANCE: "guidance or a standard: it binds only where a policy takes it up",
+}
+
+
 def _retention(row: RetentionRow) -> str:
     sides = (("at least", row.minimum), ("at most", row.maximum))
     periods = ", ".join(f"{side} {period}" for side, period in sides if period)
-    return f"{row.title}: {periods} from {row.anchor.replace('_', ' ')}"
+    told = f"{row.title}: {periods} from {row.anchor.replace('_', ' ')}; {_NATURES[row.nature]}"
+    return "; ".join(filter(None, (told, wording.dates(row.effective_from, row.effective_to))))

@@ -27,8 +27,8 @@ def page() -> str:
     """Return the page."""
     found = [load_pack(name) for name in packs()]
     lines = [_HEAD, *_counts(found), *_requests(found), *_appeals(found), *_complaints(found)]
-    lines += [*_breaches(found), *_records(found), *_retention(), *_grounds(found)]
-    lines += _unverified(found)
+    lines += [*_breaches(found), *_recurring(found), *_records(found), *_retention()]
+    lines += [*_grounds(found), *_unverified(found)]
     return "\n".join(lines) + "\n"
 
 
@@ -69,10 +69,13 @@ def places(pack: LawPack) -> Iterator[Place]:
     for duty in pack.breach:
         yield from at(duty.id, "", duty)
         yield from at(duty.id, "deadline", duty.clock)
-    for record in pack.records:
-        yield from at("records", record.of, record)
-    for ground in pack.exemptions:
-        yield from at(ground.code, "", ground)
+    whole = [
+        *((again.id, "", again) for again in pack.recurring),
+        *(("records", record.of.value, record) for record in pack.records),
+        *((ground.code, "", ground) for ground in pack.exemptions),
+    ]
+    for name, part, source in whole:
+        yield from at(name, part, source)
 
 
 def _counts(found: Sequence[LawPack]) -> Iterator[str]:
@@ -200,18 +203,54 @@ def _records(found: Sequence[LawPack]) -> Iterator[str]:
     )
 
 
+def _recurring(found: Sequence[LawPack]) -> Iterator[str]:
+    yield "\n## Recurring duties\n"
+    yield from _table(
+        ("Law", "Row", "What", "Every", "In force", "Source", "Standing"),
+        (
+            (
+                _named(pack),
+                row.id,
+                row.what,
+                wording.period(row.every),
+                wording.in_force(row),
+                row.citation,
+                wording.standing(row),
+            )
+            for pack in found
+            for row in pack.recurring
+        ),
+    )
+
+
 def _retention() -> Iterator[str]:
     yield "\n## Retention\n"
+    yield "A law orders a *statute minimum* and a *maximum*. Nobody orders *limitation* (claims may"
+    yield "be brought for so long) and *guidance* (an authority or a standard): a policy takes them"
+    yield "up by that name. A rule that is not yet or no longer in force is not applied.\n"
     yield from _table(
-        ("Rule", "Country", "Records", "At least", "At most", "From", "Source", "Standing"),
+        (
+            "Rule",
+            "Country",
+            "Records",
+            "Nature",
+            "At least",
+            "At most",
+            "From",
+            "In force",
+            "Source",
+            "Standing",
+        ),
         (
             (
                 row.id,
                 row.country or "",
                 row.title,
+                row.nature.replace("_", " "),
                 row.minimum or "",
                 row.maximum or "",
                 row.anchor.replace("_", " "),
+                wording.dates(row.effective_from, row.effective_to),
                 row.citation,
                 wording.standing(row),
             )

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.clock import Clock, Due, Pause, extension_notice_by
+from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.statutes.model import (
     ClockRow,
     DatedRow,
@@ -25,6 +26,10 @@ from dsr_worker.statutes.model import (
 )
 from dsr_worker.statutes.names import UnknownNameError
 from dsr_worker.statutes.places import Locality, locality_under
+
+UNLIMITED = "not limited"
+REASONABLE = "a reasonable period after the decision"
+"""The times for an appeal to whoever answered, as the packs write them."""
 
 
 class ClockKind(StrEnum):
@@ -75,8 +80,22 @@ def rights_row(pack: LawPack, right: Right | str, received_on: date) -> RightsRo
     rows = (row for row in pack.rights if right in row.provisions and row.in_force(received_on))
     found = next(rows, None)
     if found is None:
-        raise ValueError(f"{pack.name} gave no {right} on {received_on}")
+        raise ValueError(_not_in_force(pack, right, received_on))
     return found
+
+
+def _not_in_force(pack: LawPack, right: Right | str, received_on: date) -> str:
+    starts = [row.effective_from for row in pack.rights if right in row.provisions]
+    known = max(received_on, pack.version)
+    later = [start for start in starts if start is not None and start > known]
+    if not later and None not in starts:
+        return f"{pack.name} gave no {right} on {received_on}; check the year"
+    since = f"from {min(later)} on" if later else "from a day that is not set yet"
+    return (
+        f"{pack.name} gives {right} {since} and was not in force on {received_on}: no statute sets"
+        " a date there. If the law of your own establishment protects the person, submit under it"
+        " (--law LAW --country ITS-COUNTRY); else answer by hand"
+    )
 
 
 def request_clocks(
@@ -129,6 +148,24 @@ def appeal_clock(
         return None
     appeal = _receive(pack, country, appealed_at, zone, None)
     return _spec(ClockKind.APPEAL, appeal, row, row.appeal.answer)
+
+
+def appeal_until(row: RightsRow, answered_on: date, house: CalendarPeriod) -> date | None:
+    """Return the last day for an appeal to whoever answered; None where nothing limits it.
+
+    Where the law says "a reasonable period", `house` is what the house takes for one.
+
+    Raises:
+        ValueError: the row gives no such appeal, or a time that is not known here.
+
+    """
+    if row.appeal is None or row.appeal.answer is None:
+        raise ValueError(f"{row.id} gives no appeal to whoever answered")
+    if row.appeal.file_within == UNLIMITED:
+        return None
+    if row.appeal.file_within == REASONABLE:
+        return house.after(answered_on)
+    raise ValueError(f"{row.id}: `{row.appeal.file_within}` is no time for an appeal known here")
 
 
 def complaint_clocks(

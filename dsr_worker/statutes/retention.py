@@ -12,6 +12,7 @@ from datetime import date
 from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
 from dsr_worker.statutes.load import retention_table
 from dsr_worker.statutes.model import RetentionRow, Standing
+from dsr_worker.statutes.model.tables import Nature
 from dsr_worker.statutes.names import UnknownNameError
 
 
@@ -22,6 +23,7 @@ class RetentionLimit:
     id: str
     country: str | None
     title: str
+    nature: Nature
     period: CalendarPeriod
     anchor: AnchorKind
     citation: str
@@ -76,6 +78,7 @@ def _limit(row: RetentionRow, period: str) -> RetentionLimit:
         id=row.id,
         country=row.country,
         title=row.title,
+        nature=row.nature,
         period=CalendarPeriod.parse(period),
         anchor=row.anchor,
         citation=row.citation,

@@ -5,7 +5,9 @@ In: rows of a pack. Out: plain English. What nobody has read a source for says s
 
 from __future__ import annotations
 
-from dsr_worker.domain.breach import Compare
+from datetime import date
+
+from dsr_worker.domain.headcount import Compare, Counted
 from dsr_worker.domain.period import FirstDay, Roll, StartKind, Unit
 from dsr_worker.statutes.model import BreachRow, ClockRow, DatedRow, SourcedRow
 from dsr_worker.statutes.model.rows import PeriodRow
@@ -33,6 +35,12 @@ _COMPARED = {
     Compare.MORE_THAN: "more than {}",
     Compare.AT_LEAST: "{} or more",
     Compare.FEWER_THAN: "fewer than {}",
+}
+_COUNTED = {
+    Counted.RESIDENTS: "residents",
+    Counted.PERSONS_TOLD: "persons told, wherever they live",
+    Counted.PERSONS: "persons, wherever they live",
+    Counted.ONE_PART: "residents of one state",
 }
 
 
@@ -64,7 +72,8 @@ def threshold(row: BreachRow) -> str:
     """From how many people on a duty binds; empty where number matters to nothing."""
     if row.threshold is None:
         return ""
-    return _COMPARED[row.threshold.compare].format(f"{row.threshold.count:,}")
+    number = _COMPARED[row.threshold.compare].format(f"{row.threshold.count:,}")
+    return f"{number} {_COUNTED[row.threshold.counted]}"
 
 
 def standing(row: SourcedRow) -> str:
@@ -74,8 +83,11 @@ def standing(row: SourcedRow) -> str:
 
 def in_force(row: DatedRow) -> str:
     """Since when, and until when a row is law."""
-    if row.effective_from is None:
-        return "not in force yet, no date"
-    if row.effective_to is None:
-        return f"since {row.effective_from}"
-    return f"{row.effective_from} until {row.effective_to}"
+    return dates(row.effective_from, row.effective_to) or "not in force yet, no date"
+
+
+def dates(since: date | None, until: date | None) -> str:
+    """Such as `since 2025-01-01`; empty where neither day is known."""
+    if until is None:
+        return f"since {since}" if since else ""
+    return f"{since} until {until}" if since else f"until {until}"

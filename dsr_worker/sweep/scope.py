@@ -38,7 +38,7 @@ def narrowed(decisions: Decisions, limits: Limits) -> Decisions:
 
 def limited(decisions: Decisions) -> tuple[str, ...]:
     """The collections that have a limit: those a sweep is ordered for."""
-    return tuple(sorted(name for name, bound in decisions.bound.items() if bound.limits))
+    return tuple(name for name in sorted(decisions.bound) if decisions.terms_of(name).limits)
 
 
 def reached(decisions: Decisions) -> tuple[str, ...]:

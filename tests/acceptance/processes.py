@@ -18,8 +18,8 @@ from typing import Any, Final
 from dsr_worker.embedded import Endpoints, Supervisor
 from tests.integration.engine_room import EngineRoom
 
-_PATIENCE_S: Final = 90.0
-_STARTING_S: Final = 45.0
+_PATIENCE_S: Final = 240.0
+_STARTING_S: Final = 120.0
 _POLL_S: Final = 0.1
 _STILL: Final = 3  # looks in a row that find no work
 _WORKER: Final = ("-m", "dsr_worker.queue", "-p", "1", "-t", "4")

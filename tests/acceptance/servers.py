@@ -24,7 +24,7 @@ from dsr_worker.embedded.place import Place, prepare
 from dsr_worker.embedded.process import Identity, spawn
 from tests.services import free_port
 
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 120.0
 _HOST: Final = "127.0.0.1"
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LANG": "C", "TZ": "UTC", "HOME": "/"}
 

@@ -138,7 +138,7 @@ def loud(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_personal_value_leaves_the_vault(
     loud: ProcessRoom,
     world: World,

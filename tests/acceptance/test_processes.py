@@ -79,7 +79,7 @@ def embedded_in(folder: Path) -> Iterator[Endpoints]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_main_job_through_real_processes(
     staffed: ProcessRoom, world: World, tmp_path: Path
 ) -> None:

@@ -355,7 +355,7 @@ def await_a_lock(shop: str) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
         " AND datname = current_database() AND wait_event_type = 'Lock'"
     )
-    until = time.monotonic() + 10
+    until = time.monotonic() + 100
     while query(shop, waiting) == [(0,)]:
         assert time.monotonic() < until
         time.sleep(0.02)

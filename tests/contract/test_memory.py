@@ -74,7 +74,7 @@ def run(path: Path, **fault: Any) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
 
@@ -193,7 +193,7 @@ def _at_once(work: Callable[[], None], count: int) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(100)
 
 
 def test_a_row_set_hold_keeps_its_rows() -> None:

@@ -351,7 +351,7 @@ def test_reading_stops_when_the_consumer_does(shop: str) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dsr_worker'"
         " AND datname = current_database() AND state <> 'idle'"
     )
-    until = time.monotonic() + 10
+    until = time.monotonic() + 100
     while query(shop, running) != [(0,)]:
         assert time.monotonic() < until
     assert sum(1 for _ in postgres.find(person, TrialContext())) == 50_012

@@ -128,7 +128,7 @@ def test_a_row_that_changes_hands_while_it_is_waited_for_stays(
         erasing.start()
         await_a_lock(shop)
         cursor.execute("COMMIT")
-        erasing.join(20)
+        erasing.join(100)
     assert left_alone(receipts) == 2
     assert {at for at in dump(shop) if at in belongings(1)} == {
         ("carts", "100"),

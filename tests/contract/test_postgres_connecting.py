@@ -55,7 +55,7 @@ def _saying(sqlstate: str, message: str) -> Iterator[str]:
         thread.start()
         port = listening.getsockname()[1]
         yield f"postgresql://{_SECRET}:{_SECRET}@127.0.0.1:{port}/{_SECRET}?sslmode=disable"
-        thread.join(10)
+        thread.join(100)
 
 
 def test_a_port_where_nobody_listens() -> None:

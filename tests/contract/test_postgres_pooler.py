@@ -84,7 +84,7 @@ def _pgbouncer(behind: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         running.terminate()
-        running.wait(10)
+        running.wait(60)
 
 
 @pytest.fixture(params=["ours", "pgbouncer"])

@@ -36,7 +36,7 @@ class Pair:
     primary: str
     copy: str
 
-    def connector(self, most_lag_s: float = 20) -> Postgres:
+    def connector(self, most_lag_s: float = 100) -> Postgres:
         """A connector that may read the copy."""
         return connector(self.primary, replica_dsn=self.copy, max_replica_lag_s=most_lag_s)
 

@@ -269,7 +269,7 @@ def test_a_row_that_is_rewritten_while_it_is_waited_for_goes_as_it_is_then(
         await_a_lock(shop)
         assert ctx.entered == 0
         cursor.execute("COMMIT")
-        erasing.join(20)
+        erasing.join(100)
     assert ctx.entered == 1
     assert {outcome for _, _, outcome in outcomes(receipts)} == {"erased"}
     assert sum(outcomes(receipts).values()) == len(keys)
@@ -305,7 +305,7 @@ def test_a_deadlock_begins_again_and_erases_once(shop: str) -> None:
         await_a_lock(shop)
         cursor.execute("UPDATE orders SET note = 'rival' WHERE id = 100")
         cursor.execute("COMMIT")
-        erasing.join(20)
+        erasing.join(100)
     assert sum(outcomes(receipts).values()) == len(keys)
     assert len(ctx.intents) == 1
     assert dump(shop) == {}

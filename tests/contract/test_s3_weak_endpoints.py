@@ -51,7 +51,7 @@ def rclone(tmp_path: Path) -> Iterator[str]:
             yield endpoint
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait(endpoint: str, process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,8 @@ MIB = 1 << 20
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "size_bytes", [128 * MIB, pytest.param(512 * MIB, marks=pytest.mark.nightly)]
+    "size_bytes",
+    [64 * MIB, *(pytest.param(n * MIB, marks=pytest.mark.nightly) for n in (128, 512))],
 )
 def test_little_goes_up_and_memory_stays_flat(size_bytes: int) -> None:
     """One record of a large object: at most 10 MiB sent, 100 MiB resident, whatever its size."""

@@ -168,7 +168,7 @@ class WithBrood(EngineRoom):
                 yield crash
             finally:
                 entering.close()
-                process.wait(20)
+                process.wait(PATIENCE_S)
 
     def watch(self) -> Watch:
         """Enter it around deaths: it tells how soon each was made good."""

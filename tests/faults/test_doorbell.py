@@ -110,7 +110,7 @@ def test_with_the_broker_down_requests_are_taken_in_and_done_once_it_is_back(
             began = time.monotonic()
             second = room.submit("access", customer_number="2")
             room.office.ring(["tally"])
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
             own.start(ledger=False)
             room.wait(lambda: room.job(second)["state"] == "ready")
 

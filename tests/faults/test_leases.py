@@ -16,7 +16,7 @@ from dsr_worker.engine import context
 from dsr_worker.engine.context import BatchGuard
 from dsr_worker.ledger import holds, slots, steps
 from dsr_worker.ledger.connection import Cursor
-from tests.faults.room import DrillRoom, customers_room, email, tally_room
+from tests.faults.room import PATIENCE_S, DrillRoom, customers_room, email, tally_room
 
 LEASE_S = 2.0
 SYSTEMS = ("club", "crm")
@@ -62,7 +62,7 @@ def once_before_intent(
 
 def settle_with_waits(room: DrillRoom, ref: str) -> None:
     """Settle until a case is ready, waiting out the pauses before repeats."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_S
     while room.job(ref)["state"] != "ready" and time.monotonic() < until:
         room.settle()
         time.sleep(0.2)
@@ -164,13 +164,13 @@ def test_a_hold_that_comes_after_the_lock_waits_and_keeps_the_rest(
 
     def place() -> None:
         hold.start()
-        room.wait(lambda: bool(room.rows("SELECT 1 FROM pg_locks WHERE NOT granted")), 10)
+        room.wait(lambda: bool(room.rows("SELECT 1 FROM pg_locks WHERE NOT granted")))
         time.sleep(0.2)
         assert hold.is_alive()
 
     once_before_intent(monkeypatch, system, place)
     room.workshop.drainer(system)
-    hold.join(20)
+    hold.join(PATIENCE_S)
     assert not hold.is_alive()
     assert _of(room.world(), system) != _of(before, system)
     room.settle()
@@ -225,7 +225,7 @@ def test_a_worker_that_slept_through_its_lease_is_refused(
             made = room.rows("SELECT * FROM packages")
         finally:
             os.kill(child, signal.SIGCONT)
-        room.wait(lambda: "late_result_ignored" in room.events(ref), 20)
+        room.wait(lambda: "late_result_ignored" in room.events(ref))
     assert room.events(ref).count("late_result_ignored") == 1
     assert len(made) == 1
     assert room.rows("SELECT * FROM packages") == made

@@ -44,7 +44,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(10)
+        self._thread.join(120)
 
     def _look_on(self) -> None:
         connection = psycopg2.connect(self.dsn)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -261,13 +262,22 @@ class EngineRoom:
         self.workshop.ticker.tick()
 
     def settle(self, turns: int = 60) -> None:
-        """Tick and drain until no step is ready or leased."""
-        for _ in range(turns):
+        """Tick and drain until no step is ready or leased; pauses before repeats are waited out."""
+        until = time.monotonic() + 100
+        while turns and time.monotonic() < until:
             self.tick()
             for system in self.office.systems:
                 self.workshop.drainer(system)
-            if not self.rows("SELECT 1 FROM steps WHERE state IN ('ready', 'leased') LIMIT 1"):
+            (left,) = self.rows(
+                "SELECT count(*) AS open, count(*) FILTER (WHERE run_at <= now()) AS due"
+                " FROM steps WHERE state IN ('ready', 'leased')"
+            )
+            if not left.open:
                 return
+            if left.due:
+                turns -= 1
+            else:
+                time.sleep(0.02)
         message = f"the engine did not settle: {self.steps()}"
         raise AssertionError(message)
 

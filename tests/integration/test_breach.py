@@ -348,6 +348,28 @@ def test_the_attorney_general_hears_after_the_people(room: BreachRoom) -> None:
     assert general.due_at == end_of_day(datetime(2026, 3, 7, tzinfo=UTC).date(), pacific)
 
 
+def test_a_notice_to_germans_starts_no_californian_period(room: BreachRoom) -> None:
+    """What runs from the notice to people runs from that of its own law and place alone."""
+    room.load([*shoppers(1, "DE"), *shoppers(501, "US-CA")])
+    ref = room.declare(markets=("DE", "US-CA"))
+    room.settle()
+    room.mark(ref, "individuals:DE", room.now())
+    assert room.clocks(ref)["attorney-general:US-CA"].due_at is None
+
+
+def test_mail_to_germans_starts_no_californian_period(room: BreachRoom) -> None:
+    """Notices that went out start what runs from them where their readers live, nowhere else."""
+    unreachable = [{**shopper, "email": None} for shopper in shoppers(501, "US-CA")]
+    room.load([*shoppers(1, "DE"), *unreachable])
+    ref = room.declare(markets=("DE", "US-CA"))
+    room.settle()
+    room.write(ref)
+    room.approve_notices(ref)
+    room.settle()
+    assert room.notices(ref) == {"sent": 1, "no_contact": 501}
+    assert room.clocks(ref)["attorney-general:US-CA"].due_at is None
+
+
 def test_telling_late_stays_late(room: BreachRoom) -> None:
     """An authority told after its instant is recorded as missed, and never as met."""
     ref = room.declare(aware_at=SPRING)

@@ -150,3 +150,20 @@ def test_the_clock_of_a_trial_moves(alone: Desk) -> None:
     with alone.room.office.ledger.transaction() as cursor:
         cursor.execute("UPDATE instance SET clock_offset = '0', trial = false")
     assert alone.refused("clock", "advance", "P1D", code=1)[0] == "no_trial"
+
+
+def test_a_declared_law_tells_when_its_duty_comes_again(desk: Desk) -> None:
+    """`dsr due` names the next day of what a law of a sector asks for again and again."""
+    assert desk.ok("due")["recurring"] == []
+    file = desk.room.settings.config_dir / "organisation.yaml"
+    before = file.read_text("utf-8")
+    file.write_text(f"{before}\ndeclared: [us-ca-drop]\n", "utf-8")
+    try:
+        (again,) = desk.ok("due")["recurring"]
+        assert (again["law"], again["every"]) == ("us-ca-drop", "45 calendar_days")
+        first = datetime(2026, 8, 1, tzinfo=UTC).date()
+        assert (datetime.fromisoformat(again["due_on"]).date() - first).days % 45 == 0
+        assert f"us-ca-drop by {again['due_on']}" in desk.run("due").stdout
+        assert "us-ca-drop every 45 calendar_days" in desk.run("due", "--ics").stdout
+    finally:
+        file.write_text(before, "utf-8")

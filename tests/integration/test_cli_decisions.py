@@ -74,3 +74,16 @@ def test_all_cases_are_listed_and_a_day_cuts_them(desk: Desk) -> None:
     assert {*refs} <= {entry["case"] for entry in found}
     assert [e["at"] for e in found] == sorted(e["at"] for e in found)
     assert _decided(desk, "--since", "2999-01-01") == []
+
+
+def test_the_register_of_all_is_read_from_its_end(desk: Desk) -> None:
+    """Without CASE the newest are told, oldest of them first, and that there are earlier ones."""
+    for _ in range(2):
+        desk.submit("access")
+        desk.room.settle()
+    whole = desk.ok("decisions")
+    assert whole["more"] is False
+    newest = desk.ok("decisions", "--limit", "3")
+    assert newest["decisions"] == whole["decisions"][-3:]
+    assert newest["more"] is True
+    assert "There are earlier ones" in desk.run("decisions", "--limit", "3").stdout

@@ -247,6 +247,7 @@ WALK = {
     "retry": ((SECRET,), 4),
     "withdraw": ((SECRET,), 4),
     "refuse": ((SECRET, "--ground", "not a code"), 2),
+    "appeal": ((SECRET, "--decide", "perhaps"), 2),
     "letter": ((SECRET, "--about", "the weather"), 2),
     "also": ((SECRET, "--country", "DE"), 4),
     "pause": ((SECRET, "--ground", "they are slow"), 2),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
 from dsr_worker.cli import dsr
 from dsr_worker.cli.desk import Opening
 from dsr_worker.settings import Settings
+from dsr_worker.statutes import load
 from tests.integration.cli_desk import PEOPLE, Desk
 
 # ---- sweeps and breaches
@@ -142,6 +145,28 @@ def test_check_finds_what_is_missing_before_a_deadline(alone: Desk) -> None:
     assert result.exit_code == 1
     assert "organisation.yaml:" in json.loads(result.stdout)["findings"][0]["message"]
     assert alone.refused("status", code=3)[0] == "files"
+
+
+def test_check_tells_of_a_market_whose_law_is_still_to_come(
+    alone: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A market whose law is not in force yet is told with the law's first day, and is no error."""
+    source, text = load._texts()["in-dpdp"]
+    later = {**load._texts(), "in-dpdp": (source, text.replace(": 2027-05-13", ": 2999-05-13"))}
+    monkeypatch.setattr(load, "_texts", lambda: later)
+    monkeypatch.setattr(load, "_loaded", load._loaded.__wrapped__)  # reads anew
+    file = alone.room.settings.config_dir / "organisation.yaml"
+    before = file.read_text()
+    assert [f for f in _findings(alone) if f["subject"] == "IN"] == []
+    file.write_text(before.replace("markets: [", "markets: [IN, "))
+    (found,) = [f for f in _findings(alone) if f["subject"] == "IN"]
+    assert found["severity"] == "warning"
+    assert "in-dpdp is in force from 2999-05-13 on" in found["message"]
+
+
+def _findings(desk: Desk) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(desk.run("check", "--json").stdout)["findings"]
+    return found
 
 
 def test_a_new_configuration_loads_and_is_never_overwritten(tmp_path: Path) -> None:

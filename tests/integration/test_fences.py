@@ -44,13 +44,13 @@ class _Beside(threading.Thread):
 
     def ended(self) -> BaseException | None:
         """Wait for its end; what it raised."""
-        self.join(20)
+        self.join(100)
         assert not self.is_alive()
         return self.raised
 
     def blocked(self, room: EngineRoom) -> None:
         """Wait until it waits for a lock, or is over."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 100
         while self.is_alive() and not room.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
             assert time.monotonic() < until
             time.sleep(0.01)

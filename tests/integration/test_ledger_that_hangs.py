@@ -59,7 +59,7 @@ def halted(own: Services, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def _told(settings: Settings, *args: str) -> Result:
     began = time.monotonic()
     result = CliRunner().invoke(dsr, [*args, "--json"], obj=Opening(settings))
-    assert time.monotonic() - began < 30, "it waited on and on"
+    assert time.monotonic() - began < 100, "it waited on and on"
     assert (result.exit_code, "Traceback" in result.output) == (3, False)
     return result
 
@@ -91,5 +91,5 @@ def test_a_halted_ledger_can_be_taken_down(own: Services, halted: Settings) -> N
     del halted
     began = time.monotonic()
     own.stop()
-    assert time.monotonic() - began < 30, "it waited on and on"
+    assert time.monotonic() - began < 100, "it waited on and on"
     assert own.running() is None

@@ -10,6 +10,7 @@ import pytest
 from dsr_worker.evidence import words
 from dsr_worker.letters import languages
 from tests.integration.cli_desk import Desk
+from tests.integration.engine_room import KEYS
 
 
 def _now(desk: Desk) -> datetime:
@@ -107,8 +108,27 @@ def test_a_case_under_two_laws_names_the_other(desk: Desk) -> None:
     assert any("us-ca-ccpa" in line or "eu-gdpr" in line for line in told["notes"])
 
 
-def test_what_an_access_leaves_out_is_told_by_its_package(desk: Desk) -> None:
-    """There is no letter about a part of an access, and the refusal says where that is told."""
+def test_a_package_that_leaves_nothing_out_has_no_letter_about_a_part(desk: Desk) -> None:
+    """Where nothing was withheld there is nothing to tell, before the package and after it."""
     case = desk.submit("access")
-    message = desk.refused("letter", case, "--about", "partial", code=1)[1]
-    assert "package" in message
+    for _ in range(2):
+        message = desk.refused("letter", case, "--about", "partial", code=1)[1]
+        assert "leaves something out" in message
+        desk.room.settle()
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_what_an_access_leaves_out_is_told_by_ground(alone: Desk, language: str) -> None:
+    """Art. 15(4) GDPR: a stranger's address is left out, and letter and record say what for."""
+    alone.person = 3
+    documents = [{"id": "doc-3", "owner": "3", "text": "from a.stranger@mail.example, 2026"}]
+    alone.room.system("files").load({"documents": documents}, KEYS)
+    case = alone.submit("access")
+    alone.room.settle()
+    told = alone.ok("letter", case, "--about", "partial", "--language", language)
+    (line,) = [line for line in told["text"].splitlines() if line.startswith("- ")]
+    assert line.startswith("- 1 ")
+    texts = languages()[language]
+    assert texts["sentence"]["partial_access"].partition("{")[0] in told["text"]
+    assert texts["sentence"]["judicial_remedy"] in told["text"]
+    assert "stranger" not in told["text"]

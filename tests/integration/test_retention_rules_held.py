@@ -105,7 +105,7 @@ def test_a_hold_waits_for_the_writing_and_takes_it_out(
     monkeypatch.setattr(S3, "install", slow)
     signed = bench.room.sign("berta", "approve-rules", "archive", plan_hash)
     decided = bench.room.office.standing_rules.approve("archive", plan_hash, signed)
-    holding.join(30)
+    holding.join(100)
     assert waiting == [True]
     assert placed.is_set()
     assert bench.stands() == []

@@ -46,6 +46,21 @@ def test_a_pack_that_is_gone_is_told_and_its_cases_go_on(
     desk.ok("status", case)
 
 
+def test_a_clock_that_its_own_pack_cannot_give_any_more_is_told(desk: Desk) -> None:
+    """`dsr replay` leaves out no open clock: one that is not computable has its reason."""
+    case = _submitted(desk, "DE", _now(desk))
+    desk.room.rows(
+        "UPDATE clocks SET facts = facts || '{\"country\": \"ZZ\"}' WHERE name = 'respond'"
+        " AND job_id = (SELECT id FROM jobs WHERE ref = %s) RETURNING id",
+        (case,),
+    )
+    (row,) = desk.ok("replay", case)["clocks"]
+    assert (row["frozen"], row["moves"]) == (None, False)
+    assert row["why"].startswith("unknown country")
+    assert desk.ok("replay")["not_computable"] == 1
+    assert "not computable" in desk.run("replay").output
+
+
 def test_of_two_questions_the_last_answer_starts_the_clock(desk: Desk) -> None:
     """Questions on two grounds may cross: the clock stands until both have their answer."""
     received = _now(desk) - timedelta(days=10)
@@ -82,6 +97,23 @@ def test_an_extension_while_the_clock_stands_holds_after_the_answer(desk: Desk) 
     assert _clock(desk, case)["due_at"] > stood
     again = ("extend", case, "--reason", "complex")
     assert desk.refused(*again, actor="anna", code=1)[0] == "decision_refused"
+
+
+def test_a_question_put_in_time_stops_a_clock_that_was_marked_missed(desk: Desk) -> None:
+    """The question stops the clock, not its record; one put too late still stops nothing."""
+    received = _now(desk) - timedelta(days=100)
+    case = _submitted(desk, "GB-ENG", received)
+    desk.room.settle()
+    assert _clock(desk, case)["state"] == "missed"
+    late, in_time = ((received + timedelta(days=day)).isoformat() for day in (60, 20))
+    asking = ("pause", case, "--ground", "clarification", "--asked")
+    code, message = desk.refused(*asking, late, actor="anna", code=1)
+    assert (code, "run out" in message) == ("decision_refused", True)
+    desk.ok(*asking, in_time, actor="anna")
+    assert _clock(desk, case)["state"] == "paused"
+    desk.ok("extend", case, "--reason", "complex", actor="anna")
+    desk.ok("resume", case, "--ground", "clarification", actor="anna")
+    assert _clock(desk, case)["state"] == "running"
 
 
 def test_a_case_that_has_ended_has_no_clock_to_turn(desk: Desk) -> None:

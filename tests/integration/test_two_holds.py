@@ -103,6 +103,6 @@ def test_two_releases_at_once_leave_nothing_waiting(room: EngineRoom) -> None:
             thread.start()
         threads[0].join(0.5)
     for thread in threads:
-        thread.join(20)
+        thread.join(100)
     assert [goes is None for goes in found].count(False) == 1
     assert None not in _held_until(room)

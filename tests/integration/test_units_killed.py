@@ -84,12 +84,12 @@ class Crew:
         assert self._room.job(ref)["state"] == "ready", self._room.steps(ref)
 
     def work_until(self, reached: Callable[[], bool]) -> None:
-        """Work until this is so, for half a minute at most."""
+        """Work until this is so, for a hundred seconds at most."""
         ended = threading.Event()
         threads = [threading.Thread(target=self._work, args=(ended,)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 100
         while not reached() and time.monotonic() < until:
             time.sleep(0.02)
         ended.set()

@@ -261,7 +261,7 @@ def test_the_tick_delivers_beside_itself(room: BreachRoom, smtp_sink: SmtpSink) 
     rules.duty()
     thread = rules._delivery
     assert thread is not None
-    thread.join(20)
+    thread.join(100)
     assert received(smtp_sink) == ["team", "team"]
 
 

@@ -13,6 +13,7 @@ from dsr_worker.cli.decisions import WAYS
 from dsr_worker.cli.root import _COMMANDS
 from dsr_worker.evidence import BODIES, ENGINE, Event, Kind, decisions
 from dsr_worker.evidence.automatic import (
+    ADVERSE_KINDS,
     NO_DECISION,
     READERS,
     RULES,
@@ -75,6 +76,19 @@ def test_every_code_of_a_stop_is_a_rule_or_technical() -> None:
     assert codes >= TECHNICAL - {"clock_missed"}  # made where it is a variable
 
 
+def test_no_decision_against_a_person_hides_in_a_kind_that_is_not_looked_at() -> None:
+    """`--adverse` reads the kinds that may record one; the others never do, whatever they say."""
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"method": "code", "standing": "rule", "affected": 3, "new_state": "awaiting_approval"},
+        {"response": "denied", "code": "several_people", "action": "apply", "complete": False},
+        {"reason": "wrong", "counts": {"withheld": 1}, "outcomes": [{"ground": "hold"}]},
+    ]
+    for kind in set(READERS) - ADVERSE_KINDS:
+        found = [d for body in bodies for d in decisions(kind, ENGINE, body)]
+        assert not any(decision.meaning.adverse for decision in found), kind
+
+
 def test_every_adverse_decision_has_a_way_to_a_human() -> None:
     """Each decision against a person names commands that exist, for that case; no other has any."""
     assert set(WAYS) == {rule for rule, meaning in RULES.items() if meaning.adverse}
@@ -100,6 +114,8 @@ _STAYS = {"collection": "orders", "outcome": "retained", "rows": 3, "ground": "E
 _SAMPLES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("code_sent", {"contact_points": 1}, ["contact_on_file"]),
     ("code_not_sent", {"contact_points": 0}, ["no_single_contact"]),
+    ("clock_paused", {"clock": "respond", "reason": "identity"}, ["clock_stopped"]),
+    ("clock_resumed", {"clock": "respond", "reason": "identity"}, ["clock_goes_on"]),
     ("code_refused", {"reason": "wrong", "signature": "c" * 64}, ["code_wrong"]),
     ("code_refused", {"reason": "expired", "signature": "c" * 64}, ["code_expired"]),
     ("code_refused", {"reason": "used_up", "signature": "c" * 64}, ["code_used_up"]),

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from dsr_worker.domain.breach import Affected, BreachFacts, Duty, DutyState, Harm, Recipient, Role
+from dsr_worker.domain.breach import BreachFacts, Duty, Harm, Notice, Recipient, Role
 from dsr_worker.domain.calendar import end_of_day
 from dsr_worker.domain.clock import StartKind
+from dsr_worker.domain.headcount import Affected, DutyState
 from dsr_worker.statutes import Market, UnknownNameError, breach_duties, market
 
 AWARE = datetime(2026, 3, 27, 16, 20, tzinfo=UTC)
@@ -129,7 +130,8 @@ def test_encryption_exempts_only_with_the_key_safe(
 def test_california_people_then_attorney_general() -> None:
     """B2: people in 30 days of discovery, the attorney general 15 days after the letters."""
     aware_at = datetime(2026, 2, 1, 20, tzinfo=UTC)
-    facts = BreachFacts(notices_sent={Recipient.INDIVIDUALS: datetime(2026, 2, 20, 20, tzinfo=UTC)})
+    told = Notice("us-ca-ccpa", "US-CA", Recipient.INDIVIDUALS)
+    facts = BreachFacts(notices_sent={told: datetime(2026, 2, 20, 20, tzinfo=UTC)})
     duties = california(facts, aware_at)
     people = duty(duties, Recipient.INDIVIDUALS, "US-CA")
     general = duty(duties, Recipient.ATTORNEY_GENERAL, "US-CA")
@@ -255,3 +257,103 @@ def test_what_has_no_meaning_is_refused() -> None:
         Affected({"DE": -1})
     with pytest.raises(ValueError, match="offset"):
         breach_duties([market("DE")], AWARE.replace(tzinfo=None))
+
+
+PEOPLE = Recipient.INDIVIDUALS
+SENT = datetime(2026, 4, 2, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("residence", ["DE", "US-TX"])
+def test_a_notice_elsewhere_starts_no_duty_that_runs_from_notice_here(residence: str) -> None:
+    """California's 15 days run from the letters to Californians, not from those to others."""
+    told = BreachFacts(people_told={residence: SENT})
+    assert duty(california(told), Recipient.ATTORNEY_GENERAL, "US-CA").due_at is None
+    recorded = BreachFacts(notices_sent={Notice("eu-gdpr", residence, PEOPLE): SENT})
+    assert duty(california(recorded), Recipient.ATTORNEY_GENERAL, "US-CA").due_at is None
+
+
+def test_a_notice_to_a_resident_starts_what_runs_from_it() -> None:
+    """Californians told by mail start the 15 days, wherever else people heard earlier."""
+    told = BreachFacts(people_told={"DE": SENT - timedelta(days=5), "US-CA": SENT})
+    general = duty(california(told), Recipient.ATTORNEY_GENERAL, "US-CA")
+    assert general.due_at == general.house_due_at == end_of_day(date(2026, 4, 17), PACIFIC)
+
+
+@pytest.mark.parametrize("residence", ["", "US"])
+def test_a_notice_that_may_have_gone_to_a_resident_starts_the_alerts_alone(residence: str) -> None:
+    """Of people whose residence nobody knows no statutory date follows, an early alert does."""
+    told = BreachFacts(people_told={residence: SENT})
+    general = duty(california(told), Recipient.ATTORNEY_GENERAL, "US-CA")
+    assert general.due_at is None
+    assert general.house_due_at == end_of_day(date(2026, 4, 17), PACIFIC)
+
+
+@pytest.mark.parametrize(
+    ("counts", "unknown", "state"),
+    [
+        ({"US-TX": 499, "US-CA": 499}, 0, DutyState.NOT_DUE),
+        ({"US-TX": 500, "US-CA": 1}, 0, DutyState.LIVE),
+        ({"US-TX": 400, "US-CA": 450}, 50, DutyState.CONDITIONAL),
+        ({"US-TX": 450, "US": 50}, 0, DutyState.CONDITIONAL),
+        ({"US-TX": 450, "FR": 5_000}, 0, DutyState.NOT_DUE),
+    ],
+)
+def test_media_hear_where_one_state_has_so_many(
+    counts: dict[str, int], unknown: int, state: DutyState
+) -> None:
+    """45 CFR 164.406 counts the residents of one state, not those of the country together."""
+    facts = BreachFacts(affected=Affected(counts, unknown, complete=True))
+    duties = breach_duties([market("US", "us-hipaa")], AWARE, facts)
+    assert next(d for d in duties if d.recipient is Recipient.MEDIA).state is state
+
+
+def test_the_department_counts_people_wherever_they_live() -> None:
+    """45 CFR 164.408 counts individuals; those who moved abroad are individuals too."""
+    facts = counted(US_TX=300, FR=200)
+    duties = {d.rule_id: d for d in breach_duties([market("US", "us-hipaa")], AWARE, facts)}
+    assert duties["us-hipaa-164-408-authority"].state is DutyState.LIVE
+    assert duties["us-hipaa-164-408-authority-annual"].state is DutyState.NOT_DUE
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        (counted(US_TX=1, US_CA=10_000), DutyState.LIVE),
+        (counted(US_TX=10_000), DutyState.NOT_DUE),
+        (counted(US_CA=20_000), DutyState.NOT_DUE),
+        (counted(US_CA=20_000, unknown=1), DutyState.CONDITIONAL),
+    ],
+)
+def test_persons_told_at_one_time_are_counted_wherever_they_live(
+    facts: BreachFacts, state: DutyState
+) -> None:
+    """Texas counts the persons notified at one time, once one of its residents is among them."""
+    agencies = duty(
+        breach_duties([market("US-TX")], AWARE, facts),
+        Recipient.CONSUMER_REPORTING_AGENCIES,
+        "US-TX",
+    )
+    assert agencies.state is state
+
+
+def test_a_law_that_is_still_to_come_is_told_with_its_day_and_watched_by_the_house() -> None:
+    """India before 2027-05-13: no statute's date, the house's own, and the law's first day."""
+    (found,) = breach_duties([market("IN")], AWARE)
+    assert (found.due_at, found.state) == (None, DutyState.CONDITIONAL)
+    assert found.house_due_at == AWARE + timedelta(hours=72)
+    assert found.reason == "law_not_in_force"
+    assert "in-dpdp is in force from 2027-05-13 on" in found.condition
+    assert not found.verified
+
+
+def test_a_market_whose_law_is_still_to_come_is_told_beside_others() -> None:
+    """A market whose law asks for nothing yet does not vanish among those that do."""
+    reasons = {d.jurisdiction: d.reason for d in breach_duties([market("DE"), market("IN")], AWARE)}
+    assert reasons["IN"] == "law_not_in_force"
+
+
+def test_on_its_first_day_the_law_itself_asks() -> None:
+    """From 2027-05-13 on India's own duties stand, and nothing is left to find out."""
+    duties = breach_duties([market("IN")], datetime(2027, 5, 13, 6, tzinfo=UTC))
+    assert {d.law for d in duties} == {"in-dpdp"}
+    assert all(d.reason != "law_not_in_force" for d in duties)

@@ -275,3 +275,27 @@ def test_what_has_no_meaning_is_refused(make: object) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=r".+"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("ground", "answered", "due"),
+    [
+        pytest.param(PauseGround.CLARIFICATION, "2026-04-15", "2026-06-29", id="27 days excluded"),
+        pytest.param(PauseGround.FEE, "2026-04-15", "2026-07-15", id="three months anew"),
+    ],
+)
+def test_a_month_that_stands_is_not_over_for_the_notice_of_an_extension(
+    ground: PauseGround, answered: str, due: str
+) -> None:
+    """Told past the nominal month while a question stands, the extension holds from the answer."""
+    asked = pause(clock("2026-03-02"), ground, at("2026-03-20"))
+    extended = extend(asked, at("2026-04-10"))
+    answered_clock = resume(extended, ground, at(answered))
+    assert answered_clock.due.due_on == date.fromisoformat(due)
+
+
+def test_a_question_after_the_time_for_telling_opens_it_no_more() -> None:
+    """A question put between the unrolled and the rolled end revives no right to extend."""
+    late = pause(clock("2026-03-06"), PauseGround.CLARIFICATION, at("2026-04-07T08:00:00+00:00"))
+    with pytest.raises(ClockRefusedError, match="due by 2026-04-06"):
+        extend(late, at("2026-04-07T09:00:00+00:00"))

@@ -27,10 +27,9 @@ from dsr_worker.domain.decision import (
     Decisions,
     Term,
     compile_decisions,
-    freeze,
-    thaw,
 )
 from dsr_worker.domain.explain import Surroundings, evaluate, explain
+from dsr_worker.domain.frozen import freeze, thaw
 from dsr_worker.domain.hold import DatasetHeld, Hold, PeopleHeld, RowsHeld
 from dsr_worker.domain.retention import Anchor, AnchorKind, CalendarPeriod
 
@@ -334,3 +333,36 @@ def test_explaining_names_the_winner_and_the_losers_without_values() -> None:
     assert "before: minimum would mask (de-ao-147-voucher" in text
     assert "before: default would erase" in text
     assert "zq-marker" not in text
+
+
+BEFORE, AFTER = (replace(TAX, ground=ground) for ground in ("old-law", "new-law"))
+BEFORE = replace(BEFORE, effective_to=date(2027, 7, 10))
+AFTER = replace(AFTER, effective_from=date(2027, 7, 10))
+
+
+@pytest.mark.parametrize(
+    ("now", "ground"),
+    [
+        (datetime(2027, 7, 9, 21, 59, 59, tzinfo=UTC), "old-law"),
+        (datetime(2027, 7, 9, 22, tzinfo=UTC), "new-law"),
+    ],
+)
+def test_the_law_of_the_day_of_the_decision_binds(now: datetime, ground: str) -> None:
+    """A rule binds from its first day until the day before its last, by the policy's zone."""
+    decisions = compile_decisions(SHOP, {"invoices": Bound((BEFORE, AFTER))}, now)
+    rule = evaluate(decisions.erasure()["invoices"], {"issued_on": date(2026, 5, 1)})
+    assert rule.ground == ground
+    assert list(decisions.cutoffs()) == [f"shop.invoices:{ground}"]
+
+
+def test_a_limit_that_is_no_law_yet_lets_nothing_go() -> None:
+    """A sweep before the day on which a maximum comes into force takes nothing by it."""
+    bound = {"customers": Bound(limits=(replace(INACTIVE, effective_from=date(2027, 5, 13)),))}
+    assert not compile_decisions(SHOP, bound, NOW).sweep()
+    assert compile_decisions(SHOP, bound, datetime(2027, 5, 13, tzinfo=UTC)).sweep()
+
+
+def test_a_frozen_term_keeps_its_days() -> None:
+    """What is frozen is judged by the instant put in on use, so its dates are frozen with it."""
+    decisions = compile_decisions(SHOP, {"invoices": Bound((BEFORE, AFTER))}, NOW)
+    assert thaw(freeze(decisions), SHOP) == decisions

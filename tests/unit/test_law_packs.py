@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from dsr_worker.domain.clock import PauseGround, StartKind
+from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.statutes import (
     PackError,
     Right,
     Standing,
     UnknownNameError,
+    appeal_until,
     applicable,
     load_pack,
     locality,
@@ -102,7 +104,7 @@ def test_law_of_several_countries_asks_which() -> None:
 
 def test_no_clock_before_the_law() -> None:
     """A request before the law was in force is refused, not silently dated."""
-    with pytest.raises(ValueError, match="gave no access on 2017-07-01"):
+    with pytest.raises(ValueError, match="gave no access on 2017-07-01; check the year"):
         respond("eu-gdpr", "DE", "2017-07-01")
 
 
@@ -230,3 +232,26 @@ def test_every_right_says_what_becomes_of_a_refusal() -> None:
     """Each row tells of an appeal, or that the law gives none, and who hears complaints."""
     silent = [row.id for name in packs() for row in load_pack(name).rights if row.appeal is None]
     assert silent == []
+
+
+def test_every_time_for_an_appeal_to_us_gives_a_last_day_or_none() -> None:
+    """A row that gives an appeal to whoever answered says until when in words that are computed."""
+    house = CalendarPeriod.parse("P60D")
+    rows = [r for n in packs() for r in load_pack(n).rights if r.appeal and r.appeal.answer]
+    days = {row.id: appeal_until(row, date(2026, 1, 31), house) for row in rows}
+    assert set(days.values()) == {None, date(2026, 4, 1)}
+    assert days["us-hipaa-164-524"] is None
+    others = load_pack("eu-gdpr").rights[0]
+    with pytest.raises(ValueError, match="gives no appeal"):
+        appeal_until(others, date(2026, 1, 31), house)
+
+
+def test_a_law_that_is_still_to_come_is_told_with_its_day_and_what_to_do() -> None:
+    """India's law of 2027-05-13 gives nobody a deadline before, and the refusal says so."""
+    before = datetime(2027, 5, 12, 18, 29, tzinfo=UTC)
+    with pytest.raises(ValueError, match=r"from 2027-05-13 on .* answer by hand"):
+        request_clocks(load_pack("in-dpdp"), "access", "IN", before)
+    (answer, *_) = request_clocks(
+        load_pack("in-dpdp"), "access", "IN", before + timedelta(minutes=1)
+    )
+    assert answer.due.started_on == date(2027, 5, 13)

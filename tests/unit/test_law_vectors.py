@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from dsr_worker.domain.breach import BreachFacts
+from dsr_worker.domain.breach import BreachFacts, Notice
 from dsr_worker.domain.calendar import to_utc
 from dsr_worker.domain.clock import Pause, PauseGround, StartKind
 from dsr_worker.domain.retention import Anchor, ends_on
@@ -132,11 +132,15 @@ def test_a_complaint_is_due_when_the_law_says(pack: LawPack, vector: dict[str, A
 @pytest.mark.parametrize(("pack", "vector"), _vectors("breaches"))
 def test_a_breach_is_told_when_the_law_says(pack: LawPack, vector: dict[str, Any]) -> None:
     """Each duty named is due at the vector's instant, an exclusive end; null: no number."""
+    where = Market(pack, vector.get("country", pack.default_country))
+    jurisdiction = pack.name if where.country is None else pack.jurisdiction(where.country)
     facts = BreachFacts(
         events={StartKind(k): _instant(at) for k, at in vector.get("events", {}).items()},
-        notices_sent={told: _instant(at) for told, at in vector.get("notices", {}).items()},
+        notices_sent={
+            Notice(pack.name, jurisdiction, told): _instant(at)
+            for told, at in vector.get("notices", {}).items()
+        },
     )
-    where = Market(pack, vector.get("country", pack.default_country))
     duties = breach_duties([where], _instant(vector["aware"]), facts, vector.get("zone"))
     wanted = {
         rule: None if at is None else to_utc(_instant(at)) for rule, at in vector["expect"].items()

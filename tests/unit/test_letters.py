@@ -138,7 +138,8 @@ def test_a_refusal_under_every_law_has_what_its_row_asks_for(law: str, language:
 @pytest.mark.parametrize("language", [one for one in ALL if one not in evidence_languages()])
 def test_every_ground_of_every_law_has_words(language: str) -> None:
     """A language of its own names each ground that a law pack knows, in itself."""
-    codes = {e.code for name in packs() for e in load_pack(name).exemptions}
+    grounds = [e for name in packs() for e in load_pack(name).exemptions]
+    codes = {e.code for e in grounds} | {e.words for e in grounds}
     missing = [code for code in sorted(codes) if not knows(language, "ground", code)]
     assert missing == []
     assert set(languages()[language][BORROWED]["ground"]) == codes
@@ -267,3 +268,52 @@ def test_what_can_be_done_comes_after_what_was_decided() -> None:
     )
     parts = [letter.text.index(one) for one in ("The reason is", "reviewed by", "Time for turning")]
     assert parts == sorted(parts)
+
+
+APPEALS = [
+    (name, row, right, on)
+    for name in LAWS
+    for row, right, on in _rows(load_pack(name))
+    if row.appeal is not None and row.appeal.answer is not None
+]
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_a_dismissed_appeal_names_reasons_and_the_authority_by_every_law(language: str) -> None:
+    """Va. Code 59.1-577(C) and its like: reasons in writing, and how to reach the authority."""
+    assert len(APPEALS) > 20
+    for name, row, right, on in APPEALS:
+        pack = load_pack(name)
+        facts = _facts(
+            pack, right, on, about=About.APPEAL_DISMISSED, appealed_on=date(2026, 11, 20)
+        )
+        letter = composed(facts, language)
+        assert pack.authorities.body(facts.country) in letter.text, row.id
+        assert day_of(language, date(2026, 11, 20)) in letter.text
+        assert languages()[language]["sentence"]["appeal_how"] in letter.text
+        assert languages()[language]["sentence"]["appeal"].partition("{")[0] not in letter.text
+        assert letter.to_complete >= 2
+
+
+@pytest.mark.parametrize("language", ALL)
+@pytest.mark.parametrize("about", [About.APPEAL_GRANTED, About.APPEAL_PARTLY])
+def test_a_granted_appeal_tells_until_when_the_new_answer_comes(
+    about: About, language: str
+) -> None:
+    """What follows and when; of a part also what is still open against the rest."""
+    name, _row, right, on = APPEALS[0]
+    facts = _facts(load_pack(name), right, on, about=about, appealed_on=date(2026, 11, 20))
+    text = composed(facts, language).text
+    assert day_of(language, facts.due_on) in text
+    how = languages()[language]["sentence"]["appeal_how"]
+    assert (how in text) == (about is About.APPEAL_PARTLY)
+
+
+@pytest.mark.parametrize("language", ALL)
+@pytest.mark.parametrize(
+    "about", [About.APPEAL_DISMISSED, About.APPEAL_GRANTED, About.APPEAL_PARTLY]
+)
+def test_without_an_appeal_there_is_no_letter_on_one(about: About, language: str) -> None:
+    """A letter answers an appeal that was decided so, and tells what comes first."""
+    with pytest.raises(LetterRefused, match="dsr appeal"):
+        composed(_eu(about=about), language)

@@ -55,7 +55,7 @@ def scripted(answers: Callable[[bytes], bytes | None]) -> Iterator[int]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listening.getsockname()[1]
-        thread.join(10)
+        thread.join(100)
 
 
 def conversation(**said: bytes | None) -> Callable[[bytes], bytes | None]:

@@ -39,6 +39,7 @@ BAD = [
     ("contact: privacy@shop.example", "contact: Privacy <p@x.example>", "bare e-mail"),
     ("markets: [DE,", "markets: [Germany,", "markets.0"),
     ("markets: [DE, GB-ENG, US-CA]", "markets: []", "markets"),
+    ("languages:", "declared: [us-ca-dorp]\nlanguages:", "did you mean us-ca-drop"),
     ("zone: Europe/Berlin", "zone: Mars", "unknown time zone"),
     ("policies: [de-shop]", "policys: [de-shop]", "did you mean policies"),
     ("policies: [de-shop]", "approval: {erasure: nobody}", "second_actor"),

@@ -239,3 +239,39 @@ def test_the_documented_policy_is_valid() -> None:
     assert read_policy(example).name == "de-shop"
     for code in VoidCode:
         assert f"`{code}`" in text
+
+
+@pytest.mark.parametrize(
+    ("rule", "nature"),
+    [
+        ("fr-ccom-l110-4", "limitation"),
+        ("es-lgt-66", "limitation"),
+        ("us-tcpa-consent-proof", "limitation"),
+        ("fr-cnil-logs", "guidance"),
+    ],
+)
+def test_what_no_law_orders_binds_only_under_its_own_name(rule: str, nature: str) -> None:
+    """Limitation and guidance keep nothing as a statute, and do as a rule of the house."""
+    as_statute = GOOD.replace("de-ao-147-voucher", rule)
+    with pytest.raises(DocumentError, match=rf"says so, \{{{nature}: {rule}\}}"):
+        read_policy(as_statute)
+    taken_up = as_statute.replace(f"{{statute: {rule}}}", f"{{{nature}: {rule}}}")
+    (term,) = binding(_policies(taken_up), INVOICES).minimums
+    assert term.ground == rule
+
+
+def test_a_law_is_not_taken_up_as_guidance() -> None:
+    """What a law orders is named as a statute: answers must not call it a choice of the house."""
+    with pytest.raises(DocumentError, match=r"\{statute: de-ao-147-voucher\}"):
+        read_policy(GOOD.replace("{statute: de-ao", "{guidance: de-ao"))
+
+
+def test_laws_that_follow_each_other_contradict_nothing() -> None:
+    """A limit of a law that has ended is never set against a minimum that follows it."""
+    both = GOOD.replace(
+        "    keep_at_least: {statute: de-ao-147-voucher}",
+        """\
+    keep_at_least: {statute: eu-amlr-77}
+    keep_at_most: {statute: eu-aml-40}""",
+    )
+    assert read_policy(both).name == "de-shop"

@@ -46,7 +46,7 @@ def test_no_more_than_a_few_pieces_wait() -> None:
     press, begun, may_go = Press(), threading.Semaphore(0), threading.Event()
 
     def work() -> bytes:
-        may_go.wait(10)
+        may_go.wait(100)
         return b""
 
     def give() -> None:
@@ -57,12 +57,13 @@ def test_no_more_than_a_few_pieces_wait() -> None:
     press.start()
     giver = threading.Thread(target=give)
     giver.start()
-    given = 0
+    assert begun.acquire(timeout=100)
+    given = 1
     while begun.acquire(timeout=0.3):
         given += 1
-    assert 0 < given < 10
+    assert given < 10
     may_go.set()
-    giver.join(10)
+    giver.join(100)
     press.wait()
     press.stop()
 

@@ -17,7 +17,9 @@ from dsr_worker.domain.request import (
     Progress,
     State,
     TransitionRefusedError,
+    Verdict,
     advance,
+    after_appeal,
     diagram,
     kind_of,
     legal_events,
@@ -38,6 +40,8 @@ def _walk(kind: Kind) -> dict[Trail, list[Event]]:
             after = advance(progress, event)
             unverifies = event is Event.VERIFICATION_STARTED
             voids = event in {Event.APPROVAL_VOIDED, Event.RESOLVE_AGAIN}
+            if progress.state is State.APPEALED and event is not _follows(event, verified):
+                continue  # what is granted to a person who is not verified begins there
             reached: Trail = (
                 after,
                 (verified or event is Event.IDENTITY_VERIFIED) and not unverifies,
@@ -47,6 +51,12 @@ def _walk(kind: Kind) -> dict[Trail, list[Event]]:
                 found[reached] = [*found[trail], event]
                 queue.append(reached)
     return found
+
+
+def _follows(event: Event, verified: bool) -> Event:  # noqa: FBT001 - of one trail
+    begins = {Event.RESOLVE_AGAIN, Event.VERIFICATION_STARTED}
+    granted = after_appeal(Verdict.GRANTED, is_verified=verified, can_begin=True)
+    return granted if event in begins else event
 
 
 @pytest.mark.parametrize("kind", sorted(CARRIED_OUT))
@@ -83,8 +93,23 @@ def _can_end(start: Progress) -> bool:
 
 
 def test_ended_cases_stay_ended() -> None:
-    """Nothing moves a closed or withdrawn case."""
-    assert not any(source in ENDED for source, _ in TRANSITIONS)
+    """Nothing moves a withdrawn case, and nothing but an appeal a closed one."""
+    moved = {(source, event) for source, event in TRANSITIONS if source in ENDED}
+    assert moved == {(State.CLOSED, Event.APPEALED)}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("is_verified", [True, False])
+def test_what_cannot_begin_anew_is_owed_a_letter(
+    verdict: Verdict,
+    is_verified: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    """A verdict leads to a move that is legal, and a dismissal to its letter whatever is held."""
+    for can_begin in (True, False):
+        follows = after_appeal(verdict, is_verified=is_verified, can_begin=can_begin)
+        assert follows in legal_events(State.APPEALED)
+        owed = verdict is Verdict.DISMISSED or not can_begin
+        assert (follows is Event.APPEAL_DECIDED) == owed
 
 
 @pytest.mark.parametrize("kind", sorted(CARRIED_OUT))

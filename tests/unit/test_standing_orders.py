@@ -87,6 +87,15 @@ def test_the_shortest_limit_counts_and_every_minimum() -> None:
     assert order(Bound((eight,), (term("P1Y"),))).after_days == longest_days(eight)
 
 
+def test_a_minimum_that_is_still_to_come_counts_and_one_that_ended_does_not() -> None:
+    """Nobody looks at what the store lets go later, so tomorrow's law is honoured today."""
+    coming = term("P200D", effective_from=date(2027, 7, 10))
+    ended = term("P300D", effective_to=date(2026, 11, 22))
+    assert order(Bound((coming, ended), (term("P100D"),))).after_days == 201
+    later = Bound(limits=(term("P100D", effective_from=date(2027, 7, 10)),))
+    assert standing_orders(decisions(later, FILES)) == ()
+
+
 MASKED = replace(
     FILES, fields={**FILES.fields, "body": Field("body", "user.content", Mask(MaskKind.NULL))}
 )
@@ -109,6 +118,7 @@ OTHER = replace(FILES, clocks={"record_date": "last_modified", "last_contact": "
         ("year_end", Bound(limits=(term("P1Y", AnchorKind.FINANCIAL_YEAR_END),)), (FILES,), None),
         ("several_clocks", Bound((term(clock="last_contact"),), (term(),)), (OTHER,), None),
         ("several_clocks", Bound(limits=(term(), term(clock="last_contact"))), (OTHER,), None),
+        ("limit_ends", Bound(limits=(term(effective_to=date(2027, 7, 10)),)), (FILES,), None),
     ],
 )
 def test_reasons_of_the_core(

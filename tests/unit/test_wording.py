@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dsr_worker.contract import Outcome
 from dsr_worker.domain.request import CARRIED_OUT
 from dsr_worker.domain.retention import AnchorKind, CalendarPeriod
-from dsr_worker.evidence.wording import languages, readable, words
+from dsr_worker.evidence.wording import Words, languages, readable, words
 from dsr_worker.fulfil.access import NOT_ASKED
 from dsr_worker.fulfil.rechecking import LOCATED_AGAIN, SECOND_PATH
 from dsr_worker.package import texts as frames
@@ -47,7 +47,7 @@ def test_every_code_of_the_house_has_words(said: object) -> None:
     used = words(said.language)  # type: ignore[attr-defined]  # a `Words`, as the parameter says
     known = {
         "law": packs(),
-        "ground": [e.code for name in packs() for e in load_pack(name).exemptions],
+        "ground": [e.words for name in packs() for e in load_pack(name).exemptions],
         "country": [
             c for n in packs() for c in load_pack(n).countries if c in countries().countries
         ],
@@ -143,3 +143,35 @@ def test_grounds_name_their_provision() -> None:
     own = explained("trial/support-calls", EN, "eu-gdpr", "house rule")
     assert str(own) == "a retention rule of ours: support calls (our own rule)"
     assert str(explained("ER_LEGAL_CLAIMS", EN, "no-such-law")).startswith("needed to establish")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("us-tcpa-consent-proof", "rule of ours, as long as claims may be brought"),
+        ("fr-cnil-logs", "rule of ours, by the guidance"),
+        ("de-ao-147-voucher", "a law asks for it"),
+    ],
+)
+def test_an_answer_calls_only_a_law_a_law(code: str, says: str) -> None:
+    """Certificates and answers say of limitation and guidance that the house took them up."""
+    assert says in explained(code, EN, None).words
+
+
+@pytest.mark.parametrize(
+    ("law", "says"),
+    [
+        ("eu-gdpr", "the request is manifestly unfounded"),
+        ("au-privacy", "the request is frivolous or vexatious"),
+        ("nz-privacy", "the request is frivolous or vexatious, or what it asks for is trivial"),
+    ],
+)
+def test_a_ground_is_told_as_its_own_law_means_it(law: str, says: str) -> None:
+    """Laws share a code of a ground and differ in substance: each has the words that fit it."""
+    assert explained("ANY_UNFOUNDED", EN, law).words == says
+
+
+@pytest.mark.parametrize("said", languages().values(), ids=lambda w: w.language)
+def test_a_country_stands_where_no_grammar_bends_it(said: Words) -> None:
+    """Names of countries need articles and cases that a table has not: the authority's has none."""
+    assert "({country})" in said.table("format")["authority"]

@@ -42,7 +42,7 @@ def api(fake: Fake) -> Iterator[httpx.Client]:
 def client(base_url: str, fake: Fake) -> httpx.Client:
     """A client with the right token."""
     return httpx.Client(
-        base_url=base_url, auth=(f"{fake.email}/token", fake.token), trust_env=False, timeout=10
+        base_url=base_url, auth=(f"{fake.email}/token", fake.token), trust_env=False, timeout=100
     )
 
 

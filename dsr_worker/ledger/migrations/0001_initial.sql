@@ -184,6 +184,21 @@ CREATE TABLE receipts (
 );
 CREATE INDEX receipts_job ON receipts (job_id);
 
+-- appeals of people against the answer of a case, in their order
+CREATE TABLE appeals (
+    job_id       bigint NOT NULL REFERENCES jobs,
+    number       smallint NOT NULL,
+    received_at  timestamptz NOT NULL,
+    late         boolean NOT NULL DEFAULT false,  -- taken although its time was over
+    was          text NOT NULL,                   -- the state of the case before it
+    answered_by  text REFERENCES actors,          -- who refused, or approved the answer
+    verdict      text CHECK (verdict IN ('dismissed', 'granted', 'partly', 'withdrawn')),
+    decided_by   text REFERENCES actors,
+    PRIMARY KEY (job_id, number),
+    CHECK ((verdict IS NULL) = (decided_by IS NULL)),
+    CHECK (verdict = 'withdrawn' OR decided_by IS NULL OR decided_by IS DISTINCT FROM answered_by)
+);
+
 -- where a step's sealed records, keys and kept digests lie; only rows of the finishing update exist
 CREATE TABLE spools (
     step_id  bigint NOT NULL REFERENCES steps,
@@ -273,6 +288,14 @@ CREATE TABLE workers (
     seen_at     timestamptz NOT NULL DEFAULT now()
 );
 
+-- how fast each system works off its steps, as last measured: what forecasts go by
+CREATE TABLE pace (
+    system         text PRIMARY KEY,
+    measured_at    timestamptz NOT NULL,
+    ready          bigint NOT NULL,
+    done_per_hour  double precision NOT NULL
+);
+
 -- what is done now and then, by one process for all
 CREATE TABLE chores (name text PRIMARY KEY, done_at timestamptz NOT NULL);
 
@@ -287,6 +310,7 @@ CREATE TABLE events (
     chain   bytea NOT NULL,
     PRIMARY KEY (job_id, seq)
 );
+CREATE INDEX events_newest ON events (at, job_id, seq);  -- `dsr decisions` reads from the end
 CREATE FUNCTION events_only_grow() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'events are never changed'; END $$;
 CREATE TRIGGER events_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON events

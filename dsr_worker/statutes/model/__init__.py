@@ -6,7 +6,7 @@ is read. Plain mappings enter; frozen models leave, with the rules of `dsr_worke
 them.
 """
 
-from dsr_worker.statutes.model.duties import AuthorityTable, BreachRow
+from dsr_worker.statutes.model.duties import AuthorityTable, BreachRow, RecurringRow
 from dsr_worker.statutes.model.pack import LawPack, PackHead, Scope
 from dsr_worker.statutes.model.rights import (
     AppealRow,
@@ -31,6 +31,7 @@ __all__ = [
     "LawPack",
     "PackHead",
     "RecordsRow",
+    "RecurringRow",
     "RetentionRow",
     "RetentionTable",
     "Right",

@@ -6,21 +6,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from dsr_worker.domain.breach import (
-    Compare,
-    DutyRule,
-    Harm,
-    HarmTest,
-    Recipient,
-    Role,
-    Stage,
-    Threshold,
-)
-from dsr_worker.domain.period import StartKind
+from dsr_worker.domain.breach import DutyRule, Harm, HarmTest, Recipient, Role, Stage
+from dsr_worker.domain.headcount import Compare, Counted, Threshold
+from dsr_worker.domain.period import StartKind, Unit
 from dsr_worker.statutes.model.rows import (
     LAX,
     ClockRow,
     DatedRow,
+    PeriodRow,
     Row,
     SourcedRow,
     Text,
@@ -29,10 +22,15 @@ from dsr_worker.statutes.model.rows import (
 
 
 class ThresholdRow(Row):
-    """A number of affected residents."""
+    """A number of people, and who counts towards it."""
 
     count: Annotated[int, Field(gt=0)]
     compare: Annotated[Compare, LAX]
+    counted: Annotated[Counted, LAX] = Counted.RESIDENTS
+
+    def rule(self) -> Threshold:
+        """Return the threshold that `dsr_worker.domain.headcount` decides with."""
+        return Threshold(self.count, self.compare, self.counted)
 
 
 class HarmRow(Row):
@@ -86,7 +84,7 @@ class BreachRow(DatedRow):
             role=self.role,
             trigger=self.trigger,
             condition=self.condition,
-            threshold=Threshold(threshold.count, threshold.compare) if threshold else None,
+            threshold=threshold.rule() if threshold else None,
             harm=HarmTest(harm.level, harm.presumed, harm.wording) if harm else None,
             encryption_exempts=self.encryption_exempts,
             contents=self.contents,
@@ -94,6 +92,19 @@ class BreachRow(DatedRow):
             verified=self.verified and self.clock.verified,
             alone=alone,
         )
+
+
+class RecurringRow(DatedRow):
+    """Something to be done again and again, first on the day on which the row comes into force."""
+
+    what: Text
+    every: PeriodRow
+
+    @model_validator(mode="after")
+    def _is_counted_in_days(self) -> Self:
+        if self.every.unit not in {Unit.CALENDAR_DAYS, Unit.MONTHS} or self.every.amount < 1:
+            raise ValueError("`every` is a number of calendar_days or months")
+        return self
 
 
 class AuthorityTable(SourcedRow):

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from dsr_worker.domain.breach import DutyRule, Recipient
 from dsr_worker.domain.calendar import Closed
 from dsr_worker.domain.period import StartKind
-from dsr_worker.statutes.model.duties import AuthorityTable, BreachRow
+from dsr_worker.statutes.model.duties import AuthorityTable, BreachRow, RecurringRow
 from dsr_worker.statutes.model.rights import (
     ComplaintRow,
     ExemptionRow,
@@ -104,6 +104,7 @@ class LawPack(PackHead):
     rights: Annotated[tuple[RightsRow, ...], LAX] = ()
     complaints: Annotated[tuple[ComplaintRow, ...], LAX] = ()
     breach: Annotated[tuple[BreachRow, ...], LAX] = ()
+    recurring: Annotated[tuple[RecurringRow, ...], LAX] = ()
     records: Annotated[tuple[RecordsRow, ...], LAX] = ()
     exemptions: Annotated[tuple[ExemptionRow, ...], LAX] = ()
 
@@ -111,6 +112,12 @@ class LawPack(PackHead):
     def head(self) -> PackHead:
         """The part by which the pack is chosen."""
         return PackHead(**{name: getattr(self, name) for name in PackHead.model_fields})
+
+    @property
+    def begins_on(self) -> date | None:
+        """The first day on which it gives a right or asks for a notice; None where none is set."""
+        days = (row.effective_from for row in (*self.rights, *self.breach))
+        return min((day for day in days if day is not None), default=None)
 
     def duty(self, row: BreachRow) -> DutyRule:
         """Return the rule of one of these rows, as it is named beside the others."""
@@ -124,7 +131,7 @@ class LawPack(PackHead):
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
-        rows = [*self.rights, *self.complaints, *self.breach]
+        rows = [*self.rights, *self.complaints, *self.breach, *self.recurring]
         refuse_repeats([row.id for row in rows], "row id")
         refuse_repeats([row.code for row in self.exemptions], "exemption code")
         for right in Right:

@@ -73,8 +73,15 @@ class ExemptionRow(SourcedRow):
     """A ground on which something is withheld or kept, as a code."""
 
     code: Annotated[str, Field(pattern=r"^[A-Z][A-Z_]+$")]
+    variant: Annotated[str, Field(pattern=r"^[a-z][a-z_]+$")] | None = None
+    """Where this law's ground differs in substance from others of its code: words of its own."""
     meaning: Text
     rights: Annotated[tuple[Annotated[Right, LAX], ...], LAX]
+
+    @property
+    def words(self) -> str:
+        """The key of its words in the files of languages."""
+        return self.code if self.variant is None else f"{self.code}.{self.variant}"
 
 
 class Kept(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -36,6 +37,24 @@ class CountryTable(Row):
     countries: dict[Text, CountryRow]
 
 
+class Nature(StrEnum):
+    """Who asks for a period of keeping."""
+
+    STATUTE_MINIMUM = "statute_minimum"
+    """A law orders keeping; it may order an end as well."""
+    MAXIMUM = "maximum"
+    """A law orders an end."""
+    LIMITATION = "limitation"
+    """Claims may be brought for so long; nobody orders keeping."""
+    GUIDANCE = "guidance"
+    """An authority or a standard advises it."""
+
+    @property
+    def ordered(self) -> bool:
+        """Say whether a law orders it; what is not binds only where a policy takes it up."""
+        return self in {Nature.STATUTE_MINIMUM, Nature.MAXIMUM}
+
+
 class RetentionRow(SourcedRow):
     """How long a class of records must be kept (minimum) or may be (maximum)."""
 
@@ -43,6 +62,7 @@ class RetentionRow(SourcedRow):
     country: str | None
     """ISO 3166 code; None: not bound to one country."""
     title: Text
+    nature: Annotated[Nature, LAX]
     minimum: str | None = None
     maximum: str | None = None
     anchor: Annotated[AnchorKind, LAX]
@@ -54,6 +74,10 @@ class RetentionRow(SourcedRow):
         periods = [CalendarPeriod.parse(text) for text in (self.minimum, self.maximum) if text]
         if not periods:
             raise ValueError("a minimum, a maximum or both are needed")
+        if self.nature is Nature.STATUTE_MINIMUM and not self.minimum:
+            raise ValueError("a statute_minimum has a minimum")
+        if self.nature is Nature.MAXIMUM and self.minimum:
+            raise ValueError("a maximum has no minimum; a law that orders both is statute_minimum")
         return self
 
 
