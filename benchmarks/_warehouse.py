@@ -75,6 +75,8 @@ markets: [DE]
 policies: [trial]
 approval: {access: automatic, erasure: second_actor}
 warnings: {chain: [{name: team, email: privacy@shop.example}]}
+complaints: {acknowledge_within: P3D, resolve_within: P30D, refer_after: P60D, rest_at_most: P7D,
+             refer_to: {DE: "Conciliation body, Kehl"}}
 information:
   en: {retention: "as needed", rights: "yours", complaint: "to", automated_decisions: "none",
        transfers: "none"}

@@ -32,6 +32,7 @@ from dsr_worker.fulfil.appealing import Appeals
 from dsr_worker.fulfil.certifying import Certifying
 from dsr_worker.fulfil.changing import Changing
 from dsr_worker.fulfil.clocks import Clocks
+from dsr_worker.fulfil.complaints import ComplaintDesk, Disputes, Filings
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decisions import Decisions
 from dsr_worker.fulfil.delivery import Delivery
@@ -177,6 +178,18 @@ class Office:
     def holding(self) -> Holding:
         """What places and releases holds."""
         return Holding(self.ledger, self.keys, self.materials, self.standing_guard)
+
+    @cached_property
+    def filings(self) -> Filings:
+        """What takes complaints in."""
+        own, disputes = self.files.organisation, Disputes(self.holding)
+        return Filings(self.ledger, self.keys, self.materials, own, disputes)
+
+    @cached_property
+    def complaint_desk(self) -> ComplaintDesk:
+        """People's decisions on complaints."""
+        own, disputes = self.files.organisation, Disputes(self.holding)
+        return ComplaintDesk(self.ledger, self.keys, own, disputes)
 
     @cached_property
     def leavings(self) -> Leavings:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from dsr_worker.datamap import SecretMissing
 from dsr_worker.documents import Document, Strict, parse, read, read_file
@@ -26,6 +26,7 @@ from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.identity import ROLE_LOCAL_PARTS, ClaimRules
 from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.statutes import UnknownNameError, load_pack
+from dsr_worker.timetable import Complaints, Country, Text, written
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PLACEHOLDER = re.compile(r"replace[ -](me|street)\b", re.IGNORECASE)
@@ -63,8 +64,6 @@ def _webhook(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1)]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 Period = Annotated[str, AfterValidator(_period)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -267,6 +266,10 @@ class Organisation(Strict):
     warnings: Warnings
     packages: Packages = Packages()
     remainders: Remainders = Remainders()
+    complaints: Annotated[Complaints, BeforeValidator(written)] = Field(
+        None, validate_default=True
+    )
+    """Its absence is a fault: there is no timetable that holds for nobody having written one."""
     appeals: Appeals = Appeals()
     claims: Claims = Claims()
     information: dict[Language, Information]
@@ -277,6 +280,13 @@ class Organisation(Strict):
     def backups_in(self, language: str) -> str:
         """What certificates say of backups: in a language, else in the first there is."""
         return self.backups.get(language) or next(iter(self.backups.values()), "")
+
+    @model_validator(mode="after")
+    def _a_body_for_every_market(self) -> Self:
+        missing = [market for market in self.markets if self.complaints.body(market) is None]
+        if missing:
+            raise ValueError(f"complaints.refer_to names no body for {', '.join(missing)}; add it")
+        return self
 
     @model_validator(mode="after")
     def _every_language(self) -> Self:

@@ -74,6 +74,10 @@ WAYS: Mapping[str, str] = {
         "weigh the ground: `dsr plan {case}` names it. Where it does not hold, change policy or map"
         " or `dsr hold release`, and `dsr submit` the request anew"
     ),
+    "dispute_held": (
+        "`dsr complaint show {case}` says what is contested and names the hold; where nothing is,"
+        " `dsr hold release HOLD` ends it before the complaint does"
+    ),
     **dict.fromkeys(
         (
             "too_many_identities",

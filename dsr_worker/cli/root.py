@@ -58,6 +58,7 @@ _COMMANDS = {
     "sweep": ("sweeps", "Let go what was kept for longer than a policy allows."),
     "standing": ("sweeps", "Let scheduled sweeps of a policy go on by themselves inside limits."),
     "retention": ("retention", "What stores let go by themselves, by rules made from policies."),
+    "complaint": ("complaints", "What happens to a complaint until its letter has left."),
     "breach": ("breaches", "When data has leaked: who must hear what by when, who is affected."),
 }
 """Command -> module of this package, which names it the same, and its line in the list of all.

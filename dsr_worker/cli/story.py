@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from dsr_worker.evidence.automatic import DISPUTE
+
 _SENTENCES: Mapping[str, str] = {
     "submitted": "a request for {request_kind} came in",
     "identity_verified": "the person was verified ({method})",
@@ -63,6 +65,7 @@ _SENTENCES: Mapping[str, str] = {
     "notices_approved": "the notices were approved",
     "notice_sent": "notices were sent",
     "remainders_left": "answered; what a store refuses for now is tried again from {due_on} on",
+    "complaint_moved": "the complaint was {action}",
     "remedies_told": "the person was told what can be done against the answer, by {row}",
     "appealed": "the person appealed against the answer on {received_at}",
     "appeal_decided": "the appeal was decided: {response}",
@@ -73,6 +76,8 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 _SWEEP_STARTED = "a {request_kind} was started"  # nobody asked for it
+_COMPLAINED = "a {request_kind} about {topic} came in"
+_HELD = "the dispute is open: a legal hold was placed by itself"
 _BY_RULE = "the plan was approved by the organisation's standing rule"
 _NO_SUCH_RIGHT = "the law {regime} of {country} knows no such right: it adds no clock"
 _NO_NUMBER = "the clock {clock} started; no number in the law"
@@ -82,6 +87,7 @@ _NOTHING_CHANGED = "there were no rows to change"
 _SPECIAL: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
     "submitted": (lambda body: body.get("request_kind") == "sweep", _SWEEP_STARTED),
     "approved": (lambda body: bool(body.get("standing")) and "signature" not in body, _BY_RULE),
+    "hold_placed": (lambda body: body.get("code") == DISPUTE, _HELD),
     "law_added": (lambda body: body.get("reason") == "right_unknown", _NO_SUCH_RIGHT),
     "clock_started": (lambda body: "due_at" not in body, _NO_NUMBER),
     "intent": (lambda body: not body.get("counts"), _NOT_COUNTED),
@@ -116,6 +122,8 @@ def _sentence(kind: str, body: Mapping[str, Any]) -> str:
 
 
 def _template(kind: str, body: Mapping[str, Any]) -> str:
+    if "topic" in body:
+        return _COMPLAINED
     special = _SPECIAL.get(kind)
     if special is not None and special[0](body):
         return special[1]

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import desk, faults
+from dsr_worker.cli import complaining, desk, faults
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
 from dsr_worker.cli.names import asking_the_law, kinds_of
@@ -34,7 +34,8 @@ from dsr_worker.cli.values import (
     utf8,
 )
 from dsr_worker.cli.values import pair as kind_and_value
-from dsr_worker.domain.request import CARRIED_OUT, kind_of
+from dsr_worker.domain.request import TAKEN_IN, kind_of
+from dsr_worker.fulfil.complaints import Filed, Filing
 from dsr_worker.fulfil.correcting import Stated
 from dsr_worker.fulfil.intake import SUBMIT, Accepted, Request
 from dsr_worker.ledger import LedgerUnreachable, instances
@@ -43,9 +44,11 @@ from dsr_worker.statutes import ClockSpec, applicable, request_clocks
 COLUMNS = (
     *("kind", "email", "customer_number", "phone", "identity", "law", "country", "also"),
     *("channel", "received", "zone", "language", "idempotency_key", "attest", "corrections"),
+    *("topic", "about", "dispute", "text"),
 )
 """What a CSV file may have as columns; `identity` holds `KIND=VALUE`, several apart by `;`, `also`
-country codes in the same way, and `corrections` the JSON list of a rectification."""
+country codes in the same way, `corrections` the JSON list of a rectification; the last four are a
+complaint's."""
 
 _LANGUAGE = re.compile(r"[a-z]{2}")  # ISO 639-1
 _TELL_EVERY = 100
@@ -53,7 +56,7 @@ _MOST_CSV_BYTES = 64 * 1024 * 1024
 
 
 @click.command("submit")
-@click.option("--kind", metavar="KIND", help=f"{' or '.join(sorted(CARRIED_OUT))}.")
+@click.option("--kind", metavar="KIND", help=f"{' or '.join(sorted(TAKEN_IN))}.")
 @identity_options
 @click.option("--law", metavar="NAME", help="Such as eu-gdpr; default: from --country.")
 @click.option("--country", metavar="CODE", help="Where the person lives: DE, GB-ENG, US-CA.")
@@ -79,6 +82,17 @@ _MOST_CSV_BYTES = 64 * 1024 * 1024
     help="What a rectification puts right: a JSON list in a file or on stdin.",
 )
 @click.option(
+    "--topic", metavar="TOPIC", help=f"Of a complaint: {', '.join(complaining.TOPICS)}."
+)
+@click.option("--about", metavar="CASE", help="Of a complaint: the earlier case it is about.")
+@click.option("--dispute", is_flag=True, help="Of a complaint: something is contested. Holds.")
+@click.option(
+    "--text",
+    "text_source",
+    metavar="FILE|-",
+    help="Of a complaint: what the person says, in a file or on stdin; it is sealed.",
+)
+@click.option(
     "--csv",
     "csv_file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -95,14 +109,19 @@ def submit_command(ctx: click.Context, opening: Opening, /, **options: Any) -> N
     with opening.office() as office:
         caller = desk.caller(office, options["actor"], options["key_file"])
         if options["csv_file"] is not None:
-            if options["correction_source"] is not None:
-                raise usage("with --csv each row has its own: fill the column corrections")
+            if options["correction_source"] or options["text_source"]:
+                raise usage("with --csv each row has its own: fill corrections or text")
             _warn(office, options["kind"] or "access")
             ctx.exit(_many(office, caller, options))
+        if complaining.meant(options):
+            filing = complaining.filing(office, options, *complaining.asked(options))
+            filed = _file(office, caller, filing)
+            show(complaining.told(filed), complaining.lines(filed), as_json=options["as_json"])
+            return
         named, corrections = asked(options)
         if not options["kind"] or not named:
             raise usage(
-                f"name --kind ({', '.join(sorted(CARRIED_OUT))}) and who asks, such as --email"
+                f"name --kind ({', '.join(sorted(TAKEN_IN))}) and who asks, such as --email"
             )
         request = _request(office, options, named, corrections)
         _warn(office, request.kind, request.language)
@@ -158,6 +177,10 @@ def _warn(office: Office, kind: str, language: str | None = None) -> None:
 
 def _submit(office: Office, caller: Caller, request: Request) -> Accepted:
     return office.intake.submit(request, caller.sign(SUBMIT, "new", request.digest()))
+
+
+def _file(office: Office, caller: Caller, filing: Filing) -> Filed:
+    return office.filings.submit(filing, caller.sign(SUBMIT, "new", filing.digest()))
 
 
 def told(accepted: Accepted) -> dict[str, Any]:
@@ -301,8 +324,7 @@ def _one(
 ) -> bool:
     """Submit one row; False when the ledger is gone and there is no use in going on."""
     try:
-        request = _row_request(office, options, row)
-        accepted = _submit(office, caller, request)
+        told_, ring = _taken_in(office, caller, _row_request(office, options, row))
     except LedgerUnreachable:
         tally.stopped_at = number
         return False
@@ -312,12 +334,24 @@ def _one(
         tally.rows.append(refusal)
         return True
     tally.accepted += 1
-    tally.ring.update(accepted.ring)
-    tally.rows.append({"row": number, "status": "accepted", **told(accepted)})
+    tally.ring.update(ring)
+    tally.rows.append({"row": number, "status": "accepted", **told_})
     return True
 
 
-def _row_request(office: Office, options: Options, row: Mapping[str, str] | None) -> Request:
+def _taken_in(
+    office: Office, caller: Caller, asked_for: Request | Filing
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What became of a row, as JSON, and the systems to ring for."""
+    if isinstance(asked_for, Filing):
+        return complaining.told(_file(office, caller, asked_for)), ()
+    accepted = _submit(office, caller, asked_for)
+    return told(accepted), accepted.ring
+
+
+def _row_request(
+    office: Office, options: Options, row: Mapping[str, str] | None
+) -> Request | Filing:
     """A row's request; what the row leaves empty comes from the command's options."""
     if row is None:
         raise usage("the row cannot be read: mend its quotes or its number of columns")
@@ -336,6 +370,8 @@ def _row_request(office: Office, options: Options, row: Mapping[str, str] | None
     corrections = from_text(given["corrections"], "corrections") if "corrections" in given else ()
     also = [code.strip() for code in given.get("also", "").split(";") if code.strip()]
     stated = {**options, **given, "received": received, "also": also or options["also"]}
+    if complaining.meant(stated):
+        return complaining.from_row(office, stated, named)
     return _request(office, stated, named, corrections)
 
 

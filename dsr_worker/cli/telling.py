@@ -11,6 +11,7 @@ import click
 
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import awaiting, desk, faults, questions, regimes, remedies, story
+from dsr_worker.cli import complaint_showing as complaints
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
 from dsr_worker.contract import is_remainder
@@ -108,6 +109,10 @@ def _review_line(review: holds.Review) -> str:
 
 def waits_for(row: OpenJob) -> str:
     """What a job waits for, in codes: a person, a system, another case, the workers."""
+    return complaints.awaited(row.state) if row.kind == "complaint" else _awaited(row)
+
+
+def _awaited(row: OpenJob) -> str:
     if row.stuck:
         return "a person: " + ", ".join(row.stuck)
     if row.waiting:
@@ -161,8 +166,14 @@ _CODE_NEXT: Mapping[str | None, str] = {
 }
 
 
-def next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
+def next_step(row: OpenJob) -> str | None:
     """The command that takes a job further; None while it goes on by itself."""
+    if row.kind == "complaint":
+        return complaints.next_of(row.ref, row.state)
+    return _next_step(row)
+
+
+def _next_step(row: OpenJob) -> str | None:  # noqa: PLR0911 - a table of cases
     if any(code.endswith(":several_people") for code in row.stuck):
         return f"dsr choose {row.ref} KIND=VALUE"
     if row.stuck:

@@ -92,6 +92,8 @@ ANSWER_STATE: Mapping[Kind, State] = {
 """The state in which the answer of each kind that is carried out is made."""
 
 CARRIED_OUT = frozenset(ANSWER_STATE)
+TAKEN_IN = CARRIED_OUT | {Kind.COMPLAINT}
+"""What may be submitted: a complaint goes its own way (`dsr_worker.domain.complaint`)."""
 
 _INSTEAD: Mapping[Kind, str] = {
     Kind.PORTABILITY: "an access hands out the data as JSON too, which other services read",
@@ -99,10 +101,6 @@ _INSTEAD: Mapping[Kind, str] = {
         "submit a restriction while you weigh it (Art. 18(1)(d) GDPR), and an erasure where the"
         " person is right (Art. 17(1)(c)); what has no data to change, such as advertising, is"
         " stopped where it is sent; the month for the answer (Art. 12(3)) is yours to keep"
-    ),
-    Kind.COMPLAINT: (
-        "acknowledge and answer it by hand, and submit what it asks for as a request of its own;"
-        " `dsr statutes show LAW` names its clocks, which are yours to keep"
     ),
 }
 """What helps a person who asks for what is not carried out yet."""
@@ -236,10 +234,10 @@ def kind_of(text: str) -> Kind:
     """
     name = text.strip().lower()
     kind = ALIASES.get(name) or next((kind for kind in Kind if kind == name), None)
-    if kind is None or kind not in CARRIED_OUT:
-        close = () if kind else get_close_matches(name, sorted({*CARRIED_OUT, *ALIASES}), n=2)
+    if kind is None or kind not in TAKEN_IN:
+        close = () if kind else get_close_matches(name, sorted({*TAKEN_IN, *ALIASES}), n=2)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        choose = f"choose one of: {', '.join(sorted(CARRIED_OUT))}"
+        choose = f"choose one of: {', '.join(sorted(TAKEN_IN))}"
         if kind is None:
             raise KindRefusedError(f"not a kind of request; {hint}{choose}")
         raise KindRefusedError(f"a {kind} is not carried out yet: {_INSTEAD[kind]}. Else {choose}")

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 ENGINE = "engine"  # the actor of events that no person caused
+DISPUTE = "dispute"  # the code of a hold that an open dispute placed by itself
 
 
 class Effect(StrEnum):
@@ -124,6 +125,9 @@ RULES: Mapping[str, Meaning] = {
     "withheld": _denial("parts of the records are other people's or kept back by the data map"),
     "incomplete": _denial("a store refuses records for now: they are not in the answer yet"),
     "kept": _denial("rows stay as they are, or in part, on the ground named"),
+    "dispute_held": _denial(
+        "something is contested in a complaint: nothing of this person goes while it is open"
+    ),
     "promise_exceeded": _stop("more rows would change than were promised to go"),
     "access_unfinished": _stop("an access of the same person is not finished, and time is short"),
     "found_again": _stop("rows that were reported done were found again, three times"),
@@ -158,14 +162,14 @@ TECHNICAL = frozenset(
 NO_DECISION = frozenset(
     {
         "submitted", "planned", "step_done", "intent", "waiting", "failed", "package_handed_over",
-        "package_destroyed", "deferred_promised", "hold_placed", "hold_reviewed", "hold_released",
+        "package_destroyed", "deferred_promised", "hold_reviewed", "hold_released",
         "lift_ordered", "restriction_lifted", "left_undone", "clock_started", "clock_met",
         "clock_missed", "clock_extended", "identity_asked", "warning_sent",
         "warning_acknowledged", "sweep_done", "rules_proposed", "rules_approved",
         "rules_installed", "rules_verified", "rules_withdrawn", "breach_declared",
         "notices_approved", "notice_sent", "remainders_left", "remedies_told",
         "appealed", "appeal_decided", "closed", "note_added", "shredded",
-        "late_result_ignored",
+        "late_result_ignored", "complaint_moved",
     }
 )  # fmt: skip
 """Kinds of events that are a person's signed act, or carry out or count what was decided before."""
@@ -237,6 +241,11 @@ def _kept(_actor: str, body: _Body) -> _Read:
         yield "kept", {"ground": ground, "collections": places, "rows": rows}
 
 
+def _held(actor: str, body: _Body) -> _Read:
+    if actor == ENGINE and body.get("code") == DISPUTE:
+        yield "dispute_held", {}
+
+
 def _sweep_stopped(actor: str, body: _Body) -> _Read:
     waits = body.get("new_state") == "awaiting_approval"
     if actor == ENGINE and waits and body.get("code") != "by_hand":
@@ -270,6 +279,7 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
     "package_made": _package,
     "certificate_made": _certificate,
     "deferred_due": _always("promise_due"),
+    "hold_placed": _held,
     "sweep_planned": _sweep_stopped,
     "sweep_approved": _by_standing("standing_approval"),
     "breach_assessed": _affected,
@@ -280,7 +290,7 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
 ADVERSE_KINDS = frozenset(
     {
         "approval_voided", "certificate_made", "clock_paused", "code_not_sent", "code_refused",
-        "contested", "effect", "law_added", "needs_human", "package_made",
+        "contested", "effect", "hold_placed", "law_added", "needs_human", "package_made",
     }
 )  # fmt: skip
 """Kinds of events that may record a decision against the person; the others never do."""

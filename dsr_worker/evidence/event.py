@@ -97,6 +97,7 @@ class Kind(StrEnum):
     NOTICES_APPROVED = "notices_approved"
     NOTICE_SENT = "notice_sent"
     REMAINDERS_LEFT = "remainders_left"
+    COMPLAINT_MOVED = "complaint_moved"
     REMEDIES_TOLD = "remedies_told"
     APPEALED = "appealed"
     APPEAL_DECIDED = "appeal_decided"
@@ -206,6 +207,7 @@ FIELDS: Mapping[str, Check] = {
     "systems": many(name),
     "template_hash": digest,
     "threshold_s": count,
+    "topic": code,
     "until_at": instant,
     "until_on": day,
     "versions": each(version),
@@ -224,6 +226,7 @@ def _fields(*names: str) -> frozenset[str]:
 _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.SUBMITTED: _fields(
         "request_kind regime country channel received_at identities identity_kinds signature case",
+        "topic",
         _FROZEN,
         _STATE,
     ),
@@ -296,11 +299,12 @@ _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.NOTICES_APPROVED: _fields("campaign recipients template_hash signature countries", _STATE),
     Kind.NOTICE_SENT: _fields("campaign authority recipient recipients channel attempt", _STATE),
     Kind.REMAINDERS_LEFT: _fields("response rows due_on", _STATE),
+    Kind.COMPLAINT_MOVED: _fields("action response recipient signature", _STATE),
     Kind.REMEDIES_TOLD: _fields("row remedies until_on ground"),
     Kind.APPEALED: _fields("received_at reason signature", _STATE),
     Kind.APPEAL_DECIDED: _fields("response signature", _STATE),
     Kind.CLOSED: _fields("response reason outcomes counts", _STATE),
-    Kind.NOTE_ADDED: _fields("note commitment reason"),
+    Kind.NOTE_ADDED: _fields("note commitment reason signature"),
     Kind.SHREDDED: _fields("reason counts key_version"),
     Kind.LATE_RESULT_IGNORED: _fields("reason outcomes counts", _STEP),
 }

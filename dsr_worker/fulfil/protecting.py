@@ -6,9 +6,12 @@ to go. Erasures that the hold kept go on after the time of grace, as after any h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dsr_worker.domain.rights import LIFTS, RESTRICTED
 from dsr_worker.ledger import cases, holds, jobs
 from dsr_worker.ledger.connection import Cursor
+from dsr_worker.ledger.holds import OfMatter
 from dsr_worker.ledger.rows import Event, Move
 from dsr_worker.ledger.steps import BatchJob
 
@@ -17,7 +20,11 @@ LIFTED_AT = "lifted_at"  # the fact of a restriction case: when it ended
 
 def release(cursor: Cursor, ref: str, actor: str) -> None:
     """Release the holds that the restriction of this case placed; none is left alone."""
-    standing = holds.of_matter(cursor, ref, RESTRICTED)
+    end(cursor, holds.of_matter(cursor, ref, RESTRICTED), actor)
+
+
+def end(cursor: Cursor, standing: Sequence[OfMatter], actor: str) -> None:
+    """Release these holds and close the job of each."""
     locked = jobs.lock(cursor, [row.job_id for row in standing])
     for row in standing:
         holds.release(cursor, row.ref, actor)

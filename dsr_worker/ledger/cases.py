@@ -367,7 +367,7 @@ def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
         " OR closed_at IS NULL AND kind = 'erasure' AND state = 'answered_with_remainders'"
         " AND (SELECT handed_over_at FROM packages WHERE job_id = jobs.id) < business_now() - %s)"
         " AND kind IN ('access', 'erasure', 'rectification', 'restriction', 'lifting', 'deferred',"
-        " 'hold') AND NOT (kind = 'restriction' AND EXISTS (SELECT FROM holds h"
+        " 'hold', 'complaint') AND NOT (kind = 'restriction' AND EXISTS (SELECT FROM holds h"
         " WHERE h.matter = jobs.ref AND h.reason_code = %s AND h.released_at IS NULL))"
         " ORDER BY closed_at LIMIT %s",
         (after, after, RESTRICTED, limit),

@@ -120,3 +120,20 @@ def by_idempotency_key(cursor: Cursor, key: str) -> Any:
     """The job that was made under this key: id, ref and the digest of its content; or None."""
     cursor.execute("SELECT id, ref, request_digest FROM jobs WHERE idempotency_key = %s", (key,))
     return cursor.fetchone()
+
+
+def named(cursor: Cursor, ref: str) -> tuple[bytes | None, list[tuple[str, bytes]]]:
+    """The wrapped key of a job and the people that it names, sealed: (kind, value), unlocked.
+
+    The key is None where there is no such job, or it is shredded.
+    """
+    cursor.execute(
+        "SELECT j.data_key, i.kind, i.sealed FROM jobs j LEFT JOIN identities i ON i.job_id = j.id"
+        " AND i.sealed IS NOT NULL WHERE j.ref = %s ORDER BY i.kind, i.digest",
+        (ref,),
+    )
+    rows = cursor.fetchall()
+    if not rows or rows[0].data_key is None:
+        return None, []
+    people = [(row.kind, bytes(row.sealed)) for row in rows if row.kind is not None]
+    return bytes(rows[0].data_key), people

@@ -8,7 +8,7 @@ before a mail server hears of it, so that what may have left is never sent again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -112,6 +112,19 @@ def open_clocks(cursor: Cursor, job_id: int) -> list[Any]:
     return cursor.fetchall()
 
 
+def clocks_named(cursor: Cursor, job_id: int, names: Iterable[str]) -> list[Any]:
+    """The clocks of a job of these names, or of a law's under them (`NAME:LAW`), whatever became.
+
+    Each has name, state and conservative_due_on.
+    """
+    cursor.execute(
+        "SELECT name, state, conservative_due_on FROM clocks WHERE job_id = %s"
+        " AND split_part(name, ':', 1) = ANY(%s) ORDER BY name",
+        (job_id, list(names)),
+    )
+    return cursor.fetchall()
+
+
 def soonest(cursor: Cursor, job_id: int) -> datetime | None:
     """When the next open clock of a job is due, by the instant that alerts go by."""
     cursor.execute(
@@ -143,6 +156,12 @@ def note(cursor: Cursor, job_id: int, number: int) -> bytes | None:
     cursor.execute("SELECT sealed FROM notes WHERE job_id = %s AND id = %s", (job_id, number))
     row = cursor.fetchone()
     return None if row is None or row.sealed is None else bytes(row.sealed)
+
+
+def notes(cursor: Cursor, job_id: int) -> list[Any]:
+    """Every note of a job, oldest first: id, made_at, sealed (None once shredded)."""
+    cursor.execute("SELECT id, made_at, sealed FROM notes WHERE job_id = %s ORDER BY id", (job_id,))
+    return cursor.fetchall()
 
 
 def cancel_stuck(cursor: Cursor, job: Job, action: str) -> list[str]:

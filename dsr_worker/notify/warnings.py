@@ -185,6 +185,8 @@ def _todo(warning: RaisedWarning) -> str:
             f" then: dsr breach told {warning.ref} {warning.clock} --at INSTANT (when that was,"
             f" such as {_example(warning)})"
         )
+    if warning.kind == "complaint":
+        return f"dsr complaint show {warning.ref}: see what comes next, and do it"
     if warning.kind == "hold":
         return (
             f"look whether the hold is still needed (dsr hold list): dsr hold review {warning.ref}"

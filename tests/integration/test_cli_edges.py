@@ -35,7 +35,7 @@ WRONG_NAMES = [
     ((*SUBMIT, "--country", "DEE"), "or DE"),
     ((*SUBMIT, "--country", "FR", "--law", "us-ca-ccpa"), "does not apply in FR"),
     ((*SUBMIT, "--country", "DE", "--zone", "Europe/Berln"), "did you mean Europe/Berlin"),
-    (("submit", "--kind", "acces", *SUBMIT[3:], "--country", "DE"), "access, erasure"),
+    (("submit", "--kind", "acces", *SUBMIT[3:], "--country", "DE"), "access, complaint, erasure"),
     ((*SUBMIT[:3], "--identity", "emial=a@b.example", "--country", "DE"), "did you mean email"),
     ((*SUBMIT, "--country", "DE", "--language", "german"), "two small letters"),
     ((*SUBMIT, "--country", "DE", "--verify", "kode"), "did you mean code"),
@@ -283,6 +283,16 @@ WALK = {
     "standing approve": ((SECRET, "--rows", "1", "--share", "0.1"), 2),
     "standing revoke": (("trial", "--nonsense"), 2),
     "standing list": (("extra",), 2),
+    "complaint show": ((SECRET,), 4),
+    "complaint letter": ((SECRET, "--about", "the weather"), 2),
+    "complaint note": ((SECRET, "--text", "/no/such/file"), 4),
+    "complaint acknowledge": ((SECRET,), 2),
+    "complaint investigate": ((SECRET,), 4),
+    "complaint escalate": ((SECRET, "--to", "The Board"), 2),
+    "complaint refer": ((SECRET, "--to", "somebody"), 2),
+    "complaint resolve": ((SECRET, "--outcome", "perhaps"), 2),
+    "complaint deliver": ((SECRET,), 4),
+    "complaint withdraw": ((SECRET,), 4),
     "breach declare": (("--leaked", SECRET, "--aware", AT), 2),
     "breach show": ((SECRET,), 4),
     "breach write": ((SECRET, "/no/such/file"), 2),
@@ -383,7 +393,8 @@ def test_markets_that_no_law_covers_are_found_by_check(desk: Desk) -> None:
     text = file.read_text()
     line = next(n for n, t in enumerate(text.splitlines(), 1) if t.startswith("markets:"))
     try:
-        file.write_text(text.replace("markets: [", "markets: [XX, US, "))
+        with_body = text.replace("refer_to: {", "refer_to: {XX: Nobody, ")
+        file.write_text(with_body.replace("markets: [", "markets: [XX, US, "))
         result = desk.run("check", "--json")
     finally:
         file.write_text(text)

@@ -12,13 +12,13 @@ from tests.integration.cli_desk import Desk
 # ---- what is refused
 
 
-@pytest.mark.parametrize("kind", ["objection", "complaint", "nonsense"])
+@pytest.mark.parametrize("kind", ["objection", "portability", "nonsense"])
 def test_kinds_not_carried_out_are_refused_with_the_list(desk: Desk, kind: str) -> None:
     """What is not carried out is not taken in; the refusal names what is."""
     args = ("submit", "--kind", kind, *desk.named, "--country", "DE", "--attest", "trial")
     code, message = desk.refused(*args, actor="anna", code=2)
     assert code == "kind_refused"
-    assert "access, erasure" in message
+    assert "access, complaint, erasure" in message
 
 
 def test_deletion_is_another_word_for_erasure(desk: Desk) -> None:

@@ -97,7 +97,7 @@ def test_ending_a_sweep_asks_for_a_reason_in_words(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "helps"),
-    [("objection", "submit a restriction"), ("complaint", "by hand"), ("portability", "an access")],
+    [("objection", "submit a restriction"), ("portability", "an access")],
 )
 def test_what_is_not_carried_out_names_what_is(desk: Desk, kind: str, helps: str) -> None:
     """A kind of request that nobody carries out yet is refused with what to do instead."""

@@ -131,6 +131,7 @@ _SAMPLES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("sweep_approved", _STANDING, ["standing_approval"]),
     ("sweep_planned", {"new_state": "awaiting_approval", "code": "over_rows"},
      ["sweep_stopped"]),
+    ("hold_placed", {"hold": 7, "code": "dispute"}, ["dispute_held"]),
     ("deferred_due", {"system": "shop"}, ["promise_due"]),
     ("approval_voided", {"reason": "new_identity"}, ["approval_voided"]),
     ("effect", {"action": "apply", "outcomes": [_STAYS, {**_STAYS, "ground": "HOLD"}]},

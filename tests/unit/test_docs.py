@@ -32,6 +32,8 @@ establishment: {country: DE, zone: Europe/Berlin}
 markets: [DE]
 policies: [de-shop]
 warnings: {chain: [{name: team, email: p@shop.example}]}
+complaints: {acknowledge_within: P3D, resolve_within: P30D, refer_after: P60D, rest_at_most: P7D,
+             refer_to: {DE: "Conciliation body, Kehl"}}
 information:
   en: {retention: a, rights: b, complaint: c, automated_decisions: d, transfers: e}
 smtp: {host: localhost, sender: p@shop.example}

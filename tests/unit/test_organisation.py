@@ -24,6 +24,8 @@ warnings:
   chain:
     - {name: privacy team, email: privacy@shop.example}
     - {name: on call, command: [notify, --urgent]}
+complaints: {acknowledge_within: P3D, resolve_within: P30D, refer_after: P60D, rest_at_most: P7D,
+             refer_to: {DE: "Conciliation, Kehl", GB: "Ombudsman, London", US: "Bureau, Arlington"}}
 information:
   en: {rights: You may ask., complaint: Ask the authority.}
   de: {}

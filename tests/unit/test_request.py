@@ -150,6 +150,7 @@ def test_an_answer_under_way_is_not_withdrawn_in_passing() -> None:
         ("deletion", Kind.ERASURE),
         ("rectification", Kind.RECTIFICATION),
         ("restriction", Kind.RESTRICTION),
+        ("complaint", Kind.COMPLAINT),
     ],
 )
 def test_kinds_by_name(text: str, kind: Kind) -> None:
@@ -157,10 +158,10 @@ def test_kinds_by_name(text: str, kind: Kind) -> None:
     assert kind_of(text) is kind
 
 
-@pytest.mark.parametrize("text", ["objection", "complaint", "delete all", ""])
+@pytest.mark.parametrize("text", ["objection", "portability", "delete all", ""])
 def test_kinds_not_carried_out_name_those_that_are(text: str) -> None:
     """A kind that is unknown or not carried out yet is refused with the list of those that are."""
-    with pytest.raises(KindRefusedError, match="access, erasure"):
+    with pytest.raises(KindRefusedError, match="access, complaint, erasure"):
         kind_of(text)
 
 
