@@ -5,12 +5,17 @@ ARG BASE=python:3.13-slim-bookworm
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /build
+# For the search of JSON in C (connectors/s3/formats/_scan.c), in this stage alone. `--build-arg COMPILER=` leaves it
+# out, where no Debian mirror can be reached: the image is whole then too, and searches by automata, more slowly.
+ARG COMPILER="gcc libc6-dev"
+RUN test -z "$COMPILER" \
+ || (apt-get update && apt-get install --yes --no-install-recommends $COMPILER && rm -rf /var/lib/apt/lists/*)
 RUN python -m venv /opt/dsr
 COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN /opt/dsr/bin/pip install --require-hashes --only-binary :all: -r requirements/runtime.txt
 RUN python -m venv /opt/tools \
  && /opt/tools/bin/pip install --require-hashes --only-binary :all: -r requirements/build.txt
-COPY pyproject.toml README.md CHANGELOG.md ./
+COPY pyproject.toml hatch_build.py README.md CHANGELOG.md ./
 COPY dsr_worker dsr_worker
 COPY connectors connectors
 COPY retention_policies retention_policies

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks import _report
 from benchmarks import _s3_text as text
+from connectors.s3.formats.native import LIBRARY
 
 _PACKAGES = ("dsr-worker", "ahocorasick_rs", "isal", "msgspec", "orjson")
 _MIB, _GIB = 1 << 20, 1 << 30
@@ -47,6 +48,7 @@ def main() -> int:
     sizes = Sizes.of(quick=given.quick)
     folder = Path(tempfile.mkdtemp(prefix="dsr-bench-"))
     report = _report.Report("s3", {"records": sizes.records, "rounds": sizes.rounds}, _PACKAGES)
+    report.servers["search in JSON"] = "in C" if LIBRARY else "by automata"
     try:
         for kind in text.KINDS:
             _lines(report, folder, kind, sizes)

@@ -3,7 +3,7 @@
 # In:  nothing but bash and a Python >= 3.11 (or $PYTHON). uv is used where it is present, pip elsewhere; both install
 #      exactly what requirements/dev.txt pins, by hash.
 # Out: $project (the project's folder) and $project_python (its interpreter), or a plain message and exit status 1.
-# A stamp over requirements, project file, interpreter and place makes every further run immediate and offline.
+# A stamp over requirements, project file, what is compiled, interpreter and place makes every further run immediate and offline.
 # shellcheck shell=bash
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -33,7 +33,7 @@ _digest() {
 import hashlib, pathlib, sys
 project = pathlib.Path(sys.argv[1])
 digest = hashlib.sha256(repr((str(project), sys.version_info[:2])).encode())
-for name in ("requirements/dev.txt", "pyproject.toml"):
+for name in ("requirements/dev.txt", "pyproject.toml", "hatch_build.py", "connectors/s3/formats/_scan.c"):
     digest.update((project / name).read_bytes())
 print(digest.hexdigest())
 PYTHON

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from dsr_worker.fulfil.laws import RESIDENCE, SUGGESTED
+from dsr_worker.fulfil.laws import FOUND, RESIDENCE, SUGGESTED
 from dsr_worker.statutes import UnknownNameError, laws_of
 
 STATED = "stated"
@@ -26,7 +26,7 @@ def reason(because: Mapping[str, Any] | None) -> str:
     """Why a clock runs: stated with the request, found in the data, or added by somebody."""
     if not because:
         return STATED
-    if because["reason"] == "found":
+    if because["reason"] == FOUND:
         return f"found in {', '.join(because['places'])}"
     return f"added by {because['by']}"
 

@@ -52,6 +52,8 @@ _KEY_LIKE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PHONE = re.compile(r"\+?[0-9 ()./-]+")
 _WILDCARDS = frozenset("%*_?")
 _BLANKS = " \t\r\n"
+_PLAIN_MAIL = re.compile(r"[!-?\[-~]+@[!-?\[-~]+")
+"""One `@` among visible signs of ASCII without capitals: nothing to compose, lower or strip."""
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 _TO_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 # NFC turns these three into ASCII: KELVIN SIGN, GREEK QUESTION MARK, GREEK VARIA.
@@ -113,6 +115,8 @@ def canonical_stored(kind: str, value: str) -> str | None:
     Idempotent: the canonical form of a canonical form is itself. Half of a surrogate pair, as a
     text in JSON may hold it, is no letter of any name.
     """
+    if kind == "email" and _PLAIN_MAIL.fullmatch(value):
+        return value
     if _CUT.search(value):
         return None
     if not value.strip() or _is_null_like(kind, value.strip(_BLANKS)):

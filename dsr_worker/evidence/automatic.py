@@ -289,8 +289,8 @@ READERS: Mapping[str, Callable[[str, _Body], _Read]] = {
 
 ADVERSE_KINDS = frozenset(
     {
-        "approval_voided", "certificate_made", "code_not_sent", "code_refused", "contested",
-        "effect", "hold_placed", "needs_human", "package_made",
+        "approval_voided", "certificate_made", "clock_paused", "code_not_sent", "code_refused",
+        "contested", "effect", "hold_placed", "law_added", "needs_human", "package_made",
     }
 )  # fmt: skip
 """Kinds of events that may record a decision against the person; the others never do."""

@@ -20,6 +20,7 @@ from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.ledger import Ledger, frozen, laws
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock
+from dsr_worker.ledger.laws import Known
 from dsr_worker.ledger.rows import Event, Job, Move, moved
 from dsr_worker.people import SignedAction, digest_of
 from dsr_worker.statutes import (
@@ -42,6 +43,8 @@ SUGGESTED = "suggested"
 """The fact of a case that names countries which its phone numbers hint at; nothing follows."""
 BECAUSE = "because"
 """The fact of a clock that says who or what added it; none: it was stated with the request."""
+FOUND = "found"
+"""The reason of a law that rows brought in, not a person."""
 _BY_ESTABLISHMENT = ("eu-gdpr", "uk-gdpr")  # days are counted where the controller is established
 
 _OVER = ANSWERED - {State.READY, State.REFUSED}
@@ -154,20 +157,21 @@ class CaseLaws:
         self._start(cursor, joined)
         return [_with(move, joined.get(move.job.id)) for move in moves]
 
-    def _found(self, job: Job, rows: Sequence[Any], beside_it: Mapping[str, str]) -> _Joined:
+    def _found(self, job: Job, rows: Sequence[Any], beside_it: Mapping[str, Known]) -> _Joined:
         places, unreadable = _places(rows)
-        stands = {**({job.law: job.country or ""} if job.law else {}), **beside_it}
-        found = chosen_beside(stands, places, self._clocks(job))
+        stated = {job.law: job.country or ""} if job.law else {}
+        stated |= {law: one.country for law, one in beside_it.items() if one.reason != FOUND}
+        found = chosen_beside({*stated, *beside_it}, places, self._clocks(job))
         told = {
             "found": {code: list(places[code]) for code in sorted(places)},
             "unreadable": unreadable,
-            "unsupported": list(unsupported(stands, places)),
+            "unsupported": list(unsupported(stated, places)),
             "uncovered": list(found.uncovered),
             "silent": [{"law": law, "country": place} for law, place in found.silent],
         }
         mute = {(one["law"], one["country"]) for one in _silent_before(job)}
         silent = [pair for pair in found.silent if pair not in mute]
-        part = self._joining(job, found.choices, places, "found")
+        part = self._joining(job, found.choices, places, FOUND)
         events = [*part.events, *(_unheard(law, place, places) for law, place in silent)]
         return replace(part, events=tuple(events), facts={RESIDENCE: told})
 

@@ -51,4 +51,3 @@ def decide(cursor: Cursor, job_id: int, number: int, verdict: str, actor: str) -
         " WHERE job_id = %s AND number = %s AND verdict IS NULL",
         (verdict, actor, job_id, number),
     )
-

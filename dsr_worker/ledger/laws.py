@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsr_worker.ledger.connection import Cursor, Json, values
 from dsr_worker.ledger.intake import NewClock
+
+
+class Known(NamedTuple):
+    """A law that a case has beside its own: for which country, and why (None: it was stated)."""
+
+    country: str
+    reason: str | None
+
 
 _RESIDENCES = """
 SELECT s.job_id, s.system, s.result -> 'residences' AS residences,
@@ -41,16 +49,17 @@ def residences(cursor: Cursor, since: Mapping[int, int]) -> list[Any]:
     return cursor.fetchall()
 
 
-def known(cursor: Cursor, job_ids: Sequence[int]) -> dict[int, dict[str, str]]:
-    """The laws whose clocks jobs have beside those of their own law, each with its country."""
+def known(cursor: Cursor, job_ids: Sequence[int]) -> dict[int, dict[str, Known]]:
+    """The laws whose clocks jobs have beside those of their own law."""
     cursor.execute(
-        "SELECT job_id, facts ->> 'law' AS law, facts ->> 'country' AS country FROM clocks"
+        "SELECT job_id, facts ->> 'law' AS law, facts ->> 'country' AS country,"
+        " facts #>> '{because,reason}' AS reason FROM clocks"
         " WHERE job_id = ANY(%s) AND facts ? 'law' ORDER BY job_id, id",
         (list(job_ids),),
     )
-    found: dict[int, dict[str, str]] = defaultdict(dict)
+    found: dict[int, dict[str, Known]] = defaultdict(dict)
     for row in cursor.fetchall():
-        found[row.job_id][row.law] = row.country
+        found[row.job_id][row.law] = Known(row.country, row.reason)
     return found
 
 

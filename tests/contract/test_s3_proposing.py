@@ -200,6 +200,23 @@ def test_the_walk_is_bounded(
     bucket.close()
 
 
+@pytest.mark.parametrize("name", ["country", "country_code"])
+def test_a_country_in_records_is_their_residence(
+    s3: S3Client, s3_endpoint: str, bucket_name: str, name: str
+) -> None:
+    """A field that holds codes of countries is proposed; names of countries are no residence."""
+    codes = [{**row, name: ("DE", "FR", "CH")[n % 3]} for n, row in enumerate(_PEOPLE)]
+    names = [{**row, name: f"Zq{n}land"} for n, row in enumerate(_PEOPLE)]
+    found = proposed(
+        s3,
+        s3_endpoint,
+        bucket_name,
+        {"codes/a": lines(codes), "names/a": lines(names), "plain/a": lines(_PEOPLE)},
+    )
+    told = {c.source["prefix"]: c.residence for c in found.collections.values()}
+    assert told == {"codes/": name, "names/": None, "plain/": None}
+
+
 # ---- drift
 
 

@@ -221,6 +221,7 @@ def test_a_second_resolving_adds_nothing_again(desk: Desk) -> None:
     room.settle()
     after = _clocks(desk, case)
     assert set(after) == {*before, "respond:ch-fadp"}
+    assert desk.ok("status", case)["residence"]["unsupported"] == ["eu-gdpr"]
     assert {name: after[name]["due_at"] for name in before} == {
         name: clock["due_at"] for name, clock in before.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import chain
 
 import pytest
@@ -17,6 +18,7 @@ from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
 from tests.examples import examples
+from tests.native_scan import ROADS, searched_by
 
 LONG = "cus_0012345@shop"
 PEOPLE = ["7", "0", "-7", "12345", "+4912345", "a:7", "1e3", "id", "7.0", str(2**64 + 1), LONG]
@@ -55,6 +57,13 @@ lines = st.one_of(
     ),
     st.sampled_from(['{"id": "7', '"id":7}', "", '{"a":{"id":"a', 'id":7', "{'id': 7}"]),
 )
+
+
+@pytest.fixture(scope="module", autouse=True, params=ROADS)
+def _road(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever holds here holds with the library and without it."""
+    with searched_by(request.param):
+        yield
 
 
 class _Phones(TrialContext):

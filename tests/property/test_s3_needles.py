@@ -19,6 +19,7 @@ from connectors.s3.reading.owners import Owners
 from dsr_worker.contract import Collection, Field, Form, Identity, Subject, Taken
 from dsr_worker.testing.context import TrialContext
 from tests.examples import examples
+from tests.native_scan import ROADS, searched_by
 
 EXACT = ["7", "77", "0", "-7", "7.0", "a/b", "a", "true", "7, 8"]
 MAILS = ["anna@shop.example", "k@shop.example", "ann@shop.example"]
@@ -56,6 +57,13 @@ people = st.lists(
     max_size=6,
     unique=True,
 )
+
+
+@pytest.fixture(scope="module", autouse=True, params=ROADS)
+def _road(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever holds here holds with the library and without it."""
+    with searched_by(request.param):
+        yield
 
 
 class _Context(TrialContext):

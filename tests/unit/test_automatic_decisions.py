@@ -83,6 +83,7 @@ def test_no_decision_against_a_person_hides_in_a_kind_that_is_not_looked_at() ->
         {"method": "code", "standing": "rule", "affected": 3, "new_state": "awaiting_approval"},
         {"response": "denied", "code": "several_people", "action": "apply", "complete": False},
         {"reason": "wrong", "counts": {"withheld": 1}, "outcomes": [{"ground": "hold"}]},
+        {"reason": "right_unknown"},
     ]
     for kind in set(READERS) - ADVERSE_KINDS:
         found = [d for body in bodies for d in decisions(kind, ENGINE, body)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsr_worker.domain import identity
 from dsr_worker.domain.identity import (
     ClaimRules,
     IdentityRefused,
@@ -237,3 +239,12 @@ def test_claims_are_refused_or_canonical(kind: str, value: str) -> None:
     except IdentityRefused:
         return
     assert canonical_stored(kind, identity.value) == identity.value
+
+
+@given(st.text(alphabet="aZ0._-@+%\\\"' \u00fc\u212a\x00\x7f", max_size=12))
+def test_a_plain_address_is_what_the_long_way_makes_of_it(text: str) -> None:
+    """The short way for addresses in plain ASCII changes nothing about what is equal."""
+    told = canonical_stored("email", text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(identity, "_PLAIN_MAIL", re.compile("(?!)"))
+        assert canonical_stored("email", text) == told

@@ -99,7 +99,9 @@ def copy(tmp_path: Path) -> Path:
     """The project's scripts and pins in a folder without an environment."""
     for name in ("scripts", "requirements"):
         shutil.copytree(PROJECT / name, tmp_path / "project" / name)
-    shutil.copy(PROJECT / "pyproject.toml", tmp_path / "project")
+    for name in ("pyproject.toml", "hatch_build.py", "connectors/s3/formats/_scan.c"):
+        (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, tmp_path / "project" / name)
     return tmp_path / "project"
 
 

@@ -3,7 +3,9 @@ r"""The pre-filter of JSON: values behind the name of their field, found by read
 In: for each field the values that count there, blocks of JSON text. Out: the places that have to be
 looked at. One automaton for a field (RE2) skips to the field's name and walks on while what stands
 behind it is how one of the values begins: ten thousand people cost little more than one, and a
-short number such as `7` is found only where the field says 7.
+short number such as `7` is found only where the field says 7. Where a C compiler was there when the
+package was built, `native` does the same with a set of values instead of an automaton (not for
+digits that may have signs between them), and tells the same records.
 
 Sound, since a field's name in a JSON text is followed by its value: what stands there in any form
 that is not simply one of ours (escapes, odd spacing, letters outside ASCII where spelling is
@@ -24,6 +26,7 @@ from typing import Protocol
 import re2
 from ahocorasick_rs import BytesAhoCorasick
 
+from connectors.s3.formats.native import Behind, Digits, Scan, scan_of
 from connectors.s3.formats.needles import BECOME_ASCII, in_bytes
 
 _SAFE_NAME = re.compile(r"[^\W\d][^\"\\/\x00-\x1f]*")
@@ -84,31 +87,45 @@ class FieldNeedles:
 
     def __init__(self, fields: Sequence[_Field], escapes: re.Pattern[bytes]) -> None:
         self._fields = fields
-        self._shortened: list[_Field] = []
         self._escapes = escapes
-        self._alike = list(_skipping({sign for field in fields for sign in field.alike()}))
-
-    @cached_property
-    def _plain(self) -> list[_Automaton]:
-        return [one for field in self._shortened for one in field.patterns(escaped=False)]
-
-    @cached_property
-    def _escaped(self) -> list[_Automaton]:
-        return [one for field in self._shortened for one in field.patterns(escaped=True)]
+        self._search: _Search | None = None
 
     def places(self, block: bytes) -> list[int]:
         """Where the name of a field stands whose value could be one of those, and odd signs."""
-        if not self._shortened:
-            self._shortened = [field.from_rarest(block[:_TELLING_BYTES]) for field in self._fields]
+        if self._search is None:
+            self._search = _Search(self._fields, block[:_TELLING_BYTES])
         escaped = b"\\" in block
-        patterns = self._escaped if escaped else self._plain
-        found = [match.start() for one in patterns for match in one.finditer(block)]
+        found = self._search.places(block, escaped=escaped)
         if escaped:
             found.extend(match.start() for match in self._escapes.finditer(block))
+        return sorted(found)
+
+
+class _Search:
+    """What finds them in text like this one: a scan for each field, or automata."""
+
+    def __init__(self, fields: Sequence[_Field], telling: bytes) -> None:
+        scans = [(field, field.scan(telling)) for field in fields]
+        self._scans = [scan for _, scan in scans if scan is not None]
+        self._fields = [field.from_rarest(telling) for field, scan in scans if scan is None]
+        self._alike = list(_skipping({sign for field in self._fields for sign in field.alike()}))
+
+    @cached_property
+    def _plain(self) -> list[_Automaton]:
+        return [one for field in self._fields for one in field.patterns(escaped=False)]
+
+    @cached_property
+    def _escaped(self) -> list[_Automaton]:
+        return [one for field in self._fields for one in field.patterns(escaped=True)]
+
+    def places(self, block: bytes, *, escaped: bool) -> list[int]:
+        found = [place for one in self._scans for place in one.places(block)]
+        patterns = self._escaped if escaped else self._plain
+        found.extend(match.start() for one in patterns for match in one.finditer(block))
         if self._alike and not block.isascii():
             for one in self._alike:
                 found.extend(at for _, at, _ in one.find_matches_as_indexes(block))
-        return sorted(found)
+        return found
 
 
 def field_needles(asked: Iterable[Asked], encoding: str) -> FieldNeedles | None:
@@ -155,9 +172,23 @@ class _Field:
         rarest = min(range(len(self.name)), key=lambda at: text.count(self.name[at]))
         return replace(self, name=self.name[rarest:])
 
+    def scan(self, telling: bytes) -> Scan | None:
+        """What finds them without an automaton, where that was compiled and can spell them."""
+        if self.asked.spelling is Spelling.DIGITS:
+            return None
+        behind = Behind(
+            values=self._values(),
+            digits=Digits[self.asked.numbers.name],
+            texts=self.asked.texts,
+            folded=self.asked.spelling is Spelling.FOLDED,
+            abroad=self._is_abroad(),
+            alike=list(self.alike()),
+        )
+        return scan_of(self.name, behind, telling)
+
     def patterns(self, *, escaped: bool) -> Iterator[_Automaton]:
         """What finds them in a block, with escapes in it or without."""
-        values = sorted(filter(None, (in_bytes(v, self.encoding) for v in self.asked.values)))
+        values = self._values()
         for at in range(0, max(1, len(values)), _VALUES_A_PATTERN):
             some = values[at : at + _VALUES_A_PATTERN]
             found = [_ODD_VALUE, *self._texts(some, escaped=escaped), *self._numbers(some)]
@@ -168,6 +199,9 @@ class _Field:
         """Signs that may stand for one in ASCII, where they are not told by their field."""
         if self.asked.spelling is Spelling.FOLDED and not self._is_abroad():
             yield from filter(None, (in_bytes(sign, self.encoding) for sign in BECOME_ASCII))
+
+    def _values(self) -> list[bytes]:
+        return sorted(filter(None, (in_bytes(v, self.encoding) for v in self.asked.values)))
 
     def _is_abroad(self) -> bool:
         """Whether letters outside ASCII can mean one of the values."""

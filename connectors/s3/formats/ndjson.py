@@ -21,6 +21,7 @@ from connectors.s3.formats.wanted import Wanted
 
 _LEVELS = 400  # of objects and lists in each other: whoever walks through more runs out of stack
 _WRITTEN_LEVELS = 253  # what the writer takes
+_MAY_BE_ROUNDED = (float, Several)
 
 
 class Spelled(float):
@@ -51,8 +52,10 @@ class JsonEntry:
 
     def value(self, name: str) -> Any:
         """The field; None where it is null or missing."""
-        found = _value(self.document, name)
-        if _is_rounded(found):  # the quick parser makes floats of whole numbers over 64 bits
+        found = _value(self.document, name) if "[]" in name else value_at(self.document, name)
+        if isinstance(found, _MAY_BE_ROUNDED) and _is_rounded(
+            found
+        ):  # the quick parser makes floats of whole numbers over 64 bits
             exact = json.loads(_lenient(self.raw, self.encoding), parse_float=Spelled)
             return _value(exact, name)
         return found
@@ -123,19 +126,13 @@ def pieces(
             block.append(BOM)
             at = offset = len(BOM)
         for part, looks in split(lines._replace(start=at), needles):
-            if looks:
-                block.extend(_of_line(bytes(part), offset, encoding))
+            piece = json_piece(bytes(part), offset, encoding) if looks else part
+            if isinstance(piece, Broken):
+                block.extend(_several(piece.raw, offset, encoding) or (piece,))
             else:
-                block.append(part)
+                block.append(piece)
             offset += len(part)
         yield block
-
-
-def _of_line(raw: bytes, offset: int, encoding: str) -> Sequence[Piece]:
-    piece = json_piece(raw, offset, encoding)
-    if isinstance(piece, Broken):
-        return _several(raw, offset, encoding) or (piece,)
-    return (piece,)
 
 
 def json_piece(raw: bytes, offset: int, encoding: str) -> Looked:
@@ -190,7 +187,8 @@ def _parsed(raw: bytes, encoding: str) -> Any:
 
 
 def _may_be_deep(raw: bytes) -> bool:
-    return raw.count(b"[") + raw.count(b"{") > _WRITTEN_LEVELS
+    """Whether what was parsed from these bytes may be deep: each level takes two of them."""
+    return len(raw) > 2 * _WRITTEN_LEVELS and raw.count(b"[") + raw.count(b"{") > _WRITTEN_LEVELS
 
 
 def _lenient(raw: bytes, encoding: str) -> str:

@@ -61,10 +61,10 @@ class Text:
         for block in self.pieces(narrow(plain), wanted):
             changes = [None if isinstance(piece, _NO_RECORD) else decide(piece) for piece in block]
             for piece, change in zip(block, changes, strict=True):
-                raw = raw_of(piece)
-                if not change or isinstance(piece, _NO_RECORD):
+                raw = piece if isinstance(piece, _PASSED) else piece.raw
+                if change is None or not (change.erases or change.masks):
                     out.keep(at, raw)
-                elif not change.erases:
+                elif not change.erases and not isinstance(piece, _NO_RECORD):
                     out.write(piece.masked(change.masks))
                 at += len(raw)
 

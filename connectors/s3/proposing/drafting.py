@@ -240,10 +240,12 @@ class Draft:
 
     @staticmethod
     def _residence(records: _Records) -> str | None:
-        """The field that is a country beyond doubt, one and the same for the whole record."""
+        """The field in which codes of countries stand, one and the same for the whole record."""
         for name in records.sample.fields:
             look = records.judged.looks.get(name)
-            if look and look.category == _COUNTRY and look.sure >= SURE and EACH not in name:
+            if look is None or look.category != _COUNTRY or EACH in name:
+                continue
+            if any(evidence.code == "form.country" for evidence in look.evidence):
                 return name
         return None
 

@@ -9,16 +9,17 @@ identity could stand.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from typing import NamedTuple
 
 from connectors.s3.config import SharedLayout
 from connectors.s3.formats.entries import Entry, Several, key_text, text_of
 from connectors.s3.formats.field_needles import Asked, Numbers, Spelling
 from connectors.s3.formats.wanted import Wanted
 from connectors.s3.reading.equality import Equality, equality_of, is_typed
-from dsr_worker.contract import Collection, Context, Form, Identity, Subject
+from dsr_worker.contract import Collection, Context, Form, Identity, Subject, Taken
 
 _SPEAKING = 5  # identities shorter than this say nothing inside a free text
 _STARTS = re.compile(r"(?<!\w)\S")
@@ -31,7 +32,17 @@ _SPELLINGS = {
     Form.DIGITS: Spelling.DIGITS,
 }
 _NO_NAMES = frozenset({"true", "false"})  # a key of a truth value is told by parsing alone
-_Field = tuple[str, str, Form, dict[str, set[str]]]  # kind, field, form, value -> subjects
+
+
+class _Field(NamedTuple):
+    """One owner field and whom its values mean."""
+
+    kind: str
+    name: str
+    form: Form
+    known: dict[str, set[str]]  # canonical value -> subjects
+    nobody: Container[str]  # texts that are declared to stand for none
+    compared: Callable[[object], str | None]  # a value as its text, if it has one
 
 
 def fold(text: str) -> str:
@@ -46,17 +57,13 @@ class Owners:
         self._ctx = ctx
         self._collection = collection
         self._fields: list[_Field] = []
-        self._typed = is_typed(collection)
-        self._equality = {
-            taken.field: equality_of(collection, taken.field) for taken in collection.takes.values()
-        }
         for kind, taken in collection.takes.items():
             known: dict[str, set[str]] = {}
             for subject in subjects:
                 for value in filter(None, subject.values(kind)):
                     known.setdefault(value, set()).add(subject.ref)
             if known:
-                self._fields.append((kind, taken.field, taken.form, known))
+                self._fields.append(_field(collection, kind, taken, known))
 
     def __bool__(self) -> bool:
         return bool(self._fields)
@@ -64,10 +71,11 @@ class Owners:
     def of(self, entry: Entry) -> dict[str, str]:
         """The subjects that own the record, each with the identity kind that says so."""
         found: dict[str, str] = {}
-        for kind, name, form, known in self._fields:
-            for value in values_of(entry, name):
-                text = self._text(name, value)
-                if not text or self._collection.names_nobody(name, text):
+        for kind, name, form, known, nobody, compared in self._fields:
+            value = entry.value(name)
+            for one in value if isinstance(value, Several) else (value,):
+                text = compared(one)
+                if not text or text in nobody:
                     continue
                 if form is not Form.EXACT:
                     text = self._ctx.canonical(kind, text) or ""
@@ -97,19 +105,16 @@ class Owners:
             values=frozenset[str]().union(*(one.values for one in asked)),
             fields=tuple(dict.fromkeys(one.field for one in asked)),
             may_be=partial(self._may_be, located),
-            exact=all(form is Form.EXACT for _, _, form, _ in self._fields),
+            exact=all(field.form is Form.EXACT for field in self._fields),
             sound=all(map(_is_literal, self._fields)),
             asked=tuple(asked),
         )
 
-    def _text(self, name: str, value: object) -> str | None:
-        return self._equality[name].text_of(value, typed=self._typed)
-
     def _asked(self, field: _Field) -> Asked:
-        _, name, form, known = field
-        equality = self._equality[name]
-        texts = equality is not Equality.NUMBER or not self._typed
-        return Asked(name, frozenset(known), _SPELLINGS[form], equality.numbers, texts)
+        equality = equality_of(self._collection, field.name)
+        texts = equality is not Equality.NUMBER or not is_typed(self._collection)
+        spelling = _SPELLINGS[field.form]
+        return Asked(field.name, frozenset(field.known), spelling, equality.numbers, texts)
 
     def _located(self, keys: Sequence[tuple[str, ...]]) -> Asked | None:
         """The key field whose values tell all of these keys' records."""
@@ -123,19 +128,28 @@ class Owners:
         if located is not None and field == located.field and key_text(value) in located.values:
             return True
         return any(
-            (text := self._text(name, value)) is not None
-            and (text if form is Form.EXACT else self._ctx.canonical(kind, text)) in known
-            for kind, name, form, known in self._fields
-            if name == field
+            (text := one.compared(value)) is not None
+            and (text if one.form is Form.EXACT else self._ctx.canonical(one.kind, text))
+            in one.known
+            for one in self._fields
+            if one.name == field
         )
+
+
+def _field(collection: Collection, kind: str, taken: Taken, known: dict[str, set[str]]) -> _Field:
+    mapped = collection.fields.get(taken.field)
+    compared = partial(equality_of(collection, taken.field).text_of, typed=is_typed(collection))
+    nobody = () if mapped is None else mapped.null_values
+    return _Field(kind, taken.field, taken.form, known, nobody, compared)
 
 
 def _is_literal(field: _Field) -> bool:
     """Whether an identity is written in its own bytes, but for the case of letters."""
-    _, _, form, known = field
-    if form is Form.EXACT:
+    if field.form is Form.EXACT:
         return True
-    return form is Form.ASCII_CASE and not any("xn--" in v or not v.isascii() for v in known)
+    return field.form is Form.ASCII_CASE and not any(
+        "xn--" in value or not value.isascii() for value in field.known
+    )
 
 
 class Strangers:
