@@ -282,13 +282,6 @@ class Organisation(Strict):
         return self.backups.get(language) or next(iter(self.backups.values()), "")
 
     @model_validator(mode="after")
-    def _a_body_for_every_market(self) -> Self:
-        missing = [market for market in self.markets if self.complaints.body(market) is None]
-        if missing:
-            raise ValueError(f"complaints.refer_to names no body for {', '.join(missing)}; add it")
-        return self
-
-    @model_validator(mode="after")
     def _every_language(self) -> Self:
         for language in self.languages:
             if language not in self.information:

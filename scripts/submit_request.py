@@ -3,6 +3,7 @@
 
 ./scripts/submit_request.py --kind access --identities - --country DE <<< '{"email": "…"}'
 ./scripts/submit_request.py --kind rectification --email … --country DE --corrections FILE
+./scripts/submit_request.py --kind complaint --topic refund --country DE --email … --text FILE
 ./scripts/submit_request.py --csv requests.csv --json
 """
 

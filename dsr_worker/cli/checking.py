@@ -26,7 +26,7 @@ from dsr_worker.documents import DocumentError, read_file
 from dsr_worker.documents import Path as Place
 from dsr_worker.fulfil.texts import Texts
 from dsr_worker.installation import ORGANISATION, Files
-from dsr_worker.organisation import unfilled
+from dsr_worker.organisation import Organisation, unfilled
 from dsr_worker.package import MissingText, missing_texts
 from dsr_worker.policies import lint
 from dsr_worker.registry import Registry
@@ -152,8 +152,18 @@ def _organisation(files: Files) -> Iterator[Line]:
             continue
         if pack.begins_on is None or pack.begins_on > datetime.now(UTC).date():
             yield _to_come(code, pack)
+    yield from _nobody_to_turn_to(own)
     for fault in wrong:
         yield Line("files", "error", "", fault)
+
+
+def _nobody_to_turn_to(own: Organisation) -> Iterator[Line]:
+    """Markets of which the timetable for complaints names no body outside the house."""
+    for code in own.markets:
+        if own.complaints.body(code) is None:
+            message = f"complaints.refer_to names no body for {code}"
+            remedy = "add it to organisation.yaml; until then letters leave its place open"
+            yield Line("files", "warning", "complaints", message, remedy)
 
 
 def _to_come(code: str, pack: LawPack) -> Line:

@@ -15,7 +15,15 @@ from dsr_worker.bootstrap import Office
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import asking_the_law, kinds_of
 from dsr_worker.cli.output import local
-from dsr_worker.cli.values import canonical, identities_of, once, stated, stdin_text, utf8
+from dsr_worker.cli.values import (
+    canonical,
+    identities_of,
+    language_of,
+    once,
+    stated,
+    stdin_text,
+    utf8,
+)
 from dsr_worker.domain.complaint import KIND, Topic
 from dsr_worker.fulfil.complaints import Filed, Filing, timetable
 from dsr_worker.fulfil.complaints.notes import MOST_BYTES
@@ -88,7 +96,7 @@ def filing(
         country=options.get("country") or None,
         also=tuple(options.get("also") or ()),
         zone=options.get("zone") or None,
-        language=options.get("language") or None,
+        language=language_of(options),
         attested=options.get("attest") or None,
         idempotency_key=options.get("idempotency_key") or None,
     )

@@ -41,8 +41,14 @@ def _decide(
         caller = desk.caller(office, options["actor"], options["key_file"])
         decided = decision(office, caller, job.ref)
     following = next_of(decided.ref, decided.state)
-    data = {"case": decided.ref, "state": decided.state, "next": following, "by": caller.name}
-    lines = [f"{decided.ref}: {said}; it is {decided.state} now."]
+    data = {
+        "case": decided.ref,
+        "state": decided.state,
+        "next": following,
+        "details": list(decided.details),
+        "by": caller.name,
+    }
+    lines = [f"{decided.ref}: {said}; it is {decided.state} now.", *decided.details]
     if following:
         lines.append(f"next: {following}")
     show(data, lines, as_json=options["as_json"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +30,7 @@ from dsr_worker.cli.values import (
     identity_options,
     instant,
     key,
+    language_of,
     utf8,
 )
 from dsr_worker.cli.values import pair as kind_and_value
@@ -50,7 +50,6 @@ COLUMNS = (
 country codes in the same way, `corrections` the JSON list of a rectification; the last four are a
 complaint's."""
 
-_LANGUAGE = re.compile(r"[a-z]{2}")  # ISO 639-1
 _TELL_EVERY = 100
 _MOST_CSV_BYTES = 64 * 1024 * 1024
 
@@ -136,9 +135,7 @@ def _request(
     named: list[tuple[str, str]],
     corrections: tuple[Stated, ...],
 ) -> Request:
-    language = options.get("language") or None
-    if language is not None and _LANGUAGE.fullmatch(language) is None:
-        raise usage("--language has two small letters, such as de")
+    language = language_of(options)
     attested = options.get("attest")
     kinds = kinds_of(office.files.maps.by_name)
     request = Request(

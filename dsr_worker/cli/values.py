@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dsr_worker.contract import Identity
     from dsr_worker.domain.identity import ClaimRules
 
+_LANGUAGE = re.compile(r"[a-z]{2}")  # ISO 639-1
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _CODE = re.compile(r"[a-z][a-z0-9_.:/-]{0,99}")
 _REFERENCE = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
@@ -221,6 +222,14 @@ def stated(options: Mapping[str, Any]) -> list[tuple[str, str]]:
             raise usage("--identities takes - and reads JSON from stdin")
         found += _from_json(stdin_text())
     return found
+
+
+def language_of(options: Mapping[str, Any]) -> str | None:
+    """The language of an answer, as ISO 639-1 has it; None where none is asked for."""
+    language: str | None = options.get("language") or None
+    if language is not None and _LANGUAGE.fullmatch(language) is None:
+        raise usage("--language has two small letters, such as de")
+    return language
 
 
 def stdin_text() -> str:

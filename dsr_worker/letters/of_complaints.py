@@ -51,7 +51,7 @@ class ComplaintFacts:
     referred: bool = False
     """Whether it is before the body below already."""
     body: str | None = None
-    """Of the house's timetable; the acknowledgement leaves it out."""
+    """Of the house's timetable; where it names none, the letter leaves its place open."""
     authority: str | None = None
     """Of the law; None where the complaint is not about personal data."""
 
@@ -82,7 +82,7 @@ def composed_of_complaint(facts: ComplaintFacts, language: str) -> Letter:
         "due_on": day_of(language, facts.due_on),
         "contact": facts.sender.contact,
         "name": facts.sender.name,
-        "body": facts.body,
+        "body": facts.body or texts["no_body"],
         "authority": facts.authority,
     }
     said = [texts["sentence"][key].format(**filled) for key in _keys(facts)]
@@ -118,5 +118,4 @@ def _keys(facts: ComplaintFacts) -> Iterator[str]:
     yield from ("reasons", "follows", "higher")
     if facts.authority is not None:
         yield "authority"
-    if facts.body is not None:
-        yield "referred" if facts.referred else "body"
+    yield "referred" if facts.referred else "body"

@@ -404,6 +404,7 @@ BAD: list[tuple[tuple[str, ...], int, str]] = [
     (("--topic", "order", "--about", "C-2020-999999"), 1, "no case"),
     (("--topic", "order", "--text", "/no/such/file"), 2, "--text"),
     (("--topic", "order", "--received", "2999-01-01T10:00+01:00"), 2, ""),
+    (("--topic", "order", "--language", "German"), 2, "--language"),
     (("--topic", "order", "--also", "XX"), 2, "unknown country"),
 ]
 

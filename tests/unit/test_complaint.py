@@ -143,7 +143,7 @@ _TIMES = "acknowledge_within: P3D, resolve_within: P30D, refer_after: P60D, rest
         ("resolve_within: P30D", "resolve_within: P2D", "not longer than"),
         ("refer_after: P60D", "refer_after: P20D", "not longer than"),
         ("acknowledge_within: P3D", "acknowledge_within: P1M3D", "days or months"),
-        ('{DE: "Conciliation, Kehl", GB', "{GB", "no body for DE"),
+        ('{DE: "Conciliation, Kehl", GB: "Ombudsman, London", US: "Bureau, Arlington"}', "{}", "1"),
     ],
 )
 def test_the_timetable_is_mandatory(old: str, new: str, says: str) -> None:
@@ -204,6 +204,15 @@ def test_an_outcome_says_why_what_follows_and_where_else_to_turn(
     for told in ("K-2026-000007", "Ombudsman, Kehl", "Authority of Berlin", SENDER.contact):
         assert told in letter.text
     assert "{" not in letter.text
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_a_body_that_the_timetable_does_not_name_is_a_place_to_complete(language: str) -> None:
+    """Nobody is told of no way further: what the house has not named, a person writes."""
+    facts = _facts(ComplaintLetter.OUTCOME, outcome=Outcome.SETTLED, body=None)
+    letter = composed_of_complaint(facts, language)
+    assert letter.to_complete == 3
+    assert sentences()[language]["no_body"] in letter.text
 
 
 @pytest.mark.parametrize("language", sorted(languages()))

@@ -8,6 +8,7 @@ by the acknowledgement, the rest by the outcome's letter, which alone closes a c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dsr_worker.contract import Identity
 from dsr_worker.domain.complaint import (
@@ -114,10 +115,10 @@ class ComplaintDesk:
             job = self._opened(cursor, ref, signed, "refer", digest)
             after = _after(job, Happened.REFERRED)
             events = _settled(cursor, job, timetable.REFER, signed.actor)
-            held, more = self._disputed(cursor, job, people, signed.actor)
+            held, more, told = self._disputed(cursor, job, people, signed.actor)
             body = {"recipient": to}
             facts = {**held, "referred_to": to}
-            return self._moved(
+            decided = self._moved(
                 cursor,
                 job,
                 after,
@@ -127,6 +128,7 @@ class ComplaintDesk:
                 facts=facts,
                 events=[*events, *more],
             )
+        return replace(decided, details=told)
 
     def resolve(self, ref: str, outcome: str, signed: SignedAction) -> Decided:
         """Decide how a complaint ends. It stays open, with every clock, until its letter left."""
@@ -241,13 +243,16 @@ class ComplaintDesk:
 
     def _disputed(
         self, cursor: Cursor, job: Job, people: Sequence[Identity], actor: str
-    ) -> tuple[dict[str, object], list[Event]]:
-        """Place a dispute's hold where the complaint never had one; its facts and events."""
+    ) -> tuple[dict[str, object], list[Event], tuple[str, ...]]:
+        """Place a dispute's hold where the complaint never had one: facts, events, what to tell."""
         if job.facts.get(HOLD) is not None or not people:
-            return {"dispute": True}, []
+            return {"dispute": True}, [], ()
         review_on = timetable.review_on(self._organisation, job.now)
-        hold, event, _ = self._disputes.hold(cursor, job.ref, people, review_on, actor)
-        return {"dispute": True, HOLD: hold.ref}, [event]
+        hold, event, rules = self._disputes.hold(cursor, job.ref, people, review_on, actor)
+        told = [f"{hold.ref} holds what is theirs while the dispute is open"]
+        if rules.failed:
+            told.append(f"not reached yet, so rules of their own stand: {', '.join(rules.failed)}")
+        return {"dispute": True, HOLD: hold.ref}, [event], tuple(told)
 
 
 def complaint_of(cursor: Cursor, ref: str) -> Job:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dsr_worker.contract import Identity
-from dsr_worker.domain.complaint import KIND, State, Topic
+from dsr_worker.domain.complaint import KIND, State, Topic, strictest
 from dsr_worker.domain.decision import canonical_json
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
@@ -212,7 +212,7 @@ class Filings:
                 state=State.RECEIVED.value,
                 phase=State.RECEIVED.value,
                 frozen=frozen,
-                urgency_at=clocks[0].due.conservative_due_at,
+                urgency_at=strictest(one.due for one in clocks).conservative_due_at,
                 data_key=wrapped,
                 submitted_by=signed.actor,
                 idempotency_key=filing.idempotency_key,
