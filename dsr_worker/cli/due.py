@@ -6,21 +6,23 @@ The what-if (`--law`, `--country`) asks the law packs alone: no ledger, no key, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from dsr_worker.cli.faults import usage
-from dsr_worker.cli.names import asking_the_law
+from dsr_worker.cli.names import asking_the_law, near
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
-from dsr_worker.cli.values import INSTANT
+from dsr_worker.cli.values import INSTANT, instant
 
 if TYPE_CHECKING:
-    from dsr_worker.domain.breach import Duty
+    from dsr_worker.domain.breach import BreachFacts, Duty
     from dsr_worker.domain.recurring import Recurrence
     from dsr_worker.ledger.reports import Promised
     from dsr_worker.ledger.warnings import DueRow
+    from dsr_worker.statutes import Market
 
 
 @click.command("due")
@@ -32,6 +34,18 @@ if TYPE_CHECKING:
 @click.option("--zone", metavar="ZONE", help="Zone of the civil date; default: the country's.")
 @click.option("--breach", is_flag=True, help="Duties of a breach instead of a request's clocks.")
 @click.option("--aware", type=INSTANT, help="When the breach became known, with offset.")
+@click.option(
+    "--started",
+    multiple=True,
+    metavar="EVENT=INSTANT",
+    help="What else happened in a breach, such as determination=… (repeat).",
+)
+@click.option(
+    "--told",
+    multiple=True,
+    metavar="RECIPIENT=INSTANT",
+    help="When somebody was told of it, such as individuals=… (repeat).",
+)
 @click.option("--ics", is_flag=True, help="Print the open clocks as a calendar (iCalendar).")
 @json_option
 @click.pass_context
@@ -233,7 +247,7 @@ def _breach(options: dict[str, Any], *, as_json: bool) -> None:
     if aware is None:
         raise usage("the what-if of a breach needs --aware")
     where = market(options["country"], options["law"])
-    duties = breach_duties([where], aware, None, options["zone"])
+    duties = breach_duties([where], aware, _facts(options, where), options["zone"])
     zone = locality(where.country or where.pack.countries[0], options["zone"]).zone
     data = {
         "law": where.pack.name,
@@ -242,23 +256,67 @@ def _breach(options: dict[str, Any], *, as_json: bool) -> None:
         "verified": all(duty.verified for duty in duties),
         "zone": zone,
         "calendar_version": CALENDAR_VERSION,
-        "obligations": [_obligation(duty) for duty in duties],
+        "obligations": [_obligation(duty, ZoneInfo(zone)) for duty in duties],
     }
     show(data, _breach_lines(data, duties), as_json=as_json)
 
 
-def _obligation(duty: Duty) -> dict[str, Any]:
+def _facts(options: dict[str, Any], where: Market) -> BreachFacts:
+    from dsr_worker.domain.breach import BreachFacts, Notice, Recipient  # noqa: PLC0415 - as above
+    from dsr_worker.domain.period import StartKind  # noqa: PLC0415 - as above
+
+    events = (kind.value for kind in StartKind if kind is not StartKind.AFTER_OTHER_NOTICE)
+    started = _instants("--started", options["started"], frozenset(events))
+    rules = (row.id for row in where.pack.breach)
+    told = _instants("--told", options["told"], frozenset((*Recipient, *rules)))
+    named = where.country
+    jurisdiction = where.pack.name if named is None else where.pack.jurisdiction(named)
+    return BreachFacts(
+        events={StartKind(name): at for name, at in started.items()},
+        notices_sent={Notice(where.pack.name, jurisdiction, n): at for n, at in told.items()},
+    )
+
+
+def _instants(option: str, given: tuple[str, ...], known: frozenset[str]) -> dict[str, datetime]:
+    found = {}
+    for text in given:
+        name, _, at = text.partition("=")
+        if name not in known:
+            raise usage(f"{option}: write NAME=INSTANT; {near(name, known)}")
+        found[name] = instant(at, option)
+    return found
+
+
+def _obligation(duty: Duty, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "recipient": duty.recipient,
+        "stage": duty.stage,
         "body": duty.body,
         "jurisdiction": duty.jurisdiction,
-        "due_at": duty.due_at,
-        "act_by": duty.house_due_at,
+        "row": duty.rule_id,
+        "due_on": _last_on(duty.due_at, zone),
+        "due_at": _last(duty.due_at, zone),
+        "act_by_on": _last_on(duty.house_due_at, zone),
+        "act_by": _last(duty.house_due_at, zone),
         "state": duty.state,
         "condition": duty.condition,
         "citation": duty.citation,
         "verified": duty.verified,
     }
+
+
+def _last(end_at: datetime | None, zone: ZoneInfo) -> datetime | None:
+    """The end of a period as civil time; of one that ends with a day, that day's last second."""
+    if end_at is None:
+        return None
+    end = end_at.astimezone(zone)
+    ends_a_day = (end.hour, end.minute, end.second) == (0, 0, 0)
+    return (end_at - timedelta(seconds=1)).astimezone(zone) if ends_a_day else end
+
+
+def _last_on(end_at: datetime | None, zone: ZoneInfo) -> date | None:
+    last = _last(end_at, zone)
+    return None if last is None else last.date()
 
 
 def _breach_lines(data: dict[str, Any], duties: list[Duty]) -> Iterator[str]:

@@ -81,6 +81,42 @@ def test_the_what_if_of_a_breach_is_72_hours_over_a_change_of_the_clock() -> Non
     assert all(o["citation"] for o in said["obligations"])
 
 
+def _obligations(*args: str) -> dict[str, Any]:
+    return {o["row"]: o for o in run("due", "--breach", *args)["obligations"]}
+
+
+def test_the_what_if_of_a_breach_tells_the_last_day_as_that_day() -> None:
+    """HIPAA's 60 days from 2026-01-15 end with 2026-03-16: nobody reads the day after."""
+    found = _obligations("--law", "us-hipaa", "--aware", "2026-01-15T10:00-05:00")
+    days = {(o["recipient"], o["due_on"], str(o["due_at"])[:19]) for o in found.values()}
+    assert ("individuals", "2026-03-16", "2026-03-16T23:59:59") in days
+
+
+def test_the_what_if_takes_the_events_from_which_a_law_counts() -> None:
+    """California's attorney general hears after the letters; the SEC after materiality."""
+    args = ("--law", "us-ca-ccpa", "--country", "US-CA", "--aware", "2026-02-01T10:00-08:00")
+    waiting = _days(_obligations(*args), "attorney-general")
+    told = _obligations(*args, "--told", "individuals=2026-02-20T10:00-08:00")
+    assert (waiting, _days(told, "attorney-general")) == ([None], ["2026-03-07"])
+    sec = ("--law", "us-sec-8k", "--aware", "2026-11-20T09:00-05:00")
+    found = _obligations(*sec, "--started", "determination=2026-11-25T09:00-05:00")
+    assert "2026-12-02" in {o["due_on"] for o in found.values()}
+
+
+def _days(found: dict[str, Any], recipient: str) -> list[str | None]:
+    return [o["due_on"] for o in found.values() if o["recipient"] == recipient]
+
+
+@pytest.mark.parametrize(
+    "more", [("--started", "lunch=2026-01-01T00:00Z"), ("--told", "authority"), ("--told", "x=y")]
+)
+def test_events_that_no_law_counts_from_are_told(more: tuple[str, str]) -> None:
+    """A wrong event, recipient or instant is exit code 2 with what to write."""
+    args = ("due", "--law", "eu-gdpr", "--breach", "--aware", "2026-03-27T17:20+01:00", *more)
+    result = CliRunner().invoke(dsr, args)
+    assert (result.exit_code, more[0] in result.output) == (2, True)
+
+
 def test_wrong_names_get_the_near_ones() -> None:
     """A mistyped law, country or right is exit code 2 with a hint."""
     received = ("--received", "2026-01-31T10:00+01:00")
