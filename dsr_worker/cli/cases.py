@@ -18,6 +18,7 @@ from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.cli.values import CODE, INSTANT, canonical, pair, stdin_text
 from dsr_worker.fulfil.decided import Decided
+from dsr_worker.fulfil.decisions import refusal_digest
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.people import digest_of
 
@@ -182,7 +183,11 @@ def withdraw_command(
 @click.command("refuse")
 @click.argument("case")
 @click.option(
-    "--ground", metavar="CODE", help="Why, as a code of the law: `dsr statutes show LAW`."
+    "--ground",
+    "grounds",
+    multiple=True,
+    metavar="CODE",
+    help="Why, as a code of the law: `dsr statutes show LAW`; one for each law (repeat).",
 )
 @click.option("--delivered", is_flag=True, help="The letter of refusal has been sent: close.")
 @acting
@@ -192,16 +197,16 @@ def refuse_command(
     opening: Opening,
     *,
     case: str,
-    ground: str | None,
+    grounds: tuple[str, ...],
     delivered: bool,
     actor: str | None,
     key_file: Path | None,
     as_json: bool,
 ) -> None:
     """Refuse a request on a ground; then, with --delivered, record that the letter left."""
-    if (ground is None) == (not delivered):
+    if bool(grounds) == delivered:
         raise usage("give --ground CODE to refuse, then --delivered once your letter has left")
-    if ground is not None and _GROUND.fullmatch(ground) is None:
+    if not all(map(_GROUND.fullmatch, grounds)):
         raise usage("--ground is a code such as ANY_UNFOUNDED; prose belongs in the letter")
 
     if delivered:
@@ -213,9 +218,9 @@ def refuse_command(
         return
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        stated = ground or ""
-        signed = caller.sign("refuse", ref, digest_of("refuse", ref, ground=stated))
-        return office.decisions.refuse(ref, stated, signed)
+        ground, *further = grounds
+        signed = caller.sign("refuse", ref, refusal_digest(ref, ground, further))
+        return office.decisions.refuse(ref, ground, signed, further)
 
     said = "refused; write to the person, then say so with --delivered"
     decide(opening, case, actor, key_file, decision, said, as_json=as_json)

@@ -1,4 +1,4 @@
-"""The time to answer a case: `dsr also`, `pause`, `resume`, `extend`, and `dsr replay`.
+"""The time to answer a case: acknowledged, `also`, `pause`, `resume`, `extend`, `dsr replay`.
 
 In: a case and what happened with the person, or nothing. Out: the clock anew, by the law of the
 case; or what today's packs would make of the clocks that run.
@@ -20,7 +20,7 @@ from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import INSTANT, Word
 from dsr_worker.domain.period import PauseGround
-from dsr_worker.fulfil.clocks import EXTENSION_REASONS
+from dsr_worker.fulfil.clocks import ACKNOWLEDGE, EXTENSION_REASONS
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.fulfil.laws import ALSO
 from dsr_worker.people import digest_of
@@ -82,6 +82,30 @@ def also_command(
         return office.laws.also(ref, country, law, caller.sign(ALSO, ref, stated))
 
     decide(opening, case, actor, key_file, decision, "a law was added", as_json=as_json)
+
+
+@click.command("acknowledge")
+@click.argument("case")
+@click.option("--sent", "at", type=INSTANT, help="When it left; default: now.")
+@acting
+@json_option
+@pass_opening
+def acknowledge_command(
+    opening: Opening,
+    *,
+    case: str,
+    at: datetime | None,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Record that the acknowledgement of a request has left, where a law asks for one."""
+
+    def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        stated = digest_of(ACKNOWLEDGE, ref, at="" if at is None else at.isoformat())
+        return office.clocks.acknowledge(ref, at, caller.sign(ACKNOWLEDGE, ref, stated))
+
+    decide(opening, case, actor, key_file, decision, "is acknowledged", as_json=as_json)
 
 
 @click.command("pause")

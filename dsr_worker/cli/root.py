@@ -36,6 +36,7 @@ _COMMANDS = {
     "refuse": ("cases", "Refuse a request on a ground; then record that the letter left."),
     "appeal": ("appeals", "Take in, decide and close an appeal against the answer of a case."),
     "letter": ("letters", "Print the letter that the law of a case asks for; nothing is sent."),
+    "acknowledge": ("clocks", "Record that the acknowledgement of a request has left."),
     "also": ("clocks", "Add the law of a further country to a case; its clocks run beside."),
     "pause": ("clocks", "Stop the clock of a case while the person answers."),
     "resume": ("clocks", "Let the clock of a case go on, the person having answered."),

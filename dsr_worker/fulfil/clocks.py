@@ -33,6 +33,8 @@ EXTENSION_REASONS = ("complex", "many_requests")
 GDPR and UK GDPR; Cal. Civ. Code 1798.145(h)(1))."""
 
 _APPEALED_AT = "appealed_at"
+ACKNOWLEDGE = "acknowledge"
+
 _Turn = Callable[[Clock], Clock]
 
 
@@ -55,6 +57,30 @@ class Clocks:
         Raises DecisionRefused where nothing of the kind is open, UnknownNameError for the ground.
         """
         return self._turn(ref, "resume", ground, at, signed)
+
+    def acknowledge(self, ref: str, at: datetime | None, signed: SignedAction) -> Decided:
+        """The acknowledgement of the request left at `at` (default: now): its clocks are met.
+
+        Raises DecisionRefused where no law of the case asks for one, or its clock has ended.
+        """
+        with self._ledger.transaction() as cursor:
+            digest = digest_of(ACKNOWLEDGE, ref, at="" if at is None else at.isoformat())
+            job = opened(cursor, ref, signed, ACKNOWLEDGE, digest)
+            left_at = _happened_at(job, at)
+            clocks = notices.open_clocks(cursor, job.id)
+            names = [row.name for row in clocks if row.name.split(":")[0] == ACKNOWLEDGE]
+            if not names:
+                message = f"no clock of {ref} waits for an acknowledgement"
+                raise DecisionRefused(message)
+            settled = [notices.settle(cursor, job.id, name, left_at) for name in names]
+            events = [
+                Event(f"clock_{row.state}", {"clock": row.name, "due_at": row.due_at}, signed.actor)
+                for row in settled
+            ]
+            urgency_at = notices.soonest(cursor, job.id) or job.urgency_at
+            decided = changed(cursor, Move(job, events=tuple(events), urgency_at=urgency_at))
+            told = tuple(f"{row.name} {row.state}" for row in settled)
+            return replace(decided, details=told)
 
     def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:
         """Extend the time to answer, the person having been told, inside the legal window.
@@ -93,6 +119,18 @@ def require_past(job: Job, at: datetime | None) -> None:
     if at is not None and job.received_at is not None and at < job.received_at:
         message = f"this lies before the request was received ({job.received_at})"
         raise DecisionRefused(message)
+
+
+def _happened_at(job: Job, at: datetime | None) -> datetime:
+    """When something between the receipt and now happened. Raises DecisionRefused for others."""
+    happened_at = job.now if at is None else at
+    if happened_at > job.now:
+        message = "this lies in the future: say when it happened"
+        raise DecisionRefused(message)
+    if job.received_at is not None and happened_at < job.received_at:
+        message = f"this lies before the request was received ({job.received_at})"
+        raise DecisionRefused(message)
+    return happened_at
 
 
 _TURNS = {

@@ -6,6 +6,7 @@ systems to ring for. Each refusal says why and what is possible.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,19 +14,19 @@ from typing import Any
 from dsr_worker.domain.request import State
 from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil import asking, protecting
-from dsr_worker.fulfil.clocks import require_past
+from dsr_worker.fulfil.clocks import law_text_of, require_past
 from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.verifying import contact_points
-from dsr_worker.ledger import Ledger, cases, codes, jobs
+from dsr_worker.ledger import Ledger, case_clocks, cases, codes, jobs
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import ActorRefused, SignedAction, digest_of
-from dsr_worker.statutes import UnknownNameError, load_pack
+from dsr_worker.statutes import UnknownNameError, load_pack, read_pack
 from dsr_worker.vault import CaseKey, KeyRing
 
 __all__ = ["Decided", "DecisionRefused", "Decisions"]
@@ -237,15 +238,20 @@ class Decisions:
 
     # ---- the answer's fate
 
-    def refuse(self, ref: str, ground: str, signed: SignedAction) -> Decided:
+    def refuse(
+        self, ref: str, ground: str, signed: SignedAction, further: Sequence[str] = ()
+    ) -> Decided:
         """Refuse a request on a ground's code. The refusal still has to be delivered.
 
-        Approved work may be refused as long as it stopped everywhere and changed nothing.
+        Each law of the case has to know `ground` or one of the `further` grounds: what one law lets
+        us refuse, another may not. Approved work may be refused as long as it stopped everywhere
+        and changed nothing.
 
-        Raises UnknownNameError for a code on which the case's law refuses no such request.
+        Raises UnknownNameError for a code on which the case's law refuses no such request, and
+        DecisionRefused where another of its laws knows none of them.
         """
-        digest = digest_of("refuse", ref, ground=ground)
-        return self._end(ref, "refuse", State.REFUSED, ground, signed, digest)
+        digest = refusal_digest(ref, ground, further)
+        return self._end(ref, "refuse", State.REFUSED, ground, signed, digest, further)
 
     def withdraw(self, ref: str, signed: SignedAction) -> Decided:
         """The person has withdrawn: nothing further happens, and the clocks end.
@@ -262,15 +268,19 @@ class Decisions:
         reason: str,
         signed: SignedAction,
         digest: str = "",
+        further: Sequence[str] = (),
     ) -> Decided:
         with self._ledger.transaction() as cursor:
             job = opened(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_ground(job, reason)
+                _require_grounds(cursor, job, (reason, *further))
             _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
             self._require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
-            event = Event("closed", {"response": action, "reason": reason.lower()}, signed.actor)
+            body = {"response": action, "reason": reason.lower()}
+            grounds = {"grounds": [g.lower() for g in (reason, *further)]} if further else {}
+            event = Event("closed", {**body, **grounds}, signed.actor)
             protecting.release(cursor, ref, signed.actor)
             goes_on = asking.answered(cursor, job)
             ended = state is State.WITHDRAWN
@@ -320,6 +330,27 @@ def _require_ground(job: Job, ground: str) -> None:
     if ground not in known:
         what = f"ground on which {job.law} refuses {job.kind}"
         raise UnknownNameError(what, ground, known)
+
+
+def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
+    """Every law of a case lets it be refused on one of these grounds; else DecisionRefused."""
+    for clock in case_clocks.laws_of(cursor, job.id):
+        pack = read_pack(law_text_of(cursor, job, clock))
+        known = sorted({row.code for row in pack.exemptions if job.kind in row.rights})
+        if not set(known) & set(grounds):
+            message = (
+                f"{job.ref} stands under {pack.name} too, which refuses no {job.kind} on this"
+                f" ground: add --ground with one that it knows ({', '.join(known) or 'none'}), or"
+                " carry out what was asked"
+            )
+            raise DecisionRefused(message)
+
+
+def refusal_digest(ref: str, ground: str, further: Sequence[str]) -> str:
+    """What is signed of a refusal."""
+    if not further:
+        return digest_of("refuse", ref, ground=ground)
+    return digest_of("refuse", ref, ground=ground, further=list(further))
 
 
 def _require(job: Job, *states: State) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+from dsr_worker.domain import complaint
 from dsr_worker.fulfil.clocks import clock_of, law_text_of
 from dsr_worker.ledger import Ledger, cases
 from dsr_worker.ledger.cases import ClockRow
@@ -66,6 +67,8 @@ def replayed(ledger: Ledger) -> list[Replayed]:
 def _rows(cursor: Cursor) -> Iterator[Replayed]:
     texts: dict[object, str] = {}  # many cases were taken in under one
     for job, row in cases.open_answers(cursor):
+        if job.kind == complaint.KIND:  # no request: its clocks are not the answer's
+            continue
         law, place = row.facts.get("law", job.law), row.facts.get("law_hash", job.frozen)
         today = None if law is None else _today(cursor, job, row, law)
         try:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from dsr_worker.domain.forecast import Forecast, Outlook, forecast, owed
 from dsr_worker.domain.recurring import Recurrence
@@ -276,15 +277,13 @@ def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
     for row in rows:
         if row.conservative_due_at is None:
             continue
-        at = f"{row.conservative_due_at:%Y%m%dT%H%M%SZ}"
         stands = " (paused)" if row.state == "paused" else ""
         told = f"{row.recipient}; {row.citation}{'' if row.verified else ' (not verified)'}"
         lines += [
             "BEGIN:VEVENT",
             f"UID:clock-{row.clock_id}@dsr-worker.invalid",
             f"DTSTAMP:{row.started_at:%Y%m%dT%H%M%SZ}",
-            f"DTSTART:{at}",
-            f"DTEND:{at}",
+            *_when(row.conservative_due_at, row.zone),
             f"SUMMARY:{_escaped(f'{row.ref} {row.clock}{stands}')}",
             f"DESCRIPTION:{_escaped(told)}",
             "END:VEVENT",
@@ -302,6 +301,15 @@ def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
         ]
     lines.append("END:VCALENDAR")
     return "".join(f"{_folded(line)}\r\n" for line in lines)
+
+
+def _when(end_at: datetime, zone: str) -> list[str]:
+    """Where a day ends the period that day, since the end is the midnight after; else the end."""
+    end = end_at.astimezone(ZoneInfo(zone))
+    if (end.hour, end.minute, end.second) == (0, 0, 0):
+        return [f"DTSTART;VALUE=DATE:{end.date() - timedelta(days=1):%Y%m%d}"]
+    at = f"{end_at:%Y%m%dT%H%M%SZ}"
+    return [f"DTSTART:{at}", f"DTEND:{at}"]
 
 
 def _due_row(row: Any, lead: timedelta) -> DueRow:

@@ -308,3 +308,27 @@ def test_residences_are_read_from_postgres(shop: EngineRoom, who: str, laws: set
         "SELECT c.name FROM clocks c JOIN jobs j ON j.id = c.job_id WHERE j.ref = %s", ref
     )
     assert {row.name for row in rows} == laws
+
+
+def test_each_law_has_to_know_a_ground_of_a_refusal(desk: Desk) -> None:
+    """What California lets us refuse the GDPR may not: no other law's letter meets a clock."""
+    _lives(desk, "DE")
+    case = _resolved(desk, "erasure", "US-CA")
+    assert {"respond", "respond:eu-gdpr"} <= set(_clocks(desk, case))
+    own = "CA_NOT_VERIFIED"
+    _, message = desk.refused("refuse", case, "--ground", own, actor="anna", code=1)
+    assert "eu-gdpr too" in message
+    desk.ok("refuse", case, "--ground", own, "--ground", "ANY_NOT_IDENTIFIABLE", actor="anna")
+    (closed,) = _events(desk, case, "closed")
+    assert closed["grounds"] == ["ca_not_verified", "any_not_identifiable"]
+
+
+def test_an_acknowledgement_that_left_meets_its_clock_alone(desk: Desk) -> None:
+    """Once what California wants in 10 business days has left, nothing of it is missed."""
+    case = _resolved(desk, "erasure", "US-CA")
+    received = _now(desk)
+    desk.refused("acknowledge", case, "--sent", "2098-01-01T00:00Z", actor="anna", code=1)
+    desk.ok("acknowledge", case, "--sent", received.isoformat(), actor="anna")
+    states = {name: clock["state"] for name, clock in _clocks(desk, case).items()}
+    assert (states["acknowledge"], states["respond"]) == ("met", "running")
+    assert "no clock" in desk.refused("acknowledge", case, actor="anna", code=1)[1]

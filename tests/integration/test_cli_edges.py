@@ -249,6 +249,7 @@ WALK = {
     "refuse": ((SECRET, "--ground", "not a code"), 2),
     "appeal": ((SECRET, "--decide", "perhaps"), 2),
     "letter": ((SECRET, "--about", "the weather"), 2),
+    "acknowledge": ((SECRET,), 4),
     "also": ((SECRET, "--country", "DE"), 4),
     "pause": ((SECRET, "--ground", "they are slow"), 2),
     "resume": ((SECRET, "--ground", "identity"), 4),

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -301,6 +301,15 @@ def test_a_job_is_told_in_the_zone_of_the_clock_that_is_due_next(room: BreachRoo
     assert german
     assert job.due_at is not None
     assert job.zone == left[job.due_at] == "America/Los_Angeles"
+
+
+def test_the_calendar_has_a_day_that_ends_a_period_as_that_day(room: BreachRoom) -> None:
+    """The midnight after is the next day in a calendar: who went by it was late."""
+    with room.office.ledger.transaction() as cursor:
+        row = warnings.due_list(cursor)[0]
+    end_at = datetime(2027, 1, 5, 23, tzinfo=UTC)
+    text = warnings.ics([row._replace(zone="Europe/Berlin", conservative_due_at=end_at)])
+    assert "DTSTART;VALUE=DATE:20270105" in text.split("\r\n")
 
 
 def test_the_calendar_export_is_well_formed(room: BreachRoom) -> None:
