@@ -27,7 +27,7 @@ from dsr_worker.ledger.rows import Job
 from dsr_worker.letters import About, Facts, Kept, Letter, LetterRefused, Sender, composed
 from dsr_worker.letters import languages as written_in
 from dsr_worker.organisation import Organisation
-from dsr_worker.statutes import Right, UnknownNameError, read_pack
+from dsr_worker.statutes import LawPack, Right, UnknownNameError, read_pack
 
 _FALLBACK = "en"
 _AFTER_REFUSAL = {"refused", "closed", "appealed", "appeal_answered"}
@@ -87,6 +87,7 @@ class Lettering:
             written_on=local_date(job.now, clock.zone),
             received_on=local_date(job.received_at, clock.zone),
             due_on=due.due_on or due.conservative_due_on,
+            authority=self._own_authority(job, pack),
             has_number=due.due_on is not None,
             effect=_effect(clock, about),
             new_due_on=_new_date(clock, job) if extends else None,
@@ -95,6 +96,12 @@ class Lettering:
             kept=self._kept(cursor, job) if about is About.PARTIAL else (),
             appealed_on=None if appeal is None else local_date(appeal.received_at, clock.zone),
         )
+
+    def _own_authority(self, job: Job, pack: LawPack) -> str | None:
+        """The authority that the house names (Art. 56 GDPR), for who lives in its own country."""
+        home = self._organisation.establishment.country.split("-")[0]
+        at_home = job.country is not None and job.country.split("-")[0] == home
+        return self._organisation.authority if at_home and pack.covers(home) else None
 
     def _kept(self, cursor: Cursor, job: Job) -> tuple[Kept, ...]:
         """What stayed as it is, or was left out of a package, by ground."""

@@ -51,7 +51,7 @@ class _Pen:
             provision=self.cite(self.row.provisions[facts.right]),
             received_on=day_of(self.language, facts.received_on),
             due_on=day_of(self.language, facts.due_on),
-            authority=facts.pack.authorities.body(facts.country),
+            authority=facts.authority or facts.pack.authorities.body(facts.country),
             name=facts.sender.name,
             contact=facts.sender.contact,
             **more,

@@ -57,6 +57,8 @@ class Facts:
     received_on: date
     due_on: date
     """When the answer is due by the law; by the house where the law names no number."""
+    authority: str | None = None
+    """As the house names its own, for a case of its country; else the pack's words count."""
     has_number: bool = True
     effect: PauseEffect | None = None
     """What waiting for the person does to the time to answer, by this law."""

@@ -41,6 +41,16 @@ def filed(desk: Desk, *more: str, topic: str = "refund", country: str = "DE") ->
     return desk.ok(*args, *more, actor="anna")
 
 
+def test_a_referral_to_a_body_that_nobody_named_is_refused(desk: Desk) -> None:
+    """Nothing is recorded as being before a body that the house does not know."""
+    ref = str(filed(desk, country="FR")["case"])
+    moved(desk, "investigate", ref)
+    _, message = desk.refused("complaint", "refer", ref, "--to", "body", actor="anna", code=1)
+    assert "refer_to" in message
+    assert clocks(desk, ref)["refer"] == "running"
+    assert moved(desk, "refer", ref, "--to", "authority") == "referred"
+
+
 def moved(desk: Desk, verb: str, ref: str, *more: str) -> str:
     """A decision; the state it led to."""
     return str(desk.ok("complaint", verb, ref, *more, actor="anna")["state"])

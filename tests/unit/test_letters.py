@@ -72,6 +72,12 @@ def _keys(value: Any, path: str = "") -> Iterator[tuple[str, frozenset[str]]]:
     yield path, frozenset(name for _, name, _, _ in string.Formatter().parse(value) if name)
 
 
+def test_the_authority_that_the_house_names_stands_in_its_letters() -> None:
+    """A person is told where to complain by name, not by how a country is organised."""
+    told = composed(_eu(ground="ANY_UNFOUNDED", authority="Behörde am Ort"), "de").text
+    assert "Behörde am Ort" in told
+
+
 @pytest.mark.parametrize("language", ALL)
 def test_languages_have_the_same_sentences_with_the_same_blanks(language: str) -> None:
     """A language is complete: each key of English, none empty, no blank of its own."""

@@ -113,6 +113,7 @@ class ComplaintDesk:
             self._disputes.exclude_effects(cursor, people)
             digest = digest_of("refer", ref, to=to)
             job = self._opened(cursor, ref, signed, "refer", digest)
+            self._require_body(job, to)
             after = _after(job, Happened.REFERRED)
             events = _settled(cursor, job, timetable.REFER, signed.actor)
             held, more, told = self._disputed(cursor, job, people, signed.actor)
@@ -129,6 +130,14 @@ class ComplaintDesk:
                 events=[*events, *more],
             )
         return replace(decided, details=told)
+
+    def _require_body(self, job: Job, to: str) -> None:
+        if to == "body" and self._organisation.complaints.body(job.country) is None:
+            message = (
+                f"`complaints.refer_to` of organisation.yaml names no body for {job.country}: add"
+                " it, or record a referral `--to authority`"
+            )
+            raise DecisionRefused(message)
 
     def resolve(self, ref: str, outcome: str, signed: SignedAction) -> Decided:
         """Decide how a complaint ends. It stays open, with every clock, until its letter left."""
