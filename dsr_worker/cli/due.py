@@ -256,7 +256,7 @@ def _breach(options: dict[str, Any], *, as_json: bool) -> None:
         "verified": all(duty.verified for duty in duties),
         "zone": zone,
         "calendar_version": CALENDAR_VERSION,
-        "obligations": [_obligation(duty, ZoneInfo(zone)) for duty in duties],
+        "obligations": [_obligation(duty, zone) for duty in duties],
     }
     show(data, _breach_lines(data, duties), as_json=as_json)
 
@@ -269,11 +269,11 @@ def _facts(options: dict[str, Any], where: Market) -> BreachFacts:
     started = _instants("--started", options["started"], frozenset(events))
     rules = (row.id for row in where.pack.breach)
     told = _instants("--told", options["told"], frozenset((*Recipient, *rules)))
-    named = where.country
-    jurisdiction = where.pack.name if named is None else where.pack.jurisdiction(named)
     return BreachFacts(
         events={StartKind(name): at for name, at in started.items()},
-        notices_sent={Notice(where.pack.name, jurisdiction, n): at for n, at in told.items()},
+        notices_sent={
+            Notice(where.pack.name, where.jurisdiction, name): at for name, at in told.items()
+        },
     )
 
 
@@ -287,7 +287,7 @@ def _instants(option: str, given: tuple[str, ...], known: frozenset[str]) -> dic
     return found
 
 
-def _obligation(duty: Duty, zone: ZoneInfo) -> dict[str, Any]:
+def _obligation(duty: Duty, zone: str) -> dict[str, Any]:
     return {
         "recipient": duty.recipient,
         "stage": duty.stage,
@@ -305,16 +305,17 @@ def _obligation(duty: Duty, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def _last(end_at: datetime | None, zone: ZoneInfo) -> datetime | None:
+def _last(end_at: datetime | None, zone: str) -> datetime | None:
     """The end of a period as civil time; of one that ends with a day, that day's last second."""
+    from dsr_worker.domain.calendar import day_ended  # noqa: PLC0415 - as above
+
     if end_at is None:
         return None
-    end = end_at.astimezone(zone)
-    ends_a_day = (end.hour, end.minute, end.second) == (0, 0, 0)
-    return (end_at - timedelta(seconds=1)).astimezone(zone) if ends_a_day else end
+    last_at = end_at if day_ended(end_at, zone) is None else end_at - timedelta(seconds=1)
+    return last_at.astimezone(ZoneInfo(zone))
 
 
-def _last_on(end_at: datetime | None, zone: ZoneInfo) -> date | None:
+def _last_on(end_at: datetime | None, zone: str) -> date | None:
     last = _last(end_at, zone)
     return None if last is None else last.date()
 

@@ -87,10 +87,12 @@ def local(at: datetime | None, zone: str) -> str:
     """An instant as civil time with its zone. A day's end is shown as the day."""
     if at is None:
         return "no number in the law"
-    civil = at.astimezone(ZoneInfo(zone))
-    if (civil.hour, civil.minute, civil.second) == (0, 0, 0):
-        return f"end of {civil.date() - timedelta(days=1)} ({zone})"
-    return f"{civil:%Y-%m-%d %H:%M} ({zone})"
+    from dsr_worker.domain.calendar import day_ended  # noqa: PLC0415 - it reads the holidays
+
+    last_on = day_ended(at, zone)
+    if last_on is not None:
+        return f"end of {last_on} ({zone})"
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
 
 
 def remaining(left: timedelta | None) -> str:

@@ -67,6 +67,12 @@ def end_of_day(on: date, zone: str) -> datetime:
     return start_of_day(on + timedelta(days=1), zone)
 
 
+def day_ended(at: datetime, zone: str) -> date | None:
+    """Return the civil day of `zone` whose exclusive end `at` is; None where a day is under way."""
+    on = local_date(at - timedelta(microseconds=1), zone)
+    return on if end_of_day(on, zone) == at else None
+
+
 def _aware(at: datetime) -> datetime:
     if at.tzinfo is None or at.utcoffset() is None:
         raise ValueError("an instant needs an offset (2026-01-31T10:00+01:00); this one has none")

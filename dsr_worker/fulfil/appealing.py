@@ -20,7 +20,7 @@ from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import facts_of
 from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.course import CaseCourse
-from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
+from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, ended, opened
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.fulfil.intake import Intake
 from dsr_worker.fulfil.remaining import REMAINING
@@ -120,14 +120,11 @@ class Appeals:
                 message = f"{ref} is {job.state}: no letter on an appeal is owed"
                 raise DecisionRefused(message)
             settled = cases.settle_clocks(cursor, job.id, "met")
-            events = [
-                Event(f"clock_{c.state}", {"clock": c.name, "due_at": c.due_at}, signed.actor)
-                for c in settled
-            ]
+            events = ended(settled, signed.actor)
             verdict = f"appeal_{appeal.verdict}"
             decided = changed(cursor, _back(job, appeal, events, signed.actor, verdict))
-        ended = tuple((c.name, c.state) for c in settled)
-        return Delivered(ref, (), ended, state=decided.state)
+        clocks = tuple((c.name, c.state) for c in settled)
+        return Delivered(ref, (), clocks, state=decided.state)
 
     def _followed(
         self, cursor: Cursor, job: Job, follows: Moves, event: Event, verdict: Verdict

@@ -14,7 +14,7 @@ from typing import Any
 
 from dsr_worker.domain import clock as rules
 from dsr_worker.domain.clock import Clock, ClockRefusedError, Pause, PauseGround
-from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
+from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, letter_left, opened
 from dsr_worker.ledger import Ledger, cases, frozen, notices, warnings
 from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
@@ -67,19 +67,13 @@ class Clocks:
             digest = digest_of(ACKNOWLEDGE, ref, at="" if at is None else at.isoformat())
             job = opened(cursor, ref, signed, ACKNOWLEDGE, digest)
             left_at = _happened_at(job, at)
-            clocks = notices.open_clocks(cursor, job.id)
-            names = [row.name for row in clocks if row.name.split(":")[0] == ACKNOWLEDGE]
-            if not names:
+            events = letter_left(cursor, job, ACKNOWLEDGE, left_at, signed.actor)
+            if not events:
                 message = f"no clock of {ref} waits for an acknowledgement"
                 raise DecisionRefused(message)
-            settled = [notices.settle(cursor, job.id, name, left_at) for name in names]
-            events = [
-                Event(f"clock_{row.state}", {"clock": row.name, "due_at": row.due_at}, signed.actor)
-                for row in settled
-            ]
             urgency_at = notices.soonest(cursor, job.id) or job.urgency_at
             decided = changed(cursor, Move(job, events=tuple(events), urgency_at=urgency_at))
-            told = tuple(f"{row.name} {row.state}" for row in settled)
+            told = tuple(f"{e.body['clock']} {e.kind.removeprefix('clock_')}" for e in events)
             return replace(decided, details=told)
 
     def extend(self, ref: str, reason: str, signed: SignedAction) -> Decided:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from dsr_worker.fulfil.verbs import REQUESTED
-from dsr_worker.ledger import jobs
+from dsr_worker.ledger import jobs, notices
 from dsr_worker.ledger.connection import Cursor
-from dsr_worker.ledger.rows import Job, Move, moved
+from dsr_worker.ledger.rows import Event, Job, Move, moved
 from dsr_worker.people import SignedAction, accept
 
 _PEOPLES = REQUESTED | {"access"}
@@ -26,6 +29,24 @@ class Decided:
     state: str
     ring: tuple[str, ...]
     details: tuple[str, ...] = ()
+
+
+def ended(clocks: Iterable[Any], actor: str = "") -> list[Event]:
+    """The events of clocks that were met or, late, missed: each with name, state and due_at."""
+    return [
+        Event(f"clock_{clock.state}", {"clock": clock.name, "due_at": clock.due_at}, actor)
+        for clock in clocks
+    ]
+
+
+def letter_left(cursor: Cursor, job: Job, name: str, at: datetime, actor: str) -> list[Event]:
+    """Meet the open clocks of this name, the house's and each law's, by a letter that left at `at`.
+
+    The events of those that ended; none where none was open.
+    """
+    names = [c.name for c in notices.open_clocks(cursor, job.id) if c.name.split(":")[0] == name]
+    settled = [notices.settle(cursor, job.id, one, at) for one in names]
+    return ended([row for row in settled if row is not None], actor)
 
 
 def opened(cursor: Cursor, ref: str, signed: SignedAction, action: str, digest: str = "") -> Job:

@@ -22,11 +22,12 @@ from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, case_clocks, cases, codes, jobs
+from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
 from dsr_worker.organisation import Organisation
 from dsr_worker.people import ActorRefused, SignedAction, digest_of
-from dsr_worker.statutes import UnknownNameError, load_pack, read_pack
+from dsr_worker.statutes import LawPack, UnknownNameError, read_pack
 from dsr_worker.vault import CaseKey, KeyRing
 
 __all__ = ["Decided", "DecisionRefused", "Decisions"]
@@ -273,7 +274,6 @@ class Decisions:
         with self._ledger.transaction() as cursor:
             job = opened(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
-                _require_ground(job, reason)
                 _require_grounds(cursor, job, (reason, *further))
             _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
             self._require_unchanged(cursor, job)
@@ -324,19 +324,18 @@ def _require_plan(job: Job, plan_hash: str) -> None:
         raise DecisionRefused(message)
 
 
-def _require_ground(job: Job, ground: str) -> None:
-    exemptions = load_pack(job.law).exemptions if job.law else ()
-    known = [row.code for row in exemptions if job.kind in row.rights]
-    if ground not in known:
-        what = f"ground on which {job.law} refuses {job.kind}"
-        raise UnknownNameError(what, ground, known)
-
-
 def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
-    """Every law of a case lets it be refused on one of these grounds; else DecisionRefused."""
-    for clock in case_clocks.laws_of(cursor, job.id):
-        pack = read_pack(law_text_of(cursor, job, clock))
-        known = sorted({row.code for row in pack.exemptions if job.kind in row.rights})
+    """The case's own law knows the first ground, each further law one of them, as on its first day.
+
+    Raises UnknownNameError, DecisionRefused.
+    """
+    own, *others = case_clocks.laws_of(cursor, job.id)
+    pack, known = _refusing(cursor, job, own)
+    if grounds[0] not in known:
+        what = f"ground on which {pack.name} refuses {job.kind}"
+        raise UnknownNameError(what, grounds[0], known)
+    for clock in others:
+        pack, known = _refusing(cursor, job, clock)
         if not set(known) & set(grounds):
             message = (
                 f"{job.ref} stands under {pack.name} too, which refuses no {job.kind} on this"
@@ -344,6 +343,12 @@ def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
                 " carry out what was asked"
             )
             raise DecisionRefused(message)
+
+
+def _refusing(cursor: Cursor, job: Job, clock: ClockRow) -> tuple[LawPack, list[str]]:
+    """A law of a case, and the grounds on which it refuses such a request."""
+    pack = read_pack(law_text_of(cursor, job, clock))
+    return pack, sorted({row.code for row in pack.exemptions if job.kind in row.rights})
 
 
 def refusal_digest(ref: str, ground: str, further: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from dsr_worker.domain.retention import CalendarPeriod
 from dsr_worker.evidence import render_certificate
 from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
-from dsr_worker.fulfil.decided import DecisionRefused
+from dsr_worker.fulfil.decided import DecisionRefused, ended
 from dsr_worker.fulfil.remaining import Remaining, remaining, remains
 from dsr_worker.fulfil.remedies import remedies
 from dsr_worker.ledger import Ledger, answers, cases, jobs, promises, reports
@@ -317,20 +317,14 @@ def _answered(
 ) -> Move:
     """The move of a case whose answer left: closed, or open for what a store refuses for now."""
     if left is not None:
-        return remains(job, left, actor, _settled(settled, actor))
+        return remains(job, left, actor, ended(settled, actor))
     if owed is None:
         return _closing(job, settled, actor, "answered")
     body = {"response": "answered", "rows": owed.rows, "due_on": owed.due_on}
-    events = (*_settled(settled, actor), Event("remainders_left", body, actor))
+    events = (*ended(settled, actor), Event("remainders_left", body, actor))
     return Move(job, state=State.ANSWERED_WITH_REMAINDERS, phase="remainders", events=events)
 
 
-def _settled(settled: Sequence[Any], actor: str) -> list[Event]:
-    return [
-        Event(f"clock_{c.state}", {"clock": c.name, "due_at": c.due_at}, actor) for c in settled
-    ]
-
-
 def _closing(job: Job, settled: Sequence[Any], actor: str, response: str) -> Move:
-    events = [*_settled(settled, actor), Event("closed", {"response": response}, actor)]
+    events = [*ended(settled, actor), Event("closed", {"response": response}, actor)]
     return Move(job, state=State.CLOSED, phase="closed", events=tuple(events), closed_at=job.now)

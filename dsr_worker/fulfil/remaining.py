@@ -19,6 +19,7 @@ from dsr_worker.contract import Record, is_remainder
 from dsr_worker.domain.request import State
 from dsr_worker.engine.context import BatchContext
 from dsr_worker.engine.tick import Duty
+from dsr_worker.fulfil.decided import ended
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.promises import house_clock
 from dsr_worker.ledger import Ledger, cases, intake, jobs, promises
@@ -113,8 +114,7 @@ def looked_in_vain(cursor: Cursor, job: Job, left: Remaining | None) -> Move | N
     if left is None or job.facts.get(REMAINING, {}).get("mark") != left.mark:
         return None
     settled = cases.settle_clocks(cursor, job.id, "met")
-    events = [Event(f"clock_{c.state}", {"clock": c.name, "due_at": c.due_at}) for c in settled]
-    return remains(job, left, events=events)
+    return remains(job, left, events=ended(settled))
 
 
 def look_again(ledger: Ledger, planner: Planner) -> Duty:

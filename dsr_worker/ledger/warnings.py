@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
+from dsr_worker.domain.calendar import day_ended
 from dsr_worker.domain.forecast import Forecast, Outlook, forecast, owed
 from dsr_worker.domain.recurring import Recurrence
 from dsr_worker.ledger import jobs, pace
@@ -305,9 +305,9 @@ def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
 
 def _when(end_at: datetime, zone: str) -> list[str]:
     """Where a day ends the period that day, since the end is the midnight after; else the end."""
-    end = end_at.astimezone(ZoneInfo(zone))
-    if (end.hour, end.minute, end.second) == (0, 0, 0):
-        return [f"DTSTART;VALUE=DATE:{end.date() - timedelta(days=1):%Y%m%d}"]
+    last_on = day_ended(end_at, zone)
+    if last_on is not None:
+        return [f"DTSTART;VALUE=DATE:{last_on:%Y%m%d}"]
     at = f"{end_at:%Y%m%dT%H%M%SZ}"
     return [f"DTSTART:{at}", f"DTEND:{at}"]
 

@@ -45,6 +45,11 @@ class Market:
     pack: LawPack
     country: str | None
 
+    @property
+    def jurisdiction(self) -> str:
+        """Under what its duties and notices are named: the law's part, or the law as a whole."""
+        return self.pack.name if self.country is None else self.pack.jurisdiction(self.country)
+
 
 def market(country: str | None = None, law: str | None = None) -> Market:
     """Return the market for a country, a law, or both.
@@ -133,8 +138,8 @@ def _rows(
     aware_on = local_date(aware_at, local.zone)
     place = Place(
         law=pack.name,
-        jurisdiction=pack.name if where.country is None else pack.jurisdiction(where.country),
-        counted=pack.countries if where.country is None else (pack.jurisdiction(where.country),),
+        jurisdiction=where.jurisdiction,
+        counted=pack.countries if where.country is None else (where.jurisdiction,),
         body="",
         zone=local.zone,
         calendar=local.calendar,
@@ -180,7 +185,7 @@ def _early_duty(where: Market, aware_at: datetime, facts: BreachFacts, zone: str
         f"{pack.name} is {since}: find out which other law applies there and what it asks",
         facts,
     )
-    code = pack.name if where.country is None else pack.jurisdiction(where.country)
+    code = where.jurisdiction
     counted = pack.countries if where.country is None else (code,)
     body = pack.authorities.body(where.country)
     place = Place(pack.name, code, counted, body, local.zone, local.calendar)

@@ -133,11 +133,10 @@ def test_a_complaint_is_due_when_the_law_says(pack: LawPack, vector: dict[str, A
 def test_a_breach_is_told_when_the_law_says(pack: LawPack, vector: dict[str, Any]) -> None:
     """Each duty named is due at the vector's instant, an exclusive end; null: no number."""
     where = Market(pack, vector.get("country", pack.default_country))
-    jurisdiction = pack.name if where.country is None else pack.jurisdiction(where.country)
     facts = BreachFacts(
         events={StartKind(k): _instant(at) for k, at in vector.get("events", {}).items()},
         notices_sent={
-            Notice(pack.name, jurisdiction, told): _instant(at)
+            Notice(pack.name, where.jurisdiction, told): _instant(at)
             for told, at in vector.get("notices", {}).items()
         },
     )

@@ -26,7 +26,7 @@ from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil.complaints import disputes, notes, timetable
 from dsr_worker.fulfil.complaints.disputes import HOLD, Disputes
 from dsr_worker.fulfil.complaints.notes import Note
-from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed
+from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, ended, letter_left
 from dsr_worker.ledger import Ledger, cases, intake, jobs, notices
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -82,7 +82,7 @@ class ComplaintDesk:
         with self._ledger.transaction() as cursor:
             job = self._opened(cursor, ref, signed, "acknowledge", digest_of("acknowledge", ref))
             after = _after(job, Happened.ACKNOWLEDGED)
-            met = _settled(cursor, job, timetable.ACKNOWLEDGE, signed.actor)
+            met = letter_left(cursor, job, timetable.ACKNOWLEDGE, job.now, signed.actor)
             return self._moved(cursor, job, after, Happened.ACKNOWLEDGED, signed, events=met)
 
     def investigate(self, ref: str, signed: SignedAction) -> Decided:
@@ -115,7 +115,7 @@ class ComplaintDesk:
             job = self._opened(cursor, ref, signed, "refer", digest)
             self._require_body(job, to)
             after = _after(job, Happened.REFERRED)
-            events = _settled(cursor, job, timetable.REFER, signed.actor)
+            events = letter_left(cursor, job, timetable.REFER, job.now, signed.actor)
             held, more, told = self._disputed(cursor, job, people, signed.actor)
             body = {"recipient": to}
             facts = {**held, "referred_to": to}
@@ -216,7 +216,7 @@ class ComplaintDesk:
         signed: SignedAction,
     ) -> Decided:
         settled = cases.settle_clocks(cursor, job.id, clocks)
-        met = [_met(row, signed.actor) for row in settled] if clocks == "met" else []
+        met = ended(settled, signed.actor) if clocks == "met" else []
         released = disputes.release(cursor, job, signed.actor)
         response = job.facts.get("outcome") if happened is Happened.DELIVERED else "withdrawn"
         closed = Event("closed", {"response": response}, signed.actor)
@@ -298,20 +298,3 @@ def _event(
         "signature": signed.signature_hex,
     }
     return Event("complaint_moved", {**told, **(body or {})}, signed.actor)
-
-
-def _settled(cursor: Cursor, job: Job, name: str, actor: str) -> list[Event]:
-    """Meet a clock of the house, and the law's of the same name."""
-    own = [
-        row.name for row in notices.open_clocks(cursor, job.id) if row.name.split(":")[0] == name
-    ]
-    settled = [notices.settle(cursor, job.id, clock, job.now) for clock in own]
-    return [_met(row, actor) for row in settled if row is not None]
-
-
-def _met(row: object, actor: str) -> Event:
-    """The event by which a clock was met, in time or late."""
-    state, name, due_at = (getattr(row, part) for part in ("state", "name", "due_at"))
-    kind = "clock_met" if state == "met" else "clock_missed"
-    manner = "in_time" if state == "met" else "late"
-    return Event(kind, {"clock": name, "due_at": due_at, "manner": manner}, actor)
