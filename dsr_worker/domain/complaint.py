@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from dsr_worker.domain.calendar import Calendar
 from dsr_worker.domain.clock import Due, compute_due
+from dsr_worker.domain.diagram import drawn
 from dsr_worker.domain.period import ClockRule, Period, Unit
 from dsr_worker.domain.retention import CalendarPeriod
 
@@ -151,20 +152,9 @@ def legal_events(progress: Progress) -> frozenset[Event]:
 
 
 def diagram() -> str:
-    """Return the states and moves as a Mermaid state diagram, the same text every time."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.RECEIVED}"]
-    lines += [f"    {source} --> {target}: {events}" for source, target, events in _edges()]
-    lines += [f"    {state} --> [*]" for state in sorted(ENDED)]
-    return "\n".join(lines) + "\n"
-
-
-def _edges() -> Iterable[tuple[State, State, str]]:
-    order = {state: place for place, state in enumerate(State)}
-    labels: dict[tuple[State, State], list[str]] = {}
-    for (source, event), target in TRANSITIONS.items():
-        labels.setdefault((source, target), []).append(event)
-    for source, target in sorted(labels, key=lambda pair: (order[pair[0]], order[pair[1]])):
-        yield source, target, ", ".join(sorted(labels[source, target]))
+    """Return the states and moves as a Mermaid state diagram."""
+    moves = ((state, event, to) for (state, event), to in TRANSITIONS.items())
+    return drawn(moves, State.RECEIVED, ENDED)
 
 
 # ---- the house's timetable

@@ -10,10 +10,12 @@ else: stopping is no way round verification or approval.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
+
+from dsr_worker.domain.diagram import drawn
 
 
 class Kind(StrEnum):
@@ -283,18 +285,6 @@ def legal_events(state: State) -> frozenset[Event]:
 
 
 def diagram() -> str:
-    """Return the states and moves as a Mermaid state diagram, the same text every time."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.RECEIVED}"]
-    lines += [f"    {source} --> {target}: {events}" for source, target, events in _edges()]
-    lines += [f"    {state} --> [*]" for state in sorted(ENDED)]
-    return "\n".join(lines) + "\n"
-
-
-def _edges() -> Iterable[tuple[State, State, str]]:
-    order = {state: position for position, state in enumerate(State)}
-    labels: dict[tuple[State, State], list[str]] = {}
-    for (source, event), targets in TRANSITIONS.items():
-        for target in targets:
-            labels.setdefault((source, target), []).append(event)
-    for source, target in sorted(labels, key=lambda pair: (order[pair[0]], order[pair[1]])):
-        yield source, target, ", ".join(sorted(labels[source, target]))
+    """Return the states and moves as a Mermaid state diagram."""
+    moves = ((state, event, to) for (state, event), tos in TRANSITIONS.items() for to in tos)
+    return drawn(moves, State.RECEIVED, ENDED)

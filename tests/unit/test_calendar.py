@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date, timedelta
 from typing import Any
+
+from dsr_worker.domain.calendar import day_ended, end_of_day
 
 _OURS = """
 import json, sys
@@ -57,3 +60,11 @@ def test_countries_loaded_one_by_one_have_the_librarys_days() -> None:
     ours = _printed(_OURS)
     assert len(ours) > 40
     assert ours == _printed(_THEIRS, sorted(ours))
+
+
+def test_a_day_that_ends_with_a_change_of_the_clock_has_ended() -> None:
+    """In Chile the night of the change has no midnight: the day ends at 01:00, and is told."""
+    on, zone = date(2026, 9, 5), "America/Santiago"
+    end_at = end_of_day(on, zone)
+    assert day_ended(end_at, zone) == on
+    assert day_ended(end_at - timedelta(seconds=1), zone) is None
