@@ -69,7 +69,7 @@ def answered(cursor: Cursor, job: Job) -> Turned:
     Safe to repeat: what does not stand for this is left as it is.
     """
     texts: dict[object, str] = {}
-    events = []
+    events, anew = [], []
     for row in cases.answer_clocks(cursor, job.id):
         clock = _clock(cursor, job, row, texts)
         try:
@@ -77,8 +77,9 @@ def answered(cursor: Cursor, job: Job) -> Turned:
         except ClockRefusedError:
             continue
         state = "paused" if resumed.open_pauses else "running"
-        cases.set_clock(cursor, row.id, state, resumed.due, facts_of(resumed))
+        anew.append((row.id, state, resumed.due, facts_of(resumed)))
         events.append(_event("clock_resumed", row, resumed))
+    case_clocks.set_clocks(cursor, anew)
     case_clocks.end_clock(cursor, job.id, IDENTITY_CLOCK)
     warnings.forget_unreached(cursor, job.id)
     return Turned(tuple(events), notices.soonest(cursor, job.id) or job.urgency_at)

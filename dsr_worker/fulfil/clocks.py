@@ -15,7 +15,7 @@ from typing import Any
 from dsr_worker.domain import clock as rules
 from dsr_worker.domain.clock import Clock, ClockRefusedError, Pause, PauseGround
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, letter_left, opened
-from dsr_worker.ledger import Ledger, cases, frozen, notices, warnings
+from dsr_worker.ledger import Ledger, case_clocks, cases, frozen, notices, warnings
 from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -168,14 +168,15 @@ def _set(
     body: Mapping[str, Any],
     actor: str,
 ) -> Decided:
-    events = []
+    events, anew = [], []
     for one in (one for one in turned if not one.refused):
         due, name = one.clock.due, one.row.name
         state = "paused" if one.clock.open_pauses else "running"
-        cases.set_clock(cursor, one.row.id, state, due, facts_of(one.clock))
+        anew.append((one.row.id, state, due, facts_of(one.clock)))
         dates = {"due_at": one.row.due_at, "new_due_at": due.due_at}
         known = {key: at for key, at in dates.items() if at is not None}
         events.append(Event(kind, {"clock": name, **body, **known}, actor))
+    case_clocks.set_clocks(cursor, anew)
     warnings.forget_unreached(cursor, job.id)
     # Also what one of its laws has missed.
     urgency_at = notices.soonest(cursor, job.id) or job.urgency_at

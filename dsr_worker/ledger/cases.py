@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dsr_worker.contract import Outcome
-from dsr_worker.domain.clock import Due
 from dsr_worker.domain.rights import RESTRICTED
-from dsr_worker.ledger.connection import Cursor, Json, values
+from dsr_worker.ledger.connection import Cursor, values
 from dsr_worker.ledger.rows import Job
 from dsr_worker.ledger.scans import IN_UNITS
 from dsr_worker.ledger.statements import JOB_COLUMNS
@@ -297,26 +296,6 @@ def open_answers(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
     for row in cursor.fetchall():
         clocks.setdefault(row.job_id, []).append(ClockRow(*row[1:]))
     return [(job, clock) for job_id, job in jobs.items() for clock in clocks.get(job_id, ())]
-
-
-def set_clock(
-    cursor: Cursor, clock_id: int, state: str, due: Due, facts: Mapping[str, Any]
-) -> None:
-    """Set a clock to what was computed anew; `facts` are merged into those it has."""
-    cursor.execute(
-        "UPDATE clocks SET state = %s, due_at = %s, due_on = %s, conservative_due_at = %s,"
-        " conservative_due_on = %s, calendar_version = %s, facts = facts || %s WHERE id = %s",
-        (
-            state,
-            due.due_at,
-            due.due_on,
-            due.conservative_due_at,
-            due.conservative_due_on,
-            due.calendar_version,
-            Json(dict(facts)),
-            clock_id,
-        ),
-    )
 
 
 def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
