@@ -236,21 +236,11 @@ def _received(job: Job) -> datetime:
 
 
 def _clock(name: str, remedy: Remedy, spec: ClockSpec, at: datetime) -> NewClock:
-    due = spec.due
-    return NewClock(
-        name=name + remedy.suffix,
-        recipient="subject",
-        citation=spec.citation,
-        verified=spec.verified,
-        zone=due.zone,
-        started_at=at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-        facts={**remedy.facts, **facts_of(spec.clock), "appealed_at": at.isoformat()},
+    clock = NewClock.by_law(
+        name + remedy.suffix, spec.due, at, citation=spec.citation, verified=spec.verified
     )
+    facts = {**remedy.facts, **facts_of(spec.clock), "appealed_at": at.isoformat()}
+    return clock._replace(facts=facts)
 
 
 def _answered_by(cursor: Cursor, job: Job) -> str | None:
