@@ -22,7 +22,7 @@ import orjson
 from dsr_worker.domain.complaint import Outcome, Topic
 from dsr_worker.letters.contents import LetterRefused
 from dsr_worker.letters.facts import Letter, Sender
-from dsr_worker.letters.texts import day_of, languages
+from dsr_worker.letters.texts import languages, words_of
 
 _TO_COMPLETE = re.compile(r"\[[^\]]+\]")
 
@@ -78,8 +78,8 @@ def composed_of_complaint(facts: ComplaintFacts, language: str) -> Letter:
     filled = {
         "ref": facts.ref,
         "topic": texts["topic"][facts.topic.value],
-        "received_on": day_of(language, facts.received_on),
-        "due_on": day_of(language, facts.due_on),
+        "received_on": words_of(language).day(facts.received_on),
+        "due_on": words_of(language).day(facts.due_on),
         "contact": facts.sender.contact,
         "name": facts.sender.name,
         "body": facts.body or texts["no_body"],
@@ -90,7 +90,7 @@ def composed_of_complaint(facts: ComplaintFacts, language: str) -> Letter:
         said.insert(1, texts["outcome"][facts.outcome.value])
     parts = [
         f"{facts.sender.name}\n{facts.sender.address.strip()}",
-        day_of(language, facts.written_on),
+        words_of(language).day(facts.written_on),
         texts["subject"][facts.about.value].format(ref=facts.ref),
         common["greeting"],
         *said,
