@@ -21,7 +21,7 @@ from dsr_worker.domain.period import PauseEffect
 from dsr_worker.domain.request import State, Verdict
 from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS, clock_of, law_text_of
-from dsr_worker.fulfil.remedies import ground_by, stated_grounds
+from dsr_worker.fulfil.remedies import grounds_by, stated_grounds
 from dsr_worker.ledger import Ledger, appeals, case_clocks, cases, jobs, reports
 from dsr_worker.ledger.appeals import Appeal
 from dsr_worker.ledger.cases import ClockRow
@@ -104,18 +104,12 @@ class Lettering:
                 received_on=local_date(job.received_at or job.now, clock.zone),
                 due_on=before.due.due_on or before.due.conservative_due_on,
                 has_number=before.due.due_on is not None,
-                authority=self._own_authority(job, pack),
+                authority=own_authority(self._organisation, job.country, pack),
                 effect=_effect(clock, told.about),
                 new_due_on=new_due_on,
                 reason="" if new_due_on is None else told.reason_of(row.name),
-                ground=ground_by(pack, job.kind, told.grounds),
+                grounds=grounds_by(pack, job.kind, told.grounds),
             )
-
-    def _own_authority(self, job: Job, pack: LawPack) -> str | None:
-        """The authority that the house names (Art. 56 GDPR), for who lives in its own country."""
-        home = self._organisation.establishment.country.split("-")[0]
-        at_home = job.country is not None and job.country.split("-")[0] == home
-        return self._organisation.authority if at_home and pack.covers(home) else None
 
     def _kept(self, cursor: Cursor, job: Job) -> tuple[Kept, ...]:
         """What stayed as it is, or was left out of a package, by ground."""
@@ -139,6 +133,13 @@ class Lettering:
             )
             for ground, count in sorted(rows.items())
         )
+
+
+def own_authority(own: Organisation, country: str | None, pack: LawPack) -> str | None:
+    """The authority that the house names (Art. 56 GDPR), for who lives in its own country."""
+    home = own.establishment.country.split("-")[0]
+    at_home = country is not None and country.split("-")[0] == home
+    return own.authority if at_home and pack.covers(home) else None
 
 
 @dataclass(frozen=True)

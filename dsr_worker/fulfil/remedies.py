@@ -53,14 +53,17 @@ class Remedy:
         """The event that says what the person was told; `stated`: the grounds of a refusal."""
         codes = [*self.row.refusal.contents, *([_APPEAL] if self.gives_appeal else [])]
         body = {"row": self.row.id, "remedies": codes, "until_on": self.until_on}
-        ground = ground_by(self.pack, kind, stated) or None
-        return Event("remedies_told", {**body, "regime": self.pack.name, "ground": ground})
+        grounds = grounds_by(self.pack, kind, stated)
+        told: dict[str, Any] = {"ground": grounds[0]} if grounds else {}
+        if len(grounds) > 1:
+            told["grounds"] = [code.lower() for code in grounds]
+        return Event("remedies_told", {**body, "regime": self.pack.name, **told})
 
 
-def ground_by(pack: LawPack, kind: str, stated: Sequence[str]) -> str:
-    """The first of the stated grounds on which a law refuses such a request; empty for none."""
+def grounds_by(pack: LawPack, kind: str, stated: Sequence[str]) -> tuple[str, ...]:
+    """Those of the stated grounds on which a law refuses such a request."""
     known = {row.code for row in pack.exemptions if kind in row.rights}
-    return next((code for code in stated if code in known), "")
+    return tuple(code for code in stated if code in known)
 
 
 def stated_grounds(body: Mapping[str, Any]) -> list[str]:

@@ -126,22 +126,28 @@ def _extended(pen: Pen) -> str:
 
 def _refusal(pens: Pens) -> Iterator[str]:
     ref = pens[0].facts.ref
-    if not any(pen.law.ground for pen in pens):
+    if not any(pen.law.grounds for pen in pens):
         raise LetterRefused(f"{ref} is not refused: `dsr refuse {ref} --ground CODE` comes first")
     yield from in_sections(pens, [list(_refused(pen)) for pen in pens])
 
 
 def _refused(pen: Pen) -> Iterator[Part]:
     law, ref = pen.law, pen.facts.ref
-    if law.ground not in {row.code for row in law.pack.exemptions}:
+    unknown = [code for code in law.grounds if code not in {e.code for e in law.pack.exemptions}]
+    if unknown or not law.grounds:
         message = (
             f"{law.pack.name}, as it stood when {ref} came, knows no ground"
-            f" {law.ground or 'of those that were named'}: write this letter by hand, with the"
-            " provision"
+            f" {', '.join(unknown) or 'of those that were named'}: write this letter by hand, with"
+            " the provision"
         )
         raise LetterRefused(message)
-    yield Part(pen.say("reasons", ground=with_citation(*pen.ground(law.ground))))
+    yield _reasons(pen)
     yield from _against(pen, frozenset({contents.REASONS}))
+
+
+def _reasons(pen: Pen) -> Part:
+    said = pen.texts["and"].join(with_citation(*pen.ground(code)) for code in pen.law.grounds)
+    return Part(pen.say("reasons", ground=said))
 
 
 def _partial(pens: Pens) -> Iterator[str]:
@@ -153,7 +159,7 @@ def _partial(pens: Pens) -> Iterator[str]:
         )
         raise LetterRefused(message)
     is_access = own.facts.right is Right.ACCESS
-    provision = "; ".join(dict.fromkeys(pen.provision for pen in pens))
+    provision = own.texts["and"].join(dict.fromkeys(pen.provision for pen in pens))
     opening = own.say("partial_access" if is_access else "partial", provision=provision)
     yield "\n- ".join((opening, *(_kept(pens, one) for one in own.facts.kept)))
     yield own.say("rest_in_package" if is_access else "rest_was_done")
@@ -168,8 +174,8 @@ def _kept(pens: Pens, kept: Kept) -> str:
     for pen in knowing or pens[:1]:
         said, citation = pen.ground(kept.ground, kept.citation)
         cited.setdefault(said, []).extend([citation] if citation else [])
-    ground = "; ".join(with_citation(said, "; ".join(by)) for said, by in cited.items())
-    texts = pens[0].texts["kept"]
+    texts, also = pens[0].texts["kept"], pens[0].texts["and"]
+    ground = also.join(with_citation(said, also.join(by)) for said, by in cited.items())
     form = str(texts["entry" if kept.rows == 1 else "entries"])
     line = form.format(rows=kept.rows, ground=ground)
     if kept.until_on is None:
@@ -262,8 +268,8 @@ def _appeal_dismissed(pens: Pens) -> Iterator[str]:
 
 
 def _dismissed(pen: Pen) -> Iterator[Part]:
-    if pen.law.ground:
-        yield Part(pen.say("reasons", ground=with_citation(*pen.ground(pen.law.ground))))
+    if pen.law.grounds:
+        yield _reasons(pen)
     yield Part(pen.say("appeal_why"))
     yield from _beyond_us(pen)
 
@@ -295,7 +301,7 @@ def _appealed(pens: Pens, key: str) -> str:
 
 def _basis(pens: Pens) -> str:
     cited = [pen.cite(pen.row.appeal.citation) for pen in pens if pen.row.appeal is not None]
-    return "; ".join(dict.fromkeys(cited))
+    return str(pens[0].texts["and"].join(dict.fromkeys(cited)))
 
 
 def _beyond_us(pen: Pen) -> Iterator[Part]:

@@ -63,8 +63,8 @@ class ByLaw:
     """When the answer is due once the time is extended; None where this law extends none."""
     reason: str = ""
     """Why the time is extended, as a code."""
-    ground: str = ""
-    """Why it is refused, as a code of this law; empty where it knows none of the stated ones."""
+    grounds: tuple[str, ...] = ()
+    """Why it is refused: the stated grounds that this law knows, as its codes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,8 @@ class ComplaintFacts:
     """When the outcome is told: the strictest of house and law."""
     held: bool = False
     outcome: Outcome | None = None
-    referred: bool = False
-    """Whether it is before the body below already."""
+    referred_to: str = ""
+    """Before whom it is already: the `body` or the `authority` below; empty for neither."""
     body: str | None = None
     """Of the house's timetable; where it names none, the letter leaves its place open."""
     authority: str | None = None
@@ -83,9 +83,9 @@ def composed_of_complaint(facts: ComplaintFacts, language: str) -> Letter:
         "contact": facts.sender.contact,
         "name": facts.sender.name,
         "body": facts.body or texts["no_body"],
-        "authority": facts.authority,
+        "authority": common["authority"].get(facts.authority, facts.authority),
     }
-    said = [texts["sentence"][key].format(**filled) for key in _keys(facts)]
+    said = [_said(texts["sentence"], key, filled) for key in _keys(facts)]
     if facts.outcome is not None and facts.about is ComplaintLetter.OUTCOME:
         said.insert(1, texts["outcome"][facts.outcome.value])
     parts = [
@@ -117,5 +117,11 @@ def _keys(facts: ComplaintFacts) -> Iterator[str]:
         raise LetterRefused(message)
     yield from ("reasons", "follows", "higher")
     if facts.authority is not None:
-        yield "authority"
-    yield "referred" if facts.referred else "body"
+        yield "before_authority" if facts.referred_to == "authority" else "authority"
+    yield "referred" if facts.referred_to == "body" else "body"
+
+
+def _said(sentences: Mapping[str, str], key: str, filled: Mapping[str, Any]) -> str:
+    if key == "before_authority":  # the same sentence, of somebody else
+        return sentences["referred"].format(**{**filled, "body": filled["authority"]})
+    return sentences[key].format(**filled)

@@ -66,7 +66,7 @@ def _facts(pack: LawPack, right: Right, on: date, **more: Any) -> Facts:
 
 
 _OF_LAW = {"country", "due_on", "has_number", "authority", "effect", "new_due_on", "reason"}
-_OF_LAW |= {"ground"}
+_OF_LAW |= {"grounds"}
 
 
 def _eu(**more: Any) -> Facts:
@@ -100,7 +100,7 @@ def _keys(value: Any, path: str = "") -> Iterator[tuple[str, frozenset[str]]]:
 
 def test_the_authority_that_the_house_names_stands_in_its_letters() -> None:
     """A person is told where to complain by name, not by how a country is organised."""
-    told = composed(_eu(ground="ANY_UNFOUNDED", authority="Behörde am Ort"), "de").text
+    told = composed(_eu(grounds=("ANY_UNFOUNDED",), authority="Behörde am Ort"), "de").text
     assert "Behörde am Ort" in told
 
 
@@ -175,7 +175,7 @@ def test_a_refusal_under_every_law_has_what_its_row_asks_for(law: str, language:
         grounds = [e for e in pack.exemptions if right in e.rights]
         if not grounds or FORBIDDEN in row.refusal.contents:
             continue
-        letter = composed(_facts(pack, right, on, ground=grounds[0].code), language)
+        letter = composed(_facts(pack, right, on, grounds=(grounds[0].code,)), language)
         assert "{" not in letter.text
         assert "A-2026-000001" in letter.text
         assert SENDER.contact in letter.text
@@ -209,7 +209,7 @@ def test_an_unknown_code_is_an_error_and_never_left_out() -> None:
     (row,) = pack.rights
     refusal = row.refusal.model_copy(update={"contents": ("reasons", "a_seal_of_wax")})
     changed = pack.model_copy(update={"rights": (row.model_copy(update={"refusal": refusal}),)})
-    facts = _facts(changed, Right.ERASURE, date(2026, 11, 1), ground="ANY_UNFOUNDED")
+    facts = _facts(changed, Right.ERASURE, date(2026, 11, 1), grounds=("ANY_UNFOUNDED",))
     with pytest.raises(LetterRefused, match="a_seal_of_wax"):
         composed(facts, "en")
 
@@ -226,7 +226,7 @@ def test_an_unknown_time_for_an_appeal_is_an_error() -> None:
     right = next(iter(row.provisions))
     ground = next(e.code for e in pack.exemptions if right in e.rights)
     with pytest.raises(LetterRefused, match="full moon"):
-        composed(_facts(changed, right, date(2026, 11, 1), ground=ground), "fr")
+        composed(_facts(changed, right, date(2026, 11, 1), grounds=(ground,)), "fr")
 
 
 def test_what_nobody_may_refuse_has_no_letter_of_refusal() -> None:
@@ -234,7 +234,7 @@ def test_what_nobody_may_refuse_has_no_letter_of_refusal() -> None:
     pack = load_pack("hk-pdpo")
     ground = next(e.code for e in pack.exemptions)
     with pytest.raises(LetterRefused, match="lets nobody refuse"):
-        composed(_facts(pack, Right.OPT_OUT, date(2026, 11, 1), ground=ground), "en")
+        composed(_facts(pack, Right.OPT_OUT, date(2026, 11, 1), grounds=(ground,)), "en")
 
 
 def test_a_refusal_needs_a_ground_of_the_law() -> None:
@@ -242,17 +242,17 @@ def test_a_refusal_needs_a_ground_of_the_law() -> None:
     with pytest.raises(LetterRefused, match="is not refused"):
         composed(_eu(), "en")
     with pytest.raises(LetterRefused, match="CA_SPEECH"):
-        composed(_eu(ground="CA_SPEECH"), "en")
+        composed(_eu(grounds=("CA_SPEECH",)), "en")
 
 
 def test_a_refusal_by_the_gdpr_names_ground_authority_and_court() -> None:
     """Art. 12(4) GDPR: reasons, complaint to the authority of the country, judicial remedy."""
-    text = composed(_eu(ground="ER_LEGAL_CLAIMS", country="FR"), "fr").text
+    text = composed(_eu(grounds=("ER_LEGAL_CLAIMS",), country="FR"), "fr").text
     assert "Art. 17(3)(e) RGPD" in text
     assert "nécessaire à la constatation" in text
     assert "CNIL" in text
     assert "recours en justice" in text
-    assert "BayLDA" in composed(_eu(ground="ER_LEGAL_CLAIMS", country="DE-BY"), "de").text
+    assert "BayLDA" in composed(_eu(grounds=("ER_LEGAL_CLAIMS",), country="DE-BY"), "de").text
 
 
 @pytest.mark.parametrize("language", ALL)
@@ -319,7 +319,7 @@ def test_what_can_be_done_comes_after_what_was_decided() -> None:
     """Reasons first, then authority and court, the time for them last."""
     pack = load_pack("ca-qc-law25")
     letter = composed(
-        _facts(pack, Right.ACCESS, date(2026, 11, 1), ground="AC_RIGHTS_OF_OTHERS"), "en"
+        _facts(pack, Right.ACCESS, date(2026, 11, 1), grounds=("AC_RIGHTS_OF_OTHERS",)), "en"
     )
     parts = [letter.text.index(one) for one in ("The reason is", "reviewed by", "Time for turning")]
     assert parts == sorted(parts)
@@ -386,7 +386,7 @@ def _refusable(right: Right) -> list[tuple[ByLaw, RightsRow]]:
         rows = [(row, on) for row, of, on in _rows(pack) if of is right]
         if grounds and rows and FORBIDDEN not in rows[-1][0].refusal.contents:
             row, on = max(rows, key=lambda one: one[1])
-            found.append((_by(pack, on, ground=grounds[0]), row))
+            found.append((_by(pack, on, grounds=(grounds[0],)), row))
     return found
 
 
@@ -433,9 +433,9 @@ def test_a_refusal_under_several_laws_has_what_each_asks_for_and_nothing_twice(
 @pytest.mark.parametrize("language", ALL)
 def test_a_remedy_stands_under_the_laws_that_give_it(language: str) -> None:
     """Nobody is told of a court or an appeal that their law does not give."""
-    eu = _by(load_pack("eu-gdpr"), date(2026, 11, 1), ground="ANY_UNFOUNDED", country="FR")
-    ca = _by(load_pack("us-ca-ccpa"), date(2026, 11, 1), ground="CA_SPEECH")
-    va = _by(load_pack("us-va"), date(2026, 11, 1), ground="US_NOT_AUTHENTICATED")
+    eu = _by(load_pack("eu-gdpr"), date(2026, 11, 1), grounds=("ANY_UNFOUNDED",), country="FR")
+    ca = _by(load_pack("us-ca-ccpa"), date(2026, 11, 1), grounds=("CA_SPEECH",))
+    va = _by(load_pack("us-va"), date(2026, 11, 1), grounds=("US_NOT_AUTHENTICATED",))
     text = composed(_under(Right.ERASURE, [eu, ca, va]), language).text
     said, names = languages()[language]["sentence"], words_of(language).table("law")
     sections = [
@@ -559,7 +559,7 @@ def test_an_appeal_is_acknowledged_with_the_day_of_its_clock(language: str) -> N
 def test_an_appeal_under_several_laws_names_each_authority_and_the_way_once(language: str) -> None:
     """Va. Code 59.1-577(C) and its like, side by side."""
     laws = [
-        _by(load_pack(name), date(2026, 11, 1), ground="US_NOT_AUTHENTICATED")
+        _by(load_pack(name), date(2026, 11, 1), grounds=("US_NOT_AUTHENTICATED",))
         for name in ("us-va", "us-tx")
     ]
     on = date(2026, 11, 20)
@@ -590,7 +590,7 @@ def test_a_letter_has_no_english_beside_names(language: str, right: Right) -> No
         known |= {e.citation for e in pack.exemptions}
         known |= set(languages()[language]["channel"].values())
         for ground in [e.code for e in pack.exemptions if right in e.rights]:
-            text = composed(_under(right, [replace(law, ground=ground)]), language).text
+            text = composed(_under(right, [replace(law, grounds=(ground,))]), language).text
             for name_of in known:
                 text = text.replace(name_of, "")
             assert not ENGLISH.findall(text), (name, ground)
