@@ -221,7 +221,7 @@ def _too_late(ref: str, given: Sequence[Remedy]) -> str:
 
 
 def _clocks(job: Job, given: Sequence[Remedy], at: datetime, number: int) -> list[NewClock]:
-    name = APPEAL if number == 1 else f"{APPEAL}-{number}"
+    name = case_clocks.appeal_name(number)
     made = []
     for remedy in given:
         spec = appeal_clock(remedy.pack, job.kind, remedy.country, _received(job), at, remedy.zone)
