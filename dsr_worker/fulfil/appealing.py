@@ -148,7 +148,7 @@ class Appeals:
     def _begun_anew(self, cursor: Cursor, job: Job, event: Event, follows: Moves) -> Move:
         if follows is Moves.RESOLVE_AGAIN:
             return self._course.begun_anew(cursor, job, event)
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         today = job._replace(frozen=frozen_id, pending=0)
         move = self._intake.send_code(today, (event,))
         return replace(move, job=job._replace(pending=0), frozen=frozen_id, approved_by=None)
