@@ -55,7 +55,7 @@ class ComplaintLettering:
         own = self._organisation
         zone = own.establishment.zone
         topic, outcome = Topic(job.facts["topic"]), job.facts.get("outcome")
-        law = read_pack(frozen.law_text(cursor, job.frozen))
+        law = read_pack(frozen.law(cursor, job.frozen)[1])
         controller = own.controller
         country = job.country or own.establishment.country
         if job.received_at is None or job.state == State.WITHDRAWN:
