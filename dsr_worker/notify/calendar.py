@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
-from icalendar import Calendar, Event
+import icalendar
 
 from dsr_worker.domain.calendar import day_ended
 from dsr_worker.domain.recurring import Recurrence
@@ -18,7 +18,7 @@ from dsr_worker.ledger.warnings import DueRow
 
 def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
     """One event for each open clock, when alerts are due, and for each duty's next time."""
-    calendar = Calendar()
+    calendar = icalendar.Calendar()
     calendar.add("prodid", "-//dsr-worker//due//EN")
     calendar.add("version", "2.0")
     for event in (*_clocks(rows), *map(_again, recurring)):
@@ -27,7 +27,7 @@ def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
     return written.decode()
 
 
-def _clocks(rows: Sequence[DueRow]) -> Iterator[Event]:
+def _clocks(rows: Sequence[DueRow]) -> Iterator[icalendar.Event]:
     for row in rows:
         if row.conservative_due_at is None:
             continue
@@ -41,7 +41,7 @@ def _clocks(rows: Sequence[DueRow]) -> Iterator[Event]:
         )
 
 
-def _again(again: Recurrence) -> Event:
+def _again(again: Recurrence) -> icalendar.Event:
     return _event(
         f"{again.row_id}-{again.due_on:%Y%m%d}",
         again.due_at,
@@ -51,9 +51,9 @@ def _again(again: Recurrence) -> Event:
     )
 
 
-def _event(uid: str, stamped_at: datetime, when: date, summary: str, told: str) -> Event:
+def _event(uid: str, stamped_at: datetime, when: date, summary: str, told: str) -> icalendar.Event:
     """An event on a day, or, where `when` is an instant, at it: then it ends as it begins."""
-    event = Event()
+    event = icalendar.Event()
     event.add("uid", f"{uid}@dsr-worker.invalid")
     event.add("dtstamp", stamped_at)
     event.add("dtstart", when)
