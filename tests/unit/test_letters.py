@@ -226,6 +226,18 @@ def test_an_unknown_code_is_an_error_and_never_left_out() -> None:
         composed(facts, "en")
 
 
+def test_a_ground_that_has_no_words_any_more_is_told_in_english_and_named() -> None:
+    """A frozen pack may know what today's do not: the person is told, and who sends it sees."""
+    pack = load_pack("eu-gdpr")
+    old = pack.exemptions[0].model_copy(update={"code": "AC_OF_OLD", "meaning": "a law of old"})
+    changed = pack.model_copy(update={"exemptions": (old,)})
+    facts = _facts(changed, Right.ACCESS, date(2026, 11, 1), grounds=("AC_OF_OLD",))
+    assert composed(facts, "en").in_english == ()
+    letter = composed(facts, "fr")
+    assert "a law of old" in letter.text
+    assert letter.in_english == ("AC_OF_OLD",)
+
+
 def test_an_unknown_time_for_an_appeal_is_an_error() -> None:
     """A time that no language says stops the letter instead of being told in another language."""
     pack = load_pack("us-va")
@@ -455,9 +467,7 @@ def test_a_remedy_stands_under_the_laws_that_give_it(language: str) -> None:
         for name in ("eu-gdpr", "us-ca-ccpa", "us-va")
     ]
     assert sections == sorted(sections)
-    first, second, third = (
-        text[a:b] for a, b in zip(sections, [*sections[1:], None], strict=True)
-    )
+    first, second, third = (text[a:b] for a, b in zip(sections, [*sections[1:], None], strict=True))
     appeal = said["appeal"].partition("{")[0]
     assert [said["judicial_remedy"] in part for part in (first, second, third)] == [1, 0, 0]
     assert [appeal in part for part in (first, second, third)] == [0, 0, 1]
