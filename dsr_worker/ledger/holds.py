@@ -277,6 +277,41 @@ def people_of(cursor: Cursor, matter: str, reason: str) -> frozenset[bytes]:
     return frozenset(bytes(row.digest) for row in cursor.fetchall())
 
 
+def stands(cursor: Cursor, ref: str) -> bool:
+    """Whether a hold of this reference stands."""
+    cursor.execute("SELECT 1 FROM holds WHERE ref = %s AND released_at IS NULL", (ref,))
+    return cursor.fetchone() is not None
+
+
+class OnPerson(NamedTuple):
+    """A hold that stands on somebody; `complaint` where an open dispute placed it.
+
+    `unproved`: whoever complained proved no identity.
+    """
+
+    hold: str
+    reason: str
+    matter: str
+    review_on: date
+    placed_by: str
+    complaint: str | None
+    unproved: bool
+
+
+def on_person_of(cursor: Cursor, job_id: int) -> list[OnPerson]:
+    """The holds that stand on the person of a case, as far as the case knows who that is."""
+    cursor.execute(
+        "SELECT h.ref, h.reason_code, h.matter, h.review_on, h.placed_by,"
+        " k.ref AS complaint, k.id IS NOT NULL AND k.verified_at IS NULL AS unproved FROM holds h"
+        " LEFT JOIN jobs k ON k.ref = h.matter AND k.kind = 'complaint'"
+        " WHERE h.released_at IS NULL AND h.scope = 'subject' AND EXISTS ("
+        "SELECT FROM identities i JOIN identities o ON o.digest = i.digest AND o.job_id = h.job_id"
+        " WHERE i.job_id = %s AND i.standing IN ('verified', 'resolved')) ORDER BY h.ref",
+        (job_id,),
+    )
+    return [OnPerson(*row) for row in cursor.fetchall()]
+
+
 def reason_and_matter(cursor: Cursor, ref: str) -> tuple[str, str]:
     """Why a hold stands, and the matter that it belongs to."""
     cursor.execute("SELECT reason_code, matter FROM holds WHERE ref = %s", (ref,))

@@ -10,7 +10,9 @@ import pytest
 
 from dsr_worker.contract import Correction, Identity
 from dsr_worker.fulfil.correcting import Stated
+from dsr_worker.fulfil.housekeeping import shred_closed
 from dsr_worker.ledger import reports
+from tests.integration.cli_desk import Desk
 from tests.integration.engine_room import EngineRoom
 from tests.integration.sweep_room import Make
 from tests.integration.test_complaints import decide, dispute, erasure, mail
@@ -201,3 +203,115 @@ def test_a_dispute_keeps_rows_from_being_put_right(room: EngineRoom) -> None:
     before = _theirs(room, 3)
     room.settle()
     assert _theirs(room, 3) == before
+
+
+# ---- what people see of it
+
+
+@pytest.fixture
+def desk(alone: Desk) -> Desk:
+    """An installation of its own: clocks are moved."""
+    alone.person = 2
+    return alone
+
+
+def _disputed(desk: Desk, *more: str) -> dict[str, Any]:
+    args = ("submit", "--kind", "complaint", "--topic", "refund", "--dispute", "--country", "DE")
+    return desk.ok(*args, *desk.named, *more, actor="anna")
+
+
+def test_an_erasure_names_the_complaint_that_stops_it(desk: Desk) -> None:
+    """Plan, approval and status tell the hold, its complaint, what is proved, the way out."""
+    complaint = _disputed(desk)
+    case = desk.submit("erasure")
+    desk.room.settle()
+    for command in ("plan", "status"):
+        (hold,) = desk.ok(command, case)["holds"]
+        assert (hold["hold"], hold["complaint"]) == (complaint["hold"], complaint["case"])
+        assert hold["unproved"]
+        text = desk.run(command, case).stdout
+        assert "proved no identity" in text
+        assert f"dsr hold release {complaint['hold']}" in text
+    desk.ok("hold", "release", complaint["hold"], actor="berta")
+    assert desk.ok("status", case)["holds"] == []
+    shown = desk.ok("complaint", "show", complaint["case"])
+    assert (shown["hold"], shown["hold_stands"]) == (complaint["hold"], False)
+
+
+def test_a_hold_of_somebody_proved_or_of_a_matter_is_told_as_such(desk: Desk) -> None:
+    """Who was attested is no stranger; a hold that people placed names its own matter."""
+    _disputed(desk, "--attest", "passport")
+    place = ("hold", "place", *desk.named, "--reason", "ER_LEGAL_CLAIMS", "--matter", "m-1")
+    desk.ok(*place, "--review", "2090-01-01", actor="anna")
+    case, access = desk.submit("erasure"), desk.submit("access")
+    assert [h["complaint"] for h in desk.ok("status", case)["holds"]][1] is None
+    assert not any(hold["unproved"] for hold in desk.ok("status", case)["holds"])
+    assert desk.ok("status", access)["holds"] == []
+
+
+def test_a_referral_after_a_release_says_that_nothing_is_held(desk: Desk) -> None:
+    """What a person released stays so; whoever refers it is told, with the way to hold again."""
+    complaint = _disputed(desk)
+    ref = complaint["case"]
+    desk.ok("hold", "release", complaint["hold"], actor="berta")
+    desk.ok("complaint", "investigate", ref, actor="anna")
+    (told,) = desk.ok("complaint", "refer", ref, "--to", "body", actor="anna")["details"]
+    assert complaint["hold"] in told
+    assert "dsr hold place" in told
+
+
+def test_what_was_decided_before_an_investigation_was_taken_up_again_is_not_told(
+    desk: Desk,
+) -> None:
+    """An outcome that no letter told is void when the complaint goes on: no letter holds it."""
+    ref = _disputed(desk)["case"]
+    desk.ok("complaint", "investigate", ref, actor="anna")
+    desk.ok("complaint", "resolve", ref, "--outcome", "upheld", actor="anna")
+    desk.ok("complaint", "investigate", ref, actor="anna")
+    assert desk.ok("complaint", "show", ref)["outcome"] is None
+    letter = ("complaint", "letter", ref, "--about", "outcome")
+    assert desk.refused(*letter, code=1)[0] == "letter_refused"
+    desk.ok("complaint", "resolve", ref, "--outcome", "not_upheld", actor="anna")
+    assert desk.ok("complaint", "show", ref)["outcome"] == "not_upheld"
+
+
+def test_a_repeated_complaint_tells_the_days_of_the_first(desk: Desk) -> None:
+    """Sent again days later under its key, it promises nothing later than it did."""
+    key = ("--idempotency-key", "web-1")
+    first = _disputed(desk, *key)
+    desk.room.move_clock(days=5)
+    again = _disputed(desk, *key)
+    assert again["repeated"]
+    assert [c["conservative_due_at"] for c in again["clocks"]] == [
+        c["conservative_due_at"] for c in first["clocks"]
+    ]
+
+
+def test_a_case_whose_appeal_comes_while_it_is_being_shredded_keeps_its_key(desk: Desk) -> None:
+    """Whoever waits for the lock asks again under it."""
+    room, more = desk.room, ("--attest", "trial", "--country", "US-VA")
+    args = ("submit", "--kind", "erasure", *desk.named, *more)
+    case = str(desk.ok(*args, actor="anna")["case"])
+    desk.ok("refuse", case, "--ground", "US_NOT_AUTHENTICATED", actor="anna")
+    desk.ok("refuse", case, "--delivered", actor="anna")
+    room.move_clock(days=200)
+    shredding = threading.Thread(target=shred_closed(room.office.ledger))
+    with room.office.ledger.transaction() as cursor:
+        cursor.execute(
+            "UPDATE jobs SET closed_at = NULL, state = 'appealed' WHERE ref = %s", (case,)
+        )
+        shredding.start()
+        while shredding.is_alive() and not room.rows("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            pass
+    shredding.join(60)
+    assert room.job(case)["shredded_at"] is None
+    assert room.job(case)["data_key"] is not None
+
+
+def test_where_a_sweep_would_not_know_the_person_is_told(desk: Desk) -> None:
+    """Documents go by a customer number: a dispute by an address says that sweeps miss them."""
+    assert _disputed(desk)["not_found_in"] == ["files.documents"]
+    assert _disputed(desk, "--customer-number", "2")["not_found_in"] == []
+    place = ("hold", "place", *desk.named, "--reason", "ER_LEGAL_CLAIMS", "--matter", "m-1")
+    placed = desk.ok(*place, "--review", "2090-01-01", actor="anna")
+    assert placed["not_found_in"] == ["files.documents"]
