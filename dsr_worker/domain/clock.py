@@ -159,7 +159,8 @@ def extend(clock: Clock, at: datetime) -> Clock:
     is suspended, or that begins with the answer, has not ended (GDPR Art 12(3), UK GDPR Art 12A).
 
     Raises:
-        ClockRefusedError: the law knows no extension, it was used, or the notice comes too late.
+        ClockRefusedError: the law knows no extension, it was used, or the notice comes too late
+            or before the clock began.
 
     """
     _refuse_met(clock)
@@ -168,6 +169,8 @@ def extend(clock: Clock, at: datetime) -> Clock:
         raise ClockRefusedError("this law knows no extension")
     if clock.extended_at is not None:
         raise ClockRefusedError("the clock was extended already")
+    if to_utc(at) < to_utc(clock.started_at):
+        raise ClockRefusedError("this lies before the clock began: nobody could be told of it then")
     notice_end_at = end_of_day(notice_by, clock.zone)
     stands = any(to_utc(pause.asked_at) < notice_end_at for pause in clock.open_pauses)
     if not stands and to_utc(at) >= notice_end_at:
