@@ -81,7 +81,9 @@ def _open_clocks(ctx: click.Context, *, ics: bool, as_json: bool) -> None:
         declared = office.files.organisation.declared
         again = recurring(declared, sweeps.business_now(cursor)) if declared else []
     if ics:
-        click.echo(warnings.ics(rows, again), nl=False)
+        from dsr_worker.notify.calendar import ics as calendar  # noqa: PLC0415 - where it is asked for
+
+        click.echo(calendar(rows, again), nl=False)
         return
     data = {
         "clocks": [_clock(row) for row in rows],

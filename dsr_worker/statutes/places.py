@@ -56,7 +56,7 @@ def locality_under(pack: LawPack, country: str, zone: str | None = None) -> Loca
     return replace(where, calendar=replace(calendar, closed=closed))
 
 
-_CODE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+_CODE = re.compile(r"(?P<nation>[A-Z]{2})(-[A-Z0-9]{1,3})?")  # ISO 3166-2
 _LISTED = (
     "`dsr statutes list --json` lists those that have a law; parts are written as in ISO 3166-2,"
     " such as DE-BY"
@@ -91,16 +91,20 @@ def canonical_country(country: str) -> str:
 def country_of(residence: str | None) -> str | None:
     """Return the ISO 3166 code that a stored residence is; None where it is missing or none.
 
-    Names of countries are not guessed. A code that no law pack knows stays: somebody has to find
-    its law.
+    Names of countries are not guessed. A part that is not known here counts as its country: whoever
+    writes `NL-NH` lives in the Netherlands. A country that no law pack knows stays: somebody has to
+    find its law. Whatever leaves is a code that is known here, never a value as it was stored.
     """
-    if not residence:
+    if not residence or not residence.isascii():  # upper() makes codes of letters that are none
         return None
     try:
         return canonical_country(residence)
     except UnknownNameError:
-        code = residence.strip().upper()
-        return code if _CODE.fullmatch(code) else None
+        code = _CODE.fullmatch(residence.strip().upper())
+    if code is None:
+        return None
+    nation = countries().aliases.get(code["nation"], code["nation"])
+    return nation if nation in countries().countries or has_holidays(nation, None) else None
 
 
 def hinted(phone: str) -> str | None:

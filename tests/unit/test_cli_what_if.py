@@ -43,7 +43,7 @@ def test_a_complaint_is_asked_for_like_a_right(right: str) -> None:
     )
     assert (said["due_on"], said["conservative_due_on"]) == (None, "2027-02-27")
     assert (said["extended_due_on"], said["appeal_due_on"]) == (None, None)
-    assert said["citation"] == "DPA 2018 s.164A"
+    assert "s.164A" in said["citation"]
     assert said["verified"] is True
     assert said["calendar_version"].startswith("holidays ")
 
