@@ -179,7 +179,8 @@ def extend(clock: Clock, at: datetime) -> Clock:
     is suspended, or that begins with the answer, has not ended (GDPR Art 12(3), UK GDPR Art 12A).
 
     Raises:
-        ClockRefusedError: the law knows no extension, it was used, or the notice comes too late.
+        ClockRefusedError: the law knows no extension, it was used, or the notice comes too late
+            or before the clock began.
 
     """
     _refuse_met(clock)
@@ -188,6 +189,8 @@ def extend(clock: Clock, at: datetime) -> Clock:
         raise ClockRefusedError("this law knows no extension")
     if clock.extended_at is not None:
         raise ClockRefusedError("the clock was extended already")
+    if to_utc(at) < to_utc(clock.started_at):
+        raise ClockRefusedError("this lies before the clock began: nobody could be told of it then")
     if not _may_tell(clock, at):
         raise ClockRefusedError(f"the notice of an extension was due by {notice_by}")
     return replace(clock, extended_at=at)

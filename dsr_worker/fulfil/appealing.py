@@ -77,7 +77,9 @@ class Appeals:
             case_clocks.start(cursor, [(job.id, clock) for clock in clocks])
             by = _answered_by(cursor, job)
             appeals.add(cursor, job.id, Appeal(number, at, is_late, job.state, by, None, None))
-            return changed(cursor, _taken_in(job, clocks, at, signed, is_late=is_late))
+            decided = changed(cursor, _taken_in(job, clocks, at, signed, is_late=is_late))
+            told = f"`dsr letter {ref} --about appeal_acknowledgement` tells the person of it"
+            return replace(decided, details=(told,))
 
     def decide(self, ref: str, verdict: Verdict, signed: SignedAction) -> Decided:
         """Decide on the open appeal of a case; whoever refused, or approved the answer, may not.
@@ -221,7 +223,7 @@ def _too_late(ref: str, given: Sequence[Remedy]) -> str:
 
 
 def _clocks(job: Job, given: Sequence[Remedy], at: datetime, number: int) -> list[NewClock]:
-    name = APPEAL if number == 1 else f"{APPEAL}-{number}"
+    name = case_clocks.appeal_name(number)
     made = []
     for remedy in given:
         spec = appeal_clock(remedy.pack, job.kind, remedy.country, _received(job), at, remedy.zone)
@@ -236,21 +238,11 @@ def _received(job: Job) -> datetime:
 
 
 def _clock(name: str, remedy: Remedy, spec: ClockSpec, at: datetime) -> NewClock:
-    due = spec.due
-    return NewClock(
-        name=name + remedy.suffix,
-        recipient="subject",
-        citation=spec.citation,
-        verified=spec.verified,
-        zone=due.zone,
-        started_at=at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-        facts={**remedy.facts, **facts_of(spec.clock), "appealed_at": at.isoformat()},
+    clock = NewClock.by_law(
+        name + remedy.suffix, spec.due, at, citation=spec.citation, verified=spec.verified
     )
+    facts = {**remedy.facts, **facts_of(spec.clock), "appealed_at": at.isoformat()}
+    return clock._replace(facts=facts)
 
 
 def _answered_by(cursor: Cursor, job: Job) -> str | None:

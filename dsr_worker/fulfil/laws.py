@@ -74,21 +74,14 @@ def clocks_by(kind: str, received_at: datetime, zone: str | None, establishment:
 
 def new_clock(spec: ClockSpec, received_at: datetime) -> NewClock:
     """A clock of a case's own law, to be started."""
-    due = spec.due
-    return NewClock(
-        name=spec.kind.value,
-        recipient="subject",
+    clock = NewClock.by_law(
+        spec.kind.value,
+        spec.due,
+        received_at,
         citation=spec.citation,
         verified=spec.verified,
-        zone=due.zone,
-        started_at=received_at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-        facts=facts_of(spec.clock),
     )
+    return clock._replace(facts=facts_of(spec.clock))
 
 
 def beside(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dsr_worker.domain.calendar import Calendar, has_holidays, zone_of
+from dsr_worker.statutes.codes import near_codes
 from dsr_worker.statutes.load import countries, heads, heads_naming, load_pack
 from dsr_worker.statutes.model import LawPack
 from dsr_worker.statutes.names import UnknownNameError
@@ -81,8 +82,9 @@ def canonical_country(country: str) -> str:
         part and nation in table.countries and has_holidays(nation, part)
     ):
         return code
+    near = near_codes(country, table.countries)
     known = [*table.countries, *table.aliases]
-    raise UnknownNameError("country", country, known, _LISTED)
+    raise UnknownNameError("country", country, known, _LISTED, near=near)
 
 
 @lru_cache(maxsize=1024)
@@ -146,7 +148,12 @@ def applicable(country: str | None, law: str | None = None) -> LawPack:
     laws = laws_of(country)
     if laws:
         return load_pack(laws[0])
-    covered = [own for head in heads() for own in head.countries]
+    code = canonical_country(country)
+    covered = {own for head in heads() for own in head.countries if head.concerns(own)}
+    parts = sorted(own for own in covered if own.startswith(f"{code}-"))
+    if parts:
+        told = f"each part has laws of its own, such as {parts[0]}"
+        raise UnknownNameError("country with a law pack", country, parts, told, near=())
     raise UnknownNameError("country with a law pack", country, covered)
 
 
