@@ -19,6 +19,7 @@ from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
+from dsr_worker.fulfil.remaining import REMAINING
 from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, case_clocks, cases, codes, jobs
@@ -275,6 +276,7 @@ class Decisions:
             job = opened(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_grounds(cursor, job, (reason, *further))
+                _require_unanswered(job)
             _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
             self._require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
@@ -321,6 +323,16 @@ def _require_plan(job: Job, plan_hash: str) -> None:
     _require(job, State.AWAITING_APPROVAL)
     if job.plan is None or job.plan_hash != plan_hash:
         message = "the plan has changed: look at it again and approve what it says now"
+        raise DecisionRefused(message)
+
+
+def _require_unanswered(job: Job) -> None:
+    if job.facts.get(REMAINING):
+        message = (
+            f"an answer of {job.ref} has left already; only what it could not show is looked for"
+            f" again. Mend what stopped that, which `dsr status {job.ref}` tells, then `dsr retry"
+            f" {job.ref}`; where the person no longer wants it, `dsr withdraw {job.ref}`"
+        )
         raise DecisionRefused(message)
 
 
