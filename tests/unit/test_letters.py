@@ -104,7 +104,7 @@ def test_the_authority_that_the_house_names_stands_in_its_letters() -> None:
     assert "Behörde am Ort" in told
 
 
-OPEN = ("statute", "gloss", "authority")
+OPEN = ("statute", "gloss")
 """What a language says of names that it has words of its own for, and another has not."""
 
 
@@ -191,7 +191,7 @@ def _require_refusal(
     assert said in letter.text
     assert SENDER.contact in letter.text
     body = pack.authorities.body(pack.default_country or pack.countries[0])
-    assert texts["authority"].get(body, body) in letter.text
+    assert words_of(language).authority(body) in letter.text
     _require_contents(letter, [row], language)
     assert letter.in_english == ()
     if row.appeal is not None and row.appeal.file_within:
@@ -367,7 +367,8 @@ def test_a_dismissed_appeal_names_reasons_and_the_authority_by_every_law(languag
             pack, right, on, about=About.APPEAL_DISMISSED, appealed_on=date(2026, 11, 20)
         )
         letter = composed(facts, language)
-        assert pack.authorities.body(facts.laws[0].country) in letter.text, row.id
+        body = pack.authorities.body(facts.laws[0].country)
+        assert words_of(language).authority(body) in letter.text, row.id
         assert _day(language, date(2026, 11, 20)) in letter.text
         assert languages()[language]["sentence"]["appeal_how"] in letter.text
         assert languages()[language]["sentence"]["appeal"].partition("{")[0] not in letter.text
