@@ -6,6 +6,7 @@ import re
 import string
 from datetime import UTC, date, datetime
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -218,3 +219,13 @@ def test_authorities_with_words_are_authorities_of_a_pack() -> None:
     }
     assert set(EN.table("authority")) <= bodies
     assert DE.authority("Datatilsynet") == "Datatilsynet"
+
+
+def test_no_citation_speaks_of_the_house_in_words_without_a_translation() -> None:
+    """What rules and ready-made policies call their own reading has words in every language."""
+    own = {rule.citation for rule in retention_rules() if "house" in rule.citation}
+    files_of = (Path(__file__).parents[2] / "retention_policies").glob("*.yaml")
+    cited = (re.findall(r'citation: "([^"]+)"', file.read_text("utf-8")) for file in files_of)
+    own |= {one for some in cited for one in some if "house" in one}
+    assert own
+    assert own <= set(EN.table("citation"))
