@@ -63,6 +63,10 @@ class Words:
         """A provision as this language writes it, else as it is written."""
         return self.known("citation", text) or text
 
+    def authority(self, name: str) -> str:
+        """An authority as this language calls it; most have one name only."""
+        return self.known("authority", name) or name
+
     def period(self, period: CalendarPeriod) -> str:
         """Years, months and days, such as "8 years"."""
         years, months = divmod(period.months, 12)

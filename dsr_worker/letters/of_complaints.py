@@ -83,7 +83,7 @@ def composed_of_complaint(facts: ComplaintFacts, language: str) -> Letter:
         "contact": facts.sender.contact,
         "name": facts.sender.name,
         "body": facts.body or texts["no_body"],
-        "authority": common["authority"].get(facts.authority, facts.authority),
+        "authority": words_of(language).authority(facts.authority or ""),
     }
     said = [_said(texts["sentence"], key, filled) for key in _keys(facts)]
     if facts.outcome is not None and facts.about is ComplaintLetter.OUTCOME:

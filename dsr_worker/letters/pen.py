@@ -54,7 +54,7 @@ class Pen:
     def authority(self) -> str:
         """Where this law lets the person complain; some names only describe, and have words."""
         body = self.law.authority or self.law.pack.authorities.body(self.law.country)
-        return str(self.texts["authority"].get(body, body))
+        return self.words.authority(body)
 
     def say(self, key: str, **more: object) -> str:
         """A sentence of this language with its blanks filled."""

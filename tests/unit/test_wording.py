@@ -6,6 +6,7 @@ import re
 import string
 from datetime import UTC, date, datetime
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -184,7 +185,7 @@ def test_a_country_stands_where_no_grammar_bends_it(said: Words) -> None:
 ENGLISH = re.compile(
     r"\b(the|and|which|would|with|your|you|kept|until|request|this|that|were|not|from|what)\b"
 )
-NAMES = {"law", "citation", "country"}
+NAMES = {"law", "citation", "country", "authority"}
 """Tables of names, which a language may leave as they are."""
 
 
@@ -207,3 +208,24 @@ def test_french_has_its_own_signs() -> None:
     assert words("fr").day(date(2026, 3, 1)) == "1er mars 2026"
     assert words("fr").day(date(2026, 3, 21)) == "21 mars 2026"
     assert words("es").day(date(2026, 3, 1)) == "1 de marzo de 2026"
+
+
+def test_authorities_with_words_are_authorities_of_a_pack() -> None:
+    """A name that no pack writes any more would be dead text, and the pack's told in English."""
+    bodies = {
+        load_pack(name).authorities.body(country)
+        for name in packs()
+        for country in (None, *load_pack(name).countries)
+    }
+    assert set(EN.table("authority")) <= bodies
+    assert DE.authority("Datatilsynet") == "Datatilsynet"
+
+
+def test_no_citation_speaks_of_the_house_in_words_without_a_translation() -> None:
+    """What rules and ready-made policies call their own reading has words in every language."""
+    own = {rule.citation for rule in retention_rules() if "house" in rule.citation}
+    files_of = (Path(__file__).parents[2] / "retention_policies").glob("*.yaml")
+    cited = (re.findall(r'citation: "([^"]+)"', file.read_text("utf-8")) for file in files_of)
+    own |= {one for some in cited for one in some if "house" in one}
+    assert own
+    assert own <= set(EN.table("citation"))
