@@ -443,9 +443,7 @@ def test_a_remedy_stands_under_the_laws_that_give_it(language: str) -> None:
         for name in ("eu-gdpr", "us-ca-ccpa", "us-va")
     ]
     assert sections == sorted(sections)
-    first, second, third = (
-        text[a:b] for a, b in zip(sections, [*sections[1:], None], strict=True)
-    )
+    first, second, third = (text[a:b] for a, b in zip(sections, [*sections[1:], None], strict=True))
     appeal = said["appeal"].partition("{")[0]
     assert [said["judicial_remedy"] in part for part in (first, second, third)] == [1, 0, 0]
     assert [appeal in part for part in (first, second, third)] == [0, 0, 1]
