@@ -328,8 +328,10 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
         )
 
 
-def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
-    """Cases closed for longer than `after` whose key still stands.
+def to_shred(
+    cursor: Cursor, after: timedelta, limit: int = 200, among: Sequence[int] | None = None
+) -> list[int]:
+    """Cases closed for longer than `after` whose key still stands; with `among`, those of them.
 
     One whose restriction stands is left: who is to be freed has to be known until the lifting. One
     that was answered with remainders is as good as closed: its promises carry keys of their own.
@@ -341,8 +343,8 @@ def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
         " AND kind IN ('access', 'erasure', 'rectification', 'restriction', 'lifting', 'deferred',"
         " 'hold', 'complaint') AND NOT (kind = 'restriction' AND EXISTS (SELECT FROM holds h"
         " WHERE h.matter = jobs.ref AND h.reason_code = %s AND h.released_at IS NULL))"
-        " ORDER BY closed_at LIMIT %s",
-        (after, after, RESTRICTED, limit),
+        " AND (%s::bigint[] IS NULL OR id = ANY(%s)) ORDER BY closed_at LIMIT %s",
+        (after, after, RESTRICTED, among, among, limit),
     )
     return [row.id for row in cursor.fetchall()]
 
