@@ -257,8 +257,9 @@ _OF_CASE = (
     f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND {ANSWERS}"  # noqa: S608 - fixed text
     " ORDER BY length(name), name FOR UPDATE"
 )
-_OF_CASES = (
-    f"SELECT job_id, {CLOCK} FROM clocks WHERE job_id = ANY(%s) AND {ANSWERS}"  # noqa: S608 - fixed text
+_OF_LAWS = (
+    f"SELECT job_id, {CLOCK} FROM clocks WHERE job_id = ANY(%s) AND ({ANSWERS}"  # noqa: S608 - fixed text
+    " OR ((name = 'acknowledge' OR name LIKE 'acknowledge:%%') AND state IN ('running', 'paused')))"
     " ORDER BY length(name), name"
 )
 _OPEN = f"SELECT {JOB_COLUMNS} FROM jobs WHERE closed_at IS NULL ORDER BY urgency_at, id"  # noqa: S608 - fixed text
@@ -279,11 +280,11 @@ def unanswered_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
     return [ClockRow(*row) for row in cursor.fetchall()]
 
 
-def open_answers(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
-    """Every open case's clocks by which it is to be answered, the most urgent case first."""
+def open_clocks(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
+    """Every open case's clocks of answers and acknowledgements, the most urgent case first."""
     cursor.execute(_OPEN)
     jobs = {row.id: Job(*row) for row in cursor.fetchall()}
-    cursor.execute(_OF_CASES, (list(jobs),))
+    cursor.execute(_OF_LAWS, (list(jobs),))
     clocks: dict[int, list[ClockRow]] = {}
     for row in cursor.fetchall():
         clocks.setdefault(row.job_id, []).append(ClockRow(*row[1:]))

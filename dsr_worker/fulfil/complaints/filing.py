@@ -23,6 +23,7 @@ from dsr_worker.fulfil.complaints.disputes import HOLD, Disputes
 from dsr_worker.fulfil.complaints.timetable import DueClock
 from dsr_worker.fulfil.intake import NotReceivedYet, RequestRefused
 from dsr_worker.ledger import Ledger, intake, jobs, reports
+from dsr_worker.ledger import frozen as texts
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewJob
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -236,6 +237,9 @@ class Filings:
         )
         standing = "verified" if filing.attested else "claimed"
         sealed = [seal_identity(self._keys, key, i, standing) for i in filing.identities]
+        laws = {one.clock.facts["law_hash"]: one.text for one in clocks if one.text}
+        if laws:
+            texts.keep_texts(cursor, laws)
         intake.furnish(cursor, job.id, sealed, [one.clock for one in clocks])
         return job, key
 
