@@ -17,7 +17,7 @@ from benchmarks import _warehouse
 from benchmarks._installation import Installation, Server
 from dsr_worker.bootstrap import Workshop
 from dsr_worker.engine.drain import Drainer
-from dsr_worker.ledger.steps import Claimed
+from dsr_worker.ledger.batches import Claimed
 
 SETTLE_S = 11.0  # after so long an idle session has handed in its counts (10 s in the server)
 _END_S = 20.0

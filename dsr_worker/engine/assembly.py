@@ -18,8 +18,8 @@ from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.engine.leases import Lease
 from dsr_worker.engine.materials import Materials
 from dsr_worker.ledger import Ledger
+from dsr_worker.ledger.batches import Claimed, LoadedIdentity
 from dsr_worker.ledger.rows import DESK
-from dsr_worker.ledger.steps import Claimed, LoadedIdentity
 from dsr_worker.vault import CaseKey, KeyRing
 
 SEEDS = ("verified", "resolved")

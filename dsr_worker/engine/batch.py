@@ -27,10 +27,10 @@ from dsr_worker.engine.context import BatchContext
 from dsr_worker.engine.errors import place, told
 from dsr_worker.engine.materials import Frozen
 from dsr_worker.ledger import LedgerUnreachable
+from dsr_worker.ledger.batches import BatchJob
 from dsr_worker.ledger.rows import Claim, StepResult
 from dsr_worker.ledger.scans import IN_UNITS
 from dsr_worker.ledger.statements import ALONE_LIMIT
-from dsr_worker.ledger.steps import BatchJob
 from dsr_worker.vault import CaseKey
 
 _log = logging.getLogger(__name__)

@@ -23,8 +23,9 @@ from dsr_worker.engine.errors import told
 from dsr_worker.engine.leases import Lease, Worker
 from dsr_worker.engine.units import Known, UnitWork
 from dsr_worker.ledger import Ledger, LedgerUnreachable, slots, steps
+from dsr_worker.ledger.batches import Claimed
 from dsr_worker.ledger.rows import StepResult
-from dsr_worker.ledger.steps import Advance, Claimed
+from dsr_worker.ledger.steps import Advance
 from dsr_worker.metrics import BATCH_SECONDS, BATCH_STEPS, observe
 from dsr_worker.vault import SealBroken
 

@@ -39,10 +39,11 @@ from dsr_worker.engine.errors import place, told
 from dsr_worker.engine.given import Given, at_once
 from dsr_worker.engine.leases import Lease, Worker
 from dsr_worker.engine.shares import settled, unsettled
-from dsr_worker.ledger import LedgerUnreachable, scans, stated, steps, units
+from dsr_worker.ledger import LedgerUnreachable, batches, divisions, scans, stated, units
+from dsr_worker.ledger.divisions import NewUnit, Turn
 from dsr_worker.ledger.rows import Claim, StepResult
 from dsr_worker.ledger.scans import FOR_ALL
-from dsr_worker.ledger.units import Claimed, NewUnit, Turn, UnitClaim, UnitEnd
+from dsr_worker.ledger.units import Claimed, UnitClaim, UnitEnd
 from dsr_worker.spool import Frame, KeySpool, RecordSpool
 from dsr_worker.store import new_name
 from dsr_worker.vault import SealBroken
@@ -141,7 +142,7 @@ class UnitWork:
         )
         batch = known.get(unit.scan_id)
         if batch is None or [m.claim.id for m in batch.members] != [c.id for c in alone]:
-            batch = self._assembly.batch(steps.load(self.dividing.ledger, alone), lease)
+            batch = self._assembly.batch(batches.load(self.dividing.ledger, alone), lease)
             known[unit.scan_id] = batch
         ctx = replace(
             batch.ctx,
@@ -161,7 +162,7 @@ class UnitWork:
 
     def _divide(self, unit: UnitClaim, batch: Batch) -> UnitEnd:
         """Make the other units, from where an earlier attempt came to. What stops it, stops all."""
-        turn = units.begin(self.dividing.ledger, unit)
+        turn = divisions.begin(self.dividing.ledger, unit)
         if turn is Turn.TAKEN:
             return UnitEnd()
         if turn is Turn.LATER:
@@ -170,11 +171,11 @@ class UnitWork:
         def divide(one: Batch) -> list[StepResult]:
             ledger, keys = self.dividing.ledger, self.dividing.keys
             after = keys.open_alone(unit.name, UNIT).decode()
-            made = units.divided(ledger, unit)
+            made = divisions.divided(ledger, unit)
             parts = self._parts(unit, batch, after)
             while page := list(islice(parts, at_once(unit, batch, PAGE))):
                 batch.ctx.check()
-                units.add_page(ledger, unit, made + 1, self._new(unit, batch, page))
+                divisions.add_page(ledger, unit, made + 1, self._new(unit, batch, page))
                 made += len(page)
                 crash_point("after-page")
             return [member.done() for member in one.members]

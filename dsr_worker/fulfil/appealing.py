@@ -148,7 +148,7 @@ class Appeals:
     def _begun_anew(self, cursor: Cursor, job: Job, event: Event, follows: Moves) -> Move:
         if follows is Moves.RESOLVE_AGAIN:
             return self._course.begun_anew(cursor, job, event)
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         today = job._replace(frozen=frozen_id, pending=0)
         move = self._intake.send_code(today, (event,))
         return replace(move, job=job._replace(pending=0), frozen=frozen_id, approved_by=None)
@@ -221,7 +221,7 @@ def _too_late(ref: str, given: Sequence[Remedy]) -> str:
 
 
 def _clocks(job: Job, given: Sequence[Remedy], at: datetime, number: int) -> list[NewClock]:
-    name = APPEAL if number == 1 else f"{APPEAL}-{number}"
+    name = case_clocks.appeal_name(number)
     made = []
     for remedy in given:
         spec = appeal_clock(remedy.pack, job.kind, remedy.country, _received(job), at, remedy.zone)
@@ -236,21 +236,11 @@ def _received(job: Job) -> datetime:
 
 
 def _clock(name: str, remedy: Remedy, spec: ClockSpec, at: datetime) -> NewClock:
-    due = spec.due
-    return NewClock(
-        name=name + remedy.suffix,
-        recipient="subject",
-        citation=spec.citation,
-        verified=spec.verified,
-        zone=due.zone,
-        started_at=at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-        facts={**remedy.facts, **facts_of(spec.clock), "appealed_at": at.isoformat()},
+    clock = NewClock.by_law(
+        name + remedy.suffix, spec.due, at, citation=spec.citation, verified=spec.verified
     )
+    facts = {**remedy.facts, **facts_of(spec.clock), "appealed_at": at.isoformat()}
+    return clock._replace(facts=facts)
 
 
 def _answered_by(cursor: Cursor, job: Job) -> str | None:

@@ -129,16 +129,10 @@ def _event(kind: str, row: ClockRow, clock: Clock) -> Event:
 
 def _own_clock(now: datetime, answer_within: timedelta) -> NewClock:
     due_at = now + answer_within
-    return NewClock(
-        name=IDENTITY_CLOCK,
-        recipient="ourselves",
+    return NewClock.of_house(
+        IDENTITY_CLOCK,
+        due_at,
+        due_at.date(),
+        now,
         citation="house rule: verification.answer_within",
-        verified=True,
-        zone="UTC",
-        started_at=now,
-        due_at=None,
-        due_on=None,
-        conservative_due_at=due_at,
-        conservative_due_on=due_at.date(),
-        calendar_version="",
     )

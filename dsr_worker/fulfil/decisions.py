@@ -348,7 +348,7 @@ def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
 def _refusing(cursor: Cursor, job: Job, clock: ClockRow) -> tuple[LawPack, list[str]]:
     """A law of a case, and the grounds on which it refuses such a request."""
     pack = read_pack(law_text_of(cursor, job, clock))
-    return pack, sorted({row.code for row in pack.exemptions if job.kind in row.rights})
+    return pack, pack.refusing(job.kind)
 
 
 def refusal_digest(ref: str, ground: str, further: Sequence[str]) -> str:

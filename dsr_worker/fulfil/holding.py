@@ -211,19 +211,9 @@ def _standing(cursor: Cursor, ref: str) -> Job:
 
 def _review_clock(now: datetime, review_on: date) -> NewClock:
     """The clock by which a hold's review is warned of: overdue when its day has passed."""
-    return NewClock(
-        name=f"review-{review_on}",  # of its own for each review: warned of anew
-        recipient="ourselves",
-        citation="the hold's own day of review",
-        verified=True,
-        zone="UTC",
-        started_at=now,
-        due_at=None,
-        due_on=None,
-        conservative_due_at=end_of_day(review_on, "UTC"),
-        conservative_due_on=review_on,
-        calendar_version="",
-    )
+    name = f"review-{review_on}"  # of its own for each review: warned of anew
+    due_at = end_of_day(review_on, "UTC")
+    return NewClock.of_house(name, due_at, review_on, now, citation="the hold's own day of review")
 
 
 def hold_reasons(laws: Iterable[str]) -> frozenset[str]:

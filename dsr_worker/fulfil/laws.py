@@ -17,7 +17,7 @@ from typing import Any
 from dsr_worker.domain.request import ANSWERED, State
 from dsr_worker.fulfil.clocks import facts_of
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
-from dsr_worker.ledger import Ledger, frozen, laws
+from dsr_worker.ledger import Ledger, frozen, laws, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock
 from dsr_worker.ledger.laws import Known
@@ -74,21 +74,14 @@ def clocks_by(kind: str, received_at: datetime, zone: str | None, establishment:
 
 def new_clock(spec: ClockSpec, received_at: datetime) -> NewClock:
     """A clock of a case's own law, to be started."""
-    due = spec.due
-    return NewClock(
-        name=spec.kind.value,
-        recipient="subject",
+    clock = NewClock.by_law(
+        spec.kind.value,
+        spec.due,
+        received_at,
         citation=spec.citation,
         verified=spec.verified,
-        zone=due.zone,
-        started_at=received_at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-        facts=facts_of(spec.clock),
     )
+    return clock._replace(facts=facts_of(spec.clock))
 
 
 def beside(
@@ -226,6 +219,8 @@ class CaseLaws:
         if choice.pack.name in {job.law, *laws.known(cursor, [job.id]).get(job.id, {})}:
             message = f"{job.ref} stands under {choice.pack.name} already: nothing to add"
             raise DecisionRefused(message)
+        if job.state == State.REFUSED:
+            _require_ground(cursor, job, choice.pack)
         return choice
 
     # ---- both
@@ -243,6 +238,23 @@ class CaseLaws:
 def _received(job: Job) -> datetime:
     assert job.received_at is not None  # noqa: S101 - whoever asks has asked at some time
     return job.received_at
+
+
+def _require_ground(cursor: Cursor, job: Job, pack: LawPack) -> None:
+    """A law joins a refused case only where it knows a ground of the refusal, which is its answer.
+
+    Raises DecisionRefused.
+    """
+    bodies = (known.event["body"] for known in reports.events_of(cursor, ["closed"], job.ref))
+    *_, told = (body for body in bodies if body.get("response") == "refuse")
+    grounds = {ground.upper() for ground in told.get("grounds", [told["reason"]])}
+    if not grounds & set(pack.refusing(job.kind)):
+        message = (
+            f"{job.ref} is refused on {', '.join(sorted(grounds))}, on which {pack.name} refuses no"
+            f" {job.kind}: that refusal would be no answer under it. Submit a request under it too:"
+            f" `dsr submit --law {pack.name} --received {_received(job).isoformat()} …`"
+        )
+        raise DecisionRefused(message)
 
 
 def _with(move: Move, joined: _Joined | None) -> Move:

@@ -152,16 +152,7 @@ def _due(promise: DuePromise) -> Event:
 def house_clock(now: datetime) -> NewClock:
     """Our own clock for work that nobody has asked for at a time."""
     due_at = now + timedelta(days=_HOUSE_DAYS)
-    return NewClock(
-        name="carry-out",
-        recipient="subject",
-        citation="house rule: 30 days",
-        verified=False,
-        zone="UTC",
-        started_at=now,
-        due_at=None,
-        due_on=None,
-        conservative_due_at=due_at,
-        conservative_due_on=due_at.date(),
-        calendar_version="",
+    clock = NewClock.of_house(
+        "carry-out", due_at, due_at.date(), now, citation="house rule: 30 days"
     )
+    return clock._replace(recipient="subject", verified=False)

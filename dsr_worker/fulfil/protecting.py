@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from dsr_worker.domain.rights import LIFTS, RESTRICTED
 from dsr_worker.ledger import cases, holds, jobs
+from dsr_worker.ledger.batches import BatchJob
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.holds import OfMatter
 from dsr_worker.ledger.rows import Event, Move
-from dsr_worker.ledger.steps import BatchJob
 
 LIFTED_AT = "lifted_at"  # the fact of a restriction case: when it ended
 

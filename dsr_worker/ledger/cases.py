@@ -261,7 +261,6 @@ _OF_CASES = (
     f"SELECT job_id, {CLOCK} FROM clocks WHERE job_id = ANY(%s) AND {ANSWERS}"  # noqa: S608 - fixed text
     " ORDER BY length(name), name"
 )
-_OWN = f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name = 'respond'"  # noqa: S608 - fixed text
 _OPEN = f"SELECT {JOB_COLUMNS} FROM jobs WHERE closed_at IS NULL ORDER BY urgency_at, id"  # noqa: S608 - fixed text
 
 
@@ -278,13 +277,6 @@ def unanswered_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
     """The same, and those that are missed: a question put in time may be recorded late."""
     cursor.execute(_UNANSWERED, (job_id,))
     return [ClockRow(*row) for row in cursor.fetchall()]
-
-
-def own_answer_clock(cursor: Cursor, job_id: int) -> ClockRow | None:
-    """The clock by which a case's own law asks for the answer, whatever became of it."""
-    cursor.execute(_OWN, (job_id,))
-    row = cursor.fetchone()
-    return None if row is None else ClockRow(*row)
 
 
 def open_answers(cursor: Cursor) -> list[tuple[Job, ClockRow]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from dsr_worker.domain.clock import Due
 from dsr_worker.ledger.connection import Cursor, Json, Rows, together
 from dsr_worker.ledger.rows import Job, SealedIdentity
 from dsr_worker.ledger.statements import JOB_COLUMNS
@@ -27,6 +28,44 @@ class NewClock(NamedTuple):
     calendar_version: str
     condition: str = ""
     facts: Mapping[str, Any] = {}
+
+    @classmethod
+    def by_law(
+        cls, name: str, due: Due, started_at: datetime, *, citation: str, verified: bool
+    ) -> NewClock:
+        """A clock of something owed to the person, with both readings of when it is due."""
+        return cls(
+            name=name,
+            recipient="subject",
+            citation=citation,
+            verified=verified,
+            zone=due.zone,
+            started_at=started_at,
+            due_at=due.due_at,
+            due_on=due.due_on,
+            conservative_due_at=due.conservative_due_at,
+            conservative_due_on=due.conservative_due_on,
+            calendar_version=due.calendar_version,
+        )
+
+    @classmethod
+    def of_house(
+        cls, name: str, due_at: datetime, due_on: date, started_at: datetime, *, citation: str
+    ) -> NewClock:
+        """A clock that only we set ourselves: warned of, overdue, and never missed."""
+        return cls(
+            name=name,
+            recipient="ourselves",
+            citation=citation,
+            verified=True,
+            zone="UTC",
+            started_at=started_at,
+            due_at=None,
+            due_on=None,
+            conservative_due_at=due_at,
+            conservative_due_on=due_on,
+            calendar_version="",
+        )
 
 
 class NewJob(NamedTuple):

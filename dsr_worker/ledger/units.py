@@ -1,4 +1,4 @@
-"""Units of a scan, as workers see them: made page by page, claimed, renewed, ended, taken back.
+"""Units of a scan, as workers see them: claimed, renewed, ended, taken back (made: `divisions`).
 
 In: a system's name, how units ended. Out: units under lease, with the steps that wait for them; a
 unit comes with its companions, which are the same part of the system for other scans. The last unit
@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from dsr_worker.contract import Call, LeaseLost
 from dsr_worker.ledger import scans, statements, sums
 from dsr_worker.ledger.connection import Cursor, Json, Ledger, values
 from dsr_worker.ledger.rows import Claim
-from dsr_worker.ledger.scans import FOR_ALL, FRESH_S
+from dsr_worker.ledger.scans import FOR_ALL
 
 MOST_TOGETHER = 8
 """Scans whose units are worked on in one pass. What is found waits in memory, up to 64 KiB for each
 of 200 people a scan (see `spool`)."""
-_DIVISIONS = 0x646976  # first key of the two-key advisory locks on who divides
 
 
 class UnitClaim(NamedTuple):
@@ -65,22 +62,12 @@ class UnitEnd:
         return "stopped" if self.stops else "done"
 
 
-class Turn(Enum):
-    """Who names the units of a scan."""
-
-    OURS = "ours"
-    TAKEN = "taken"  # they are another scan's, and are here now
-    LATER = "later"  # somebody is naming them for another scan
-
-
-_OURS = """
-scan_id = %(scan)s AND number = %(number)s AND attempt = %(attempt)s AND state = 'leased'
-"""
-_HOLD = f"""
-SELECT FROM units WHERE {_OURS} AND lease_until > now() + make_interval(secs => %(least_s)s)
+_HOLD = """
+SELECT FROM units
+WHERE scan_id = %(scan)s AND number = %(number)s AND attempt = %(attempt)s AND state = 'leased'
+  AND lease_until > now() + make_interval(secs => %(least_s)s)
 FOR UPDATE
 """
-_MOVE_ON = f"UPDATE units SET name = %(last)s WHERE {_OURS}"  # noqa: S608 - fixed text
 _RENEW = """
 UPDATE units u SET lease_until = now() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(scans)s::bigint[], %(numbers)s::int[], %(attempts)s::int[]) v(scan, number, attempt)
@@ -96,108 +83,6 @@ WHERE u.scan_id = v.scan AND u.number = v.number AND u.attempt = v.attempt AND u
 RETURNING u.scan_id, u.number, u.state
 """
 
-
-# ---- dividing
-
-
-class NewUnit(NamedTuple):
-    """A unit to be made; `given` says, by step, where keys of it lie."""
-
-    name: bytes
-    size_bytes: int = 0
-    leads: bool = False
-    given: Mapping[int, Mapping[str, Any]] = MappingProxyType({})
-
-
-def add_page(ledger: Ledger, claim: UnitClaim, first: int, page: Sequence[NewUnit]) -> None:
-    """Keep some units more, and how far the division has come. Raises LeaseLost."""
-    with ledger.transaction() as cursor:
-        cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (claim.scan_id,))
-        cursor.execute(
-            _MOVE_ON,
-            {**_token(claim), "last": page[-1].name},
-        )
-        if cursor.rowcount != 1:
-            _lost()
-        values(
-            cursor,
-            "INSERT INTO units (scan_id, number, name, size_bytes, leads, given, segments)"
-            " VALUES %s",
-            [
-                (
-                    claim.scan_id,
-                    first + i,
-                    unit.name,
-                    unit.size_bytes,
-                    unit.leads,
-                    Json(dict(unit.given)),
-                    sorted({frame["segment"] for frame in unit.given.values()}),
-                )
-                for i, unit in enumerate(page)
-            ],
-            template="(%s, %s, %s, %s, %s, %s::jsonb, %s::text[])",
-        )
-        cursor.execute(
-            "UPDATE scans SET pending = pending + %s WHERE id = %s", (len(page), claim.scan_id)
-        )
-
-
-# Whoever else is at it, or has done it and is not over.
-_DIVISION = """
-SELECT c.id, c.division, c.divided_at, u.state FROM scans c
-JOIN units u ON u.scan_id = c.id AND u.number = 0
-WHERE c.system = %(system)s AND c.map = %(map)s AND c.id <> %(scan)s AND c.ended_at IS NULL
-  AND c.division IS NOT NULL AND c.divided_at > now() - make_interval(secs => %(fresh_s)s)
-  AND u.state IN ('leased', 'done')
-ORDER BY u.state, c.divided_at DESC LIMIT 1
-"""
-_TAKE_OVER = """
-WITH made AS (
-    INSERT INTO units (scan_id, number, name, size_bytes)
-    SELECT %(scan)s, number, name, size_bytes FROM units
-    WHERE scan_id = %(other)s AND number > 0 RETURNING 1
-)
-UPDATE scans SET division = %(division)s, divided_at = %(divided_at)s,
-                 pending = pending + (SELECT count(*) FROM made)
-WHERE id = %(scan)s
-"""
-
-
-def begin(ledger: Ledger, claim: UnitClaim) -> Turn:
-    """Begin or resume the division of a scan, or take over another's. Raises LeaseLost."""
-    if not claim.map:
-        return Turn.OURS
-    with ledger.transaction() as cursor:
-        place = f"{claim.system}:{claim.map}"
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_DIVISIONS, place))
-        cursor.execute("SELECT FROM scans WHERE id = %s FOR UPDATE", (claim.scan_id,))
-        hold(cursor, claim)
-        known = {"system": claim.system, "map": claim.map, "fresh_s": FRESH_S}
-        cursor.execute(_DIVISION, {"scan": claim.scan_id, **known})
-        other = cursor.fetchone()
-        if other is None or _made(cursor, claim):
-            own = "UPDATE scans SET division = id, divided_at = now() WHERE id = %s"
-            cursor.execute(own, (claim.scan_id,))
-            return Turn.OURS
-        if other.state == "leased":
-            return Turn.LATER
-        taken = {"division": other.division, "divided_at": other.divided_at}
-        cursor.execute(_TAKE_OVER, {"scan": claim.scan_id, "other": other.id, **taken})
-        return Turn.TAKEN
-
-
-def divided(ledger: Ledger, claim: UnitClaim) -> int:
-    """How many units the division has made so far."""
-    with ledger.transaction() as cursor:
-        return _made(cursor, claim)
-
-
-def _made(cursor: Cursor, claim: UnitClaim) -> int:
-    cursor.execute("SELECT max(number) AS last FROM units WHERE scan_id = %s", (claim.scan_id,))
-    return int(cursor.fetchone().last)
-
-
-# ---- claiming and ending
 
 # Units of a scan for which nobody waits any more are left alone, and those for which somebody does
 # not wait yet: a unit is worked on once, for all of them. A more urgent step goes first:
@@ -297,7 +182,8 @@ def hold(cursor: Cursor, unit: UnitClaim, *, least_s: float = 0) -> None:
     """Lock a unit whose lease holds for that long until the transaction ends. Raises LeaseLost."""
     cursor.execute(_HOLD, {**_token(unit), "least_s": least_s})
     if cursor.rowcount != 1:
-        _lost()
+        message = "the lease of this work is gone"
+        raise LeaseLost(message)
 
 
 def renew(ledger: Ledger, held: Sequence[UnitClaim]) -> bool:
@@ -413,8 +299,3 @@ def with_ready_units(cursor: Cursor) -> list[str]:
 
 def _token(unit: UnitClaim) -> dict[str, int]:
     return {"scan": unit.scan_id, "number": unit.number, "attempt": unit.attempt}
-
-
-def _lost() -> NoReturn:
-    message = "the lease of this work is gone"
-    raise LeaseLost(message)

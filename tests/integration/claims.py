@@ -6,6 +6,7 @@ from typing import Any
 
 from dsr_worker.engine.batch import Performer
 from dsr_worker.ledger import slots, steps
+from dsr_worker.ledger.batches import Claimed
 from tests.integration.engine_room import EngineRoom
 
 
@@ -14,7 +15,7 @@ def submitted(room: EngineRoom, count: int = 1) -> list[str]:
     return [room.submit("access", email=f"p.zq{n:04x}zq@mail.example") for n in range(count)]
 
 
-def claim_steps(room: EngineRoom, worker: int | None = None) -> steps.Claimed:
+def claim_steps(room: EngineRoom, worker: int | None = None) -> Claimed:
     """What a worker claims of the crm's steps now."""
     by = room.workshop.worker.id if worker is None else worker
     claimed = steps.claim(room.office.ledger, "crm", by)

@@ -11,8 +11,9 @@ import pytest
 
 from dsr_worker.contract import Call, Context, InOnePass, NeedsHuman, Record, Subject
 from dsr_worker.engine.dividing import UNIT
-from dsr_worker.ledger import Ledger, units
-from dsr_worker.ledger.units import Claimed, NewUnit, Turn, UnitEnd
+from dsr_worker.ledger import Ledger, divisions, units
+from dsr_worker.ledger.divisions import NewUnit, Turn
+from dsr_worker.ledger.units import Claimed, UnitEnd
 from tests.integration.engine_room import EngineRoom
 from tests.integration.test_units import answered, outcome, receipts, room_of
 from tests.integration.unit_systems import InParts, fresh
@@ -221,16 +222,16 @@ def test_who_comes_while_another_divides_waits_for_its_names(
     gate.shut = False
     office, again = room.office.ledger, UnitEnd(again_s=0.0, charge=-1)
     (first,) = units.claim(office, "files", 4711, urgent_only=False)
-    assert units.begin(office, first) is Turn.OURS
+    assert divisions.begin(office, first) is Turn.OURS
     (second,) = units.claim(office, "files", 4712, urgent_only=False)
     assert first.divides
     assert second.divides
-    assert units.begin(office, second) is Turn.LATER
-    units.add_page(office, first, 1, [NewUnit(b"one"), NewUnit(b"two")])
+    assert divisions.begin(office, second) is Turn.LATER
+    divisions.add_page(office, first, 1, [NewUnit(b"one"), NewUnit(b"two")])
     units.end(office, {second: again, first: UnitEnd()})
     (second,) = units.claim(office, "files", 4712, urgent_only=False)
     assert second.divides
-    assert units.begin(office, second) is Turn.TAKEN
+    assert divisions.begin(office, second) is Turn.TAKEN
     units.end(office, {second: UnitEnd()})
     held = units.claim(office, "files", 4711, urgent_only=False)
     assert [(unit.number, unit.name) for unit in held] == [(1, b"one")] * 2

@@ -80,7 +80,9 @@ def law_clocks(
             counted = own.establishment.zone
         for spec in complaint_clocks(pack, country, received_at, counted):
             name = f"{spec.kind}:{pack.name}"
-            clock = _new_clock(name, spec.citation, spec.due, received_at, verified=spec.verified)
+            clock = NewClock.by_law(
+                name, spec.due, received_at, citation=spec.citation, verified=spec.verified
+            )
             one = DueClock(clock, spec.due, pack.name, spec.country)
             known = found.get(name)
             if known is None or one.due.conservative_due_at < known.due.conservative_due_at:
@@ -98,7 +100,7 @@ def _house(
 ) -> DueClock:
     place = own.establishment
     due = own.complaints.timetable.due(stage, since_at, place.zone, _calendar(own))
-    clock = _new_clock(name, _HOUSE, due, since_at, verified=True)
+    clock = NewClock.by_law(name, due, since_at, citation=_HOUSE, verified=True)
     if stage not in PROMISED:  # overdue at its day, and nothing that a person was promised
         clock = clock._replace(recipient="ourselves", due_at=None, due_on=None)
     return DueClock(clock, due, None, country)
@@ -106,24 +108,6 @@ def _house(
 
 def _calendar(own: Organisation) -> Calendar:
     return locality(own.establishment.country, own.establishment.zone).calendar
-
-
-def _new_clock(
-    name: str, citation: str, due: Due, started_at: datetime, *, verified: bool
-) -> NewClock:
-    return NewClock(
-        name=name,
-        recipient="subject",
-        citation=citation,
-        verified=verified,
-        zone=due.zone,
-        started_at=started_at,
-        due_at=due.due_at,
-        due_on=due.due_on,
-        conservative_due_at=due.conservative_due_at,
-        conservative_due_on=due.conservative_due_on,
-        calendar_version=due.calendar_version,
-    )
 
 
 def started_body(one: DueClock) -> Mapping[str, object]:
