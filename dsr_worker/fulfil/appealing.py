@@ -77,7 +77,9 @@ class Appeals:
             case_clocks.start(cursor, [(job.id, clock) for clock in clocks])
             by = _answered_by(cursor, job)
             appeals.add(cursor, job.id, Appeal(number, at, is_late, job.state, by, None, None))
-            return changed(cursor, _taken_in(job, clocks, at, signed, is_late=is_late))
+            decided = changed(cursor, _taken_in(job, clocks, at, signed, is_late=is_late))
+            told = f"`dsr letter {ref} --about appeal_acknowledgement` tells the person of it"
+            return replace(decided, details=(told,))
 
     def decide(self, ref: str, verdict: Verdict, signed: SignedAction) -> Decided:
         """Decide on the open appeal of a case; whoever refused, or approved the answer, may not.

@@ -62,7 +62,7 @@ class Remedy:
 
 def grounds_by(pack: LawPack, kind: str, stated: Sequence[str]) -> tuple[str, ...]:
     """Those of the stated grounds on which a law refuses such a request."""
-    known = {row.code for row in pack.exemptions if kind in row.rights}
+    known = pack.refusing(kind)
     return tuple(code for code in stated if code in known)
 
 

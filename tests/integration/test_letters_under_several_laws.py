@@ -192,9 +192,7 @@ def test_a_ground_of_a_refusal_that_an_appeal_overturned_is_told_no_more(
 
 
 @pytest.mark.parametrize("language", ["de", "fr", "es"])
-def test_a_partial_answer_speaks_the_persons_language_throughout(
-    desk: Desk, language: str
-) -> None:
+def test_a_partial_answer_speaks_the_persons_language_throughout(desk: Desk, language: str) -> None:
     """Grounds of connectors, of retention rules and of laws: none is told in English."""
     case = _case(desk, "erasure", "--country", "DE", "--also", "GB-ENG")
     desk.room.settle()

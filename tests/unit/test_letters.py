@@ -33,7 +33,7 @@ from dsr_worker.letters import (
 from dsr_worker.letters.contents import FORBIDDEN, RECOURSE, REMEDIES
 from dsr_worker.package.texts import languages as package_languages
 from dsr_worker.statutes import LawPack, Right, load_pack, packs
-from dsr_worker.statutes.model import RightsRow
+from dsr_worker.statutes.model import ExemptionRow, RightsRow
 
 ALL = sorted(languages())
 SENDER = Sender("Laden GmbH", "Weg 1\n10115 Berlin", "privacy@laden.example")
@@ -175,18 +175,30 @@ def test_a_refusal_under_every_law_has_what_its_row_asks_for(law: str, language:
         grounds = [e for e in pack.exemptions if right in e.rights]
         if not grounds or FORBIDDEN in row.refusal.contents:
             continue
-        letter = composed(_facts(pack, right, on, grounds=(grounds[0].code,)), language)
-        assert "{" not in letter.text
-        assert "A-2026-000001" in letter.text
-        assert SENDER.contact in letter.text
-        body = pack.authorities.body(pack.default_country or pack.countries[0])
-        assert languages()[language]["authority"].get(body, body) in letter.text
-        _require_contents(letter, [row], language)
-        if row.appeal is not None and row.appeal.file_within:
-            assert languages()[language]["file_within"][row.appeal.file_within] in letter.text
-        if row.appeal is not None and row.appeal.answer is not None:
-            amount = row.appeal.answer.period.amount
-            assert not amount or str(amount) in letter.text
+        for ground in grounds:
+            letter = composed(_facts(pack, right, on, grounds=(ground.code,)), language)
+            _require_refusal(letter, pack, row, ground, language)
+            assert "A-2026-000001" in letter.text
+
+
+def _require_refusal(
+    letter: Letter, pack: LawPack, row: RightsRow, ground: ExemptionRow, language: str
+) -> None:
+    """The ground in words, each content once, the authority, the appeal with its times."""
+    texts = languages()[language]
+    said = words_of(language).known("ground", ground.words)
+    assert said is not None
+    assert said in letter.text
+    assert SENDER.contact in letter.text
+    body = pack.authorities.body(pack.default_country or pack.countries[0])
+    assert texts["authority"].get(body, body) in letter.text
+    _require_contents(letter, [row], language)
+    assert letter.in_english == ()
+    if row.appeal is not None and row.appeal.file_within:
+        assert texts["file_within"][row.appeal.file_within] in letter.text
+    if row.appeal is not None and row.appeal.answer is not None:
+        amount = row.appeal.answer.period.amount
+        assert not amount or str(amount) in letter.text
 
 
 @pytest.mark.parametrize("language", ALL)
@@ -212,6 +224,18 @@ def test_an_unknown_code_is_an_error_and_never_left_out() -> None:
     facts = _facts(changed, Right.ERASURE, date(2026, 11, 1), grounds=("ANY_UNFOUNDED",))
     with pytest.raises(LetterRefused, match="a_seal_of_wax"):
         composed(facts, "en")
+
+
+def test_a_ground_that_has_no_words_any_more_is_told_in_english_and_named() -> None:
+    """A frozen pack may know what today's do not: the person is told, and who sends it sees."""
+    pack = load_pack("eu-gdpr")
+    old = pack.exemptions[0].model_copy(update={"code": "AC_OF_OLD", "meaning": "a law of old"})
+    changed = pack.model_copy(update={"exemptions": (old,)})
+    facts = _facts(changed, Right.ACCESS, date(2026, 11, 1), grounds=("AC_OF_OLD",))
+    assert composed(facts, "en").in_english == ()
+    letter = composed(facts, "fr")
+    assert "a law of old" in letter.text
+    assert letter.in_english == ("AC_OF_OLD",)
 
 
 def test_an_unknown_time_for_an_appeal_is_an_error() -> None:
@@ -443,9 +467,7 @@ def test_a_remedy_stands_under_the_laws_that_give_it(language: str) -> None:
         for name in ("eu-gdpr", "us-ca-ccpa", "us-va")
     ]
     assert sections == sorted(sections)
-    first, second, third = (
-        text[a:b] for a, b in zip(sections, [*sections[1:], None], strict=True)
-    )
+    first, second, third = (text[a:b] for a, b in zip(sections, [*sections[1:], None], strict=True))
     appeal = said["appeal"].partition("{")[0]
     assert [said["judicial_remedy"] in part for part in (first, second, third)] == [1, 0, 0]
     assert [appeal in part for part in (first, second, third)] == [0, 0, 1]
