@@ -1,4 +1,4 @@
-"""What people see of a dispute: who stops their erasure, what is held nowhere, and no text of it."""
+"""What people see of a dispute: who stops their erasure, what is not held, and no text of it."""
 
 from __future__ import annotations
 
