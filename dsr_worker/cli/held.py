@@ -14,7 +14,7 @@ from dsr_worker.ledger import holds
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.reports import JobRow
 
-_STOPPED = frozenset({"erasure", "deferred", "rectification", "restriction"})
+_STOPPED = frozenset({"erasure", "deferred", "rectification"})
 _BY_RESTRICTIONS = frozenset({"erasure", "deferred"})
 
 

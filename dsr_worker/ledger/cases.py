@@ -292,17 +292,17 @@ def open_clocks(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
 
 
 def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
-    """End the open clocks of a case as `met` (late ones as `missed`) or `void`.
+    """End the open clocks of a case as `met` or `void`; late ones, either way, as `missed`.
 
     A clock that stands is not late; an act at the very instant is.
     """
     cursor.execute(
         "UPDATE clocks SET settled_at = business_now(), state = CASE"
-        " WHEN %s = 'met' AND (state = 'missed'"
-        " OR (state = 'running' AND due_at <= business_now())) THEN 'missed' ELSE %s END"
+        " WHEN state = 'missed' OR (state = 'running' AND due_at <= business_now())"
+        " THEN 'missed' ELSE %s END"
         " WHERE job_id = %s AND settled_at IS NULL AND state <> 'void'"
         " RETURNING name, due_at, state",
-        (state, state, job_id),
+        (state, job_id),
     )
     return cursor.fetchall()
 
