@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,8 +62,11 @@ def set_clocks(
         Market(_pack(cursor, where["hash"], where["law"]), where["country"])
         for where in facts["laws"]
     ]
-    duties = breach_duties(markets, aware_at, breach_facts(facts))
-    clocks = [_clock(duty, aware_at, organisation) for duty in duties]
+    duties = [
+        replace(duty, body=_body(duty, organisation))
+        for duty in breach_duties(markets, aware_at, breach_facts(facts))
+    ]
+    clocks = [_clock(duty, aware_at) for duty in duties]
     notices.set_duties(cursor, job_id, clocks)
     return duties
 
@@ -82,12 +86,12 @@ def zone_of_duty(duty: Duty) -> str:
         return "UTC"
 
 
-def _clock(duty: Duty, aware_at: datetime, organisation: Organisation) -> tuple[NewClock, str]:
+def _clock(duty: Duty, aware_at: datetime) -> tuple[NewClock, str]:
     zone = zone_of_duty(duty)
     due_at, house_at = duty.due_at, duty.house_due_at
     clock = NewClock(
         name=duty.name,
-        recipient=_body(duty, organisation),
+        recipient=duty.body,
         citation=duty.citation,
         verified=duty.verified,
         zone=zone,

@@ -56,6 +56,7 @@ _KNOWN: Mapping[str, tuple[str, int]] = {
     "dsr_worker.fulfil.intake.NotReceivedYet": ("request_refused", USAGE),
     "dsr_worker.fulfil.intake.RequestRefused": ("request_refused", REFUSED),
     "dsr_worker.fulfil.correcting.CorrectionRefused": ("correction_refused", USAGE),
+    "dsr_worker.fulfil.decided.NotHappenedYet": ("decision_refused", USAGE),
     "dsr_worker.fulfil.decided.DecisionRefused": ("decision_refused", REFUSED),
     "dsr_worker.letters.contents.LetterRefused": ("letter_refused", REFUSED),
     "dsr_worker.breach.declaring.NotHappenedYet": ("breach_refused", USAGE),

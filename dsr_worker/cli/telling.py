@@ -243,12 +243,16 @@ def _one(office: Office, case: str) -> dict[str, Any]:
     return data
 
 
-def _owed(rows: Sequence[DueRow]) -> dict[str, Any] | None:
-    """What only a person can do for a case, and by when."""
-    row = next((row for row in rows if row.owed is not None), None)
-    if row is None:
-        return None
-    return {"what": row.owed, "by": row.conservative_due_at, "zone": row.zone}
+def _owed(rows: Sequence[DueRow]) -> list[dict[str, Any]]:
+    """What only a person can do for a case, each with the soonest clock that waits for it."""
+    soonest: dict[str, DueRow] = {}
+    for row in rows:
+        if row.owed is not None:
+            soonest.setdefault(row.owed, row)
+    return [
+        {"what": what, "by": row.conservative_due_at, "zone": row.zone}
+        for what, row in soonest.items()
+    ]
 
 
 def _clock(job: JobRow, clock: dict[str, Any]) -> dict[str, Any]:
@@ -304,9 +308,8 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{data['case']}: {data['kind']}, {data['state']}{closed}"
     if data["waits_for"]:
         yield f"waits for   {data['waits_for']}"
-    if data["owed"]:
-        by = local(data["owed"]["by"], data["owed"]["zone"])
-        yield f"owed        {data['owed']['what'].replace('_', ' ')}, by {by}"
+    for owed in data["owed"]:
+        yield f"owed        {owed['what'].replace('_', ' ')}, by {local(owed['by'], owed['zone'])}"
     yield from awaiting.lines(data["access_first"])
     yield from held.lines(data["holds"])
     yield from _stop_lines(data["stops"])

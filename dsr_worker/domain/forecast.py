@@ -32,6 +32,7 @@ class Forecast(StrEnum):
 class Owed(StrEnum):
     """What only a person can do for a case."""
 
+    ACKNOWLEDGEMENT = "acknowledgement"
     APPROVAL = "approval"
     HAND_OVER = "hand_over"
     REFUSAL_LETTER = "refusal_letter"
@@ -46,6 +47,7 @@ _OWED: Mapping[str, Owed] = {
     State.APPEALED: Owed.APPEAL_DECISION,
     State.APPEAL_ANSWERED: Owed.APPEAL_LETTER,
 }
+_ACKNOWLEDGE = "acknowledge"  # and `acknowledge:LAW`: met by a letter of its own
 _NO_CASE = frozenset({"breach", "hold", "sweep"})
 """Kinds of job whose clocks are met in ways of their own."""
 
@@ -66,9 +68,13 @@ class Outlook:
     owed: Owed | None = None
 
 
-def owed(kind: str, state: str) -> Owed | None:
-    """Return what a person owes to a case in this state; None where the work goes on by itself."""
-    return None if kind in _NO_CASE else _OWED.get(state)
+def owed(kind: str, state: str, clock: str) -> Owed | None:
+    """Return what a person owes to a clock of a case in this state; None where work goes on."""
+    if kind in _NO_CASE:
+        return None
+    if clock.partition(":")[0] == _ACKNOWLEDGE:
+        return Owed.ACKNOWLEDGEMENT
+    return _OWED.get(state)
 
 
 def forecast(outlook: Outlook, lead: timedelta) -> Forecast:

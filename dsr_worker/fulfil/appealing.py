@@ -20,7 +20,14 @@ from dsr_worker.engine.materials import Materials
 from dsr_worker.fulfil.clocks import facts_of
 from dsr_worker.fulfil.composing import LEFT
 from dsr_worker.fulfil.course import CaseCourse
-from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, ended, opened
+from dsr_worker.fulfil.decided import (
+    Decided,
+    DecisionRefused,
+    changed,
+    ended,
+    happened_at,
+    opened,
+)
 from dsr_worker.fulfil.delivery import Delivered
 from dsr_worker.fulfil.intake import Intake
 from dsr_worker.fulfil.remaining import REMAINING
@@ -185,8 +192,8 @@ def _require_answered(cursor: Cursor, job: Job, before: Appeal | None, at: datet
             " authority or the court that the letter named"
         )
         raise DecisionRefused(message)
-    if not min(left) <= at <= job.now:
-        message = f"an appeal comes between the answer ({min(left):%Y-%m-%d %H:%M} UTC) and now"
+    if happened_at(job, at) < min(left):
+        message = f"an appeal comes after the answer, which left at {min(left)}"
         raise DecisionRefused(message)
     return max(left)
 

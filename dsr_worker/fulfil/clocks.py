@@ -14,7 +14,14 @@ from typing import Any
 
 from dsr_worker.domain import clock as rules
 from dsr_worker.domain.clock import Clock, ClockRefusedError, Pause, PauseGround
-from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, letter_left, opened
+from dsr_worker.fulfil.decided import (
+    Decided,
+    DecisionRefused,
+    changed,
+    happened_at,
+    letter_left,
+    opened,
+)
 from dsr_worker.ledger import Ledger, case_clocks, cases, frozen, notices, warnings
 from dsr_worker.ledger.cases import ClockRow
 from dsr_worker.ledger.connection import Cursor
@@ -66,7 +73,7 @@ class Clocks:
         with self._ledger.transaction() as cursor:
             digest = digest_of(ACKNOWLEDGE, ref, at="" if at is None else at.isoformat())
             job = opened(cursor, ref, signed, ACKNOWLEDGE, digest)
-            left_at = _happened_at(job, at)
+            left_at = happened_at(job, at)
             events = letter_left(cursor, job, ACKNOWLEDGE, left_at, signed.actor)
             if not events:
                 message = f"no clock of {ref} waits for an acknowledgement"
@@ -97,34 +104,11 @@ class Clocks:
             job = opened(cursor, ref, signed, action, digest)
             if ground not in grounds:
                 raise UnknownNameError("ground for a pause", ground, grounds)
-            require_past(job, at)
-            happened_at = job.now if at is None else at
+            said_at = happened_at(job, at)
             turn, kind = _TURNS[action]
-            turned = _turned(cursor, job, lambda c: turn(c, PauseGround(ground), happened_at))
-            body = {"reason": ground, "since_at": happened_at}
+            turned = _turned(cursor, job, lambda c: turn(c, PauseGround(ground), said_at))
+            body = {"reason": ground, "since_at": said_at}
             return _set(cursor, job, turned, kind, body, signed.actor)
-
-
-def require_past(job: Job, at: datetime | None) -> None:
-    """Raise DecisionRefused where `at` is no instant between the receipt of a case and now."""
-    if at is not None and at > job.now:
-        message = "this lies in the future: say when the person was asked, or answered"
-        raise DecisionRefused(message)
-    if at is not None and job.received_at is not None and at < job.received_at:
-        message = f"this lies before the request was received ({job.received_at})"
-        raise DecisionRefused(message)
-
-
-def _happened_at(job: Job, at: datetime | None) -> datetime:
-    """When something between the receipt and now happened. Raises DecisionRefused for others."""
-    happened_at = job.now if at is None else at
-    if happened_at > job.now:
-        message = "this lies in the future: say when it happened"
-        raise DecisionRefused(message)
-    if job.received_at is not None and happened_at < job.received_at:
-        message = f"this lies before the request was received ({job.received_at})"
-        raise DecisionRefused(message)
-    return happened_at
 
 
 _TURNS = {
@@ -189,6 +173,14 @@ def _told(one: _Turned) -> str:
         return f"{one.row.name} stays as it is: {one.refused}"
     due = one.clock.due
     statute = due.due_on or "no number"
+    if one.clock.open_pauses:
+        stands = f"{one.row.name} stands until the answer"
+        if is_firm(one.clock):
+            return f"{stands}, and its warnings with it"
+        return (
+            f"{stands}, by a reading of the law that nobody has checked: its warnings go on, act by"
+            f" {due.conservative_due_on}"
+        )
     return f"{one.row.name}: act by {due.conservative_due_on}; the statute says {statute}"
 
 
@@ -239,9 +231,14 @@ def _extended(clock: Clock, row: ClockRow) -> Clock:
     return replace(clock, extended_at=datetime.fromisoformat(extended_at))
 
 
+def is_firm(clock: Clock) -> bool:
+    """Whether a clock surely stands: each of its open pauses was read in a source."""
+    stopping = [clock.rule.pause_for(pause.ground) for pause in clock.open_pauses]
+    return bool(stopping) and all(rule is not None and rule.firm for rule in stopping)
+
+
 def facts_of(clock: Clock) -> dict[str, Any]:
     """What has to be kept of a clock to compute it anew; `firm`: the alerts stand still as well."""
-    stopping = [clock.rule.pause_for(pause.ground) for pause in clock.open_pauses]
     return {
         "subject_zone": clock.subject_zone,
         "pauses": [
@@ -253,7 +250,7 @@ def facts_of(clock: Clock) -> dict[str, Any]:
             for pause in clock.pauses
         ],
         "extended_at": clock.extended_at and clock.extended_at.isoformat(),
-        "firm": bool(stopping) and all(rule is not None and rule.firm for rule in stopping),
+        "firm": is_firm(clock),
     }
 
 

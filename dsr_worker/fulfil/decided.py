@@ -21,6 +21,10 @@ class DecisionRefused(ValueError):  # noqa: N818 - reads as what happened
     """The decision cannot be taken now; the text says why and what is possible."""
 
 
+class NotHappenedYet(DecisionRefused):
+    """What is said to have happened lies in the future: a slip of the keyboard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What a decision brought about."""
@@ -63,6 +67,22 @@ def opened(cursor: Cursor, ref: str, signed: SignedAction, action: str, digest: 
         raise DecisionRefused(message)
     accept(cursor, signed, action, ref, digest)
     return job
+
+
+def happened_at(job: Job, at: datetime | None) -> datetime:
+    """When something happened between the receipt of a case and now (the default).
+
+    Raises NotHappenedYet, and DecisionRefused for what lies before the receipt.
+    """
+    if at is None:
+        return job.now
+    if at > job.now:
+        message = "this lies in the future: say when it happened, and check date and offset"
+        raise NotHappenedYet(message)
+    if job.received_at is not None and at < job.received_at:
+        message = f"this lies before the request was received ({job.received_at})"
+        raise DecisionRefused(message)
+    return at
 
 
 def changed(cursor: Cursor, move: Move) -> Decided:

@@ -14,9 +14,9 @@ from typing import Any
 from dsr_worker.domain.request import State
 from dsr_worker.engine.identities import IDENTITY
 from dsr_worker.fulfil import asking, protecting
-from dsr_worker.fulfil.clocks import law_text_of, require_past
+from dsr_worker.fulfil.clocks import law_text_of
 from dsr_worker.fulfil.course import CaseCourse
-from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
+from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, happened_at, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
 from dsr_worker.fulfil.remaining import REMAINING
@@ -110,9 +110,9 @@ class Decisions:
             digest = digest_of("asked", ref, at="" if at is None else at.isoformat())
             job = opened(cursor, ref, signed, "asked", digest)
             _require(job, State.RECEIVED, State.VERIFYING)
-            require_past(job, at)
-            paused = asking.asked(cursor, [job], self._course.answer_within, at)
-            body = {"since_at": at or job.now, "signature": signed.signature_hex}
+            asked_at = happened_at(job, at)
+            paused = asking.asked(cursor, [job], self._course.answer_within, asked_at)
+            body = {"since_at": asked_at, "signature": signed.signature_hex}
             events = (Event("identity_asked", body, signed.actor), *paused.get(job.id, ()))
             phase = UNCHANGED if job.phase != asking.IDENTITY_UNANSWERED else "await_code"
             return changed(cursor, Move(job, phase=phase, events=events))
@@ -336,6 +336,10 @@ def _require_unanswered(job: Job) -> None:
         raise DecisionRefused(message)
 
 
+_UNIDENTIFIED = frozenset({"US_NOT_AUTHENTICATED", "CA_NOT_VERIFIED"})
+"""Grounds that nobody has who knows who the person is."""
+
+
 def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
     """The case's own law knows the first ground, each further law one of them, as on its first day.
 
@@ -360,7 +364,8 @@ def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
 def _refusing(cursor: Cursor, job: Job, clock: ClockRow) -> tuple[LawPack, list[str]]:
     """A law of a case, and the grounds on which it refuses such a request."""
     pack = read_pack(law_text_of(cursor, job, clock))
-    return pack, pack.refusing(job.kind)
+    untrue = _UNIDENTIFIED if job.verified_at is not None else frozenset[str]()
+    return pack, [code for code in pack.refusing(job.kind) if code not in untrue]
 
 
 def refusal_digest(ref: str, ground: str, further: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from dsr_worker.statutes import (
     Choice,
     ClockSpec,
     LawPack,
+    applicable,
     chosen,
     chosen_beside,
     locality,
@@ -197,7 +198,7 @@ class CaseLaws:
         """Add the law of a place, or this law, to an open case: its clocks run from the receipt.
 
         Raises DecisionRefused where the case has the law, where it is answered, and where that law
-        gives no such right; ActorRefused.
+        gives no such right; UnknownNameError for country and law; ActorRefused.
         """
         stated = digest_of(ALSO, ref, country=country or "", law=law or "")
         with self._ledger.transaction() as cursor:
@@ -212,6 +213,7 @@ class CaseLaws:
         if job.closed_at is not None or job.state in _OVER:
             message = f"{job.ref} is {job.state}: a law joins a case while it is open"
             raise DecisionRefused(message)
+        applicable(country, law)
         try:
             (choice,) = chosen([(country, law)], self._clocks(job))
         except (LookupError, ValueError) as error:

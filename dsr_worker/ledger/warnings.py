@@ -286,7 +286,7 @@ def _due_row(row: Any, lead: timedelta) -> DueRow:
         remaining=None if due_at is None else due_at - row.now,
         stuck=tuple(row.stuck),
         forecast=forecast(_outlook(row, due_at), lead).value,
-        owed=owed(row.kind, row.job_state),
+        owed=owed(row.kind, row.job_state, row.name),
         because=row.because,
     )
 
@@ -300,5 +300,5 @@ def _outlook(row: Any, due_at: datetime | None) -> Outlook:
         is_stuck=bool(row.stuck),
         waits_until=row.waits_until,
         worked_off_at=row.worked_off_at,
-        owed=owed(row.kind, row.job_state),
+        owed=owed(row.kind, row.job_state, row.name),
     )

@@ -39,7 +39,7 @@ def _submitted(desk: Desk, kind: str, *more: str) -> str:
     return str(desk.ok(*args, actor="anna")["case"])
 
 
-def _refused(desk: Desk, *where: str, ground: str = "US_NOT_AUTHENTICATED") -> str:
+def _refused(desk: Desk, *where: str, ground: str = "US_SECURITY_FRAUD") -> str:
     """A case that Anna refused, and whose letter has left."""
     case = _submitted(desk, "erasure", *(where or VIRGINIA))
     desk.ok("refuse", case, "--ground", ground, actor="anna")
@@ -148,7 +148,7 @@ def test_an_access_is_appealed_and_packed_again(desk: Desk, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("country", "ground"),
-    [("DE", "ANY_UNFOUNDED"), ("US-CA", "CA_NOT_VERIFIED"), ("GB-ENG", "ANY_UNFOUNDED")],
+    [("DE", "ANY_UNFOUNDED"), ("US-CA", "CA_LAW_COURT_CLAIMS"), ("GB-ENG", "ANY_UNFOUNDED")],
 )
 def test_where_no_law_gives_an_appeal_the_other_ways_are_told(
     desk: Desk, country: str, ground: str
@@ -167,12 +167,12 @@ def test_an_appeal_needs_an_answer_that_has_left(desk: Desk) -> None:
     case = _submitted(desk, "erasure", *VIRGINIA)
     appeal = ("appeal", case, "--received", _now(desk).isoformat())
     assert desk.refused(*appeal, actor="anna", code=1)[0] == "decision_refused"
-    desk.ok("refuse", case, "--ground", "US_NOT_AUTHENTICATED", actor="anna")
+    desk.ok("refuse", case, "--ground", "US_SECURITY_FRAUD", actor="anna")
     assert "--delivered" in desk.refused(*appeal, actor="anna", code=1)[1]
     desk.ok("refuse", case, "--delivered", actor="anna")
-    for days in (-1, 1):  # before the answer, and in the future
+    for days, code in ((-1, 1), (1, 2)):  # before the answer, and in the future
         at = (_now(desk) + timedelta(days=days)).isoformat()
-        assert desk.refused("appeal", case, "--received", at, actor="anna", code=1)
+        assert desk.refused("appeal", case, "--received", at, actor="anna", code=code)
 
 
 def test_a_late_appeal_is_told_and_taken_by_a_decision(desk: Desk) -> None:
@@ -203,7 +203,7 @@ def test_each_law_has_an_appeal_of_its_own(desk: Desk) -> None:
     """Colorado answers in 45 days and may extend, Virginia in 60 and may not; DE has none."""
     also = ("--country", "US-VA", "--also", "US-CO", "--also", "DE")
     case = _submitted(desk, "erasure", *also)
-    grounds = ["US_NOT_AUTHENTICATED", "ANY_UNFOUNDED"]  # the one of the case's own law first
+    grounds = ["US_SECURITY_FRAUD", "ANY_UNFOUNDED"]  # the one of the case's own law first
     if desk.ok("status", case)["law"] == "eu-gdpr":
         grounds.reverse()
     named = [part for ground in grounds for part in ("--ground", ground)]
@@ -258,7 +258,7 @@ def test_who_was_never_verified_is_verified_first(desk: Desk) -> None:
     """A granted appeal is no way round verification."""
     args = ("submit", "--kind", "erasure", *desk.named, *VIRGINIA)
     case = str(desk.ok(*args, actor="anna")["case"])
-    desk.ok("refuse", case, "--ground", "US_NOT_AUTHENTICATED", actor="anna")
+    desk.ok("refuse", case, "--ground", "US_SECURITY_FRAUD", actor="anna")
     desk.ok("refuse", case, "--delivered", actor="anna")
     _appealed(desk, case)
     assert desk.ok("appeal", case, "--decide", "granted", actor="berta")["state"] == "verifying"
@@ -284,7 +284,7 @@ def test_what_was_told_against_the_answer_is_on_record(desk: Desk) -> None:
     case = _refused(desk)
     (event,) = [e for e in desk.ok("explain", case)["events"] if e["kind"] == "remedies_told"]
     body = event["body"]
-    assert (body["ground"], body["row"]) == ("US_NOT_AUTHENTICATED", "us-va-59-1-577")
+    assert (body["ground"], body["row"]) == ("US_SECURITY_FRAUD", "us-va-59-1-577")
     assert "appeal" in body["remedies"]
     today = _now(desk).astimezone(ZoneInfo("America/New_York")).date()
     assert body["until_on"] == str(today + timedelta(days=60))
@@ -296,7 +296,7 @@ def test_who_refused_after_an_approval_is_who_answered(desk: Desk) -> None:
     case = _submitted(desk, "erasure", *VIRGINIA)
     desk.room.settle()
     desk.ok("approve", case, "--yes", actor="berta")  # and it waits for the access
-    both = ("--ground", "US_NOT_AUTHENTICATED", "--ground", "ANY_UNFOUNDED")  # its rows say DE
+    both = ("--ground", "US_SECURITY_FRAUD", "--ground", "ANY_UNFOUNDED")  # its rows say DE
     desk.ok("refuse", case, *both, actor="anna")
     desk.ok("refuse", case, "--delivered", actor="anna")
     _appealed(desk, case)

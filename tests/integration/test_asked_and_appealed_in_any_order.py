@@ -31,7 +31,7 @@ _COMMANDS: Sequence[tuple[str, ...]] = (
     ("retry", "CASE"),
 )
 _LENGTH = 60
-_GROUNDS = {"DE": "ANY_NOT_IDENTIFIABLE", "US-VA": "US_NOT_AUTHENTICATED"}
+_GROUNDS = {"DE": "ANY_NOT_IDENTIFIABLE", "US-VA": "US_SECURITY_FRAUD"}
 
 
 @pytest.fixture

@@ -250,7 +250,7 @@ def test_what_a_person_cannot_add_is_refused_with_a_remedy(desk: Desk) -> None:
     case = desk.submit("restriction")
     code, message = desk.refused("also", case, "--country", "US-VA", actor="anna", code=1)
     assert (code, "us-va" in message) == ("decision_refused", True)
-    _, message = desk.refused("also", case, "--country", "XX", actor="anna", code=1)
+    _, message = desk.refused("also", case, "--country", "XX", actor="anna", code=2)
     assert "unknown country" in message
     desk.refused("also", case, actor="anna", code=2)
     desk.ok("withdraw", case, actor="anna")
@@ -315,12 +315,12 @@ def test_each_law_has_to_know_a_ground_of_a_refusal(desk: Desk) -> None:
     _lives(desk, "DE")
     case = _resolved(desk, "erasure", "US-CA")
     assert {"respond", "respond:eu-gdpr"} <= set(_clocks(desk, case))
-    own = "CA_NOT_VERIFIED"
+    own = "CA_LAW_COURT_CLAIMS"
     _, message = desk.refused("refuse", case, "--ground", own, actor="anna", code=1)
     assert "eu-gdpr too" in message
     desk.ok("refuse", case, "--ground", own, "--ground", "ANY_NOT_IDENTIFIABLE", actor="anna")
     (closed,) = _events(desk, case, "closed")
-    assert closed["grounds"] == ["ca_not_verified", "any_not_identifiable"]
+    assert closed["grounds"] == ["ca_law_court_claims", "any_not_identifiable"]
 
 
 def test_no_law_joins_a_refusal_on_a_ground_that_it_does_not_know(desk: Desk) -> None:
@@ -340,7 +340,7 @@ def test_an_acknowledgement_that_left_meets_its_clock_alone(desk: Desk) -> None:
     """Once what California wants in 10 business days has left, nothing of it is missed."""
     case = _resolved(desk, "erasure", "US-CA")
     received = _now(desk)
-    desk.refused("acknowledge", case, "--sent", "2098-01-01T00:00Z", actor="anna", code=1)
+    desk.refused("acknowledge", case, "--sent", "2098-01-01T00:00Z", actor="anna", code=2)
     desk.ok("acknowledge", case, "--sent", received.isoformat(), actor="anna")
     states = {name: clock["state"] for name, clock in _clocks(desk, case).items()}
     assert (states["acknowledge"], states["respond"]) == ("met", "running")

@@ -52,3 +52,33 @@ def test_a_breach_known_or_told_tomorrow(desk: Desk, *, told: bool) -> None:
         args = ("breach", "told", done["case"], clock, "--at", _in_a_day())
         _, message = desk.refused(*args, actor="anna", code=2)
     assert "lies in the future" in message
+
+
+def test_what_a_person_did_tomorrow(desk: Desk) -> None:
+    """Nobody was asked, answered, was written to or appealed at an instant still to come."""
+    case = desk.submit("access")
+    for args in (
+        ("pause", case, "--ground", "identity", "--asked"),
+        ("resume", case, "--ground", "identity", "--answered"),
+        ("acknowledge", case, "--sent"),
+    ):
+        code, message = desk.refused(*args, _in_a_day(), actor="anna", code=2)
+        assert (code, "lies in the future" in message) == ("decision_refused", True)
+
+
+def test_a_country_and_a_law_that_nobody_knows(desk: Desk) -> None:
+    """A name that is none is a slip; a law without such a right is the case's own obstacle."""
+    case = desk.submit("access")
+    for wrong in (("--country", "ZZ"), ("--law", "eu-gpdr")):
+        assert desk.refused("also", case, *wrong, actor="anna", code=2)[0] == "unknown_name"
+    assert desk.refused("also", case, "--country", "DE", actor="anna", code=1)
+
+
+def test_nobody_is_refused_for_want_of_a_proof_that_they_gave(desk: Desk) -> None:
+    """Who was verified is no unauthenticated person: the ground is not among those offered."""
+    args = ("submit", "--kind", "access", *desk.named, "--country", "US-VA", "--attest", "trial")
+    case = desk.ok(*args, actor="anna")["case"]
+    refuse = ("refuse", case, "--ground", "US_NOT_AUTHENTICATED")
+    code, message = desk.refused(*refuse, actor="anna", code=2)
+    assert (code, "known: " in message) == ("unknown_name", True)
+    assert "US_NOT_AUTHENTICATED" not in message.partition("known: ")[2]

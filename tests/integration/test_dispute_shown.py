@@ -100,7 +100,7 @@ def test_a_case_whose_appeal_comes_while_it_is_being_shredded_keeps_its_key(desk
     room, more = desk.room, ("--attest", "trial", "--country", "US-VA")
     args = ("submit", "--kind", "erasure", *desk.named, *more)
     case = str(desk.ok(*args, actor="anna")["case"])
-    desk.ok("refuse", case, "--ground", "US_NOT_AUTHENTICATED", actor="anna")
+    desk.ok("refuse", case, "--ground", "US_SECURITY_FRAUD", actor="anna")
     desk.ok("refuse", case, "--delivered", actor="anna")
     room.move_clock(days=200)
     shredding = threading.Thread(target=shred_closed(room.office.ledger))

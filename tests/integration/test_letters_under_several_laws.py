@@ -15,11 +15,11 @@ from tests.integration.cli_desk import Desk
 
 SAID = languages()["en"]["sentence"]
 THREE = ("--country", "US-VA", "--also", "US-CO", "--also", "DE")
-GROUNDS = ("--ground", "ANY_UNFOUNDED", "--ground", "US_NOT_AUTHENTICATED")
+GROUNDS = ("--ground", "ANY_UNFOUNDED", "--ground", "US_SECURITY_FRAUD")
 KNOWN = {
     words("en").say("law", "eu-gdpr"): ["ANY_UNFOUNDED"],
-    words("en").say("law", "us-va"): ["ANY_UNFOUNDED", "US_NOT_AUTHENTICATED"],
-    words("en").say("law", "us-co"): ["US_NOT_AUTHENTICATED"],
+    words("en").say("law", "us-va"): ["ANY_UNFOUNDED", "US_SECURITY_FRAUD"],
+    words("en").say("law", "us-co"): ["US_SECURITY_FRAUD"],
 }
 """Which of the stated grounds each law knows."""
 
@@ -89,10 +89,10 @@ def test_what_was_told_is_on_record_law_by_law(desk: Desk) -> None:
     assert {law: body["ground"] for law, body in told.items()} == {
         "eu-gdpr": "ANY_UNFOUNDED",
         "us-va": "ANY_UNFOUNDED",
-        "us-co": "US_NOT_AUTHENTICATED",
+        "us-co": "US_SECURITY_FRAUD",
     }
     assert [law for law in told if "grounds" in told[law]] == ["us-va"]
-    assert told["us-va"]["grounds"] == ["any_unfounded", "us_not_authenticated"]
+    assert told["us-va"]["grounds"] == ["any_unfounded", "us_security_fraud"]
     for law, zone in (("us-va", "America/New_York"), ("us-co", "America/Denver")):
         until = _now(desk).astimezone(ZoneInfo(zone)).date() + timedelta(days=60)
         assert told[law]["until_on"] == str(until)
@@ -179,7 +179,7 @@ def test_a_ground_of_a_refusal_that_an_appeal_overturned_is_told_no_more(
 ) -> None:
     """What was begun anew is refused no longer, whatever stood before."""
     case = _case(desk, "erasure", "--country", "US-VA")
-    desk.ok("refuse", case, "--ground", "US_NOT_AUTHENTICATED", actor="anna")
+    desk.ok("refuse", case, "--ground", "US_SECURITY_FRAUD", actor="anna")
     desk.ok("refuse", case, "--delivered", actor="anna")
     desk.ok("appeal", case, "--received", _now(desk).isoformat(), actor="anna")
     desk.ok("appeal", case, "--decide", "granted", actor="berta")

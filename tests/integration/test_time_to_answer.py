@@ -61,7 +61,7 @@ def test_only_what_is_open_goes_on(desk: Desk) -> None:
     assert desk.refused("pause", case, *rest, actor="anna", code=1)[0] == "decision_refused"
     later = (_now(desk) + timedelta(days=1)).isoformat()
     late = ("resume", case, *rest, "--answered", later)
-    assert desk.refused(*late, actor="anna", code=1)[0] == "decision_refused"
+    assert desk.refused(*late, actor="anna", code=2)[0] == "decision_refused"
     assert desk.refused("pause", case, "--ground", "mood", actor="anna", code=2)[0] == "usage"
 
 

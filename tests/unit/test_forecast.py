@@ -70,7 +70,15 @@ def test_a_stop_or_a_wait_never_makes_it_better(outlook: Outlook) -> None:
 
 def test_what_a_person_owes_follows_from_the_state() -> None:
     """A refusal, an appeal and an answer that lies ready wait for somebody; a breach is no case."""
-    assert owed("erasure", State.REFUSED) is Owed.REFUSAL_LETTER
-    assert owed("access", State.APPEAL_ANSWERED) is Owed.APPEAL_LETTER
-    assert owed("access", State.WORKING) is None
-    assert owed("breach", State.AWAITING_APPROVAL) is None
+    assert owed("erasure", State.REFUSED, "respond") is Owed.REFUSAL_LETTER
+    assert owed("access", State.APPEAL_ANSWERED, "appeal") is Owed.APPEAL_LETTER
+    assert owed("access", State.WORKING, "respond") is None
+    assert owed("breach", State.AWAITING_APPROVAL, "authority:DE") is None
+
+
+def test_an_acknowledgement_is_owed_whatever_the_case_waits_for() -> None:
+    """Its clock is met by a letter of its own, and not by the approval that waits beside it."""
+    for clock in ("acknowledge", "acknowledge:us-ca-ccpa"):
+        assert owed("access", State.AWAITING_APPROVAL, clock) is Owed.ACKNOWLEDGEMENT
+        assert owed("complaint", "received", clock) is Owed.ACKNOWLEDGEMENT
+    assert owed("access", State.AWAITING_APPROVAL, "respond:us-ca-ccpa") is Owed.APPROVAL
