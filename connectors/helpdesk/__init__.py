@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from connectors.helpdesk.affected import Affected
 from connectors.helpdesk.api import Api, Line, Unmetered, ZendeskConfig
 from connectors.helpdesk.erase import Erasure
-from connectors.helpdesk.layout import Layout, Row, key_of, layout, value
+from connectors.helpdesk.layout import Layout, Row, key_of, layout, text_at, value
 from connectors.helpdesk.mentions import Mentioning
 from connectors.helpdesk.people import ID_FIELD, Found, People
 from connectors.helpdesk.recheck import Recheck
@@ -166,8 +166,8 @@ class Zendesk:
         with self._api(ctx) as api:
             found = People(api, self._layout, ctx).find(subjects, deleted=True)
         for ref, one in found.items():
-            stated = {value(user, users.residence) for user in one.users.values()}
-            for text in sorted(str(each) for each in stated if each):
+            stated = {text_at(user, users.residence) for user in one.users.values()}
+            for text in sorted(filter(None, stated)):
                 yield Residence(ref, users.name, text)
 
     def _links(

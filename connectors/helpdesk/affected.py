@@ -12,7 +12,7 @@ from datetime import datetime
 
 from connectors.helpdesk.api import PAGE, Api
 from connectors.helpdesk.decide import instant
-from connectors.helpdesk.layout import Layout, Row, value
+from connectors.helpdesk.layout import Layout, Row, text_at, value
 from dsr_worker.contract import AffectedPerson, Configuration, Context, Identity, LeakScope
 
 
@@ -58,7 +58,7 @@ class Affected:
     def _person(self, scope: LeakScope, user: Row, rows: int) -> AffectedPerson:
         residence = None
         if self._layout.users is not None and self._layout.users.residence is not None:
-            residence = value(user, self._layout.users.residence) or None
+            residence = text_at(user, self._layout.users.residence)
         identities = tuple(dict.fromkeys(self._identities(user)))
         return AffectedPerson(scope.collection, identities, residence, rows)
 

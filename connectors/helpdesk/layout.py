@@ -71,6 +71,12 @@ def value(row: Mapping[str, Any], path: str) -> Any:
     return current
 
 
+def text_at(row: Mapping[str, Any], path: str) -> str | None:
+    """A field of a row as text; None where nothing stands there. A field may hold a list."""
+    found = value(row, path)
+    return str(found) if found else None
+
+
 def key_of(collection: Collection, row: Mapping[str, Any]) -> tuple[str, ...]:
     """The key of a row, as text."""
     return tuple(str(value(row, field)) for field in collection.key)

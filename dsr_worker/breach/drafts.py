@@ -19,6 +19,7 @@ from typing import Any
 from dsr_worker.breach.leak import PARTS
 from dsr_worker.domain.calendar import zone_of
 from dsr_worker.domain.decision import canonical_json
+from dsr_worker.evidence import words
 from dsr_worker.notify.texts import FALLBACK, MailText, Texts, languages_of
 from dsr_worker.organisation import Organisation
 from dsr_worker.store import Store, new_name
@@ -26,7 +27,11 @@ from dsr_worker.vault import CaseKey
 
 PURPOSE = "breach drafts"
 _TOLD_IN_WRITING = frozenset({"authority", "attorney-general", "controller"})
-_SPOKEN = {"DE": "de", "AT": "de", "LI": "de"}  # of the languages that templates are written in
+_SPOKEN = {  # of the languages that templates are written in
+    **dict.fromkeys(("DE", "AT", "LI"), "de"),
+    **dict.fromkeys(("FR", "CA-QC"), "fr"),
+    **dict.fromkeys(("ES", "MX", "AR"), "es"),
+}
 _LATE = timedelta(0)
 _WORDS = {
     "en": {
@@ -37,7 +42,6 @@ _WORDS = {
         "people": "Approximately {people} people, of whom the residence of {unknown} is not known.",
         "not_counted": "Not counted yet.",
         "missing": "[MISSING: {part}]",
-        "all": "all",
     },
     "de": {
         "yes": "ja",
@@ -47,7 +51,29 @@ _WORDS = {
         "people": "Ungefähr {people} Personen; von {unknown} ist der Wohnsitz nicht bekannt.",
         "not_counted": "Noch nicht gezählt.",
         "missing": "[FEHLT: {part}]",
-        "all": "alle",
+    },
+    "fr": {
+        "yes": "oui",
+        "no": "non",
+        "unknown": "pas encore connu",
+        "in_time": "Sans objet\u00a0: cette notification est faite à temps.",
+        "people": (
+            "Environ {people} personnes, dont {unknown} dont le lieu de résidence est inconnu."
+        ),
+        "not_counted": "Pas encore comptées.",
+        "missing": "[MANQUE\u00a0: {part}]",
+    },
+    "es": {
+        "yes": "sí",
+        "no": "no",
+        "unknown": "aún no se sabe",
+        "in_time": "No procede: esta notificación llega a tiempo.",
+        "people": (
+            "Aproximadamente {people} personas, de las cuales se desconoce la residencia de"
+            " {unknown}."
+        ),
+        "not_counted": "Aún sin contar.",
+        "missing": "[FALTA: {part}]",
     },
 }
 
@@ -112,7 +138,8 @@ class Writer:
 
     def language_of(self, residence: str | None) -> str:
         """The language in which somebody who lives there is written to."""
-        wanted = _SPOKEN.get((residence or "").partition("-")[0], FALLBACK)
+        place = residence or ""
+        wanted = _SPOKEN.get(place) or _SPOKEN.get(place.partition("-")[0], FALLBACK)
         return wanted if wanted in self.languages else self.languages[0]
 
     def write(self, told: Told) -> Drafts:
@@ -140,7 +167,7 @@ class Writer:
 
     def _report(self, told: Told, clock: Any) -> MailText:
         language = self.language_of(clock.facts["jurisdiction"])
-        words = _WORDS[language]
+        table = _WORDS[language]
         found = told.facts.get("affected")
         due_at = clock.due_at or clock.conservative_due_at
         late = told.now - due_at >= _LATE
@@ -155,25 +182,25 @@ class Writer:
             "aware_local": _local(datetime.fromisoformat(told.facts["aware_at"]), clock.zone),
             "window": _window(told.facts),
             "systems": ", ".join(told.facts["scopes"]),
-            "people_line": words["not_counted"]
+            "people_line": table["not_counted"]
             if found is None
-            else words["people"].format(**found),
+            else table["people"].format(**found),
             "residences": [] if found is None else _residences(found),
             "records": told.rows,
-            "encrypted": words[_certainty(told.facts["encrypted"])],
+            "encrypted": table[_certainty(told.facts["encrypted"])],
             "late_reasons": _said(told, language, "late_reasons")
-            or (words["missing"].format(part="late_reasons") if late else words["in_time"]),
+            or (table["missing"].format(part="late_reasons") if late else table["in_time"]),
             "complete": found is not None and found["complete"],
         }
         return self._texts.render("breach_authority", language, values)
 
     def _common(self, told: Told, language: str) -> dict[str, Any]:
-        words = _WORDS[language]
+        table = _WORDS[language]
         aware_at = datetime.fromisoformat(told.facts["aware_at"])
         zone = zone_of(self._organisation.establishment.zone)
         return {
             **{
-                part: _said(told, language, part) or words["missing"].format(part=part)
+                part: _said(told, language, part) or table["missing"].format(part=part)
                 for part in PARTS
             },
             "aware_on": _day(aware_at.astimezone(zone).date(), language),
@@ -191,8 +218,8 @@ class Writer:
 
 def categories(keys: Sequence[str], language: str) -> list[str]:
     """Data categories in words for people, each once, in the order of their keys."""
-    words = _category_words()[language]
-    return list(dict.fromkeys(_word(key, words) for key in sorted(keys)))
+    known = _category_words()[language]
+    return list(dict.fromkeys(_word(key, known) for key in sorted(keys)))
 
 
 def keep(store: Store, key: CaseKey, drafts: Drafts, on: date) -> str:
@@ -213,10 +240,10 @@ def _said(told: Told, language: str, part: str) -> str:
     return told.prose.get(language, {}).get(part, "").strip()
 
 
-def _word(key: str, words: Mapping[str, str]) -> str:
-    while key not in words and "." in key:
+def _word(key: str, known: Mapping[str, str]) -> str:
+    while key not in known and "." in key:
         key = key.rpartition(".")[0]
-    return words.get(key, words["user"])
+    return known.get(key, known["user"])
 
 
 @cache
@@ -247,4 +274,4 @@ def _local(at: datetime, zone: str) -> str:
 
 
 def _day(on: date, language: str) -> str:
-    return f"{on:%d.%m.%Y}" if language == "de" else f"{on.day} {on:%B %Y}"
+    return words(language).day(on)

@@ -19,6 +19,7 @@ from dsr_worker.cli.desk import Caller, Opening, acting, job_of, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, show, table
 from dsr_worker.cli.values import INSTANT, Word
+from dsr_worker.domain import complaint
 from dsr_worker.domain.period import PauseGround
 from dsr_worker.fulfil.clocks import ACKNOWLEDGE, EXTENSION_REASONS
 from dsr_worker.fulfil.decided import Decided
@@ -189,7 +190,7 @@ def replay_command(opening: Opening, *, case: str | None, as_json: bool) -> None
 
     with opening.office() as office:
         if case is not None:
-            case = job_of(office, case, CASES).ref
+            case = job_of(office, case, (*CASES, complaint.KIND)).ref
         found = [row for row in replayed(office.ledger) if case in {None, row.ref}]
     moved = [row for row in found if row.moves]
     stuck = [row for row in found if row.frozen is None]

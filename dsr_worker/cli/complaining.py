@@ -7,7 +7,7 @@ What the person says never stands on the command line: it comes from a file or s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def told(filed: Filed) -> dict[str, Any]:
         "repeated": filed.repeated,
         "clocks": [_clock(one) for one in filed.clocks],
         "hold": filed.hold,
+        "not_found_in": list(filed.unseen),
         "rules_standing": list(filed.rules.failed) if filed.rules else [],
     }
 
@@ -131,9 +132,18 @@ def lines(filed: Filed) -> Iterator[str]:
         yield f"  {one.clock.name:<24} act by {act_by}; {one.clock.citation}{mark}"
     if filed.hold:
         yield f"  {filed.hold} holds what is theirs while the dispute is open"
+        yield "  no system was asked whether it knows them: under an unknown name it holds nothing"
+        yield from not_found_in(filed.unseen)
     if filed.rules and filed.rules.failed:
         failed = ", ".join(filed.rules.failed)
         yield f"  not reached yet, so their own rules may still let rows go: {failed}"
+
+
+def not_found_in(collections: Sequence[str]) -> Iterator[str]:
+    """Where a hold on people keeps nothing from sweeps, since these know nobody by such names."""
+    if collections:
+        named = ", ".join(collections)
+        yield f"  sweeps know nobody by these names in {named}: name them by further identities"
 
 
 def _clock(one: DueClock) -> dict[str, Any]:

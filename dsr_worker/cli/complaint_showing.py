@@ -13,7 +13,7 @@ from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import json_option, local, show
 from dsr_worker.domain.complaint import KIND
 from dsr_worker.fulfil.complaints.disputes import HOLD
-from dsr_worker.ledger import reports
+from dsr_worker.ledger import holds, reports
 from dsr_worker.ledger.reports import JobRow
 
 KINDS = (KIND,)
@@ -63,6 +63,7 @@ def _data(office: Office, job: JobRow, *, with_notes: bool) -> dict[str, Any]:
     facts = job.facts
     with office.ledger.transaction() as cursor:
         clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
+        stands = HOLD in facts and holds.stands(cursor, facts[HOLD])
     notes = office.complaint_desk.notes(job.ref)
     return {
         "case": job.ref,
@@ -74,6 +75,7 @@ def _data(office: Office, job: JobRow, *, with_notes: bool) -> dict[str, Any]:
         "outcome": facts.get("outcome"),
         "referred_to": facts.get("referred_to"),
         "hold": facts.get(HOLD),
+        "hold_stands": stands,
         "clocks": clocks,
         "notes": [_note(note, whole=with_notes) for note in notes],
         "next": next_of(job.ref, job.state),
@@ -89,7 +91,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     about = f", about {data['about']}" if data["about"] else ""
     yield f"{data['case']}: {data['topic']}{about}, {data['state']}"
     if data["dispute"]:
-        yield f"dispute     contested; placed: {data['hold'] or 'no hold'}"
+        released = "" if data["hold_stands"] or not data["hold"] else ", released"
+        yield f"dispute     contested; placed: {data['hold'] or 'no hold'}{released}"
     if data["outcome"]:
         yield f"outcome     {data['outcome']}"
     if data["referred_to"]:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from dsr_worker.domain.recurring import Recurrence
     from dsr_worker.ledger.reports import Promised
     from dsr_worker.ledger.warnings import DueRow
-    from dsr_worker.statutes import Market
+    from dsr_worker.statutes import ClockSpec, LawPack, Market
 
 
 @click.command("due")
 @click.option("--law", metavar="NAME", help="What would this law say? Such as eu-gdpr.")
-@click.option("--right", metavar="RIGHT", help="access, erasure, … (with --law or --country).")
+@click.option(
+    "--right", metavar="RIGHT", help="access, erasure, … complaint (with --law or --country)."
+)
 @click.option("--country", metavar="CODE", help="Where the person lives: DE, GB-ENG, US-CA.")
 @click.option("--received", type=INSTANT, help="When the request came, with offset.")
 @click.option("--appealed", type=INSTANT, help="When a refusal was appealed, with offset.")
@@ -79,7 +81,9 @@ def _open_clocks(ctx: click.Context, *, ics: bool, as_json: bool) -> None:
         declared = office.files.organisation.declared
         again = recurring(declared, sweeps.business_now(cursor)) if declared else []
     if ics:
-        click.echo(warnings.ics(rows, again), nl=False)
+        from dsr_worker.notify.calendar import ics as calendar  # noqa: PLC0415 - where it is asked for
+
+        click.echo(calendar(rows, again), nl=False)
         return
     data = {
         "clocks": [_clock(row) for row in rows],
@@ -172,26 +176,22 @@ def _clock_lines(rows: list[DueRow]) -> Iterator[str]:
 # ---- what the law would say
 
 
+_COMPLAINT = "complaint"
+_CALLED = {"deletion": "erasure", "complaints": _COMPLAINT}
+"""Other words for what a person asks."""
+
+
 def _request(options: dict[str, Any], *, as_json: bool) -> None:
-    from dsr_worker.statutes import (  # noqa: PLC0415 - read when asked
-        ClockKind,
-        appeal_clock,
-        applicable,
-        request_clocks,
-    )
+    from dsr_worker.statutes import ClockKind, applicable  # noqa: PLC0415 - read when asked
 
     right, received = options["right"], options["received"]
     if right is None or received is None:
         raise usage("the what-if of a request needs --right and --received")
     pack = applicable(options["country"], options["law"])
-    right = {"deletion": "erasure"}.get(right, right)
-    specs = request_clocks(pack, right, options["country"], received, options["zone"])
-    answer, appeal = specs[0], None
-    if options["appealed"] is not None:
-        appeal = appeal_clock(
-            pack, right, options["country"], received, options["appealed"], options["zone"]
-        )
-    acknowledge = next((s for s in specs if s.kind is ClockKind.ACKNOWLEDGE), None)
+    right = _CALLED.get(right, right)
+    specs, appeal = _specs(pack, right, options)
+    by_kind = {spec.kind: spec for spec in specs}
+    answer, acknowledge = by_kind[ClockKind.RESPOND], by_kind.get(ClockKind.ACKNOWLEDGE)
     due, extended = answer.due, answer.extended_due
     data = {
         "law": pack.name,
@@ -219,6 +219,44 @@ def _request(options: dict[str, Any], *, as_json: bool) -> None:
         "calendar_version": due.calendar_version,
     }
     show(data, _request_lines(data), as_json=as_json)
+
+
+def _specs(
+    pack: LawPack, right: str, options: dict[str, Any]
+) -> tuple[list[ClockSpec], ClockSpec | None]:
+    """The clocks of a request or a complaint, and that of an appeal where one was lodged."""
+    from dsr_worker.statutes import (  # noqa: PLC0415 - read when asked
+        UnknownNameError,
+        appeal_clock,
+        request_clocks,
+    )
+
+    asked = (options["country"], options["received"])
+    if right == _COMPLAINT:
+        return _complaint(pack, options), None
+    known = {own.value for row in pack.rights for own in row.provisions}
+    if known and right not in known:
+        raise UnknownNameError(f"right under {pack.name}", right, {*known, _COMPLAINT})
+    specs = request_clocks(pack, right, *asked, options["zone"])
+    if options["appealed"] is None:
+        return specs, None
+    return specs, appeal_clock(pack, right, *asked, options["appealed"], options["zone"])
+
+
+def _complaint(pack: LawPack, options: dict[str, Any]) -> list[ClockSpec]:
+    from dsr_worker.statutes import complaint_clocks  # noqa: PLC0415 - read when asked
+
+    if options["appealed"] is not None:
+        raise usage("--appealed is for a refusal of a request: a complaint has no appeal here")
+    specs = complaint_clocks(pack, options["country"], options["received"], options["zone"])
+    if specs:
+        return specs
+    days = [row.effective_from for row in pack.complaints if row.effective_from]
+    since = f" before {min(days)}" if days else ""
+    raise usage(
+        f"{pack.name} sets no date for a complaint to whoever holds the data{since}; your own"
+        " timetable holds (complaints in organisation.yaml)"
+    )
 
 
 def _request_lines(data: dict[str, Any]) -> Iterator[str]:
@@ -256,7 +294,7 @@ def _breach(options: dict[str, Any], *, as_json: bool) -> None:
         "verified": all(duty.verified for duty in duties),
         "zone": zone,
         "calendar_version": CALENDAR_VERSION,
-        "obligations": [_obligation(duty, zone) for duty in duties],
+        "obligations": [_obligation(duty, where, zone) for duty in duties],
     }
     show(data, _breach_lines(data, duties), as_json=as_json)
 
@@ -287,7 +325,9 @@ def _instants(option: str, given: tuple[str, ...], known: frozenset[str]) -> dic
     return found
 
 
-def _obligation(duty: Duty, zone: str) -> dict[str, Any]:
+def _obligation(duty: Duty, where: Market, zone: str) -> dict[str, Any]:
+    sources = {row.id: row.weaker for row in where.pack.breach}
+    source = sources.get(duty.rule_id)  # a duty of our own has none
     return {
         "recipient": duty.recipient,
         "stage": duty.stage,
@@ -301,7 +341,10 @@ def _obligation(duty: Duty, zone: str) -> dict[str, Any]:
         "state": duty.state,
         "condition": duty.condition,
         "citation": duty.citation,
+        "standing": source and source.standing,
         "verified": duty.verified,
+        "checked_on": source and source.checked_on,
+        "calendar_version": duty.calendar_version,
     }
 
 

@@ -12,6 +12,7 @@ import click
 
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
+from dsr_worker.cli.complaining import not_found_in
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import REFUSED, usage
 from dsr_worker.cli.names import kinds_of, place
@@ -62,10 +63,12 @@ def _place(ctx: click.Context, opening: Opening, /, **options: Any) -> None:
         "hold": placed.ref,
         "reason": options["reason"],
         "review_on": options["review_on"],
+        "not_found_in": list(placed.unseen),
         "rules_out": sorted(placed.rules.out),
         "rules_left": sorted(placed.rules.failed),
     }
     lines = [f"{placed.ref} stands: nothing under it is erased. Review on {options['review_on']}."]
+    lines += not_found_in(placed.unseen)
     lines += map(_rules_out, data["rules_out"])
     lines += map(_rules_left, data["rules_left"])
     show(data, lines, as_json=options["as_json"])

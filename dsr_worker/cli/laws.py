@@ -123,7 +123,7 @@ def _lines(pack: LawPack) -> Iterator[str]:
         if row.appeal is not None:
             answer = row.appeal.answer
             told = "the law gives none" if answer is None else _clock(answer)
-            yield f"  appeal       {told}; complaint to {row.appeal.channel}"
+            yield f"  appeal       {told}; elsewhere: {row.appeal.channel}"
     for complaint in pack.complaints:
         yield f"complaint  [{complaint.id}, {wording.in_force(complaint)}]"
         yield f"  acknowledge  {_clock(complaint.acknowledge)}"

@@ -16,7 +16,6 @@ from dsr_worker.cli.output import json_option, note, show
 from dsr_worker.cli.values import Word
 from dsr_worker.fulfil.clocks import EXTENSION_REASONS
 from dsr_worker.fulfil.lettering import Lettering
-from dsr_worker.ledger import reports
 from dsr_worker.letters import About, Letter
 from dsr_worker.package.handover import write_together
 
@@ -43,7 +42,7 @@ def letter_command(
     to: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the letter that the law of a case asks for, for you to read, complete and send."""
+    """Print the letter that the laws of a case ask for, for you to read, complete and send."""
     target = None if to is None else reachable(to)
     if target is not None and target.exists():
         raise Fault("file", f"{target} exists and is never overwritten: give another name")
@@ -51,19 +50,15 @@ def letter_command(
         job = desk.job_of(office, case, _KINDS)
         lettering = Lettering(office.ledger, office.files.organisation, office.materials)
         letter = lettering.letter(job.ref, About(about), language, reason)
-        with office.ledger.transaction() as cursor:
-            clocks = [row.name for row in reports.clocks(cursor, job.id)]
     if target is not None:
         write_together({target: letter.text.encode()})
-    further = [name.partition(":")[2] for name in clocks if name.startswith("respond:")]
-    if further:
-        note(f"{job.ref} runs under {', '.join(further)} too; this letter goes by {job.law} alone")
     for line in _notes(letter):
         note(line)
     data = {
         "case": job.ref,
         "about": about,
         "language": letter.language,
+        "laws": list(letter.laws),
         "text": letter.text,
         "to_complete": letter.to_complete,
         "in_english": list(letter.in_english),
@@ -73,6 +68,8 @@ def letter_command(
 
 
 def _notes(letter: Letter) -> Iterator[str]:
+    if len(letter.laws) > 1:
+        yield f"this letter goes by {', '.join(letter.laws)}"
     if letter.to_complete:
         yield f"{letter.to_complete} place(s) in [brackets] are for you to complete before sending"
     if letter.in_english:

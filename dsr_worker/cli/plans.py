@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from dsr_worker.cli import desk, regimes
+from dsr_worker.bootstrap import Office
+from dsr_worker.cli import desk, held, regimes
 from dsr_worker.cli.cases import CASES
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, usage
@@ -30,7 +31,15 @@ def plan_command(opening: Opening, *, case: str, as_json: bool) -> None:
     """Show what is to happen to a person's data, or was: counts, grounds, what stays until when."""
     with opening.office() as office:
         job = desk.job_of(office, case, CASES)
-    show(plan_data(job), plan_lines(job), as_json=as_json)
+        holds = _holds(office, job)
+    show(
+        {**plan_data(job), "holds": holds}, [*plan_lines(job), *held.lines(holds)], as_json=as_json
+    )
+
+
+def _holds(office: Office, job: JobRow) -> list[dict[str, Any]]:
+    with office.ledger.transaction() as cursor:
+        return held.standing(cursor, job)
 
 
 def plan_data(job: JobRow) -> dict[str, Any]:
@@ -141,7 +150,7 @@ def approve_command(
     """Approve a plan as it stands now. Whoever submitted a case never approves it."""
     with opening.office() as office:
         job = desk.job_of(office, case, CASES)
-        lines = list(plan_lines(job))
+        lines = [*plan_lines(job), *held.lines(_holds(office, job))]
         if job.plan_hash is None:
             raise Fault("no_plan", f"{job.ref} is {job.state}: there is no plan to approve now")
         agreed = plan_hash or job.plan_hash

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import awaiting, desk, faults, questions, regimes, remedies, story
+from dsr_worker.cli import awaiting, desk, faults, held, questions, regimes, remedies, story
 from dsr_worker.cli import complaint_showing as complaints
 from dsr_worker.cli.desk import Opening, pass_opening
 from dsr_worker.cli.output import going, json_option, local, remaining, show, table
@@ -209,6 +209,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         again = reports.looked_again(cursor, job.id)
         open_clocks = warnings.due_list(cursor, office.lead_time, job.ref)
         first = [awaiting.accesses(cursor, row, office.lead_time) for row in open_now]
+        holds = held.standing(cursor, job)
     data = {
         "case": job.ref,
         "kind": job.kind,
@@ -230,6 +231,7 @@ def _one(office: Office, case: str) -> dict[str, Any]:
         "answer": None if answer is None else answer._asdict(),
         "waits_for": None,
         "access_first": next(iter(first), None),
+        "holds": holds,
         "stuck": (),
         "stops": _stops(job, stops) if open_now else [],
         "questions": questions.put(job.ref, stops) if open_now else [],
@@ -306,6 +308,7 @@ def _one_lines(data: Mapping[str, Any]) -> Iterator[str]:
         by = local(data["owed"]["by"], data["owed"]["zone"])
         yield f"owed        {data['owed']['what'].replace('_', ' ')}, by {by}"
     yield from awaiting.lines(data["access_first"])
+    yield from held.lines(data["holds"])
     yield from _stop_lines(data["stops"])
     for question in data["questions"]:
         yield f"question    {question['text']}"

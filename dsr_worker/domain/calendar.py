@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import holidays
 from holidays.holiday_base import HolidayBase
-from holidays.registry import EntityLoader
+from holidays.registry import COUNTRIES, EntityLoader
 from holidays.version import __version__ as holidays_version
 
 CALENDAR_VERSION = f"holidays {holidays_version}"
@@ -169,6 +169,11 @@ def has_holidays(country: str, subdivision: str | None) -> bool:
     if country not in EntityLoader.get_country_codes(include_aliases=False):
         return False
     return subdivision is None or subdivision in _library(country).subdivisions
+
+
+def two_letters(code: str) -> str | None:
+    """Return the two letters (ISO 3166-1) of a country that is written in three, or None."""
+    return next((row[1] for row in COUNTRIES.values() if row[2] == code), None)
 
 
 @cache

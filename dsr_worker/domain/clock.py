@@ -88,18 +88,38 @@ class Clock:
             self.zone,
             self.calendar,
             self.pauses,
-            extended=self.extended_at is not None,
+            extended=self.is_extended,
             subject_zone=self.subject_zone,
         )
 
     @property
-    def open_pauses(self) -> tuple[Pause, ...]:
-        """Questions that stop the clock and have no answer yet."""
+    def is_extended(self) -> bool:
+        """Whether an extension counts: one that was told in time, by the answers known now."""
+        if self.extended_at is None or self.rule.extension is None:
+            return self.extended_at is not None  # without one in the law, computing refuses it
+        return _may_tell(replace(self, extended_at=None), self.extended_at)
+
+    @property
+    def unanswered(self) -> tuple[Pause, ...]:
+        """Questions on grounds of this law that have no answer yet."""
         return tuple(
             pause
             for pause in self.pauses
             if pause.answered_at is None and self.rule.pause_for(pause.ground) is not None
         )
+
+    @property
+    def open_pauses(self) -> tuple[Pause, ...]:
+        """Questions that stop the clock: all without an answer, where the first came in time.
+
+        What was put while another question stood came in time, until the other's answer, recorded
+        later, shows that the clock had ended before.
+        """
+        found = self.unanswered
+        due_at = self.due.due_at if found else None
+        if due_at is None or min(to_utc(pause.asked_at) for pause in found) < due_at:
+            return found
+        return ()
 
 
 def pause(clock: Clock, ground: PauseGround, at: datetime) -> Clock:
@@ -112,7 +132,7 @@ def pause(clock: Clock, ground: PauseGround, at: datetime) -> Clock:
     _refuse_met(clock)
     if clock.rule.pause_for(ground) is None:
         raise ClockRefusedError(f"under this law waiting for {ground} does not stop the clock")
-    if any(pause.ground is ground for pause in clock.open_pauses):
+    if any(pause.ground is ground for pause in clock.unanswered):
         raise ClockRefusedError(f"{ground} was asked already and is not answered")
     due_at = clock.due.due_at
     if not clock.open_pauses and due_at is not None and to_utc(at) >= due_at:
@@ -129,7 +149,7 @@ def resume(clock: Clock, ground: PauseGround, at: datetime) -> Clock:
 
     """
     _refuse_met(clock)
-    if not any(pause.ground is ground for pause in clock.open_pauses):
+    if not any(pause.ground is ground for pause in clock.unanswered):
         raise ClockRefusedError(f"no open question about {ground}")
     return replace(
         clock,
@@ -159,7 +179,8 @@ def extend(clock: Clock, at: datetime) -> Clock:
     is suspended, or that begins with the answer, has not ended (GDPR Art 12(3), UK GDPR Art 12A).
 
     Raises:
-        ClockRefusedError: the law knows no extension, it was used, or the notice comes too late.
+        ClockRefusedError: the law knows no extension, it was used, or the notice comes too late
+            or before the clock began.
 
     """
     _refuse_met(clock)
@@ -168,11 +189,20 @@ def extend(clock: Clock, at: datetime) -> Clock:
         raise ClockRefusedError("this law knows no extension")
     if clock.extended_at is not None:
         raise ClockRefusedError("the clock was extended already")
-    notice_end_at = end_of_day(notice_by, clock.zone)
-    stands = any(to_utc(pause.asked_at) < notice_end_at for pause in clock.open_pauses)
-    if not stands and to_utc(at) >= notice_end_at:
+    if to_utc(at) < to_utc(clock.started_at):
+        raise ClockRefusedError("this lies before the clock began: nobody could be told of it then")
+    if not _may_tell(clock, at):
         raise ClockRefusedError(f"the notice of an extension was due by {notice_by}")
     return replace(clock, extended_at=at)
+
+
+def _may_tell(clock: Clock, at: datetime) -> bool:
+    """Whether the person may be told of an extension at `at`."""
+    notice_by = extension_notice_by(clock)
+    if notice_by is None:
+        return False
+    end_at = end_of_day(notice_by, clock.zone)
+    return to_utc(at) < end_at or any(to_utc(p.asked_at) < end_at for p in clock.open_pauses)
 
 
 def meet(clock: Clock, at: datetime) -> Clock:

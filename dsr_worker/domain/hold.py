@@ -9,6 +9,7 @@ when the last of them is released.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection as Group
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -25,6 +26,7 @@ from dsr_worker.contract import (
     Predicate,
     Rule,
     Subject,
+    System,
 )
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
@@ -102,6 +104,26 @@ def held_refs(hold: Hold, subjects: Iterable[Subject]) -> frozenset[str]:
         return frozenset()
     held = frozenset(hold.scope.identities)
     return frozenset(subject.ref for subject in subjects if held.intersection(subject.identities))
+
+
+def unseen(systems: Iterable[System], kinds: Group[str]) -> tuple[str, ...]:
+    """Return the collections of people in which nobody is known by a name of these kinds.
+
+    A sweep looks nobody up, so a hold on people by such names keeps nothing from it there.
+    """
+    return tuple(
+        f"{system.name}.{name}"
+        for system in systems
+        for name in sorted(system.collections)
+        if (taken := _taken(system, name)) and taken.isdisjoint(kinds)
+    )
+
+
+def _taken(system: System, name: str) -> set[str]:
+    """The kinds of names by which rows of a collection, or what they belong to, are found."""
+    collection = system.collections[name]
+    above = _taken(system, collection.parent.collection) if collection.parent else set[str]()
+    return {*collection.takes, *above}
 
 
 def rules_for(

@@ -1,8 +1,8 @@
 """What a job is judged by: its frozen data map and policies, compiled once, and their connectors.
 
 In: the current configuration, ids of frozen sets. Out: `Frozen` values and connectors, cached. A
-job keeps the map and policies it was begun with; holds are never frozen and are read at every
-effect.
+job keeps the map and policies it was begun with; what is planned anew goes by today's, and by the
+law of the job's first day. Holds are never frozen and are read at every effect.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Materials:
         self._policy_text = _policy_text(maps, policies)
         self._frozen: dict[int, Frozen] = {}
         self._ids: dict[tuple[str, str, str, datetime], int] = {}
+        self._laws: dict[int, tuple[str, str]] = {}
         self._connectors: dict[tuple[str, str], Connector] = {}
         self._lock = threading.Lock()
 
@@ -78,7 +79,20 @@ class Materials:
         Decisions go by the start of the UTC day, so that jobs of one day share a batch. A new set
         is committed by itself: it means nothing without a job, and other connections read it.
         """
-        law_hash, law_text = _law(law)
+        return self._freeze(_law(law), now)
+
+    def freeze_anew(self, before: int, now: datetime) -> int:
+        """Freeze today's map and policies with the law pack of an earlier set; the id of the set.
+
+        A request is judged by the law of its first day, whatever releases say later.
+        """
+        if before not in self._laws:
+            with self._ledger.transaction() as cursor:
+                self._laws[before] = frozen.law(cursor, before)
+        return self._freeze(self._laws[before], now)
+
+    def _freeze(self, law: tuple[str, str], now: datetime) -> int:
+        law_hash, law_text = law
         policy_hash = hashlib.sha256(self._policy_text.encode()).hexdigest()
         decided_at = now.replace(hour=0, minute=0, second=0, microsecond=0)
         known = (self.maps.hash, policy_hash, law_hash, decided_at)

@@ -301,7 +301,7 @@ _OWN: Mapping[Kind, frozenset[str]] = {
     Kind.NOTICE_SENT: _fields("campaign authority recipient recipients channel attempt", _STATE),
     Kind.REMAINDERS_LEFT: _fields("response rows due_on", _STATE),
     Kind.COMPLAINT_MOVED: _fields("action response recipient signature", _STATE),
-    Kind.REMEDIES_TOLD: _fields("row remedies until_on ground"),
+    Kind.REMEDIES_TOLD: _fields("row regime remedies until_on ground grounds"),
     Kind.APPEALED: _fields("received_at reason signature", _STATE),
     Kind.APPEAL_DECIDED: _fields("response signature", _STATE),
     Kind.CLOSED: _fields("response reason grounds outcomes counts", _STATE),

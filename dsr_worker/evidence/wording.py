@@ -63,6 +63,10 @@ class Words:
         """A provision as this language writes it, else as it is written."""
         return self.known("citation", text) or text
 
+    def authority(self, name: str) -> str:
+        """An authority as this language calls it; most have one name only."""
+        return self.known("authority", name) or name
+
     def period(self, period: CalendarPeriod) -> str:
         """Years, months and days, such as "8 years"."""
         years, months = divmod(period.months, 12)
@@ -76,8 +80,9 @@ class Words:
 
     def day(self, on: date) -> str:
         """A civil day with its month's name."""
-        month = self.tables["month"][str(on.month)]
-        return self.tables["format"]["day"].format(day=on.day, month=month, year=on.year)
+        month, form = self.tables["month"][str(on.month)], self.tables["format"]
+        day = form["first"] if on.day == 1 else on.day  # French: "1er mars", "2 mars"
+        return form["day"].format(day=day, month=month, year=on.year)
 
     def instant(self, at: datetime, zone: str = "UTC") -> str:
         """An instant as civil time of a zone, which is named."""

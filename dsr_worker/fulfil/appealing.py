@@ -77,7 +77,9 @@ class Appeals:
             case_clocks.start(cursor, [(job.id, clock) for clock in clocks])
             by = _answered_by(cursor, job)
             appeals.add(cursor, job.id, Appeal(number, at, is_late, job.state, by, None, None))
-            return changed(cursor, _taken_in(job, clocks, at, signed, is_late=is_late))
+            decided = changed(cursor, _taken_in(job, clocks, at, signed, is_late=is_late))
+            told = f"`dsr letter {ref} --about appeal_acknowledgement` tells the person of it"
+            return replace(decided, details=(told,))
 
     def decide(self, ref: str, verdict: Verdict, signed: SignedAction) -> Decided:
         """Decide on the open appeal of a case; whoever refused, or approved the answer, may not.
@@ -148,7 +150,7 @@ class Appeals:
     def _begun_anew(self, cursor: Cursor, job: Job, event: Event, follows: Moves) -> Move:
         if follows is Moves.RESOLVE_AGAIN:
             return self._course.begun_anew(cursor, job, event)
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         today = job._replace(frozen=frozen_id, pending=0)
         move = self._intake.send_code(today, (event,))
         return replace(move, job=job._replace(pending=0), frozen=frozen_id, approved_by=None)
@@ -221,7 +223,7 @@ def _too_late(ref: str, given: Sequence[Remedy]) -> str:
 
 
 def _clocks(job: Job, given: Sequence[Remedy], at: datetime, number: int) -> list[NewClock]:
-    name = APPEAL if number == 1 else f"{APPEAL}-{number}"
+    name = case_clocks.appeal_name(number)
     made = []
     for remedy in given:
         spec = appeal_clock(remedy.pack, job.kind, remedy.country, _received(job), at, remedy.zone)

@@ -16,11 +16,12 @@ from functools import partial
 
 from dsr_worker.contract import is_remainder
 from dsr_worker.engine.batch import Batch, Member
+from dsr_worker.engine.promised import Promised, RowName
 from dsr_worker.evidence import build_certificate
 from dsr_worker.fulfil import protecting
 from dsr_worker.fulfil.composing import by_system, composed
 from dsr_worker.fulfil.keeping import Days, Later, kept_for_now, kept_keys, without_day
-from dsr_worker.fulfil.promised import AWAITED_BY, Promised, RowName, keep_promise
+from dsr_worker.fulfil.promised import AWAITED_BY, keep_promise
 from dsr_worker.fulfil.verbs import DEFERRED, DONE_BY, ERASING, LIFTING
 from dsr_worker.ledger import Ledger, answers, jobs
 from dsr_worker.ledger.answers import Accounted, Answer

@@ -196,7 +196,8 @@ def law_text_of(cursor: Cursor, job: Job, row: ClockRow) -> str:
     """The law pack by which a clock runs, as it stood on the first day of the case."""
     if "law_hash" in row.facts:
         return frozen.text(cursor, row.facts["law_hash"])
-    return frozen.law_text(cursor, job.frozen)
+    _, text = frozen.law(cursor, job.frozen)
+    return text
 
 
 def clock_of(cursor: Cursor, job: Job, row: ClockRow, text: str | None = None) -> Clock:

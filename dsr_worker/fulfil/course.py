@@ -105,14 +105,14 @@ class CaseCourse:
 
     def resolved_anew(self, cursor: Cursor, job: Job, event: Event) -> Move | list[str]:
         """The move of a case that waited for a review, by today's map; else what is unreviewed."""
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         if marks := self._materials.frozen(frozen_id).unreviewed:
             return marks
         return self.begun_anew(cursor, job, event)
 
     def begun_anew(self, cursor: Cursor, job: Job, event: Event) -> Move:
         """The move by which a verified case without unfinished steps is resolved by today's map."""
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         job = job._replace(pending=0)
         today = job._replace(frozen=frozen_id)
         verified = {i.kind for i in _identities(cursor, [job])[job.id] if i.standing == "verified"}

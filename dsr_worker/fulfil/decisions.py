@@ -19,6 +19,7 @@ from dsr_worker.fulfil.course import CaseCourse
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
 from dsr_worker.fulfil.intake import Intake, verified_event
 from dsr_worker.fulfil.planning import Planner
+from dsr_worker.fulfil.remaining import REMAINING
 from dsr_worker.fulfil.retrying import Retrying
 from dsr_worker.fulfil.verifying import contact_points
 from dsr_worker.ledger import Ledger, case_clocks, cases, codes, jobs
@@ -275,6 +276,7 @@ class Decisions:
             job = opened(cursor, ref, signed, action, digest)
             if state is State.REFUSED:
                 _require_grounds(cursor, job, (reason, *further))
+                _require_unanswered(job)
             _require(job, *_OPEN_BEFORE_WORK, State.WORKING, State.PACKAGING)
             self._require_unchanged(cursor, job)
             cases.cancel_steps(cursor, job.id)
@@ -324,6 +326,16 @@ def _require_plan(job: Job, plan_hash: str) -> None:
         raise DecisionRefused(message)
 
 
+def _require_unanswered(job: Job) -> None:
+    if job.facts.get(REMAINING):
+        message = (
+            f"an answer of {job.ref} has left already; only what it could not show is looked for"
+            f" again. Mend what stopped that, which `dsr status {job.ref}` tells, then `dsr retry"
+            f" {job.ref}`; where the person no longer wants it, `dsr withdraw {job.ref}`"
+        )
+        raise DecisionRefused(message)
+
+
 def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
     """The case's own law knows the first ground, each further law one of them, as on its first day.
 
@@ -348,7 +360,7 @@ def _require_grounds(cursor: Cursor, job: Job, grounds: Sequence[str]) -> None:
 def _refusing(cursor: Cursor, job: Job, clock: ClockRow) -> tuple[LawPack, list[str]]:
     """A law of a case, and the grounds on which it refuses such a request."""
     pack = read_pack(law_text_of(cursor, job, clock))
-    return pack, sorted({row.code for row in pack.exemptions if job.kind in row.rights})
+    return pack, pack.refusing(job.kind)
 
 
 def refusal_digest(ref: str, ground: str, further: Sequence[str]) -> str:

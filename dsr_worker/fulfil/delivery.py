@@ -27,7 +27,7 @@ from dsr_worker.fulfil.access import PACKAGE
 from dsr_worker.fulfil.certifying import CERTIFICATE
 from dsr_worker.fulfil.decided import DecisionRefused, ended
 from dsr_worker.fulfil.remaining import Remaining, remaining, remains
-from dsr_worker.fulfil.remedies import remedies
+from dsr_worker.fulfil.remedies import remedies, stated_grounds
 from dsr_worker.ledger import Ledger, answers, cases, jobs, promises, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import UNCHANGED, Event, Job, Move
@@ -184,11 +184,11 @@ class Delivery:
 
     def _told(self, cursor: Cursor, job: Job) -> list[Event]:
         """What the person was told to do against an answer that is not all that was asked for."""
-        is_against, ground = _against(cursor, job)
+        is_against, grounds = _against(cursor, job)
         if not is_against:
             return []
         found = remedies(cursor, job, job.now, self._appeal_within)
-        return [remedy.event(ground) for remedy in found]
+        return [remedy.event(job.kind, grounds) for remedy in found]
 
     def _ready(self, cursor: Cursor, ref: str, kind: str) -> tuple[Job, answers.Made]:
         job = jobs.lock_ref(cursor, ref)
@@ -281,18 +281,18 @@ def _hand_overs(cursor: Cursor, job: Job) -> list[dict[str, Any]]:
     return [event for event in events if event["kind"] == _HANDED_OVER]
 
 
-def _against(cursor: Cursor, job: Job) -> tuple[bool, str | None]:
-    """Whether a part at least of what was asked for is not granted; the ground of a refusal."""
+def _against(cursor: Cursor, job: Job) -> tuple[bool, list[str]]:
+    """Whether a part at least of what was asked for is not granted; the grounds of a refusal."""
     bodies = {
         known.event["kind"]: known.event["body"]
         for known in reports.events_of(cursor, _ANSWERS, ref=job.ref)
     }
     if job.state == State.REFUSED:
-        return True, bodies["closed"].get("reason", "").upper()
+        return True, stated_grounds(bodies["closed"])
     package = bodies.get("package_made", {})
     withheld = package.get("counts", {}).get("withheld", 0) or not package.get("complete", True)
     response = bodies.get("certificate_made", {}).get("response", "granted")
-    return bool(withheld) or response != "granted", None
+    return bool(withheld) or response != "granted", []
 
 
 def _handed_before(cursor: Cursor, job: Job) -> tuple[HandedBefore, ...]:

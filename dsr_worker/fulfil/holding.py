@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 
 from dsr_worker.contract import Identity, Subject
 from dsr_worker.domain.calendar import end_of_day
-from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope
+from dsr_worker.domain.hold import Hold, PeopleHeld, RowsHeld, Scope, unseen
 from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.engine.holds import ROWS
 from dsr_worker.engine.identities import seal_identity
@@ -36,10 +36,12 @@ class Placed:
 
     `rules.out` are the systems whose store lost rules of its own for it. Those in `rules.failed`
     could not be reached: rules may still let held rows go there, and are tried every minute.
+    `unseen` are the collections in which sweeps know nobody by the names that are held.
     """
 
     ref: str
     rules: TakenOut
+    unseen: tuple[str, ...] = ()
 
 
 class Holding:
@@ -79,7 +81,15 @@ class Holding:
             if review_on < job.now.date():
                 raise ValueError("the review lies in the past; name a day that is still to come")
             rules = self.take_rules_out(cursor, scope)
-        return Placed(job.ref, rules)
+        return Placed(job.ref, rules, self.unseen(scope))
+
+    def unseen(self, scope: Scope) -> tuple[str, ...]:
+        """The collections in which a sweep finds none of the people held by their names."""
+        if not isinstance(scope, PeopleHeld):
+            return ()
+        systems = self._materials.maps.by_name
+        kinds = {identity.kind for identity in scope.identities}
+        return unseen((systems[name] for name in sorted(systems)), kinds)
 
     def take_rules_out(self, cursor: Cursor, scope: Scope) -> TakenOut:
         """Take stores' own rules out where a hold of this transaction stands; see StandingGuard."""

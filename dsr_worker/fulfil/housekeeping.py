@@ -105,12 +105,10 @@ def shred_closed(ledger: Ledger, after: timedelta = SHRED_AFTER) -> Duty:
     def shred_closed_cases() -> None:
         with ledger.transaction() as cursor:
             locked = jobs.lock(cursor, cases.to_shred(cursor, after))
-            moves = [
-                Move(job, events=(Event("shredded", {"reason": "closed"}),))
-                for job in locked.values()
-            ]
-            jobs.change(cursor, moves)
-            cases.shred(cursor, list(locked))
+            still = cases.to_shred(cursor, after, among=list(locked))  # none appealed meanwhile
+            shredded = Event("shredded", {"reason": "closed"})
+            jobs.change(cursor, [Move(locked[job_id], events=(shredded,)) for job_id in still])
+            cases.shred(cursor, still)
 
     return shred_closed_cases
 

@@ -17,7 +17,7 @@ from typing import Any
 from dsr_worker.domain.request import ANSWERED, State
 from dsr_worker.fulfil.clocks import facts_of
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, opened
-from dsr_worker.ledger import Ledger, frozen, laws
+from dsr_worker.ledger import Ledger, frozen, laws, reports
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewClock
 from dsr_worker.ledger.laws import Known
@@ -219,6 +219,8 @@ class CaseLaws:
         if choice.pack.name in {job.law, *laws.known(cursor, [job.id]).get(job.id, {})}:
             message = f"{job.ref} stands under {choice.pack.name} already: nothing to add"
             raise DecisionRefused(message)
+        if job.state == State.REFUSED:
+            _require_ground(cursor, job, choice.pack)
         return choice
 
     # ---- both
@@ -236,6 +238,23 @@ class CaseLaws:
 def _received(job: Job) -> datetime:
     assert job.received_at is not None  # noqa: S101 - whoever asks has asked at some time
     return job.received_at
+
+
+def _require_ground(cursor: Cursor, job: Job, pack: LawPack) -> None:
+    """A law joins a refused case only where it knows a ground of the refusal, which is its answer.
+
+    Raises DecisionRefused.
+    """
+    bodies = (known.event["body"] for known in reports.events_of(cursor, ["closed"], job.ref))
+    *_, told = (body for body in bodies if body.get("response") == "refuse")
+    grounds = {ground.upper() for ground in told.get("grounds", [told["reason"]])}
+    if not grounds & set(pack.refusing(job.kind)):
+        message = (
+            f"{job.ref} is refused on {', '.join(sorted(grounds))}, on which {pack.name} refuses no"
+            f" {job.kind}: that refusal would be no answer under it. Submit a request under it too:"
+            f" `dsr submit --law {pack.name} --received {_received(job).isoformat()} …`"
+        )
+        raise DecisionRefused(message)
 
 
 def _with(move: Move, joined: _Joined | None) -> Move:

@@ -58,8 +58,7 @@ class Planner:
         return [self._begin(job, found[job.id]) for job in jobs]
 
     def _begin(self, job: Job, found: Sequence[Any]) -> Move:
-        law = job.law
-        frozen_id = self._materials.freeze(law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         frozen = self._materials.frozen(frozen_id)
         if unreviewed(job, frozen):  # a mark may have come since it was resolved
             return stopped(job)
@@ -218,7 +217,7 @@ class Planner:
 
     def _again(self, job: Job, reasons: Sequence[str]) -> Move:
         plan = job.plan or {}
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         frozen = self._materials.frozen(frozen_id)
         if unreviewed(job, frozen):
             return stopped(job)

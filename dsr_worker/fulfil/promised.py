@@ -1,68 +1,33 @@
-"""What a promise carries, sealed under a key of its own: names, and the rows themselves.
+"""What is promised: recorded once for a person, system and day; found again by who carries it out.
 
-Names are the person's in that system (a customer number). A row that was found by an e-mail address
-which is masked by now is found by no name any more, so the key of every kept row goes along.
+In: what an erasure kept and why. Out: a promise, or the one that stands, widened; of a job that
+carries one out, the rows that were promised.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from dsr_worker.contract import Identity, Remainder, is_remainder
+from dsr_worker.contract import Remainder, is_remainder
 from dsr_worker.engine.batch import Member
-from dsr_worker.ledger import promises
+from dsr_worker.engine.promised import Promised, RowName
+from dsr_worker.ledger import holds, promises
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.promises import Promise
 from dsr_worker.vault import CaseKey, KeyRing, SealBroken
 
-PROMISE = "promise"  # the purpose under which both are sealed
 AWAITED_BY = "awaited_by"
 """The fact of a job that carries a promise out: the cases that are not closed before its end."""
 
 _FACT = "promised_keys"
 
-RowName = tuple[str, tuple[str, ...]]  # collection and key
 
-
-@dataclass(frozen=True, slots=True)
-class Promised:
-    """Names of a person and keys of rows in one system."""
-
-    names: tuple[Identity, ...]
-    rows: frozenset[RowName] = frozenset()
-
-    def __repr__(self) -> str:
-        return f"Promised({len(self.names)} names, {len(self.rows)} rows)"
-
-    def sealed(self, key: CaseKey) -> bytes:
-        """Both, sealed."""
-        plain = {
-            "names": [[i.kind, i.value] for i in self.names],
-            "rows": sorted([collection, list(row)] for collection, row in self.rows),
-        }
-        return key.seal(json.dumps(plain).encode(), PROMISE)
-
-    @classmethod
-    def opened(cls, key: CaseKey, sealed: bytes) -> Self:
-        """What `sealed` sealed. Raises SealBroken."""
-        plain = json.loads(key.open(sealed, PROMISE))
-        return cls(
-            tuple(Identity(*pair) for pair in plain["names"]),
-            frozenset((collection, tuple(row)) for collection, row in plain["rows"]),
-        )
-
-    def joined(self, other: Promised) -> Promised:
-        """The names and rows of both."""
-        return Promised(tuple(dict.fromkeys((*self.names, *other.names))), self.rows | other.rows)
-
-    def fact(self, key: CaseKey) -> dict[str, str]:
-        """The rows for the facts of the job that carries the promise out, sealed by its key."""
-        sealed = Promised((), self.rows).sealed(key)
-        return {_FACT: base64.b64encode(sealed).decode()} if self.rows else {}
+def as_fact(promised: Promised, key: CaseKey) -> dict[str, str]:
+    """The rows for the facts of the job that carries the promise out, sealed by its key."""
+    sealed = Promised((), promised.rows).sealed(key)
+    return {_FACT: base64.b64encode(sealed).decode()} if promised.rows else {}
 
 
 def rows_of(member: Member) -> frozenset[RowName]:
@@ -79,7 +44,22 @@ def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
     What a store refuses joins what it refuses sooner: that job looks at all of it, and promises
     anew what stays, so that there is one such promise at a time. Repeating it changes nothing. One
     that this key ring does not open stands beside it: it asks a human when it comes due.
+    What waits for a hold that was released meanwhile waits for nothing: it has a day at once.
     """
+    if made.due_on is None:
+        holds.exclude_releases(cursor)
+    stood = _kept(cursor, keys, _by_every_name(cursor, made))
+    if made.due_on is None:
+        holds.date_unheld(cursor, stood)
+
+
+def _by_every_name(cursor: Cursor, made: Promise) -> Promise:
+    """The promise, to be found by all names by which the one that its job carries out was."""
+    digests = {*made.digests, *promises.digests_of(cursor, made.job_id)}
+    return made._replace(digests=sorted(digests))
+
+
+def _kept(cursor: Cursor, keys: KeyRing, made: Promise) -> int:
     mine = Promised.opened(keys.unwrap(made.data_key), made.sealed)
     names = [keys.index_digest(name.kind, name.value) for name in mine.names]
     sooner = list(Remainder) if all(map(is_remainder, made.grounds)) else []
@@ -99,5 +79,5 @@ def keep_promise(cursor: Cursor, keys: KeyRing, made: Promise) -> None:
             sealed=both.sealed(own_key),
         )
         promises.widen(cursor, stood.id, widened)
-        return
-    promises.make(cursor, made)
+        return stood.id
+    return promises.make(cursor, made)

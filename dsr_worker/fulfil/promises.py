@@ -18,9 +18,10 @@ from dsr_worker.domain.request import State
 from dsr_worker.engine.context import MAP_UNREVIEWED
 from dsr_worker.engine.identities import seal_identity
 from dsr_worker.engine.materials import Materials
+from dsr_worker.engine.promised import Promised
 from dsr_worker.engine.tick import Duty
 from dsr_worker.fulfil.planning import SYSTEM_UNMAPPED
-from dsr_worker.fulfil.promised import AWAITED_BY, Promised
+from dsr_worker.fulfil.promised import AWAITED_BY, as_fact
 from dsr_worker.fulfil.verbs import DEFERRED
 from dsr_worker.ledger import Ledger, intake, jobs, promises
 from dsr_worker.ledger.connection import Cursor
@@ -104,7 +105,7 @@ class Promises:
         ]
         intake.add_identities(cursor, inserted.id, sealed)
         promises.carried_out(cursor, promise.id, inserted.id)
-        facts = promised.fact(key)
+        facts = as_fact(promised, key)
         jobs.change(cursor, [self._first_move(job, promise, frozen_id, facts)])
 
     def _opened(self, promise: DuePromise) -> Promised:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dsr_worker.engine.identities import IDENTITY
-from dsr_worker.fulfil.promised import Promised
+from dsr_worker.engine.promised import Promised
 from dsr_worker.ledger import Ledger, cases, promises
 from dsr_worker.vault import KeyRing, SealBroken
 

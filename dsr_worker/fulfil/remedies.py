@@ -6,7 +6,7 @@ for an appeal to us. A case is judged by the pack of its first day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -49,11 +49,26 @@ class Remedy:
         """Where the person may turn beside us."""
         return "" if self.row.appeal is None else self.row.appeal.channel
 
-    def event(self, ground: str | None) -> Event:
-        """The event that says what the person was told."""
+    def event(self, kind: str, stated: Sequence[str]) -> Event:
+        """The event that says what the person was told; `stated`: the grounds of a refusal."""
         codes = [*self.row.refusal.contents, *([_APPEAL] if self.gives_appeal else [])]
         body = {"row": self.row.id, "remedies": codes, "until_on": self.until_on}
-        return Event("remedies_told", {**body, "ground": ground})
+        grounds = grounds_by(self.pack, kind, stated)
+        told: dict[str, Any] = {"ground": grounds[0]} if grounds else {}
+        if len(grounds) > 1:
+            told["grounds"] = [code.lower() for code in grounds]
+        return Event("remedies_told", {**body, "regime": self.pack.name, **told})
+
+
+def grounds_by(pack: LawPack, kind: str, stated: Sequence[str]) -> tuple[str, ...]:
+    """Those of the stated grounds on which a law refuses such a request."""
+    known = pack.refusing(kind)
+    return tuple(code for code in stated if code in known)
+
+
+def stated_grounds(body: Mapping[str, Any]) -> list[str]:
+    """The grounds of a refusal, as laws write them, from the event that records it."""
+    return [code.upper() for code in body.get("grounds", [body.get("reason", "")]) if code]
 
 
 def remedies(

@@ -116,7 +116,7 @@ class Retrying:
         if not cases.at_a_stand(cursor, job.id, self._planner.served):
             return None
         before = self._materials.frozen(job.frozen)
-        frozen_id = self._materials.freeze(job.law, job.now)
+        frozen_id = self._materials.freeze_anew(job.frozen, job.now)
         today = self._materials.frozen(frozen_id)
         systems: Sequence[str] = (job.plan or {})["systems"]
         if today.versions == before.versions or not set(systems) <= set(today.systems):

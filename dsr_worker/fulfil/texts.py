@@ -166,6 +166,6 @@ def _complaint(text: str, law: str | None, country: str | None, used: Words) -> 
     if not text or law is None or country is None:
         return text
     place = canonical_country(country)
-    body = applicable(country, law).authorities.body(place)
+    body = used.authority(applicable(country, law).authorities.body(place))
     form = used.table("format")["authority"]
     return f"{text} {form.format(country=used.say('country', place), body=body)}"

@@ -37,15 +37,20 @@ def laws_of(cursor: Cursor, job_id: int) -> list[ClockRow]:
     return [ClockRow(*row) for row in cursor.fetchall()]
 
 
-def last_appeal(cursor: Cursor, job_id: int) -> ClockRow | None:
-    """The clock of a case's last appeal, ended or not; by its own law where that gives one."""
+def appeal_name(number: int) -> str:
+    """How the clocks of a case's appeal of this number begin; `:law` follows for further laws."""
+    return "appeal" if number == 1 else f"appeal-{number}"
+
+
+def appeals_of(cursor: Cursor, job_id: int, number: int) -> list[ClockRow]:
+    """One clock for each law that gave an appeal, ended ones too; the case's own law's first."""
+    name = appeal_name(number)
     cursor.execute(
-        f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name LIKE 'appeal%%'"  # noqa: S608 - fixed text
-        " ORDER BY started_at DESC, name LIKE '%%:%%', name DESC LIMIT 1",
-        (job_id,),
+        f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND split_part(name, ':', 1) = %s"  # noqa: S608 - fixed text
+        " ORDER BY length(name), name",
+        (job_id, name),
     )
-    row = cursor.fetchone()
-    return None if row is None else ClockRow(*row)
+    return [ClockRow(*row) for row in cursor.fetchall()]
 
 
 def unanswered(cursor: Cursor, clock: str, limit: int = 100) -> list[int]:

@@ -257,11 +257,11 @@ _OF_CASE = (
     f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND {ANSWERS}"  # noqa: S608 - fixed text
     " ORDER BY length(name), name FOR UPDATE"
 )
-_OF_CASES = (
-    f"SELECT job_id, {CLOCK} FROM clocks WHERE job_id = ANY(%s) AND {ANSWERS}"  # noqa: S608 - fixed text
+_OF_LAWS = (
+    f"SELECT job_id, {CLOCK} FROM clocks WHERE job_id = ANY(%s) AND ({ANSWERS}"  # noqa: S608 - fixed text
+    " OR ((name = 'acknowledge' OR name LIKE 'acknowledge:%%') AND state IN ('running', 'paused')))"
     " ORDER BY length(name), name"
 )
-_OWN = f"SELECT {CLOCK} FROM clocks WHERE job_id = %s AND name = 'respond'"  # noqa: S608 - fixed text
 _OPEN = f"SELECT {JOB_COLUMNS} FROM jobs WHERE closed_at IS NULL ORDER BY urgency_at, id"  # noqa: S608 - fixed text
 
 
@@ -280,18 +280,11 @@ def unanswered_clocks(cursor: Cursor, job_id: int) -> list[ClockRow]:
     return [ClockRow(*row) for row in cursor.fetchall()]
 
 
-def own_answer_clock(cursor: Cursor, job_id: int) -> ClockRow | None:
-    """The clock by which a case's own law asks for the answer, whatever became of it."""
-    cursor.execute(_OWN, (job_id,))
-    row = cursor.fetchone()
-    return None if row is None else ClockRow(*row)
-
-
-def open_answers(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
-    """Every open case's clocks by which it is to be answered, the most urgent case first."""
+def open_clocks(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
+    """Every open case's clocks of answers and acknowledgements, the most urgent case first."""
     cursor.execute(_OPEN)
     jobs = {row.id: Job(*row) for row in cursor.fetchall()}
-    cursor.execute(_OF_CASES, (list(jobs),))
+    cursor.execute(_OF_LAWS, (list(jobs),))
     clocks: dict[int, list[ClockRow]] = {}
     for row in cursor.fetchall():
         clocks.setdefault(row.job_id, []).append(ClockRow(*row[1:]))
@@ -299,17 +292,17 @@ def open_answers(cursor: Cursor) -> list[tuple[Job, ClockRow]]:
 
 
 def settle_clocks(cursor: Cursor, job_id: int, state: str) -> list[Any]:
-    """End the open clocks of a case as `met` (late ones as `missed`) or `void`.
+    """End the open clocks of a case as `met` or `void`; late ones, either way, as `missed`.
 
     A clock that stands is not late; an act at the very instant is.
     """
     cursor.execute(
         "UPDATE clocks SET settled_at = business_now(), state = CASE"
-        " WHEN %s = 'met' AND (state = 'missed'"
-        " OR (state = 'running' AND due_at <= business_now())) THEN 'missed' ELSE %s END"
+        " WHEN state = 'missed' OR (state = 'running' AND due_at <= business_now())"
+        " THEN 'missed' ELSE %s END"
         " WHERE job_id = %s AND settled_at IS NULL AND state <> 'void'"
         " RETURNING name, due_at, state",
-        (state, state, job_id),
+        (state, job_id),
     )
     return cursor.fetchall()
 
@@ -335,8 +328,10 @@ def mark_urgent(cursor: Cursor, lead_time: timedelta) -> None:
         )
 
 
-def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
-    """Cases closed for longer than `after` whose key still stands.
+def to_shred(
+    cursor: Cursor, after: timedelta, limit: int = 200, among: Sequence[int] | None = None
+) -> list[int]:
+    """Cases closed for longer than `after` whose key still stands; with `among`, those of them.
 
     One whose restriction stands is left: who is to be freed has to be known until the lifting. One
     that was answered with remainders is as good as closed: its promises carry keys of their own.
@@ -348,8 +343,8 @@ def to_shred(cursor: Cursor, after: timedelta, limit: int = 200) -> list[int]:
         " AND kind IN ('access', 'erasure', 'rectification', 'restriction', 'lifting', 'deferred',"
         " 'hold', 'complaint') AND NOT (kind = 'restriction' AND EXISTS (SELECT FROM holds h"
         " WHERE h.matter = jobs.ref AND h.reason_code = %s AND h.released_at IS NULL))"
-        " ORDER BY closed_at LIMIT %s",
-        (after, after, RESTRICTED, limit),
+        " AND (%s::bigint[] IS NULL OR id = ANY(%s)) ORDER BY closed_at LIMIT %s",
+        (after, after, RESTRICTED, among, among, limit),
     )
     return [row.id for row in cursor.fetchall()]
 

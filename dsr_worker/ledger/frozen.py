@@ -58,13 +58,15 @@ def read(ledger: Ledger, frozen_id: int) -> FrozenTexts:
     return FrozenTexts(*row)
 
 
-def law_text(cursor: Cursor, frozen_id: int) -> str:
-    """The text of a set's law pack."""
+def law(cursor: Cursor, frozen_id: int) -> tuple[str, str]:
+    """The hash and the text of a set's law pack."""
     cursor.execute(
-        "SELECT t.body FROM frozen f JOIN texts t ON t.hash = f.law_hash WHERE f.id = %s",
+        "SELECT f.law_hash, t.body FROM frozen f JOIN texts t ON t.hash = f.law_hash"
+        " WHERE f.id = %s",
         (frozen_id,),
     )
-    return str(cursor.fetchone().body)
+    row = cursor.fetchone()
+    return str(row.law_hash), str(row.body)
 
 
 def keep_texts(cursor: Cursor, texts: Mapping[str, str]) -> None:

@@ -17,8 +17,19 @@ GRACE_DAYS = 14
 """For how long after a release what the hold kept still stays: our own choice, no statute's, so
 that a release by mistake can be mended by a new hold."""
 
-_KEPT = """(h.system IS NULL OR h.system = p.system) AND (h.scope <> 'subject' OR EXISTS (
-    SELECT FROM identities i WHERE i.job_id = h.job_id AND i.digest = ANY(p.digests)))"""
+
+def _concerns(hold: str) -> str:
+    """SQL by which a hold concerns the promise `p`: its person, or anything in its system."""
+    return f"""({hold}.system IS NULL OR {hold}.system = p.system) AND ({hold}.scope <> 'subject'
+    OR EXISTS (SELECT FROM identities i
+        WHERE i.job_id = {hold}.job_id AND i.digest = ANY(p.digests)))"""
+
+
+_KEPT = _concerns("h")
+_CONCERNED = f"EXISTS (SELECT FROM holds o WHERE o.released_at IS NULL AND {_concerns('o')})"
+_UNKNOWN = f"h.reason_code = ANY(p.grounds) AND NOT {_CONCERNED}"
+"""Whether rows stay on this hold's reason and no hold that stands knows their person by name: one
+may have kept them by a name that the erasure did not know, so they are tried after any release."""
 
 _KEPT_STILL = """EXISTS (SELECT FROM holds o WHERE o.released_at IS NULL
     AND (o.system IS NULL OR o.system = p.system) AND CASE o.scope
@@ -35,12 +46,31 @@ _FREE = f"""
 WITH freed AS (
     UPDATE promises p SET due_on = h.released_at::date + %s,
         last_due_on = h.released_at::date + %s FROM holds h
-    WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL AND {_KEPT}
-    AND NOT {_KEPT_STILL}
+    WHERE h.ref = %s AND p.due_on IS NULL AND p.carried_out_by IS NULL
+    AND ({_KEPT} OR {_UNKNOWN}) AND NOT {_KEPT_STILL}
     RETURNING p.job_id, p.due_on, p.row_count)
 SELECT f.due_on, array_agg(DISTINCT j.ref ORDER BY j.ref) AS refs, sum(f.row_count)::bigint AS rows
 FROM freed f JOIN jobs j ON j.id = f.job_id GROUP BY f.due_on
 """  # noqa: S608 - fixed text
+
+_DATE_UNHELD = f"""
+UPDATE promises p SET due_on = business_now()::date + %s, last_due_on = business_now()::date + %s
+WHERE p.id = %s AND p.due_on IS NULL AND NOT {_CONCERNED} AND (
+    EXISTS (SELECT FROM holds h WHERE h.released_at IS NOT NULL
+        AND h.reason_code = ANY(p.grounds) AND {_KEPT})
+    OR NOT EXISTS (SELECT FROM holds o WHERE o.released_at IS NULL
+        AND o.reason_code = ANY(p.grounds) AND (o.system IS NULL OR o.system = p.system)))
+"""  # noqa: S608 - fixed text
+
+_KNOWN_BY = """
+SELECT p.digests, p.data_key, p.sealed, NULL AS kind FROM promises p
+WHERE p.system = %(system)s AND p.digests && %(digests)s::bytea[] AND p.sealed IS NOT NULL
+UNION ALL
+SELECT p.digests, d.data_key, i.sealed, i.kind FROM promises p
+JOIN jobs d ON d.id = p.carried_out_by AND d.closed_at IS NULL
+JOIN identities i ON i.job_id = d.id AND i.sealed IS NOT NULL
+WHERE p.system = %(system)s AND p.digests && %(digests)s::bytea[] AND p.sealed IS NULL
+"""
 
 _GOING_ON = f"""
 SELECT h.ref, p.due_on, array_agg(DISTINCT j.ref ORDER BY j.ref) AS refs,
@@ -172,7 +202,7 @@ def release(cursor: Cursor, ref: str, actor: str) -> GoesOn | None:
     What another hold still covers waits for that one, without a day. Releases run one after the
     other: two at once would each leave it to the other.
     """
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELEASES,))
+    exclude_releases(cursor)
     cursor.execute(
         "UPDATE holds SET released_at = business_now(), released_by = %s WHERE ref = %s",
         (actor, ref),
@@ -180,6 +210,38 @@ def release(cursor: Cursor, ref: str, actor: str) -> GoesOn | None:
     cursor.execute(_FREE, (GRACE_DAYS, GRACE_DAYS, ref))
     row = cursor.fetchone()
     return None if row is None else GoesOn(ref, row.due_on, row.refs, row.rows)
+
+
+def exclude_releases(cursor: Cursor) -> None:
+    """Wait until no hold is being released, and hold off the next release until commit."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_RELEASES,))
+
+
+def date_unheld(cursor: Cursor, promise_id: int) -> None:
+    """Give a promise a day whose hold was released before it was made; see `exclude_releases`."""
+    cursor.execute(_DATE_UNHELD, (GRACE_DAYS, GRACE_DAYS, promise_id))
+
+
+class KnownBy(NamedTuple):
+    """What a promise knows of a person; `data_key` is wrapped.
+
+    `kind` is None where `sealed` is what the promise carries, else it is one identity of the job
+    that carries the promise out.
+    """
+
+    digests: list[bytes]
+    data_key: bytes
+    sealed: bytes
+    kind: str | None
+
+
+def known_by(cursor: Cursor, system: str, digests: Sequence[bytes]) -> list[KnownBy]:
+    """What promises in a system, open or being carried out, know of people of these digests."""
+    cursor.execute(_KNOWN_BY, {"system": system, "digests": list(digests)})
+    return [
+        KnownBy([bytes(d) for d in row.digests], bytes(row.data_key), bytes(row.sealed), row.kind)
+        for row in cursor.fetchall()
+    ]
 
 
 def going_on(cursor: Cursor) -> list[GoesOn]:
@@ -213,6 +275,41 @@ def people_of(cursor: Cursor, matter: str, reason: str) -> frozenset[bytes]:
         (matter, reason),
     )
     return frozenset(bytes(row.digest) for row in cursor.fetchall())
+
+
+def stands(cursor: Cursor, ref: str) -> bool:
+    """Whether a hold of this reference stands."""
+    cursor.execute("SELECT 1 FROM holds WHERE ref = %s AND released_at IS NULL", (ref,))
+    return cursor.fetchone() is not None
+
+
+class OnPerson(NamedTuple):
+    """A hold that stands on somebody; `complaint` where an open dispute placed it.
+
+    `unproved`: whoever complained proved no identity.
+    """
+
+    hold: str
+    reason: str
+    matter: str
+    review_on: date
+    placed_by: str
+    complaint: str | None
+    unproved: bool
+
+
+def on_person_of(cursor: Cursor, job_id: int) -> list[OnPerson]:
+    """The holds that stand on the person of a case, as far as the case knows who that is."""
+    cursor.execute(
+        "SELECT h.ref, h.reason_code, h.matter, h.review_on, h.placed_by,"
+        " k.ref AS complaint, k.id IS NOT NULL AND k.verified_at IS NULL AS unproved FROM holds h"
+        " LEFT JOIN jobs k ON k.ref = h.matter AND k.kind = 'complaint'"
+        " WHERE h.released_at IS NULL AND h.scope = 'subject' AND EXISTS ("
+        "SELECT FROM identities i JOIN identities o ON o.digest = i.digest AND o.job_id = h.job_id"
+        " WHERE i.job_id = %s AND i.standing IN ('verified', 'resolved')) ORDER BY h.ref",
+        (job_id,),
+    )
+    return [OnPerson(*row) for row in cursor.fetchall()]
 
 
 def reason_and_matter(cursor: Cursor, ref: str) -> tuple[str, str]:

@@ -21,12 +21,16 @@ ON CONFLICT (system) DO UPDATE SET measured_at = excluded.measured_at, ready = e
     done_per_hour = excluded.done_per_hour
 """
 
-WORKED_OFF_AT = """
-(SELECT max(business_now() + make_interval(secs => p.ready * 3600.0 / p.done_per_hour))
+_LONGEST_S = 3e9
+"""A queue that takes longer takes as long: no calendar holds what a division may give."""
+
+WORKED_OFF_AT = f"""
+(SELECT max(business_now() + make_interval(
+            secs => least({_LONGEST_S}, p.ready * 3600.0 / greatest(1, p.done_per_hour))))
    FROM steps s JOIN pace p ON p.system = s.system
   WHERE s.job_id = j.id AND s.state IN ('ready', 'leased') AND p.done_per_hour > 0
     AND p.measured_at > now() - interval '1 hour')
-"""
+"""  # noqa: S608 - fixed text
 """When the queues that the steps of the job `j` stand in end; NULL where nobody knows."""
 
 

@@ -60,13 +60,21 @@ def standing(
     return [Standing(*row) for row in cursor.fetchall()]
 
 
-def make(cursor: Cursor, made: Promise) -> None:
-    """Record what is erased later."""
+def make(cursor: Cursor, made: Promise) -> int:
+    """Record what is erased later; its id."""
     cursor.execute(
         "INSERT INTO promises (job_id, system, due_on, last_due_on, grounds, row_count, data_key,"
-        " sealed, digests, awaited_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " sealed, digests, awaited_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " RETURNING id",
         tuple(made),
     )
+    return int(cursor.fetchone().id)
+
+
+def digests_of(cursor: Cursor, job_id: int) -> list[bytes]:
+    """By what the promise is found that this job carries out; nothing where it carries out none."""
+    cursor.execute("SELECT digests FROM promises WHERE carried_out_by = %s", (job_id,))
+    return [bytes(digest) for row in cursor.fetchall() for digest in row.digests]
 
 
 def widen(cursor: Cursor, promise_id: int, made: Promise) -> None:

@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from dsr_worker.domain.calendar import day_ended
 from dsr_worker.domain.forecast import Forecast, Outlook, forecast, owed
-from dsr_worker.domain.recurring import Recurrence
 from dsr_worker.ledger import jobs, pace
 from dsr_worker.ledger.connection import Cursor, Ledger
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -268,50 +266,6 @@ def forecasts(rows: Sequence[DueRow]) -> dict[str, int]:
     return dict(Counter(row.forecast for row in rows))
 
 
-def ics(rows: Sequence[DueRow], recurring: Sequence[Recurrence] = ()) -> str:
-    """The open clocks as iCalendar text (RFC 5545): one event each, when alerts are due.
-
-    So is the next time of each recurring duty.
-    """
-    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//dsr-worker//due//EN"]
-    for row in rows:
-        if row.conservative_due_at is None:
-            continue
-        stands = " (paused)" if row.state == "paused" else ""
-        told = f"{row.recipient}; {row.citation}{'' if row.verified else ' (not verified)'}"
-        lines += [
-            "BEGIN:VEVENT",
-            f"UID:clock-{row.clock_id}@dsr-worker.invalid",
-            f"DTSTAMP:{row.started_at:%Y%m%dT%H%M%SZ}",
-            *_when(row.conservative_due_at, row.zone),
-            f"SUMMARY:{_escaped(f'{row.ref} {row.clock}{stands}')}",
-            f"DESCRIPTION:{_escaped(told)}",
-            "END:VEVENT",
-        ]
-    for again in recurring:
-        told = f"{again.what}; {again.citation}{'' if again.verified else ' (not verified)'}"
-        lines += [
-            "BEGIN:VEVENT",
-            f"UID:{again.row_id}-{again.due_on:%Y%m%d}@dsr-worker.invalid",
-            f"DTSTAMP:{again.due_at:%Y%m%dT%H%M%SZ}",
-            f"DTSTART;VALUE=DATE:{again.due_on:%Y%m%d}",
-            f"SUMMARY:{_escaped(f'{again.law} every {again.every.amount} {again.every.unit}')}",
-            f"DESCRIPTION:{_escaped(told)}",
-            "END:VEVENT",
-        ]
-    lines.append("END:VCALENDAR")
-    return "".join(f"{_folded(line)}\r\n" for line in lines)
-
-
-def _when(end_at: datetime, zone: str) -> list[str]:
-    """Where a day ends the period that day, since the end is the midnight after; else the end."""
-    last_on = day_ended(end_at, zone)
-    if last_on is not None:
-        return [f"DTSTART;VALUE=DATE:{last_on:%Y%m%d}"]
-    at = f"{end_at:%Y%m%dT%H%M%SZ}"
-    return [f"DTSTART:{at}", f"DTEND:{at}"]
-
-
 def _due_row(row: Any, lead: timedelta) -> DueRow:
     due_at = row.conservative_due_at
     return DueRow(
@@ -348,22 +302,3 @@ def _outlook(row: Any, due_at: datetime | None) -> Outlook:
         worked_off_at=row.worked_off_at,
         owed=owed(row.kind, row.job_state),
     )
-
-
-def _escaped(text: str) -> str:
-    for plain, escaped in (("\\", "\\\\"), (";", "\\;"), (",", "\\,"), ("\n", "\\n")):
-        text = text.replace(plain, escaped)
-    return text
-
-
-def _folded(line: str) -> str:
-    """A content line in parts of at most 75 octets (RFC 5545, 3.1), never within a letter."""
-    parts, part, size = [], "", 0
-    for letter in line:
-        octets = len(letter.encode())
-        if size + octets > 75:  # noqa: PLR2004 - RFC 5545, 3.1
-            parts.append(part)
-            part, size = " ", 1
-        part += letter
-        size += octets
-    return "\r\n".join([*parts, part])

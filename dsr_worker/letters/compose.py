@@ -1,4 +1,4 @@
-"""Writes a letter: the paragraphs that its subject and the law of the case ask for, in order.
+"""Writes a letter: the paragraphs that its subject and the laws of the case ask for, in order.
 
 In: facts, a language. Out: the letter. The same facts give the same text.
 """
@@ -6,107 +6,50 @@ In: facts, a language. Out: the letter. The same facts give the same text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from dsr_worker.domain.period import PauseEffect, Period, Unit
-from dsr_worker.evidence import Words
+from dsr_worker.domain.period import PauseEffect, Unit
 from dsr_worker.letters import contents
-from dsr_worker.letters.contents import LetterRefused, sentence_of
+from dsr_worker.letters.contents import LetterRefused, place, sentence_of
 from dsr_worker.letters.facts import About, Facts, Kept, Letter
-from dsr_worker.letters.texts import day_of, has_words, knows, languages, words_of
-from dsr_worker.package.grounds import explained
+from dsr_worker.letters.pen import Pen, with_citation
+from dsr_worker.letters.sections import Part, in_sections
 from dsr_worker.statutes import Right, rights_row
-from dsr_worker.statutes.model import RightsRow
 
 _TO_COMPLETE = re.compile(r"\[[^\]]+\]")
-_GDPR = re.compile(r"(?<!UK )\bGDPR Arts? ([0-9][^;]*)")
+_WITH_APPEALS = frozenset({contents.APPEAL, contents.REVIEW})
 
-
-@dataclass
-class _Pen:
-    """One letter while it is written."""
-
-    facts: Facts
-    language: str
-    row: RightsRow
-    in_english: list[str] = field(default_factory=list)
-
-    @property
-    def texts(self) -> Mapping[str, Any]:
-        return languages()[self.language]
-
-    @property
-    def words(self) -> Words:
-        return words_of(self.language)
-
-    def say(self, key: str, **more: object) -> str:
-        """A sentence of this language with its blanks filled."""
-        facts = self.facts
-        return str(self.texts["sentence"][key]).format(
-            ref=facts.ref,
-            right=self.texts["right"][facts.right.value],
-            law=self.words.known("law", facts.pack.name) or facts.pack.title,
-            provision=self.cite(self.row.provisions[facts.right]),
-            received_on=day_of(self.language, facts.received_on),
-            due_on=day_of(self.language, facts.due_on),
-            authority=facts.authority or facts.pack.authorities.body(facts.country),
-            name=facts.sender.name,
-            contact=facts.sender.contact,
-            **more,
-        )
-
-    def cite(self, citation: str) -> str:
-        """A provision as this language writes it."""
-        known = self.words.known("citation", citation)
-        if known is None:
-            return _GDPR.sub(rf"Art. \1 {self.texts['gdpr']}", citation)
-        return known.replace("GDPR", self.texts["gdpr"]) if "UK GDPR" not in known else known
-
-    def ground(self, code: str, citation: str | None = None) -> str:
-        """A ground in words, with its provision where it has one."""
-        law = self.facts.pack
-        exemption = next((e for e in law.exemptions if e.code == code), None)
-        if exemption is None:
-            said, cited = explained(code, self.words, law.name, citation)
-            borrowed = not has_words(self.language)
-        else:
-            said = self.words.known("ground", exemption.words) or exemption.meaning
-            cited = exemption.citation
-            borrowed = not knows(self.language, "ground", exemption.words)
-        if borrowed and self.language != "en":
-            self.borrowed(code)
-        return f"{said} ({self.cite(cited)})" if cited else said
-
-    def borrowed(self, what: str) -> None:
-        """Note that something is told in English."""
-        if what not in self.in_english:
-            self.in_english.append(what)
+Pens = Sequence[Pen]
 
 
 def composed(facts: Facts, language: str) -> Letter:
     """The letter of these facts in a language that letters are written in.
 
     Raises:
-        LetterRefused: facts are missing for it, or the law asks for what no sentence says.
-        UnknownNameError, ValueError: the law gave no such right on the day of receipt.
+        LetterRefused: facts are missing for it, or a law asks for what no sentence says.
+        UnknownNameError, ValueError: a law gave no such right on the day of receipt.
 
     """
-    row = rights_row(facts.pack, facts.right, facts.received_on)
-    pen = _Pen(facts, language, row)
-    said = [pen.say("received"), *_BODIES[facts.about](pen), pen.say("questions")]
-    head = f"{facts.sender.name}\n{facts.sender.address.strip()}"
+    in_english: list[str] = []
+    pens = [
+        Pen(facts, law, language, rights_row(law.pack, facts.right, law.received_on), in_english)
+        for law in facts.laws
+    ]
+    own, texts = pens[0], pens[0].texts
     parts = [
-        head,
-        day_of(pen.language, facts.written_on),
-        pen.texts["subject"][_subject(facts)].format(ref=facts.ref),
-        pen.texts["greeting"],
-        *said,
-        pen.texts["closing"].format(name=facts.sender.name),
+        f"{facts.sender.name}\n{facts.sender.address.strip()}",
+        own.day(facts.written_on),
+        texts["subject"][_subject(facts)].format(ref=facts.ref),
+        texts["greeting"],
+        own.say("received"),
+        *_BODIES[facts.about](pens),
+        own.say("questions"),
+        texts["closing"].format(name=facts.sender.name),
     ]
     text = "\n\n".join(parts) + "\n"
-    return Letter(language, text, len(_TO_COMPLETE.findall(text)), tuple(pen.in_english))
+    to_complete = len(_TO_COMPLETE.findall(text))
+    laws = tuple(law.pack.name for law in facts.laws)
+    return Letter(language, text, to_complete, laws, tuple(in_english))
 
 
 def _subject(facts: Facts) -> str:
@@ -114,155 +57,157 @@ def _subject(facts: Facts) -> str:
     return "partial_access" if in_part else facts.about.value
 
 
-# ---- bodies
+# ---- the time to answer
 
 
-def _acknowledgement(pen: _Pen) -> Iterator[str]:
-    yield pen.say("law")
-    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
+def _acknowledgement(pens: Pens) -> Iterator[str]:
+    yield from _laws_and_days(pens, "law")
+    yield _answer_by(pens)
 
 
-def _identity(pen: _Pen) -> Iterator[str]:
-    yield pen.say("identity")
-    yield _waiting(pen)
+def _laws_and_days(pens: Pens, alone: str) -> Iterator[str]:
+    """Of several laws each with its day; of one law the sentence `alone`."""
+    if len(pens) == 1:
+        yield pens[0].say(alone)
+        return
+    lines = [p.say("law_and_day" if p.law.has_number else "law_and_house_day") for p in pens]
+    yield "\n- ".join((pens[0].say("laws"), *lines))
 
 
-def _clarification(pen: _Pen) -> Iterator[str]:
-    yield pen.say("clarification")
-    yield _waiting(pen)
+def _answer_by(pens: Pens) -> str:
+    """The soonest day that a law gives; where none gives one, the house's."""
+    numbered = [pen for pen in pens if pen.law.has_number]
+    first = min(numbered or pens, key=lambda pen: pen.law.due_on)
+    return first.say("answer_by" if numbered else "answer_by_house")
 
 
-def _waiting(pen: _Pen) -> str:
+def _identity(pens: Pens) -> Iterator[str]:
+    yield pens[0].say("identity")
+    yield from in_sections(pens, [[Part(_waiting(pen))] for pen in pens])
+
+
+def _clarification(pens: Pens) -> Iterator[str]:
+    yield pens[0].say("clarification")
+    yield from in_sections(pens, [[Part(_waiting(pen))] for pen in pens])
+
+
+def _waiting(pen: Pen) -> str:
     """What the time to answer does while the person is asked."""
     effects = {PauseEffect.RESTART: "time_restarts", PauseEffect.SUSPEND: "time_stands"}
-    effect = pen.facts.effect
+    effect = pen.law.effect
     return pen.say("time_runs" if effect is None else effects[effect])
 
 
-def _extension(pen: _Pen) -> Iterator[str]:
-    facts = pen.facts
-    if facts.new_due_on is None or facts.reason not in pen.texts["reason"]:
+def _extension(pens: Pens) -> Iterator[str]:
+    if all(pen.law.new_due_on is None for pen in pens):
         raise LetterRefused("an extension has a new date and a reason: see `dsr extend --help`")
-    new = day_of(pen.language, facts.new_due_on)
-    reason = pen.texts["reason"][facts.reason]
+    yield from in_sections(pens, [[Part(_extended(pen))] for pen in pens])
+
+
+def _extended(pen: Pen) -> str:
+    """What becomes of the time by one law: the new date, or that it stays as it is."""
+    law, facts = pen.law, pen.facts
+    if law.new_due_on is None:
+        return pen.say("not_extended" if law.due_on >= facts.written_on else "not_extended_past")
+    if law.reason not in pen.texts["reason"]:
+        raise LetterRefused("an extension has a new date and a reason: see `dsr extend --help`")
     appeal = pen.row.appeal.answer if pen.row.appeal is not None else None
     clock = appeal if facts.appealed_on is not None and appeal is not None else pen.row.respond
-    basis = pen.cite(clock.citation)
-    yield pen.say("extension", new_due_on=new, reason=reason, basis=basis)
+    return pen.say(
+        "extension",
+        new_due_on=pen.day(law.new_due_on),
+        reason=pen.texts["reason"][law.reason],
+        basis=pen.cite(clock.citation),
+    )
 
 
-def _refusal(pen: _Pen) -> Iterator[str]:
-    facts = pen.facts
-    if not facts.ground:
-        message = f"{facts.ref} is not refused: `dsr refuse {facts.ref} --ground CODE` comes first"
-        raise LetterRefused(message)
-    if facts.ground not in {row.code for row in facts.pack.exemptions}:
+# ---- against an answer
+
+
+def _refusal(pens: Pens) -> Iterator[str]:
+    ref = pens[0].facts.ref
+    if not any(pen.law.grounds for pen in pens):
+        raise LetterRefused(f"{ref} is not refused: `dsr refuse {ref} --ground CODE` comes first")
+    yield from in_sections(pens, [list(_refused(pen)) for pen in pens])
+
+
+def _refused(pen: Pen) -> Iterator[Part]:
+    law, ref = pen.law, pen.facts.ref
+    unknown = [code for code in law.grounds if code not in {e.code for e in law.pack.exemptions}]
+    if unknown or not law.grounds:
         message = (
-            f"{facts.pack.name}, as it stood when {facts.ref} came, knows no ground"
-            f" {facts.ground}: write this letter by hand, with the provision"
+            f"{law.pack.name}, as it stood when {ref} came, knows no ground"
+            f" {', '.join(unknown) or 'of those that were named'}: write this letter by hand, with"
+            " the provision"
         )
         raise LetterRefused(message)
-    said = pen.say("reasons", ground=pen.ground(facts.ground))
-    return _against(pen, [contents.REASONS], {contents.REASONS: said})
+    yield _reasons(pen)
+    yield from _against(pen, frozenset({contents.REASONS}))
 
 
-def _partial(pen: _Pen) -> Iterator[str]:
-    if not pen.facts.kept:
+def _reasons(pen: Pen) -> Part:
+    said = pen.texts["and"].join(with_citation(*pen.ground(code)) for code in pen.law.grounds)
+    return Part(pen.say("reasons", ground=said))
+
+
+def _partial(pens: Pens) -> Iterator[str]:
+    own = pens[0]
+    if not own.facts.kept:
         message = (
-            f"nothing is known of {pen.facts.ref} that was kept back: a letter about a part comes"
+            f"nothing is known of {own.facts.ref} that was kept back: a letter about a part comes"
             " after the work, and where something stays, or a package leaves something out"
         )
         raise LetterRefused(message)
-    listed = "\n".join(f"- {_kept(pen, one)}" for one in pen.facts.kept)
-    is_access = pen.facts.right is Right.ACCESS
-    opening = pen.say("partial_access" if is_access else "partial")
-    said = {contents.REASONS: f"{opening}\n{listed}"}
-    said[contents.REST_DONE] = pen.say("rest_in_package" if is_access else "rest_was_done")
-    return _against(pen, list(said), said)
+    is_access = own.facts.right is Right.ACCESS
+    provision = own.texts["and"].join(dict.fromkeys(pen.provision for pen in pens))
+    opening = own.say("partial_access" if is_access else "partial", provision=provision)
+    yield "\n- ".join((opening, *(_kept(pens, one) for one in own.facts.kept)))
+    yield own.say("rest_in_package" if is_access else "rest_was_done")
+    said = frozenset({contents.REASONS, contents.REST_DONE})
+    yield from in_sections(pens, [list(_against(pen, said)) for pen in pens])
 
 
-def _appeal_dismissed(pen: _Pen) -> Iterator[str]:
-    """The reasons once more, and how to reach the authority (Va. Code 59.1-577(C) and the like)."""
-    yield _appealed(pen)
-    yield pen.say("appeal_dismissed", basis=_appeal_basis(pen))
-    if pen.facts.ground:
-        yield pen.say("reasons", ground=pen.ground(pen.facts.ground))
-    yield pen.say("appeal_why")
-    yield from _beyond_us(pen)
-
-
-def _appeal_granted(pen: _Pen) -> Iterator[str]:
-    yield _appealed(pen)
-    yield pen.say("appeal_granted", basis=_appeal_basis(pen))
-    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
-
-
-def _appeal_partly(pen: _Pen) -> Iterator[str]:
-    yield _appealed(pen)
-    yield pen.say("appeal_partly", basis=_appeal_basis(pen))
-    yield pen.say("appeal_why")
-    yield pen.say("answer_by" if pen.facts.has_number else "answer_by_house")
-    yield from _beyond_us(pen)
-
-
-def _appealed(pen: _Pen) -> str:
-    facts = pen.facts
-    if facts.appealed_on is None or pen.row.appeal is None:
-        message = (
-            f"no appeal of {facts.ref} was decided so: `dsr appeal {facts.ref} --decide …` comes"
-            " first"
-        )
-        raise LetterRefused(message)
-    return pen.say("appealed", appealed_on=day_of(pen.language, facts.appealed_on))
-
-
-def _appeal_basis(pen: _Pen) -> str:
-    return pen.cite(pen.row.appeal.citation) if pen.row.appeal is not None else ""
-
-
-def _beyond_us(pen: _Pen) -> Iterator[str]:
-    """Whom the person may turn to after us: what the law asks a refusal to name, and the way."""
-    asked = {sentence_of(code) for code in pen.row.refusal.contents}
-    keys = {contents.AUTHORITY, *(contents.REMEDIES & asked)} - {contents.APPEAL}
-    if keys & contents.TO_AUTHORITY - {contents.AUTHORITY}:
-        keys.discard(contents.AUTHORITY)
-    for key in sorted(keys):
-        yield pen.say(key)
-    yield pen.say("appeal_how")
-
-
-def _kept(pen: _Pen, kept: Kept) -> str:
-    text = pen.texts["kept"]["entry" if kept.rows == 1 else "entries"]
-    line = text.format(rows=kept.rows, ground=pen.ground(kept.ground, kept.citation))
+def _kept(pens: Pens, kept: Kept) -> str:
+    """A ground with its number of entries; where laws mean the same by it, each one's provision."""
+    knowing = [p for p in pens if kept.ground in {row.code for row in p.law.pack.exemptions}]
+    cited: dict[str, list[str]] = {}
+    for pen in knowing or pens[:1]:
+        said, citation = pen.ground(kept.ground, kept.citation)
+        cited.setdefault(said, []).extend([citation] if citation else [])
+    texts, also = pens[0].texts["kept"], pens[0].texts["and"]
+    ground = also.join(with_citation(said, also.join(by)) for said, by in cited.items())
+    form = str(texts["entry" if kept.rows == 1 else "entries"])
+    line = form.format(rows=kept.rows, ground=ground)
     if kept.until_on is None:
-        return str(line)
-    return f"{line}{pen.texts['kept']['until'].format(day=day_of(pen.language, kept.until_on))}"
+        return line
+    return f"{line}{texts['until'].format(day=pens[0].day(kept.until_on))}"
 
 
-def _against(pen: _Pen, first: list[str], said: Mapping[str, str]) -> Iterator[str]:
-    """What a law asks for in a refusal, and what the person can do against it."""
-    asked = [sentence_of(code) for code in pen.row.refusal.contents]
-    keys = list(dict.fromkeys([*first, *asked]))
+def _against(pen: Pen, before: frozenset[str]) -> Iterator[Part]:
+    """What a law asks for in a refusal, and what the person can do against it.
+
+    What was said `before` is left out.
+    """
+    keys = dict.fromkeys(sentence_of(code) for code in pen.row.refusal.contents)
     appeal = pen.row.appeal
-    if not contents.REMEDIES & set(keys) and appeal is not None:
-        keys.append(contents.CHANNEL)
+    body = pen.law.pack.authorities.body(pen.law.country)
+    if not contents.REMEDIES & set(keys) and appeal is not None and appeal.channel not in body:
+        keys[contents.CHANNEL] = None
     if not contents.TO_AUTHORITY & set(keys):
-        keys.append(contents.AUTHORITY)
-    by_us = {contents.APPEAL, contents.REVIEW} & set(keys)
-    if appeal is not None and appeal.answer is not None and not by_us:
-        keys.append(contents.APPEAL)
+        keys[contents.AUTHORITY] = None
+    if appeal is not None and appeal.answer is not None and not _WITH_APPEALS & set(keys):
+        keys[contents.APPEAL] = None
     if appeal is not None and appeal.file_within and contents.APPEAL not in keys:
-        keys.append(contents.DEADLINE)
-    special: Mapping[str, Callable[[_Pen], str]] = {
-        contents.APPEAL: _appeal,
-        contents.DEADLINE: _deadline,
-        contents.CHANNEL: _channel,
-    }
-    for key in sorted(dict.fromkeys(keys), key=contents.place):
-        yield said.get(key) or (special[key](pen) if key in special else pen.say(key))
+        keys[contents.DEADLINE] = None
+    if contents.RECOURSE in keys:  # which says the same, and what comes after it
+        keys.pop(contents.AUTHORITY, None)
+    for key in keys:
+        if key not in before:
+            law = pen.law.pack.name if key in {contents.DEADLINE, contents.CHANNEL} else ""
+            yield Part(_SPECIAL[key](pen) if key in _SPECIAL else pen.say(key), place(key), law)
 
 
-def _appeal(pen: _Pen) -> str:
+def _appeal(pen: Pen) -> str:
     """How to appeal to us, until when, and when we answer."""
     appeal = pen.row.appeal
     if appeal is None or appeal.answer is None:
@@ -271,14 +216,14 @@ def _appeal(pen: _Pen) -> str:
     period = appeal.answer.period.period()
     if period.unit is Unit.NONE:
         return f"{said} {pen.say('appeal_answered')}"
-    return f"{said} {pen.say('appeal_answered_within', within=_period(pen, period))}"
+    return f"{said} {pen.say('appeal_answered_within', within=pen.period(period))}"
 
 
-def _deadline(pen: _Pen) -> str:
+def _deadline(pen: Pen) -> str:
     return pen.say("deadline", file_within=_file_within(pen))
 
 
-def _file_within(pen: _Pen) -> str:
+def _file_within(pen: Pen) -> str:
     said = pen.row.appeal.file_within if pen.row.appeal is not None else ""
     if said not in pen.texts["file_within"]:
         message = (
@@ -289,25 +234,94 @@ def _file_within(pen: _Pen) -> str:
     return str(pen.texts["file_within"][said])
 
 
-def _channel(pen: _Pen) -> str:
-    """The way that the law names, in the words of the pack."""
+def _channel(pen: Pen) -> str:
+    """The way that the law names."""
     channel = pen.row.appeal.channel if pen.row.appeal is not None else ""
-    if pen.language != "en":
-        pen.borrowed(channel)
-    return pen.say("channel", channel=channel)
+    return pen.say("channel", channel=pen.channel(channel))
 
 
-def _period(pen: _Pen, period: Period) -> str:
-    return str(pen.texts["period"][period.unit.value].format(amount=period.amount))
+_SPECIAL: Mapping[str, Callable[[Pen], str]] = {
+    contents.APPEAL: _appeal,
+    contents.DEADLINE: _deadline,
+    contents.CHANNEL: _channel,
+}
 
 
-_BODIES: Mapping[About, Callable[[_Pen], Iterator[str]]] = {
+# ---- appeals
+
+
+def _appeal_acknowledgement(pens: Pens) -> Iterator[str]:
+    yield _appealed(pens, "appeal_received")
+    if len(pens) > 1:
+        yield from _laws_and_days(pens, "")
+    numbered = [pen for pen in pens if pen.law.has_number]
+    first = min(numbered or pens, key=lambda pen: pen.law.due_on)
+    key = "appeal_answer_by" if numbered else "appeal_answer_by_house"
+    yield first.say(key, basis=_basis([first]))
+
+
+def _appeal_dismissed(pens: Pens) -> Iterator[str]:
+    """The reasons once more, and how to reach the authority (Va. Code 59.1-577(C) and the like)."""
+    yield _appealed(pens, "appealed")
+    yield pens[0].say("appeal_dismissed", basis=_basis(pens))
+    yield from in_sections(pens, [list(_dismissed(pen)) for pen in pens])
+
+
+def _dismissed(pen: Pen) -> Iterator[Part]:
+    if pen.law.grounds:
+        yield _reasons(pen)
+    yield Part(pen.say("appeal_why"))
+    yield from _beyond_us(pen)
+
+
+def _appeal_granted(pens: Pens) -> Iterator[str]:
+    yield _appealed(pens, "appealed")
+    yield pens[0].say("appeal_granted", basis=_basis(pens))
+    yield _answer_by(pens)
+
+
+def _appeal_partly(pens: Pens) -> Iterator[str]:
+    yield _appealed(pens, "appealed")
+    yield pens[0].say("appeal_partly", basis=_basis(pens))
+    yield pens[0].say("appeal_why")
+    yield _answer_by(pens)
+    yield from in_sections(pens, [list(_beyond_us(pen)) for pen in pens])
+
+
+def _appealed(pens: Pens, key: str) -> str:
+    facts = pens[0].facts
+    if facts.appealed_on is None or any(pen.row.appeal is None for pen in pens):
+        message = (
+            f"no appeal of {facts.ref} stands so: `dsr appeal {facts.ref} --received …` takes one"
+            f" in, `dsr appeal {facts.ref} --decide …` decides on it, and its letter comes after"
+        )
+        raise LetterRefused(message)
+    return pens[0].say(key, appealed_on=pens[0].day(facts.appealed_on))
+
+
+def _basis(pens: Pens) -> str:
+    cited = [pen.cite(pen.row.appeal.citation) for pen in pens if pen.row.appeal is not None]
+    return str(pens[0].texts["and"].join(dict.fromkeys(cited)))
+
+
+def _beyond_us(pen: Pen) -> Iterator[Part]:
+    """Whom the person may turn to after us: what the law asks a refusal to name, and the way."""
+    asked = {sentence_of(code) for code in pen.row.refusal.contents}
+    keys = {contents.AUTHORITY, *(contents.REMEDIES & asked)} - {contents.APPEAL}
+    if keys & contents.TO_AUTHORITY - {contents.AUTHORITY}:
+        keys.discard(contents.AUTHORITY)
+    yield from (Part(pen.say(key), 1) for key in sorted(keys))
+    yield Part(pen.say("appeal_how"), 2)
+
+
+_BODIES: Mapping[About, Callable[[Pens], Iterator[str]]] = {
     About.ACKNOWLEDGEMENT: _acknowledgement,
     About.IDENTITY: _identity,
     About.CLARIFICATION: _clarification,
     About.EXTENSION: _extension,
     About.REFUSAL: _refusal,
     About.PARTIAL: _partial,
+    About.APPEAL_ACKNOWLEDGEMENT: _appeal_acknowledgement,
     About.APPEAL_DISMISSED: _appeal_dismissed,
     About.APPEAL_GRANTED: _appeal_granted,
     About.APPEAL_PARTLY: _appeal_partly,

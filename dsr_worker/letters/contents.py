@@ -20,6 +20,7 @@ APPEAL = "appeal"
 DEADLINE = "deadline"
 CHANNEL = "channel"
 REVIEW = "review_by_professional"
+RECOURSE = "recourse"
 AUTHORITY = "complaint_to_authority"
 FORBIDDEN = "none_allowed"
 """The law lets nobody refuse this: no refusal is written."""
@@ -81,7 +82,7 @@ _CODES: Mapping[str, tuple[str, ...]] = {
     "not_the_controller": ("not_the_controller_if_so",),
     "offer_of_opt_out": ("offer_of_opt_out",),
     "opinion_noted": ("note_of_the_opinion",),
-    "recourse": ("recourse_under_part_1",),
+    RECOURSE: ("recourse_under_part_1",),
     "review_by_authority": ("remedy_before_cai", "review_by_commissioner"),
     REVIEW: ("review_rights",),
     "statement": (
@@ -96,7 +97,7 @@ SENTENCES: Mapping[str, str] = {code: key for key, codes in _CODES.items() for c
 """Code of a law pack -> key of its sentence."""
 
 TO_AUTHORITY = frozenset(
-    {AUTHORITY, "complaint_to_expert_committee", "recourse", "review_by_authority"}
+    {AUTHORITY, "complaint_to_expert_committee", RECOURSE, "review_by_authority"}
 )
 """Sentences that name the authority of the case."""
 REMEDIES = TO_AUTHORITY | {APPEAL, REVIEW, "complaint_to_us", "habeas_data", "judicial_remedy"}

@@ -19,6 +19,7 @@ class About(StrEnum):
     EXTENSION = "extension"
     REFUSAL = "refusal"
     PARTIAL = "partial"
+    APPEAL_ACKNOWLEDGEMENT = "appeal_acknowledgement"
     APPEAL_DISMISSED = "appeal_dismissed"
     APPEAL_GRANTED = "appeal_granted"
     APPEAL_PARTLY = "appeal_partly"
@@ -44,32 +45,43 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class ByLaw:
+    """What one law of a case makes of it."""
+
+    pack: LawPack
+    country: str | None
+    received_on: date
+    """The day of receipt where this law counts: it tells which of its rows holds."""
+    due_on: date
+    """When the answer is due by this law; by the house where it names no number."""
+    has_number: bool = True
+    authority: str | None = None
+    """As the house names its own, for a case of its country; else the pack's words count."""
+    effect: PauseEffect | None = None
+    """What waiting for the person does to the time to answer, by this law."""
+    new_due_on: date | None = None
+    """When the answer is due once the time is extended; None where this law extends none."""
+    reason: str = ""
+    """Why the time is extended, as a code."""
+    grounds: tuple[str, ...] = ()
+    """Why it is refused: the stated grounds that this law knows, as its codes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One case as a letter tells it; no value of the person is part of it."""
 
     about: About
     ref: str
     right: Right
-    pack: LawPack
-    country: str | None
     sender: Sender
     written_on: date
     received_on: date
-    due_on: date
-    """When the answer is due by the law; by the house where the law names no number."""
-    authority: str | None = None
-    """As the house names its own, for a case of its country; else the pack's words count."""
-    has_number: bool = True
-    effect: PauseEffect | None = None
-    """What waiting for the person does to the time to answer, by this law."""
-    new_due_on: date | None = None
-    reason: str = ""
-    """Why the time is extended, as a code."""
-    ground: str = ""
-    """Why it is refused, as a code of the law."""
+    laws: tuple[ByLaw, ...]
+    """Every law that this letter goes by, the case's own first."""
     kept: tuple[Kept, ...] = ()
     appealed_on: date | None = None
-    """When the appeal came that this answers; None where there is none that was so decided."""
+    """When the appeal came that this answers; None where there is none that stands so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +92,7 @@ class Letter:
     text: str
     to_complete: int
     """How many places in [brackets] only a person can fill."""
+    laws: tuple[str, ...] = ()
+    """The laws that it goes by, as names of packs."""
     in_english: tuple[str, ...] = ()
     """Codes, and ways that a law names, for which this language has no words: told in English."""

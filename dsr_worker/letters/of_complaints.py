@@ -22,7 +22,7 @@ import orjson
 from dsr_worker.domain.complaint import Outcome, Topic
 from dsr_worker.letters.contents import LetterRefused
 from dsr_worker.letters.facts import Letter, Sender
-from dsr_worker.letters.texts import day_of, languages
+from dsr_worker.letters.texts import languages, words_of
 
 _TO_COMPLETE = re.compile(r"\[[^\]]+\]")
 
@@ -48,8 +48,8 @@ class ComplaintFacts:
     """When the outcome is told: the strictest of house and law."""
     held: bool = False
     outcome: Outcome | None = None
-    referred: bool = False
-    """Whether it is before the body below already."""
+    referred_to: str = ""
+    """Before whom it is already: the `body` or the `authority` below; empty for neither."""
     body: str | None = None
     """Of the house's timetable; where it names none, the letter leaves its place open."""
     authority: str | None = None
@@ -78,19 +78,19 @@ def composed_of_complaint(facts: ComplaintFacts, language: str) -> Letter:
     filled = {
         "ref": facts.ref,
         "topic": texts["topic"][facts.topic.value],
-        "received_on": day_of(language, facts.received_on),
-        "due_on": day_of(language, facts.due_on),
+        "received_on": words_of(language).day(facts.received_on),
+        "due_on": words_of(language).day(facts.due_on),
         "contact": facts.sender.contact,
         "name": facts.sender.name,
         "body": facts.body or texts["no_body"],
-        "authority": facts.authority,
+        "authority": words_of(language).authority(facts.authority or ""),
     }
-    said = [texts["sentence"][key].format(**filled) for key in _keys(facts)]
+    said = [_said(texts["sentence"], key, filled) for key in _keys(facts)]
     if facts.outcome is not None and facts.about is ComplaintLetter.OUTCOME:
         said.insert(1, texts["outcome"][facts.outcome.value])
     parts = [
         f"{facts.sender.name}\n{facts.sender.address.strip()}",
-        day_of(language, facts.written_on),
+        words_of(language).day(facts.written_on),
         texts["subject"][facts.about.value].format(ref=facts.ref),
         common["greeting"],
         *said,
@@ -117,5 +117,11 @@ def _keys(facts: ComplaintFacts) -> Iterator[str]:
         raise LetterRefused(message)
     yield from ("reasons", "follows", "higher")
     if facts.authority is not None:
-        yield "authority"
-    yield "referred" if facts.referred else "body"
+        yield "before_authority" if facts.referred_to == "authority" else "authority"
+    yield "referred" if facts.referred_to == "body" else "body"
+
+
+def _said(sentences: Mapping[str, str], key: str, filled: Mapping[str, Any]) -> str:
+    if key == "before_authority":  # the same sentence, of somebody else
+        return sentences["referred"].format(**{**filled, "body": filled["authority"]})
+    return sentences[key].format(**filled)

@@ -127,7 +127,7 @@ def _(source: FeeRow) -> str:
 def _(source: AppealRow) -> str:
     filed = f"filed within {source.file_within}; " if source.file_within else ""
     none = "" if source.answer else "the law gives no appeal; "
-    return f"{filed}{none}complaint to {source.channel}"
+    return f"{filed}{none}elsewhere: {source.channel}"
 
 
 @_says.register

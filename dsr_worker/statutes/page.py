@@ -121,7 +121,7 @@ def _requests(found: Sequence[LawPack]) -> Iterator[str]:
 def _appeals(found: Sequence[LawPack]) -> Iterator[str]:
     yield "\n## Appeals\n"
     yield from _table(
-        ("Law", "Row", "Answer to an appeal", "Complaint to", "Source", "Standing"),
+        ("Law", "Row", "Answer to an appeal", "Elsewhere", "Source", "Standing"),
         (
             (
                 _named(pack),

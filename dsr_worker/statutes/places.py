@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dsr_worker.domain.calendar import Calendar, has_holidays, zone_of
+from dsr_worker.statutes.codes import near_codes
 from dsr_worker.statutes.load import countries, heads, heads_naming, load_pack
 from dsr_worker.statutes.model import LawPack
 from dsr_worker.statutes.names import UnknownNameError
@@ -55,7 +56,7 @@ def locality_under(pack: LawPack, country: str, zone: str | None = None) -> Loca
     return replace(where, calendar=replace(calendar, closed=closed))
 
 
-_CODE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+_CODE = re.compile(r"(?P<nation>[A-Z]{2})(-[A-Z0-9]{1,3})?")  # ISO 3166-2
 _LISTED = (
     "`dsr statutes list --json` lists those that have a law; parts are written as in ISO 3166-2,"
     " such as DE-BY"
@@ -81,24 +82,29 @@ def canonical_country(country: str) -> str:
         part and nation in table.countries and has_holidays(nation, part)
     ):
         return code
+    near = near_codes(country, table.countries)
     known = [*table.countries, *table.aliases]
-    raise UnknownNameError("country", country, known, _LISTED)
+    raise UnknownNameError("country", country, known, _LISTED, near=near)
 
 
 @lru_cache(maxsize=1024)
 def country_of(residence: str | None) -> str | None:
     """Return the ISO 3166 code that a stored residence is; None where it is missing or none.
 
-    Names of countries are not guessed. A code that no law pack knows stays: somebody has to find
-    its law.
+    Names of countries are not guessed. A part that is not known here counts as its country: whoever
+    writes `NL-NH` lives in the Netherlands. A country that no law pack knows stays: somebody has to
+    find its law. Whatever leaves is a code that is known here, never a value as it was stored.
     """
-    if not residence:
+    if not residence or not residence.isascii():  # upper() makes codes of letters that are none
         return None
     try:
         return canonical_country(residence)
     except UnknownNameError:
-        code = residence.strip().upper()
-        return code if _CODE.fullmatch(code) else None
+        code = _CODE.fullmatch(residence.strip().upper())
+    if code is None:
+        return None
+    nation = countries().aliases.get(code["nation"], code["nation"])
+    return nation if nation in countries().countries or has_holidays(nation, None) else None
 
 
 def hinted(phone: str) -> str | None:
@@ -142,7 +148,12 @@ def applicable(country: str | None, law: str | None = None) -> LawPack:
     laws = laws_of(country)
     if laws:
         return load_pack(laws[0])
-    covered = [own for head in heads() for own in head.countries]
+    code = canonical_country(country)
+    covered = {own for head in heads() for own in head.countries if head.concerns(own)}
+    parts = sorted(own for own in covered if own.startswith(f"{code}-"))
+    if parts:
+        told = f"each part has laws of its own, such as {parts[0]}"
+        raise UnknownNameError("country with a law pack", country, parts, told, near=())
     raise UnknownNameError("country with a law pack", country, covered)
 
 

@@ -34,6 +34,7 @@ from dsr_worker.contract import (
     System,
     Transient,
 )
+from dsr_worker.statutes import country_of
 from dsr_worker.testing.context import TrialContext
 from dsr_worker.testing.zendesk import Fake
 from tests.contract.zendesk_world import (
@@ -291,6 +292,20 @@ def test_residences_are_what_users_say(fake: Fake, desk: Zendesk) -> None:
         told = list(marked.residences(asked, TrialContext()))
     assert [(r.subject_ref, r.collection, r.stated) for r in told] == [("zoe", "users", "ch")]
     assert not list(desk.residences(asked, TrialContext()))
+
+
+def test_a_residence_that_is_a_list_is_told_as_it_stands(fake: Fake) -> None:
+    """A field of several choices names no country and keeps nobody's answer from being found."""
+    fake.load(users=[{"id": 300, "email": "zoe@mail.example", "user_fields": {"land": ["ch", 1]}}])
+    users = replace(SYSTEM.collections["users"], residence="user_fields.land")
+    system = replace(SYSTEM, collections={**SYSTEM.collections, "users": users})
+    asked = [subject("zoe@mail.example", user=None, ref="zoe")]
+    with closing(connect(fake, system)) as marked:
+        (told,) = marked.residences(asked, TrialContext())
+        people = marked.affected([LeakScope("users", ("email",))], TrialContext())
+        (affected,) = [p for p in people if Identity("email", "zoe@mail.example") in p.identities]
+    assert country_of(told.stated) is None
+    assert affected.residence == told.stated
 
 
 def test_a_breach_names_everyone_in_scope_once(desk: Zendesk) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dsr_worker.cli import telling
-from dsr_worker.contract import Remainder
+from dsr_worker.contract import Permanent, Remainder
+from dsr_worker.engine.batch import Batch
+from dsr_worker.fulfil.decisions import DecisionRefused, refusal_digest
+from dsr_worker.ledger.rows import StepResult
 from tests.integration.access_packages import handed_over, left_out
 from tests.integration.engine_room import EngineRoom
 
@@ -141,3 +145,26 @@ def test_status_names_what_an_access_still_owes(room: EngineRoom) -> None:
     told = f"remainder   1 row(s) of files: store-archive; tried again on {until_at.date()}"
     assert told in lines
     assert "waits for   what a store refuses for now" in lines
+
+
+def test_what_was_answered_is_not_refused_while_its_rest_is_looked_for(room: EngineRoom) -> None:
+    """The package has left: a rest that meets a fault is shown or withdrawn, never refused."""
+    room.system("files").refuse(*DOCUMENT, Remainder.ARCHIVED, noon(room, 3))
+    ref = asked(room)
+    handed_over(room, ref)
+    performers: Any = room.workshop.drainer._performers
+    performers["find"] = _falling
+    room.move_clock(days=4)
+    room.settle()
+    assert room.job(ref)["state"] == "working"
+    digest = refusal_digest(ref, "ANY_UNFOUNDED", ())
+    with pytest.raises(DecisionRefused, match="has left already"):
+        room.office.decisions.refuse(ref, "ANY_UNFOUNDED", room.sign("anna", "refuse", ref, digest))
+    assert room.job(ref)["state"] == "working"
+    decided = room.office.decisions.withdraw(ref, room.sign("anna", "withdraw", ref))
+    assert decided.state == "withdrawn"
+
+
+def _falling(_batch: Batch) -> Sequence[StepResult]:
+    message = "the store refuses"
+    raise Permanent(message)

@@ -323,6 +323,19 @@ def test_each_law_has_to_know_a_ground_of_a_refusal(desk: Desk) -> None:
     assert closed["grounds"] == ["ca_not_verified", "any_not_identifiable"]
 
 
+def test_no_law_joins_a_refusal_on_a_ground_that_it_does_not_know(desk: Desk) -> None:
+    """A refusal that waits for its letter is no answer under a law that was added after it."""
+    case = desk.submit("erasure")
+    desk.room.settle()
+    desk.ok("refuse", case, "--ground", "ANY_NOT_IDENTIFIABLE", actor="anna")
+    code, message = desk.refused("also", case, "--country", "US-CA", actor="anna", code=1)
+    assert (code, "dsr submit --law us-ca-ccpa --received" in message) == ("decision_refused", True)
+    desk.ok("also", case, "--country", "GB-ENG", actor="anna")
+    assert set(_clocks(desk, case)) == {"respond", "respond:uk-gdpr"}
+    met = desk.ok("refuse", case, "--delivered", actor="anna")["clocks"]
+    assert {c["clock"]: c["state"] for c in met} == {"respond": "met", "respond:uk-gdpr": "met"}
+
+
 def test_an_acknowledgement_that_left_meets_its_clock_alone(desk: Desk) -> None:
     """Once what California wants in 10 business days has left, nothing of it is missed."""
     case = _resolved(desk, "erasure", "US-CA")

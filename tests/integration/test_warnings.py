@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dsr_worker.ledger import jobs, reports, warnings
+from dsr_worker.notify import calendar
 from dsr_worker.notify.warnings import Warner
 from dsr_worker.organisation import Link
 from dsr_worker.organisation import Warnings as WarningRules
@@ -308,7 +309,7 @@ def test_the_calendar_has_a_day_that_ends_a_period_as_that_day(room: BreachRoom)
     with room.office.ledger.transaction() as cursor:
         row = warnings.due_list(cursor)[0]
     end_at = datetime(2027, 1, 5, 23, tzinfo=UTC)
-    text = warnings.ics([row._replace(zone="Europe/Berlin", conservative_due_at=end_at)])
+    text = calendar.ics([row._replace(zone="Europe/Berlin", conservative_due_at=end_at)])
     assert "DTSTART;VALUE=DATE:20270105" in text.split("\r\n")
 
 
@@ -316,7 +317,7 @@ def test_the_calendar_export_is_well_formed(room: BreachRoom) -> None:
     """The export is RFC 5545: CRLF, lines of at most 75 octets, one event per clock in UTC."""
     with room.office.ledger.transaction() as cursor:
         rows = warnings.due_list(cursor)
-    text = warnings.ics([rows[0]._replace(recipient="Behörde; für, Daten " * 8), rows[1]])
+    text = calendar.ics([rows[0]._replace(recipient="Behörde; für, Daten " * 8), rows[1]])
     lines = text.split("\r\n")
     assert lines[0] == "BEGIN:VCALENDAR"
     assert lines[-2:] == ["END:VCALENDAR", ""]

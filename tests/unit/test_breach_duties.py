@@ -164,7 +164,7 @@ def test_california_before_its_number() -> None:
         "US-CA",
     )
     assert people.due_at is None
-    assert not people.verified
+    assert people.rule_id == "us-ca-1798-82-individuals-before-2026"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,13 @@ def test_each_way_of_not_asking_is_named_when_it_happened(
 
 
 @pytest.mark.parametrize(
-    ("language", "counted"), [("en", "are counted above"), ("de", "sind oben gezählt")]
+    ("language", "counted"),
+    [
+        ("en", "are counted above"),
+        ("de", "sind oben gezählt"),
+        ("fr", "sont comptées ci-dessus"),
+        ("es", "se cuentan arriba"),
+    ],
 )
 def test_mentions_are_counted_above_only_when_there_are_any(language: str, counted: str) -> None:
     """The page points to a list of mentions only where it has one."""
@@ -115,7 +121,13 @@ def test_mentions_are_counted_above_only_when_there_are_any(language: str, count
 
 
 @pytest.mark.parametrize(
-    ("language", "said"), [("en", "law pack none."), ("de", "Rechtsstand keiner.")]
+    ("language", "said"),
+    [
+        ("en", "law pack none."),
+        ("de", "Rechtsstand keiner."),
+        ("fr", "état du droit aucun."),
+        ("es", "conjunto de leyes ninguno."),
+    ],
 )
 def test_a_sweep_names_no_law_pack(language: str, said: str) -> None:
     """Where no law pack decided, the page says none; where one did, it is named."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr_worker.cli import regimes
+from dsr_worker.domain.calendar import has_holidays
 from dsr_worker.fulfil.laws import RESIDENCE, SUGGESTED, clocks_by
 from dsr_worker.statutes import (
     chosen,
@@ -114,16 +115,38 @@ def test_what_places_contradict(stated: dict[str, str], found: list[str], told: 
         ("DE-BY", "DE-BY"),
         ("us-ca", "US-CA"),
         ("KP", "KP"),
+        ("NL-NH", "NL"),
+        ("FR-75", "FR"),
+        ("uk-zzz", "GB"),
+        ("US-ZZ", "US"),
+        ("kp-01", "KP"),
+        ("XX", None),
+        ("EU", None),
+        ("ZZ-ANN", None),
         ("Germany", None),
         ("D", None),
         ("276", None),
+        ("ß", None),
+        ("\u0131e", None),
+        ("\0DE", None),
         ("", None),
         (None, None),
     ],
 )
 def test_a_residence_is_a_code_or_nothing(stored: str | None, code: str | None) -> None:
-    """ISO 3166 codes in any letter case; names are not guessed."""
+    """ISO 3166 codes in any letter case, an unknown part as its country; nothing is guessed."""
     assert country_of(stored) == code
+
+
+@given(st.text(max_size=8) | st.from_regex(r"(?i)[a-z]{2}-[a-z0-9]{1,3}", fullmatch=True))
+def test_no_stored_value_leaves_as_it_was_stored(stored: str) -> None:
+    """Whatever stands in a store, what leaves it is a code of a list: no part of a name."""
+    code = country_of(stored)
+    if code is not None:
+        nation, _, part = code.partition("-")
+        known = nation in countries().countries or has_holidays(nation, None)
+        assert known
+        assert not part or code in countries().countries or has_holidays(nation, part)
 
 
 @pytest.mark.parametrize(

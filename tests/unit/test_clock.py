@@ -299,3 +299,29 @@ def test_a_question_after_the_time_for_telling_opens_it_no_more() -> None:
     late = pause(clock("2026-03-06"), PauseGround.CLARIFICATION, at("2026-04-07T08:00:00+00:00"))
     with pytest.raises(ClockRefusedError, match="due by 2026-04-06"):
         extend(late, at("2026-04-07T09:00:00+00:00"))
+
+
+def _stood_for_nothing() -> Clock:
+    """Who they are was asked in time and answered the next day, which is recorded after the end."""
+    return pause(clock("2026-03-02"), PauseGround.IDENTITY, at("2026-03-05"))
+
+
+def test_a_question_that_came_after_the_end_stops_nothing_once_that_is_known() -> None:
+    """Put while another question seemed to stand, it leaves the clock missed, not paused."""
+    asked = pause(_stood_for_nothing(), PauseGround.CLARIFICATION, at("2026-04-20"))
+    known = resume(asked, PauseGround.IDENTITY, at("2026-03-06"))
+    assert state(known, at("2026-04-21")) is ClockState.MISSED
+    assert (known.open_pauses, known.due.due_on) == ((), date(2026, 4, 7))
+    with pytest.raises(ClockRefusedError, match="asked already"):
+        pause(known, PauseGround.CLARIFICATION, at("2026-04-01"))
+    answered = resume(known, PauseGround.CLARIFICATION, at("2026-04-21"))
+    assert answered.due == known.due
+
+
+def test_an_extension_told_after_the_end_does_not_count_once_that_is_known() -> None:
+    """Told past the month while a question seemed to stand, it gives no further months."""
+    extended = extend(_stood_for_nothing(), at("2026-04-20"))
+    known = resume(extended, PauseGround.IDENTITY, at("2026-03-06"))
+    assert (known.is_extended, known.due.due_on) == (False, date(2026, 4, 7))
+    late = resume(extended, PauseGround.IDENTITY, at("2026-04-21"))
+    assert (late.is_extended, late.due.due_on) == (True, date(2026, 7, 21))

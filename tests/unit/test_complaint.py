@@ -216,6 +216,18 @@ def test_a_body_that_the_timetable_does_not_name_is_a_place_to_complete(language
 
 
 @pytest.mark.parametrize("language", sorted(languages()))
+@pytest.mark.parametrize("before", ["body", "authority"])
+def test_a_letter_says_before_whom_a_complaint_is_already(language: str, before: str) -> None:
+    """Nobody is told that they may turn where their complaint lies; the other way stays open."""
+    facts = _facts(ComplaintLetter.OUTCOME, outcome=Outcome.NOT_UPHELD, referred_to=before)
+    text, said = composed_of_complaint(facts, language).text, sentences()[language]["sentence"]
+    names = {"body": "Ombudsman, Kehl", "authority": "Authority of Berlin"}
+    assert said["referred"].format(body=names[before]) in text
+    for name in names.values():
+        assert text.count(name) == 1
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
 def test_an_acknowledgement_says_until_when_and_what_is_held(language: str) -> None:
     """The receipt is told with the day of the outcome; what is held, only where it is."""
     held = sentences()[language]["sentence"]["held"]

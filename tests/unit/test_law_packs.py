@@ -152,7 +152,7 @@ def test_frozen_text_reads_back_as_the_same_pack() -> None:
         pytest.param("unit: months", "unit: fortnights", "unit", id="unit"),
         pytest.param("amount: 2, unit: months", "amount: 60, unit: hours", "cannot", id="mixed"),
         pytest.param("standing: secondary", "standing: sure", "standing", id="standing"),
-        pytest.param("version: 2026-11-21", "version: soon", "version", id="date"),
+        pytest.param("version: 2026-", "version: soon-", "version", id="date"),
         pytest.param(
             "    effective_from: 2018-05-25\n    clock:",
             "    effective_from: 2018-05-25\n    effective_to: 2018-01-01\n    clock:",
@@ -210,7 +210,7 @@ def test_retention_limits_carry_their_source() -> None:
     voucher = retention_minimum("de-ao-147-voucher")
     assert (str(voucher.period), voucher.anchor) == ("P8Y", "calendar_year_end")
     assert voucher.verified
-    assert not retention_minimum("nl-awr-52").verified
+    assert not retention_minimum("za-ca-24").verified
     assert str(retention_maximum("pci-dss-3-3-1").period) == "P0D"
     with pytest.raises(UnknownNameError, match="retention minimum"):
         retention_minimum("pci-dss-3-3-1")

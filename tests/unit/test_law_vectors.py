@@ -181,3 +181,26 @@ def test_every_retention_rule_has_a_vector() -> None:
     """Every rule of the retention table was worked through on a day."""
     shown = {vector["rule"] for vector in _file("retention")["rules"]}
     assert {row.id for row in retention_rules()} <= shown | set(_file("retention").get("none", {}))
+
+
+def _every_vector() -> Iterator[dict[str, Any]]:
+    for path in sorted(_FOLDER.glob("*.yaml")):
+        file = _file(path.stem)
+        for kind in (*_KINDS, "rules"):
+            yield from file.get(kind, ())
+
+
+def test_every_vector_gives_its_reasoning() -> None:
+    """A date without the way to it is an opinion: each one says how it was reached."""
+    vectors = list(_every_vector())
+    assert [vector for vector in vectors if len(str(vector.get("why", ""))) < len("30 days.")] == []
+    assert all(vector["expect"] for vector in vectors if "rule" not in vector)
+
+
+def test_the_pages_say_how_many_vectors_there_are() -> None:
+    """The number that the pages show is counted here, and the promise of two hundred is kept."""
+    number = sum(1 for _ in _every_vector())
+    assert number >= 200
+    pages = [_FOLDER / "README.md", _FOLDER.parents[1] / "docs" / "deadlines.md"]
+    for page in pages:
+        assert f"{number} dates" in page.read_text(encoding="utf-8"), f"{page.name}: {number} dates"

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from dsr_worker.breach.drafts import categories
+from dsr_worker.breach.drafts import _WORDS, _category_words, categories
 from dsr_worker.breach.people import People, by_residence
 from dsr_worker.contract import Identity
+from dsr_worker.letters import languages as letters
 from dsr_worker.notify import Mailer, MailText, Sent, Texts
 from dsr_worker.notify.mail import is_sendable, message_id
 from dsr_worker.notify.texts import TextMissing, languages_of
@@ -199,20 +200,31 @@ def test_nothing_shows_an_address() -> None:
     assert "@" not in repr(mailer(9))
 
 
-def test_templates_are_strict_and_there_in_both_languages() -> None:
-    """Every template is written in English and German; a missing value is an error, not a gap."""
+def test_templates_are_strict_and_there_in_every_language() -> None:
+    """Every template is in every language of letters; a missing value is an error, not a gap."""
     names = ("verification_code", "warning", "breach_individuals", "breach_authority")
-    assert {languages_of(name) for name in names} == {("de", "en")}
+    assert {languages_of(name) for name in names} == {tuple(sorted(letters()))}
     texts = Texts({"sender": "Shop & Söhne"})
     values = {"code": "123456", "case": "C-1", "minutes": 15}
     text = texts.render("verification_code", "de", values)
     assert "Ihr Code lautet: 123456" in text.body
     assert "Shop & Söhne" in text.body  # not escaped: this is plain text
-    assert texts.render("verification_code", "fr", values).subject.startswith("Your code")
+    assert texts.render("verification_code", "nl", values).subject.startswith("Your code")
+    for language, said in (("fr", "Votre code\u00a0: 123456"), ("es", "Su código es: 123456")):
+        assert said in texts.render("verification_code", language, values).body
     with pytest.raises(UndefinedError):
         texts.render("verification_code", "en", {"code": "1"})
     with pytest.raises(TextMissing, match="warning"):
         texts.render("nothing", "en", {})
+
+
+def test_what_a_breach_tells_has_words_in_every_language() -> None:
+    """Each language that notices are written in names whatever the others name."""
+    for language in languages_of("breach_individuals"):
+        for key in _category_words()["en"]:
+            assert _category_words()[language][key].strip(), (language, key)
+        assert _WORDS[language].keys() == _WORDS["en"].keys()
+    assert len({tuple(categories(["user.xyz"], one)) for one in ("en", "de", "fr", "es")}) == 4
 
 
 def test_data_categories_in_words() -> None:

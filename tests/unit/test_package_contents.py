@@ -118,7 +118,7 @@ def test_a_system_that_nobody_asked_is_called_so() -> None:
     assert "logs" not in text
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
 def test_pages_have_words_and_no_codes(language: str) -> None:
     """What a person reads has no code in it; each code stands in the JSON beside the page."""
     case = CaseFacts(
@@ -148,6 +148,10 @@ def test_pages_have_words_and_no_codes(language: str) -> None:
                "1 March 2026, 13:00 (Europe/Berlin)", "by an identity document"),
         "de": ("Deutschland", "Datenschutz-Grundverordnung", "Kundennummer (in unseren Systemen",
                "1. März 2026, 13:00 Uhr (Europe/Berlin)", "durch einen Ausweis"),
+        "fr": ("Allemagne", "Règlement général sur la protection", "Numéro de client (trouvé dans",
+               "1er mars 2026, 13:00 (Europe/Berlin)", "par une pièce d"),
+        "es": ("Alemania", "Reglamento general de protección", "Número de cliente (hallado en",
+               "1 de marzo de 2026, 13:00 (Europe/Berlin)", "con un documento de identidad"),
     }[language]:  # fmt: skip
         assert word in text, word
     withheld = json.loads(found["withheld.json"])["withheld"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import string
 from datetime import UTC, date, datetime
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -97,20 +99,23 @@ def test_codes_are_read_aloud_without_their_marks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "english", "german"),
+    ("period", "english", "german", "french", "spanish"),
     [
-        ("P8Y", "8 years", "8 Jahre"),
-        ("P1Y", "1 year", "1 Jahr"),
-        ("P24M", "2 years", "2 Jahre"),
-        ("P1Y6M", "1 year 6 months", "1 Jahr 6 Monate"),
-        ("P90D", "90 days", "90 Tage"),
-        ("P0D", "0 days", "0 Tage"),
+        ("P8Y", "8 years", "8 Jahre", "8 ans", "8 años"),
+        ("P1Y", "1 year", "1 Jahr", "1 an", "1 año"),
+        ("P24M", "2 years", "2 Jahre", "2 ans", "2 años"),
+        ("P1Y6M", "1 year 6 months", "1 Jahr 6 Monate", "1 an 6 mois", "1 año 6 meses"),
+        ("P90D", "90 days", "90 Tage", "90 jours", "90 días"),
+        ("P0D", "0 days", "0 Tage", "0 jours", "0 días"),
     ],
 )
-def test_periods_are_counted_in_words(period: str, english: str, german: str) -> None:
+def test_periods_are_counted_in_words(
+    period: str, english: str, german: str, french: str, spanish: str
+) -> None:
     """A duration reads as numbers of years, months and days."""
-    assert EN.period(CalendarPeriod.parse(period)) == english
-    assert DE.period(CalendarPeriod.parse(period)) == german
+    told = {"en": english, "de": german, "fr": french, "es": spanish}
+    for language, said in told.items():
+        assert words(language).period(CalendarPeriod.parse(period)) == said
 
 
 def test_categories_are_named_or_put_under_their_group() -> None:
@@ -175,3 +180,52 @@ def test_a_ground_is_told_as_its_own_law_means_it(law: str, says: str) -> None:
 def test_a_country_stands_where_no_grammar_bends_it(said: Words) -> None:
     """Names of countries need articles and cases that a table has not: the authority's has none."""
     assert "({country})" in said.table("format")["authority"]
+
+
+ENGLISH = re.compile(
+    r"\b(the|and|which|would|with|your|you|kept|until|request|this|that|were|not|from|what)\b"
+)
+NAMES = {"law", "citation", "country", "authority"}
+"""Tables of names, which a language may leave as they are."""
+
+
+@pytest.mark.parametrize("language", sorted(set(languages()) - {"en"}))
+def test_no_language_falls_back_to_english_words(language: str) -> None:
+    """Codes, frames of packages and mails are translated whole, not key by key."""
+    tables = [table for kind, table in words(language).tables.items() if kind not in NAMES]
+    texts = [text for table in (*tables, frames.languages()[language]) for text in table.values()]
+    for name in ("verification_code", "warning", "breach_individuals", "breach_authority"):
+        template = files("dsr_worker.notify") / "templates" / f"{name}.{language}.txt"
+        texts.append(re.sub(r"\{[{%].*?[}%]\}", "", template.read_text("utf-8")))
+    assert [text for text in texts if ENGLISH.search(re.sub(r"\{\w+\}", "", text))] == []
+
+
+def test_french_has_its_own_signs() -> None:
+    """A space that does not break before high signs, the typographic apostrophe, the first."""
+    tables = [table for kind, table in words("fr").tables.items() if kind not in NAMES]
+    texts = [text for table in (*tables, frames.languages()["fr"]) for text in table.values()]
+    assert [text for text in texts if re.search(r"[^\u00a0] ?[;?!]|\w'|\S :", text)] == []
+    assert words("fr").day(date(2026, 3, 1)) == "1er mars 2026"
+    assert words("fr").day(date(2026, 3, 21)) == "21 mars 2026"
+    assert words("es").day(date(2026, 3, 1)) == "1 de marzo de 2026"
+
+
+def test_authorities_with_words_are_authorities_of_a_pack() -> None:
+    """A name that no pack writes any more would be dead text, and the pack's told in English."""
+    bodies = {
+        load_pack(name).authorities.body(country)
+        for name in packs()
+        for country in (None, *load_pack(name).countries)
+    }
+    assert set(EN.table("authority")) <= bodies
+    assert DE.authority("Datatilsynet") == "Datatilsynet"
+
+
+def test_no_citation_speaks_of_the_house_in_words_without_a_translation() -> None:
+    """What rules and ready-made policies call their own reading has words in every language."""
+    own = {rule.citation for rule in retention_rules() if "house" in rule.citation}
+    files_of = (Path(__file__).parents[2] / "retention_policies").glob("*.yaml")
+    cited = (re.findall(r'citation: "([^"]+)"', file.read_text("utf-8")) for file in files_of)
+    own |= {one for some in cited for one in some if "house" in one}
+    assert own
+    assert own <= set(EN.table("citation"))

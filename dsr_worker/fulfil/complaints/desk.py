@@ -27,7 +27,7 @@ from dsr_worker.fulfil.complaints import disputes, notes, timetable
 from dsr_worker.fulfil.complaints.disputes import HOLD, Disputes
 from dsr_worker.fulfil.complaints.notes import Note
 from dsr_worker.fulfil.decided import Decided, DecisionRefused, changed, ended, letter_left
-from dsr_worker.ledger import Ledger, cases, intake, jobs, notices
+from dsr_worker.ledger import Ledger, cases, holds, intake, jobs, notices
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Event, Job, Move
 from dsr_worker.organisation import Organisation
@@ -196,12 +196,14 @@ class ComplaintDesk:
         moved = _event(job, after, happened, signed, body)
         rest = self._goes_on(cursor, job, after.state)
         acknowledged = {"acknowledged": after.acknowledged}
+        # what was decided and not told is decided anew
+        undecided = {"outcome": None} if job.state == State.RESOLVED else {}
         move = Move(
             job,
             state=after.state.value,
             phase=after.state.value,
             urgency_at=notices.soonest(cursor, job.id) or job.urgency_at,
-            facts={**(facts or {}), **rest, **acknowledged},
+            facts={**undecided, **(facts or {}), **rest, **acknowledged},
             events=(moved, *events),
         )
         return changed(cursor, move)
@@ -254,7 +256,11 @@ class ComplaintDesk:
         self, cursor: Cursor, job: Job, people: Sequence[Identity], actor: str
     ) -> tuple[dict[str, object], list[Event], tuple[str, ...]]:
         """Place a dispute's hold where the complaint never had one: facts, events, what to tell."""
-        if job.facts.get(HOLD) is not None or not people:
+        before: str | None = job.facts.get(HOLD)
+        if before is not None:
+            told_ = () if holds.stands(cursor, before) else (_released(before),)
+            return {"dispute": True}, [], told_
+        if not people:
             return {"dispute": True}, [], ()
         review_on = timetable.review_on(self._organisation, job.now)
         hold, event, rules = self._disputes.hold(cursor, job.ref, people, review_on, actor)
@@ -262,6 +268,13 @@ class ComplaintDesk:
         if rules.failed:
             told.append(f"not reached yet, so rules of their own stand: {', '.join(rules.failed)}")
         return {"dispute": True, HOLD: hold.ref}, [event], tuple(told)
+
+
+def _released(hold: str) -> str:
+    return (
+        f"{hold}, the hold of this complaint, was released by a person and stays so: nothing is"
+        " held for the dispute; `dsr hold place --matter` with this reference holds again"
+    )
 
 
 def complaint_of(cursor: Cursor, ref: str) -> Job:

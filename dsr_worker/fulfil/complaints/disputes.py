@@ -36,6 +36,10 @@ class Disputes:
         """Wait for effects under way. Called before any job is locked: effects lock theirs."""
         self._holding.exclude_effects(cursor, PeopleHeld(tuple(people)))
 
+    def unseen(self, people: Sequence[Identity]) -> tuple[str, ...]:
+        """The collections in which a sweep does not know the people of a dispute by their names."""
+        return self._holding.unseen(PeopleHeld(tuple(people)))
+
     def hold(
         self,
         cursor: Cursor,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from dsr_worker.contract import Identity
@@ -23,6 +23,7 @@ from dsr_worker.fulfil.complaints.disputes import HOLD, Disputes
 from dsr_worker.fulfil.complaints.timetable import DueClock
 from dsr_worker.fulfil.intake import NotReceivedYet, RequestRefused
 from dsr_worker.ledger import Ledger, intake, jobs, reports
+from dsr_worker.ledger import frozen as texts
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.intake import NewJob
 from dsr_worker.ledger.rows import Event, Job, Move
@@ -86,7 +87,8 @@ class Filed:
     """A complaint taken in, or found again by its idempotency key; its clocks, soonest first.
 
     `hold` is the dispute's. Stores in `rules.failed` could not be reached: rules of their own may
-    still let held rows go there, and are tried every minute.
+    still let held rows go there, and are tried every minute. In `unseen` sweeps know nobody by the
+    names given.
     """
 
     ref: str
@@ -94,6 +96,7 @@ class Filed:
     repeated: bool
     hold: str | None = None
     rules: TakenOut | None = None
+    unseen: tuple[str, ...] = ()
 
 
 class Filings:
@@ -131,8 +134,9 @@ class Filings:
             accept(cursor, signed, SUBMIT, "new", filing.digest())
             earlier = self._earlier(cursor, filing)
             if earlier is not None:
-                hold = earlier.facts.get(HOLD)
-                return Filed(earlier.ref, tuple(clocks), repeated=True, hold=hold)
+                first = replace(filing, received_at=earlier.received_at or filing.received_at)
+                told = tuple(self.clocks_of(first))
+                return Filed(earlier.ref, told, repeated=True, hold=earlier.facts.get(HOLD))
             return self._file(cursor, filing, clocks, signed)
 
     def clocks_of(self, filing: Filing) -> list[DueClock]:
@@ -144,7 +148,7 @@ class Filings:
             laws = timetable.law_clocks(own, filing.topic, places, at, filing.zone)
             country = canonical_country(filing.country or own.establishment.country)
             found = [*timetable.house_clocks(own, at, country), *laws]
-        except (LookupError, ValueError) as error:
+        except (LookupError, ValueError, OverflowError) as error:
             raise RequestRefused(str(error)) from None
         return sorted(found, key=lambda one: (one.due.conservative_due_at, one.clock.name))
 
@@ -183,15 +187,16 @@ class Filings:
         if filing.text is not None:
             note = notes.keep(cursor, job.id, key, filing.text)
             events.append(Event("note_added", {**note, "reason": "complaint"}, signed.actor))
-        hold, rules = None, None
+        hold, rules, unseen = None, None, tuple[str, ...]()
         if filing.dispute:
             review_on = timetable.review_on(self._organisation, now)
             placed, event, rules = self._disputes.hold(
                 cursor, job.ref, filing.identities, review_on, signed.actor
             )
             hold, events = placed.ref, [*events, event]
+            unseen = self._disputes.unseen(filing.identities)
         jobs.change(cursor, [_first_move(job, filing, hold, events)])
-        return Filed(job.ref, tuple(clocks), repeated=False, hold=hold, rules=rules)
+        return Filed(job.ref, tuple(clocks), repeated=False, hold=hold, rules=rules, unseen=unseen)
 
     def _insert(
         self,
@@ -232,6 +237,9 @@ class Filings:
         )
         standing = "verified" if filing.attested else "claimed"
         sealed = [seal_identity(self._keys, key, i, standing) for i in filing.identities]
+        laws = {one.clock.facts["law_hash"]: one.text for one in clocks if one.text}
+        if laws:
+            texts.keep_texts(cursor, laws)
         intake.furnish(cursor, job.id, sealed, [one.clock for one in clocks])
         return job, key
 

@@ -12,6 +12,7 @@ from dsr_worker.domain.calendar import local_date
 from dsr_worker.domain.complaint import BY_LAW, Outcome, Stage, State, Topic
 from dsr_worker.fulfil.complaints.desk import complaint_of
 from dsr_worker.fulfil.complaints.disputes import HOLD
+from dsr_worker.fulfil.lettering import own_authority
 from dsr_worker.ledger import Ledger, frozen, notices
 from dsr_worker.ledger.connection import Cursor
 from dsr_worker.ledger.rows import Job
@@ -23,7 +24,7 @@ from dsr_worker.letters.of_complaints import (
     composed_of_complaint,
 )
 from dsr_worker.organisation import Organisation
-from dsr_worker.statutes import UnknownNameError, read_pack
+from dsr_worker.statutes import LawPack, UnknownNameError, read_pack
 
 _FALLBACK = "en"
 _ANSWERS = frozenset({Stage.RESOLVE.value, "respond"})
@@ -54,7 +55,7 @@ class ComplaintLettering:
         own = self._organisation
         zone = own.establishment.zone
         topic, outcome = Topic(job.facts["topic"]), job.facts.get("outcome")
-        law = read_pack(frozen.law_text(cursor, job.frozen))
+        law = read_pack(frozen.law(cursor, job.frozen)[1])
         controller = own.controller
         country = job.country or own.establishment.country
         if job.received_at is None or job.state == State.WITHDRAWN:
@@ -70,10 +71,14 @@ class ComplaintLettering:
             due_on=_due_on(cursor, job),
             held=job.facts.get(HOLD) is not None,
             outcome=None if outcome is None else Outcome(outcome),
-            referred=job.facts.get("referred_to") == "body",
+            referred_to=job.facts.get("referred_to") or "",
             body=own.complaints.body(country),
-            authority=law.authorities.body(country) if topic in BY_LAW else None,
+            authority=_authority(own, country, law) if topic in BY_LAW else None,
         )
+
+
+def _authority(own: Organisation, country: str, law: LawPack) -> str:
+    return own_authority(own, country, law) or law.authorities.body(country)
 
 
 def _due_on(cursor: Cursor, job: Job) -> date:

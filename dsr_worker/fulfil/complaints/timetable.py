@@ -16,7 +16,14 @@ from dsr_worker.domain.clock import Due
 from dsr_worker.domain.complaint import BY_LAW, PROMISED, Stage, Topic
 from dsr_worker.ledger.intake import NewClock
 from dsr_worker.organisation import Organisation
-from dsr_worker.statutes import LawPack, applicable, complaint_clocks, locality
+from dsr_worker.statutes import (
+    ClockSpec,
+    LawPack,
+    applicable,
+    complaint_clocks,
+    locality,
+    pack_text_and_hash,
+)
 
 _BY_ESTABLISHMENT = ("eu-gdpr", "uk-gdpr")  # days are counted where the controller is established
 _HOUSE = "the house's timetable (organisation.yaml, complaints)"
@@ -32,6 +39,8 @@ class DueClock:
     due: Due
     law: str | None
     country: str
+    text: str = ""
+    """The pack by which a law's clock runs, to be kept under the hash in the clock's facts."""
 
 
 def house_clocks(own: Organisation, received_at: datetime, country: str) -> list[DueClock]:
@@ -79,15 +88,24 @@ def law_clocks(
         if zone is None and pack.name in _BY_ESTABLISHMENT:
             counted = own.establishment.zone
         for spec in complaint_clocks(pack, country, received_at, counted):
-            name = f"{spec.kind}:{pack.name}"
-            clock = NewClock.by_law(
-                name, spec.due, received_at, citation=spec.citation, verified=spec.verified
-            )
-            one = DueClock(clock, spec.due, pack.name, spec.country)
-            known = found.get(name)
+            one = _of_law(spec, received_at)
+            known = found.get(one.clock.name)
             if known is None or one.due.conservative_due_at < known.due.conservative_due_at:
-                found[name] = one
+                found[one.clock.name] = one
     return list(found.values()) if topic in BY_LAW else []
+
+
+def _of_law(spec: ClockSpec, received_at: datetime) -> DueClock:
+    text, law_hash = pack_text_and_hash(spec.law)
+    facts = {"law": spec.law, "law_hash": law_hash, "country": spec.country, "zone": spec.due.zone}
+    clock = NewClock.by_law(
+        f"{spec.kind}:{spec.law}",
+        spec.due,
+        received_at,
+        citation=spec.citation,
+        verified=spec.verified,
+    )
+    return DueClock(clock._replace(facts=facts), spec.due, spec.law, spec.country, text)
 
 
 def law_of(country: str | None, law: str | None) -> LawPack:

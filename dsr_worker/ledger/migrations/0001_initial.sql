@@ -394,6 +394,7 @@ CREATE TABLE promises (
 CREATE INDEX promises_due ON promises (due_on) WHERE carried_out_by IS NULL;
 CREATE INDEX promises_digests ON promises USING gin (digests);
 CREATE INDEX promises_awaited ON promises USING gin (awaited_by);
+CREATE INDEX promises_carried_out ON promises (carried_out_by) WHERE carried_out_by IS NOT NULL;
 
 CREATE TABLE suppressions (
     digest    bytea PRIMARY KEY,

@@ -71,6 +71,11 @@ class BreachRow(DatedRow):
             raise ValueError("`body` names every recipient but the authority, which has a table")
         return self
 
+    @property
+    def weaker(self) -> SourcedRow:
+        """The less sure one of the duty and its deadline: nothing is surer than both."""
+        return min((self.clock, self), key=lambda row: (row.standing.sureness, row.checked_on))
+
     def rule(self, *, alone: bool = True) -> DutyRule:
         """Return the rule that `dsr_worker.domain.breach` decides with."""
         threshold, harm = self.threshold, self.harm
@@ -89,7 +94,7 @@ class BreachRow(DatedRow):
             encryption_exempts=self.encryption_exempts,
             contents=self.contents,
             citation=self.citation,
-            verified=self.verified and self.clock.verified,
+            verified=self.weaker.verified,
             alone=alone,
         )
 

@@ -119,6 +119,10 @@ class LawPack(PackHead):
         days = (row.effective_from for row in (*self.rights, *self.breach))
         return min((day for day in days if day is not None), default=None)
 
+    def refusing(self, right: str) -> list[str]:
+        """The codes of the grounds on which this law lets a request of that right be refused."""
+        return sorted({row.code for row in self.exemptions if right in row.rights})
+
     def duty(self, row: BreachRow) -> DutyRule:
         """Return the rule of one of these rows, as it is named beside the others."""
         others = [other for other in self.breach if other.recipient is row.recipient]

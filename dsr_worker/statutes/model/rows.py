@@ -41,6 +41,11 @@ class Standing(StrEnum):
     UNVERIFIED = "no"
     """Believed; nobody has read it anywhere. Shown as unverified wherever it is shown."""
 
+    @property
+    def sureness(self) -> int:
+        """A number that is higher the surer we are."""
+        return (Standing.UNVERIFIED, Standing.SECONDARY, Standing.STATUTE).index(self)
+
 
 class Row(BaseModel):
     """A row that refuses unknown keys and silent conversions."""

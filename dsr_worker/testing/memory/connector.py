@@ -170,8 +170,8 @@ class Memory:
             for subject in subjects:
                 with self.store.reading() as tables:
                     keys = owned(self._system, tables, collection, subject, ctx)
-                    stated = {tables.rows[collection.name][key].get(name) for key in keys}
-                for text in sorted(str(one) for one in stated if one):
+                    found = [tables.rows[collection.name][key].get(name) for key in keys]
+                for text in sorted({str(one) for one in found if one}):
                     yield Residence(subject.ref, collection.name, text)
 
     def locate(self, subjects: Sequence[Subject], ctx: Context) -> Iterator[Key]:
@@ -280,9 +280,9 @@ class Memory:
                 above = self._system.collections[name]
                 with self.store.reading() as tables:
                     row = tables.rows[name].get(key, {})
-                residence = row.get(above.residence) if above.residence else None
+                lives = row.get(above.residence) if above.residence else None
                 people = tuple(dict.fromkeys(identities(above, row, ctx)))
-                yield AffectedPerson(scope.collection, people, residence, count)
+                yield AffectedPerson(scope.collection, people, str(lives) if lives else None, count)
 
     def _called(self, method: str, subjects: Sequence[Subject]) -> None:
         self.store.count(method)

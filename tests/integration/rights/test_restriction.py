@@ -109,6 +109,14 @@ def test_a_restriction_protects_from_erasure_until_it_is_lifted(room: EngineRoom
         assert [g.hold for g in holds.going_on(cursor)] == [hold.ref]
 
 
+def test_a_legal_hold_hinders_no_restriction(room: EngineRoom) -> None:
+    """Who disputes may ask that nothing be done with the data meanwhile (Art. 18(1)(c) GDPR)."""
+    room.hold_person(claimed("customer_number", "3"))
+    found = results(certificate(room, restricted(room)))
+    assert found["crm.customers"]["restricted"] == found["crm.carts"]["restricted"] == 1
+    assert rows_of(room, "crm", "customers")["3"]["blocked"] == "yes"
+
+
 def test_restricted_data_may_still_be_put_right(room: EngineRoom) -> None:
     """Contested accuracy is a reason to restrict, so its hold hinders no correction."""
     restricted(room)
