@@ -71,7 +71,7 @@ def test_what_was_read_is_of_a_row_that_is_there() -> None:
     [
         pytest.param("uk-gdpr", "ER_EXPRESSION", "row", id="the EU's text is not the UK's"),
         pytest.param("eu-gdpr", "eu-gdpr-12-3", "pause: identity", id="suspension in the EU"),
-        pytest.param("nz-privacy", "nz-privacy-44", "answer", id="New Zealand"),
+        pytest.param("nz-privacy", "nz-privacy-44", "refusal", id="New Zealand"),
         pytest.param("us-tn", "us-tn-47-18-3304", "refusal", id="refusal in Tennessee"),
     ],
 )
