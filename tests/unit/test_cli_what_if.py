@@ -39,7 +39,7 @@ def test_a_complaint_is_asked_for_like_a_right(right: str) -> None:
     assert said.keys() == request.keys()
     assert (said["acknowledge_by"], said["conservative_acknowledge_by"]) == (
         "2026-12-29",
-        "2026-12-27",
+        "2026-12-26",
     )
     assert (said["due_on"], said["conservative_due_on"]) == (None, "2027-02-27")
     assert (said["extended_due_on"], said["appeal_due_on"]) == (None, None)
