@@ -266,9 +266,7 @@ class Organisation(Strict):
     warnings: Warnings
     packages: Packages = Packages()
     remainders: Remainders = Remainders()
-    complaints: Annotated[Complaints, BeforeValidator(written)] = Field(
-        None, validate_default=True
-    )
+    complaints: Annotated[Complaints, BeforeValidator(written)] = Field(None, validate_default=True)
     """Its absence is a fault: there is no timetable that holds for nobody having written one."""
     appeals: Appeals = Appeals()
     claims: Claims = Claims()

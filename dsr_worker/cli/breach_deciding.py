@@ -12,11 +12,11 @@ from dsr_worker.breach import desk as rooms
 from dsr_worker.breach.course import BreachState
 from dsr_worker.cli import desk
 from dsr_worker.cli.breach_showing import KINDS, duty_data, duty_lines, proposal_data
+from dsr_worker.cli.confirming import confirm, yes_option
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import near
 from dsr_worker.cli.output import json_option, show
-from dsr_worker.cli.plans import confirm
 from dsr_worker.cli.values import INSTANT, Word
 from dsr_worker.documents import read_file
 from dsr_worker.domain.breach import Harm
@@ -121,7 +121,7 @@ def go_on_command(
 @click.option(
     "--hash", "agreed", metavar="HASH", help="Only if texts and list still have this hash."
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @acting
 @json_option
 @pass_opening

@@ -12,6 +12,7 @@ import click
 
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
+from dsr_worker.cli.confirming import agree, yes_option
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import kinds_of
@@ -166,18 +167,29 @@ def retry_command(
 
 @click.command("withdraw")
 @click.argument("case")
+@yes_option
 @acting
 @json_option
 @pass_opening
 def withdraw_command(
-    opening: Opening, *, case: str, actor: str | None, key_file: Path | None, as_json: bool
+    opening: Opening,
+    *,
+    case: str,
+    yes: bool,
+    actor: str | None,
+    key_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Record that the person has withdrawn the request: nothing further happens."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        agree(office, ref, "Has the person withdrawn it?", yes=yes, as_json=as_json)
         return office.decisions.withdraw(ref, caller.sign("withdraw", ref))
 
     decide(opening, case, actor, key_file, decision, "withdrawn", as_json=as_json)
+
+
+_REFUSAL_LEFT = "Has the letter of refusal left?"
 
 
 @click.command("refuse")
@@ -190,6 +202,7 @@ def withdraw_command(
     help="Why, as a code of the law: `dsr statutes show LAW`; one for each law (repeat).",
 )
 @click.option("--delivered", is_flag=True, help="The letter of refusal has been sent: close.")
+@yes_option
 @acting
 @json_option
 @pass_opening
@@ -199,6 +212,7 @@ def refuse_command(
     case: str,
     grounds: tuple[str, ...],
     delivered: bool,
+    yes: bool,
     actor: str | None,
     key_file: Path | None,
     as_json: bool,
@@ -213,6 +227,7 @@ def refuse_command(
         with opening.office() as office:
             job = desk.job_of(office, case, CASES)
             caller = desk.caller(office, actor, key_file)
+            agree(office, job.ref, _REFUSAL_LEFT, yes=yes, as_json=as_json)
             done = office.delivery.refusal(job.ref, caller.sign("hand-over", job.ref))
         show(closed_data(done, caller), closed_lines(done), as_json=as_json)
         return

@@ -43,7 +43,7 @@ def meant(options: Mapping[str, Any]) -> bool:
     given = [name for name in OWN if options.get(name)]
     if given and options.get("kind"):
         named = ", ".join(f"--{name.removesuffix('_source')}" for name in given)
-        raise usage(f"{named} belong to a complaint: --kind complaint")
+        raise usage(f"{named} can only be said of a complaint: --kind complaint")
     return False
 
 

@@ -25,6 +25,7 @@ _NEXT: Mapping[str, str] = {
     "referred": "dsr complaint resolve {ref} --outcome OUTCOME",
     "resolved": "dsr complaint deliver {ref}",
 }
+_GONE_ON = frozenset({"investigating", "escalated", "referred"})
 _WAITS: Mapping[str, str] = {
     "received": "its acknowledgement",
     "acknowledged": "an investigation",
@@ -63,7 +64,6 @@ def _data(office: Office, job: JobRow, *, with_notes: bool) -> dict[str, Any]:
     facts = job.facts
     with office.ledger.transaction() as cursor:
         clocks = [row._asdict() for row in reports.clocks(cursor, job.id)]
-        stands = HOLD in facts and holds.stands(cursor, facts[HOLD])
     notes = office.complaint_desk.notes(job.ref)
     return {
         "case": job.ref,
@@ -75,11 +75,26 @@ def _data(office: Office, job: JobRow, *, with_notes: bool) -> dict[str, Any]:
         "outcome": facts.get("outcome"),
         "referred_to": facts.get("referred_to"),
         "hold": facts.get(HOLD),
-        "hold_stands": stands,
+        "hold_stands": standing_hold(office, job) is not None,
         "clocks": clocks,
         "notes": [_note(note, whole=with_notes) for note in notes],
+        "owed": _owed(job),
         "next": next_of(job.ref, job.state),
     }
+
+
+def standing_hold(office: Office, job: JobRow) -> str | None:
+    """The hold of a complaint's dispute, where it stands."""
+    hold: str | None = job.facts.get(HOLD)
+    with office.ledger.transaction() as cursor:
+        return hold if hold is not None and holds.stands(cursor, hold) else None
+
+
+def _owed(job: JobRow) -> str | None:
+    """The acknowledgement, where people went on without one; the outcome's letter does for it."""
+    if job.facts.get("acknowledged") or job.state not in _GONE_ON:
+        return None
+    return _NEXT["received"].format(ref=job.ref)
 
 
 def _note(note: Any, *, whole: bool) -> dict[str, Any]:
@@ -104,5 +119,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"note {note['note']:<6} {note['at']:%Y-%m-%d %H:%M} UTC"
         if "text" in note:
             yield note["text"] or "(destroyed with the key of the case)"
+    if data["owed"]:
+        yield f"owed        its acknowledgement: {data['owed']}"
     if data["next"]:
         yield f"next        {data['next']}"

@@ -10,7 +10,8 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import complaint_letters, complaint_showing, desk
 from dsr_worker.cli.complaining import read_text
-from dsr_worker.cli.complaint_showing import KINDS, next_of
+from dsr_worker.cli.complaint_showing import KINDS, next_of, standing_hold
+from dsr_worker.cli.confirming import agree, yes_option
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, show
@@ -32,9 +33,7 @@ complaint_command.add_command(complaint_showing.show_command)
 complaint_command.add_command(complaint_letters.letter_command)
 
 
-def _decide(
-    opening: Opening, options: dict[str, Any], decision: _Decision, said: str
-) -> None:
+def _decide(opening: Opening, options: dict[str, Any], decision: _Decision, said: str) -> None:
     """Open, sign, decide, print."""
     with opening.office() as office:
         job = desk.job_of(office, options["complaint"], KINDS)
@@ -56,6 +55,12 @@ def _decide(
 
 def _signed(caller: Caller, verb: str, ref: str, **decided: object) -> Any:
     return caller.sign(verb, ref, digest_of(verb, ref, **decided))
+
+
+def _agree(office: Office, ref: str, question: str, options: dict[str, Any]) -> None:
+    held = standing_hold(office, desk.job_of(office, ref))
+    yes, as_json = options["yes"], options["as_json"]
+    agree(office, ref, question, held=held, yes=yes, as_json=as_json)
 
 
 @complaint_command.command("note")
@@ -168,6 +173,7 @@ def _resolve(opening: Opening, /, **options: Any) -> None:
 
 @complaint_command.command("deliver")
 @click.argument("complaint")
+@yes_option
 @acting
 @json_option
 @pass_opening
@@ -175,6 +181,7 @@ def _deliver(opening: Opening, /, **options: Any) -> None:
     """Record that the letter with the outcome left: clocks and hold end, it is closed."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        _agree(office, ref, "Has the letter with the outcome left?", options)
         return office.complaint_desk.deliver(ref, _signed(caller, "deliver", ref))
 
     _decide(opening, options, decision, "the outcome was told")
@@ -182,6 +189,7 @@ def _deliver(opening: Opening, /, **options: Any) -> None:
 
 @complaint_command.command("withdraw")
 @click.argument("complaint")
+@yes_option
 @acting
 @json_option
 @pass_opening
@@ -189,6 +197,7 @@ def _withdraw(opening: Opening, /, **options: Any) -> None:
     """Record that the person no longer complains: nothing is owed, the hold ends."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
+        _agree(office, ref, "Does the person no longer complain?", options)
         return office.complaint_desk.withdraw(ref, _signed(caller, "withdraw", ref))
 
     _decide(opening, options, decision, "it was withdrawn")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, held, regimes
 from dsr_worker.cli.cases import CASES
+from dsr_worker.cli.confirming import confirm, yes_option
 from dsr_worker.cli.desk import Opening, acting, pass_opening
-from dsr_worker.cli.faults import Fault, usage
+from dsr_worker.cli.faults import Fault
 from dsr_worker.cli.output import json_option, note, show, table
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.domain.request import ANSWERED
@@ -133,7 +133,7 @@ def _place(place: object) -> str:
 @click.command("approve")
 @click.argument("case")
 @click.option("--hash", "plan_hash", metavar="HASH", help="Only if the plan still has this hash.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @acting
 @json_option
 @pass_opening
@@ -172,23 +172,3 @@ def approve_command(
     show(
         data, [f"{job.ref}: approved by {caller.name}; it is {decided.state} now."], as_json=as_json
     )
-
-
-def confirm(lines: list[str], question: str, *, yes: bool, as_json: bool) -> None:
-    """Show and ask, unless it was said beforehand. Raises Fault where nobody can be asked."""
-    if as_json and not yes:
-        raise usage("with --json nobody is asked: look at the plan first, then say --yes")
-    if not as_json:
-        for line in lines:
-            click.echo(line)
-    if yes:
-        return
-    try:
-        agreed = click.confirm(question)
-    except click.Abort:
-        if sys.stdin.isatty():
-            raise
-        message = "nobody can be asked without a terminal: look at what is shown, then say --yes"
-        raise usage(message) from None
-    if not agreed:
-        raise click.Abort

@@ -12,12 +12,12 @@ import click
 
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk, remedies
+from dsr_worker.cli.confirming import confirm, yes_option
 from dsr_worker.cli.connector_checks import reached
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import REFUSED, Fault, usage
 from dsr_worker.cli.names import place
 from dsr_worker.cli.output import json_option, show, table
-from dsr_worker.cli.plans import confirm
 from dsr_worker.contract import Change, NeedsHuman, StandingCheck
 from dsr_worker.ledger.reports import Stop
 from dsr_worker.sweep.decisions import Decided
@@ -66,7 +66,7 @@ def retention_command() -> None:
 @click.option("--apply", "applying", is_flag=True, help="Propose the diff, or approve and install.")
 @click.option("--verify", "verifying", is_flag=True, help="List what should have gone and has not.")
 @click.option("--hash", "plan_hash", metavar="HASH", help="Only if the plan still has this hash.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @acting
 @json_option
 @pass_opening

@@ -80,9 +80,7 @@ _MOST_CSV_BYTES = 64 * 1024 * 1024
     metavar="FILE|-",
     help="What a rectification puts right: a JSON list in a file or on stdin.",
 )
-@click.option(
-    "--topic", metavar="TOPIC", help=f"Of a complaint: {', '.join(complaining.TOPICS)}."
-)
+@click.option("--topic", metavar="TOPIC", help=f"Of a complaint: {', '.join(complaining.TOPICS)}.")
 @click.option("--about", metavar="CASE", help="Of a complaint: the earlier case it is about.")
 @click.option("--dispute", is_flag=True, help="Of a complaint: something is contested. Holds.")
 @click.option(

@@ -13,11 +13,11 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.answers import reachable
+from dsr_worker.cli.confirming import confirm, yes_option
 from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, not_found, usage
 from dsr_worker.cli.names import policy as known_policy
 from dsr_worker.cli.output import json_option, show, table
-from dsr_worker.cli.plans import confirm
 from dsr_worker.cli.telling import next_step, waits_for
 from dsr_worker.cli.values import CODE, INSTANT
 from dsr_worker.domain.plan import upper_bound
@@ -185,7 +185,7 @@ def _done(done: list[dict[str, Any]]) -> list[str]:
 @sweep_command.command("approve")
 @click.argument("sweep")
 @click.option("--hash", "plan_hash", metavar="HASH", help="Only if the plan still has this hash.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @acting
 @json_option
 @pass_opening

@@ -133,9 +133,7 @@ def advance(progress: Progress, event: Event) -> Progress:
     target = TRANSITIONS.get((progress.state, event))
     if target is None:
         legal = ", ".join(sorted(legal_events(progress))) or "none"
-        raise MoveRefusedError(
-            f"{event} is not possible while {progress.state}; possible: {legal}"
-        )
+        raise MoveRefusedError(f"{event} is not possible while {progress.state}; possible: {legal}")
     if event is Event.ACKNOWLEDGED:
         if progress.acknowledged:
             raise MoveRefusedError("its receipt is acknowledged already")

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
 
-from dsr_worker.cli import plans, submitting
+from dsr_worker.cli import confirming, submitting
 from tests.integration.cli_desk import Desk
 
 STAYS = "interrupted; what was committed before stays: see `dsr status`"
@@ -93,7 +92,6 @@ def test_a_no_at_the_question_did_nothing(desk: Desk, monkeypatch: pytest.Monkey
             raise click.Abort from None
 
     monkeypatch.setattr(click, "confirm", _interrupted)
-    terminal = SimpleNamespace(isatty=lambda: True)
-    monkeypatch.setattr(plans, "sys", SimpleNamespace(stdin=terminal))
+    monkeypatch.setattr(confirming, "at_terminal", lambda: True)
     stopped = desk.run(*args)
     assert (stopped.exit_code, STAYS in stopped.stderr) == (130, True)

@@ -110,9 +110,7 @@ class Orders(RuleBasedStateMachine):
         pauses = tuple(
             PauseRule(
                 ground,
-                PauseEffect.SUSPEND
-                if ground is PauseGround.CLARIFICATION
-                else PauseEffect.RESTART,
+                PauseEffect.SUSPEND if ground is PauseGround.CLARIFICATION else PauseEffect.RESTART,
                 firm=ground in firm,
             )
             for ground in _GROUNDS
@@ -144,9 +142,7 @@ class Orders(RuleBasedStateMachine):
     def answer(self, ground: PauseGround, ago: int) -> None:
         """An answer that came then is recorded today."""
         on = self.model.today - ago * _DAY
-        waiting = [
-            q for q in self.model.questions if q.ground is ground and q.answered_on is None
-        ]
+        waiting = [q for q in self.model.questions if q.ground is ground and q.answered_on is None]
         try:
             self.clock = rules.resume(self.clock, ground, _noon(on))
         except ClockRefusedError:
