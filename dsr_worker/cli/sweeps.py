@@ -18,8 +18,8 @@ from dsr_worker.cli.desk import Opening, acting, pass_opening
 from dsr_worker.cli.faults import Fault, not_found, usage
 from dsr_worker.cli.names import policy as known_policy
 from dsr_worker.cli.output import json_option, show, table
-from dsr_worker.cli.telling import next_step, waits_for
 from dsr_worker.cli.values import CODE, INSTANT
+from dsr_worker.cli.waiting import next_step, waits_for
 from dsr_worker.domain.plan import upper_bound
 from dsr_worker.domain.request import State
 from dsr_worker.evidence import render_certificate

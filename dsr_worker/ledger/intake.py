@@ -11,6 +11,9 @@ from dsr_worker.ledger.connection import Cursor, Json, Rows, together
 from dsr_worker.ledger.rows import Job, SealedIdentity
 from dsr_worker.ledger.statements import JOB_COLUMNS
 
+OURSELVES = "ourselves"
+"""The recipient of a clock that only we wait for."""
+
 
 class NewClock(NamedTuple):
     """A clock to start. Instants are UTC; None where the law names no number."""
@@ -55,7 +58,7 @@ class NewClock(NamedTuple):
         """A clock that only we set ourselves: warned of, overdue, and never missed."""
         return cls(
             name=name,
-            recipient="ourselves",
+            recipient=OURSELVES,
             citation=citation,
             verified=True,
             zone="UTC",

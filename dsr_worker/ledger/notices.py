@@ -145,7 +145,8 @@ def facts(cursor: Cursor, job_id: int) -> dict[str, Any]:
 def add_note(cursor: Cursor, job_id: int, sealed: bytes, commitment: bytes) -> int:
     """Keep a sealed note; its number."""
     cursor.execute(
-        "INSERT INTO notes (job_id, sealed, commitment) VALUES (%s, %s, %s) RETURNING id",
+        "INSERT INTO notes (job_id, sealed, commitment, made_at)"
+        " VALUES (%s, %s, %s, business_now()) RETURNING id",
         (job_id, sealed, commitment),
     )
     return int(cursor.fetchone().id)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dsr_worker.cli import telling
+from dsr_worker.cli import telling, waiting
 from dsr_worker.contract import Remainder
 from dsr_worker.evidence import render_certificate
 from dsr_worker.ledger import reports
@@ -217,7 +217,7 @@ def test_status_and_story_tell_of_remainders(room: EngineRoom) -> None:
     ref, _ = answered(room)
     with room.office.ledger.transaction() as cursor:
         (row,) = reports.open_jobs(cursor, ref)
-    assert telling.waits_for(row) == "what a store refuses for now"
+    assert waiting.waits_for(row) == "what a store refuses for now"
     lines = list(telling._one_lines(telling._one(room.office, ref)))
     day = today(room) + timedelta(days=20)
     assert f"remainder   1 row(s) of files: store-lock; tried again on {day}" in lines

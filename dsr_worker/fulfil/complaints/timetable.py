@@ -14,7 +14,7 @@ from datetime import date, datetime
 from dsr_worker.domain.calendar import Calendar
 from dsr_worker.domain.clock import Due
 from dsr_worker.domain.complaint import BY_LAW, PROMISED, Stage, Topic
-from dsr_worker.ledger.intake import NewClock
+from dsr_worker.ledger.intake import OURSELVES, NewClock
 from dsr_worker.organisation import Organisation
 from dsr_worker.statutes import (
     ClockSpec,
@@ -120,7 +120,7 @@ def _house(
     due = own.complaints.timetable.due(stage, since_at, place.zone, _calendar(own))
     clock = NewClock.by_law(name, due, since_at, citation=_HOUSE, verified=True)
     if stage not in PROMISED:  # overdue at its day, and nothing that a person was promised
-        clock = clock._replace(recipient="ourselves", due_at=None, due_on=None)
+        clock = clock._replace(recipient=OURSELVES, due_at=None, due_on=None)
     return DueClock(clock, due, None, country)
 
 

@@ -333,7 +333,7 @@ CREATE TABLE notes (
     job_id      bigint NOT NULL REFERENCES jobs,
     sealed      bytea,
     commitment  bytea NOT NULL,
-    made_at     timestamptz NOT NULL DEFAULT now()
+    made_at     timestamptz NOT NULL
 );
 
 CREATE TABLE codes (
