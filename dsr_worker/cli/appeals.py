@@ -10,11 +10,12 @@ import click
 from dsr_worker.bootstrap import Office
 from dsr_worker.cli import desk
 from dsr_worker.cli.cases import closed_data, closed_lines, decide
+from dsr_worker.cli.confirming import agree, yes_option
 from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.cli.values import INSTANT, Word
-from dsr_worker.domain.request import Verdict
+from dsr_worker.domain.request import State, Verdict
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.people import digest_of
 
@@ -33,6 +34,7 @@ _ONE_OF = "give one of --received AT, --decide VERDICT, --withdrawn, --delivered
 )
 @click.option("--withdrawn", is_flag=True, help="The person has withdrawn the appeal.")
 @click.option("--delivered", is_flag=True, help="The letter on the appeal has been sent.")
+@yes_option
 @acting
 @json_option
 @pass_opening
@@ -45,6 +47,7 @@ def appeal_command(
     verdict: str | None,
     withdrawn: bool,
     delivered: bool,
+    yes: bool,
     actor: str | None,
     key_file: Path | None,
     as_json: bool,
@@ -58,7 +61,7 @@ def appeal_command(
     if late_accepted and received is None:
         raise usage("--late-accepted goes with --received AT")
     if delivered:
-        _letter_left(opening, case, actor, key_file, as_json=as_json)
+        _letter_left(opening, case, actor, key_file, yes=yes, as_json=as_json)
         return
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
@@ -78,10 +81,18 @@ def appeal_command(
 
 
 def _letter_left(
-    opening: Opening, case: str, actor: str | None, key_file: Path | None, *, as_json: bool
+    opening: Opening,
+    case: str,
+    actor: str | None,
+    key_file: Path | None,
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     with opening.office() as office:
         job = desk.job_of(office, case)
         caller = desk.caller(office, actor, key_file)
+        if job.state == State.APPEAL_ANSWERED:
+            agree(office, job, "Has the letter on the appeal left?", yes=yes, as_json=as_json)
         done = office.appeals.delivered(job.ref, caller.sign("hand-over", job.ref))
     show(closed_data(done, caller), closed_lines(done), as_json=as_json)

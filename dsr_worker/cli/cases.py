@@ -18,9 +18,12 @@ from dsr_worker.cli.faults import usage
 from dsr_worker.cli.names import kinds_of
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.cli.values import CODE, INSTANT, canonical, pair, stdin_text
+from dsr_worker.domain.request import State
+from dsr_worker.domain.rights import RESTRICTED
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.fulfil.decisions import refusal_digest
 from dsr_worker.fulfil.delivery import Delivered
+from dsr_worker.ledger import holds
 from dsr_worker.people import digest_of
 
 CASES = ("access", "erasure", "rectification", "restriction", "deferred", "lifting")
@@ -165,6 +168,15 @@ def retry_command(
     show(data, lines, as_json=as_json)
 
 
+_WITHDRAWN = "Has the person withdrawn it?"
+
+
+def _restricting(office: Office, ref: str) -> list[str]:
+    """The holds by which a restriction protects what it restricts."""
+    with office.ledger.transaction() as cursor:
+        return [hold.ref for hold in holds.of_matter(cursor, ref, RESTRICTED)]
+
+
 @click.command("withdraw")
 @click.argument("case")
 @yes_option
@@ -183,7 +195,10 @@ def withdraw_command(
     """Record that the person has withdrawn the request: nothing further happens."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        agree(office, ref, "Has the person withdrawn it?", yes=yes, as_json=as_json)
+        job = desk.job_of(office, ref)
+        if job.closed_at is None:
+            held = _restricting(office, ref)
+            agree(office, job, _WITHDRAWN, held=held, yes=yes, as_json=as_json)
         return office.decisions.withdraw(ref, caller.sign("withdraw", ref))
 
     decide(opening, case, actor, key_file, decision, "withdrawn", as_json=as_json)
@@ -227,7 +242,8 @@ def refuse_command(
         with opening.office() as office:
             job = desk.job_of(office, case, CASES)
             caller = desk.caller(office, actor, key_file)
-            agree(office, job.ref, _REFUSAL_LEFT, yes=yes, as_json=as_json)
+            if job.state == State.REFUSED:
+                agree(office, job, _REFUSAL_LEFT, yes=yes, as_json=as_json)
             done = office.delivery.refusal(job.ref, caller.sign("hand-over", job.ref))
         show(closed_data(done, caller), closed_lines(done), as_json=as_json)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import click
@@ -16,7 +16,7 @@ from dsr_worker.cli.desk import Caller, Opening, acting, pass_opening
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import json_option, show
 from dsr_worker.cli.values import CODE, Word
-from dsr_worker.domain.complaint import Outcome
+from dsr_worker.domain.complaint import Outcome, State
 from dsr_worker.fulfil.complaints.desk import NOTE, RECIPIENTS
 from dsr_worker.fulfil.decided import Decided
 from dsr_worker.people import digest_of
@@ -57,10 +57,19 @@ def _signed(caller: Caller, verb: str, ref: str, **decided: object) -> Any:
     return caller.sign(verb, ref, digest_of(verb, ref, **decided))
 
 
-def _agree(office: Office, ref: str, question: str, options: dict[str, Any]) -> None:
-    held = standing_hold(office, desk.job_of(office, ref))
-    yes, as_json = options["yes"], options["as_json"]
-    agree(office, ref, question, held=held, yes=yes, as_json=as_json)
+_OPEN = frozenset(State) - {State.CLOSED, State.WITHDRAWN}
+
+
+def _agree(
+    office: Office, ref: str, question: str, states: Collection[str], options: dict[str, Any]
+) -> None:
+    """Ask before a complaint ends, where it can end so."""
+    job = desk.job_of(office, ref)
+    if job.state not in states:
+        return
+    hold = standing_hold(office, job)
+    held = [] if hold is None else [hold]
+    agree(office, job, question, held=held, yes=options["yes"], as_json=options["as_json"])
 
 
 @complaint_command.command("note")
@@ -181,7 +190,7 @@ def _deliver(opening: Opening, /, **options: Any) -> None:
     """Record that the letter with the outcome left: clocks and hold end, it is closed."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        _agree(office, ref, "Has the letter with the outcome left?", options)
+        _agree(office, ref, "Has the letter with the outcome left?", {State.RESOLVED}, options)
         return office.complaint_desk.deliver(ref, _signed(caller, "deliver", ref))
 
     _decide(opening, options, decision, "the outcome was told")
@@ -197,7 +206,7 @@ def _withdraw(opening: Opening, /, **options: Any) -> None:
     """Record that the person no longer complains: nothing is owed, the hold ends."""
 
     def decision(office: Office, caller: Caller, ref: str) -> Decided:
-        _agree(office, ref, "Does the person no longer complain?", options)
+        _agree(office, ref, "Does the person no longer complain?", _OPEN, options)
         return office.complaint_desk.withdraw(ref, _signed(caller, "withdraw", ref))
 
     _decide(opening, options, decision, "it was withdrawn")

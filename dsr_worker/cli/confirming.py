@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 import click
 
 from dsr_worker.bootstrap import Office
-from dsr_worker.cli import desk
 from dsr_worker.cli.faults import usage
 from dsr_worker.cli.output import local
 from dsr_worker.ledger import warnings
 from dsr_worker.ledger.holds import GRACE_DAYS
+from dsr_worker.ledger.reports import JobRow
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -43,12 +43,18 @@ def confirm(lines: Sequence[str], question: str, *, yes: bool, as_json: bool) ->
 
 
 def agree(
-    office: Office, ref: str, question: str, *, held: str | None = None, yes: bool, as_json: bool
+    office: Office,
+    job: JobRow,
+    question: str,
+    *,
+    held: Sequence[str] = (),
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Show what ends with a case, and ask whoever sits at a terminal. Raises Abort for a no."""
     if as_json or yes or not at_terminal():
         return
-    confirm(list(_ending(office, ref, held)), question, yes=False, as_json=False)
+    confirm(list(_ending(office, job, held)), question, yes=False, as_json=False)
 
 
 def at_terminal() -> bool:
@@ -56,13 +62,12 @@ def at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _ending(office: Office, ref: str, held: str | None) -> Iterator[str]:
-    job = desk.job_of(office, ref)
+def _ending(office: Office, job: JobRow, held: Sequence[str]) -> Iterator[str]:
     yield f"{job.ref}: {job.kind}, {job.state}. It ends with this:"
     with office.ledger.transaction() as cursor:
         clocks = warnings.due_list(cursor, office.lead_time, job.ref)
     for clock in clocks:
         act_by = local(clock.conservative_due_at, clock.zone)
         yield f"  the clock {clock.clock} (act by {act_by})"
-    if held is not None:
-        yield f"  the hold {held}: what it kept goes {GRACE_DAYS} days later"
+    for hold in held:
+        yield f"  the hold {hold}: what it kept goes {GRACE_DAYS} days later"

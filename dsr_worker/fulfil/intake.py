@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,7 +129,9 @@ class Intake:
             accept(cursor, signed, SUBMIT, "new", request.digest())
             earlier = self._earlier(cursor, request)
             if earlier is not None:
-                return Accepted(earlier, tuple(clocks), repeated=True)
+                first = replace(request, received_at=earlier.received_at)
+                clocks = [clock for law in self._laws(first) for clock in law.clocks]
+                return Accepted(str(earlier.ref), tuple(clocks), repeated=True)
             job = self._insert(cursor, request, laws, signed, corrections)
             ring = jobs.change(cursor, [self._first_move(cursor, request, clocks, signed, job)])
         return Accepted(job.ref, tuple(clocks), repeated=False, ring=tuple(ring))
@@ -172,7 +174,7 @@ class Intake:
         except (LookupError, ValueError) as error:
             raise RequestRefused(str(error)) from None
 
-    def _earlier(self, cursor: Cursor, request: Request) -> str | None:
+    def _earlier(self, cursor: Cursor, request: Request) -> Any:
         if request.idempotency_key is None:
             return None
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (request.idempotency_key,))
@@ -186,7 +188,7 @@ class Intake:
                 "use a fresh key for a new request"
             )
             raise RequestRefused(message)
-        return str(found.ref)
+        return found
 
     def _request_digest(self, request: Request) -> bytes:
         return self._keys.index_digest("request", request.asked_digest())

@@ -159,8 +159,10 @@ def start_clocks(cursor: Cursor, job_id: int, clocks: Sequence[NewClock]) -> Non
 
 
 def by_idempotency_key(cursor: Cursor, key: str) -> Any:
-    """The job that was made under this key: id, ref and the digest of its content; or None."""
-    cursor.execute("SELECT id, ref, request_digest FROM jobs WHERE idempotency_key = %s", (key,))
+    """The job made under this key: id, ref, digest of its content, receipt; or None."""
+    cursor.execute(
+        "SELECT id, ref, request_digest, received_at FROM jobs WHERE idempotency_key = %s", (key,)
+    )
     return cursor.fetchone()
 
 

@@ -62,6 +62,15 @@ def test_letters_that_left_are_asked_for(desk: Desk) -> None:
     assert desk.ok("complaint", "show", complaint)["state"] == "resolved"
 
 
+@pytest.mark.usefixtures("terminal")
+def test_nobody_is_asked_about_what_cannot_be(desk: Desk) -> None:
+    """A refusal that nobody wrote and a complaint without an outcome are refused at once."""
+    case, complaint = desk.submit("access"), _complaint(desk)
+    for args in (("refuse", case, "--delivered"), ("complaint", "deliver", complaint)):
+        code, text = _said(desk, *args, answer="y\n")
+        assert (code, "left?" in text) == (1, False)
+
+
 def test_a_script_is_asked_nothing(desk: Desk) -> None:
     """Without a terminal, what has happened is recorded at once."""
     case = desk.submit("access")

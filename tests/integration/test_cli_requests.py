@@ -186,3 +186,13 @@ def test_a_file_without_its_first_line_is_refused_whole(desk: Desk, tmp_path: Pa
     result = desk.run("submit", "--csv", str(file), *desk.signing("anna"))
     assert result.exit_code == 2
     assert "zq0001zq" not in result.output
+
+
+def test_a_repeated_request_is_told_with_the_days_of_the_first(desk: Desk) -> None:
+    """Sent again a day later under its key, it is due when it was: no clock begins anew."""
+    args = ("submit", "--kind", "access", *desk.named, "--country", "DE")
+    key = ("--idempotency-key", f"web-{desk.mark}")
+    first = desk.ok(*args, *key, "--received", "2026-11-02T10:00+01:00", actor="anna")
+    again = desk.ok(*args, *key, actor="anna")
+    assert (again["case"], again["repeated"]) == (first["case"], True)
+    assert again["clocks"] == first["clocks"]

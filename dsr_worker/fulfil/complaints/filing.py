@@ -21,7 +21,7 @@ from dsr_worker.engine.standing import TakenOut
 from dsr_worker.fulfil.complaints import notes, timetable
 from dsr_worker.fulfil.complaints.disputes import HOLD, Disputes
 from dsr_worker.fulfil.complaints.timetable import DueClock
-from dsr_worker.fulfil.intake import NotReceivedYet, RequestRefused
+from dsr_worker.fulfil.intake import NotReceivedYet, RequestRefused, verified_event
 from dsr_worker.ledger import Ledger, intake, jobs, reports
 from dsr_worker.ledger import frozen as texts
 from dsr_worker.ledger.connection import Cursor
@@ -184,6 +184,8 @@ class Filings:
             self._disputes.exclude_effects(cursor, filing.identities)
         job, key = self._insert(cursor, filing, clocks, signed, law=law, frozen=frozen)
         events = [self._submitted(filing, job, signed), *map(_started, clocks)]
+        if filing.attested is not None:
+            events.append(verified_event(filing.attested, self._digests(filing), signed))
         if filing.text is not None:
             note = notes.keep(cursor, job.id, key, filing.text)
             events.append(Event("note_added", {**note, "reason": "complaint"}, signed.actor))
@@ -243,8 +245,10 @@ class Filings:
         intake.furnish(cursor, job.id, sealed, [one.clock for one in clocks])
         return job, key
 
+    def _digests(self, filing: Filing) -> list[str]:
+        return [self._keys.index_digest(i.kind, i.value).hex() for i in filing.identities]
+
     def _submitted(self, filing: Filing, job: Job, signed: SignedAction) -> Event:
-        digests = [self._keys.index_digest(i.kind, i.value).hex() for i in filing.identities]
         body = {
             "request_kind": KIND,
             "topic": filing.topic.value,
@@ -252,7 +256,7 @@ class Filings:
             "country": job.country,
             "channel": filing.channel,
             "received_at": filing.received_at,
-            "identities": digests,
+            "identities": self._digests(filing),
             "signature": signed.signature_hex,
         }
         return Event("submitted", body, signed.actor)
