@@ -267,7 +267,8 @@ def _request_lines(data: dict[str, Any]) -> Iterator[str]:
         told = data["extension_notice_by"]
         yield f"extended         {data['extended_due_on']} (the person told by {told})"
     if data["acknowledge_by"]:
-        yield f"acknowledge by   {data['acknowledge_by']}"
+        warned = data["conservative_acknowledge_by"]
+        yield f"acknowledge by   {data['acknowledge_by']}, act by {warned}"
     if data["appeal_due_on"]:
         yield f"appeal answered  {data['appeal_due_on']}"
     yield f"source           {data['citation']} ({data['standing']}, {data['checked_on']})"

@@ -100,3 +100,9 @@ def test_a_duty_that_no_row_has_claims_no_source() -> None:
     said = run("due", "--country", "IN", "--breach", "--aware", "2026-12-01T10:00+05:30")
     (found,) = [one for one in said["obligations"] if one["row"] == "law-not-in-force"]
     assert (found["standing"], found["checked_on"], found["verified"]) == (None, None, False)
+
+
+def test_the_day_to_act_by_is_told_of_an_acknowledgement_too() -> None:
+    """Whoever reads the text alone is told the day that warnings go by."""
+    result = CliRunner().invoke(dsr, [*COMPLAINT, "2026-11-27T10:00+00:00"])
+    assert "acknowledge by   2026-12-29, act by 2026-12-26" in result.output
